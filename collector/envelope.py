@@ -1,0 +1,45 @@
+"""What a source knows about bytes it received, before anybody looks inside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Source(StrEnum):
+    """Where bytes came from."""
+
+    SMTP = "smtp"
+    LMTP = "lmtp"
+    HTTPS = "https"
+    IMAP = "imap"
+    FILE = "file"
+
+
+class Trust(StrEnum):
+    """Why a report is believed, from the strongest reason to none."""
+
+    DKIM = "dkim"  # a valid signature of the reporting domain (RFC 8460, section 3)
+    OPERATOR = "operator"  # imported or released by hand, or read from a mailbox that the operator vouches for
+    TOKEN = "token"  # noqa: S105  posted to the domain's secret path
+    NONE = "none"
+
+    @property
+    def rank(self) -> int:
+        """Higher means more trust; of two copies of one report the more trusted is kept."""
+        return {"none": 0, "token": 1, "operator": 2, "dkim": 3}[self.value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What is known from outside the content."""
+
+    source: Source
+    received_at: datetime  # UTC, aware
+    name: str = ""  # what a person would look for: file path, mailbox and UID, queue id
+    peer: str = ""  # IP address of the client
+    mail_from: str = ""
+    recipients: tuple[str, ...] = ()
+    token_domain: str = ""  # HTTPS: the domain whose secret path was used
+    vouched: bool = False  # an operator stands behind it: import, release, trusted mailbox

@@ -1,0 +1,25 @@
+"""The collector's own metrics. Receiver and ingest are two processes: prometheus_client's multiprocess mode adds them up.
+
+Multiprocess mode needs PROMETHEUS_MULTIPROC_DIR before prometheus_client is imported; collector/service.py sees to that.
+Labels are bounded: sources, outcomes and reasons are enums, never text from a report.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+RECEIVED = Counter("mailposture_received", "Messages and posts made durable in the spool, by source", ["source"])
+REFUSED = Counter(
+    "mailposture_refused", "Peers turned away before anything was accepted, by source and reason", ["source", "reason"]
+)
+CONNECTIONS = Counter("mailposture_connections", "Connections opened by senders, by source", ["source"])
+STORED = Counter("mailposture_reports_stored", "Reports written to ClickHouse, by trust", ["trust"])
+REJECTED = Counter("mailposture_rejected", "Messages that held no usable report, by reason", ["reason"])
+QUARANTINED = Counter("mailposture_quarantined", "Messages kept back because nothing vouches for them, by reason", ["reason"])
+DEFERRED = Counter("mailposture_deferred", "Messages put off and tried again later, by reason", ["reason"])
+BATCHES = Counter("mailposture_insert_batches", "Batches written to ClickHouse, by outcome", ["outcome"])
+QUERYABLE = Histogram(
+    "mailposture_queryable_seconds",
+    "Time from acceptance of a report to its rows being queryable",
+    buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 3600, 86400),
+)

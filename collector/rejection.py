@@ -1,0 +1,32 @@
+"""Why bytes did not become a report: a bounded reason for metrics, a sentence for people."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Bounded, so that it can be a metric label."""
+
+    EMPTY = "empty"
+    NO_REPORT = "no-report"  # readable, but no report in it
+    DMARC_REPORT = "dmarc-report"
+    NOT_A_TLS_REPORT = "not-a-tls-report"  # JSON, but of something else
+    NOT_JSON = "not-json"
+    BAD_ENCODING = "bad-encoding"
+    BAD_COMPRESSION = "bad-compression"  # truncated or damaged gzip or zip
+    TOO_LARGE = "too-large"  # bytes in, bytes out or compression ratio
+    TOO_NESTED = "too-nested"  # archives in archives, JSON or MIME nesting
+    TOO_MANY = "too-many"  # members, policies or failure details
+    INVALID_FIELD = "invalid-field"  # a field that the report cannot do without is missing or unusable
+    FOREIGN_DOMAIN = "foreign-domain"  # about domains that are not ours (RFC 8460 has no authorisation record)
+    INTERNAL = "internal"  # our own fault; the bytes are kept for a later version
+
+
+class RejectedError(Exception):
+    """Bytes are no report that can be used. `detail` names the fault in words that a person understands."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,1 @@
+"""The ground that collector, exporter and policy host stand on: configuration, failures, records, storage."""

@@ -1,0 +1,355 @@
+"""The configuration file: what it may say, with defaults that work, and errors that name file, line and key."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from mailposture.domain_names import matches, normalize, normalize_pattern
+
+MIB = 1024 * 1024
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names file, line, key, reason and next step."""
+
+
+def _domain_name(value: str) -> str:
+    name = normalize(value)
+    if name is None:
+        raise ValueError(f"{value!r} is not a domain name")
+    return name
+
+
+def _mx_pattern(value: str) -> str:
+    pattern = normalize_pattern(value)
+    if pattern is None:
+        raise ValueError(f"{value!r} is neither a host name nor a pattern such as *.example.com")
+    return pattern
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def _duration(value: object) -> object:
+    """Read `90s`, `15m`, `6h`, `3d`, `2w`; anything else is left to pydantic."""
+    if isinstance(value, str) and value[:-1].isdigit() and value[-1:] in _UNITS:
+        return timedelta(seconds=int(value[:-1]) * _UNITS[value[-1]])
+    return value
+
+
+_SIZES = {"k": 1024, "m": MIB, "g": 1024 * MIB}
+
+
+def _size(value: object) -> object:
+    """Read `64k`, `50m`, `2g` as bytes; a bare number is bytes."""
+    if isinstance(value, str) and value[:-1].isdigit() and value[-1:].lower() in _SIZES:
+        return int(value[:-1]) * _SIZES[value[-1].lower()]
+    return value
+
+
+DomainName = Annotated[str, AfterValidator(_domain_name)]
+MxPattern = Annotated[str, AfterValidator(_mx_pattern)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+ByteSize = Annotated[int, BeforeValidator(_size), Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Listen(_Section):
+    """An address to listen on, written `host:port` or `[v6]:port`; port 0 lets the system choose."""
+
+    host: str
+    port: int = Field(ge=0, le=65535)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        host, colon, port = value.rpartition(":")
+        if not colon or not port.isdigit():
+            raise ValueError(f"{value!r} is not host:port, for example 0.0.0.0:25 or [::]:25")
+        return {"host": host.strip("[]"), "port": int(port)}
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class TlsFiles(_Section):
+    """PEM files; they are read again when they change, so a renewal needs no restart."""
+
+    certificate: Path
+    key: Path
+
+
+class PolicyMode(StrEnum):
+    """The modes of an MTA-STS policy (RFC 8461, section 5)."""
+
+    ENFORCE = "enforce"
+    TESTING = "testing"
+    NONE = "none"
+
+
+class MtaStsPolicy(_Section):
+    """The MTA-STS policy that we host for a domain (RFC 8461, section 3.2)."""
+
+    mode: PolicyMode = PolicyMode.TESTING
+    mx: tuple[MxPattern, ...] = ()
+    max_age: int = Field(default=1_209_600, ge=0, le=31_557_600, description="seconds; weeks are advised")
+
+
+class Thresholds(_Section):
+    """When a domain's failures deserve attention; exported as metrics, so the alert rules compare against them."""
+
+    failure_ratio: float = Field(default=0.05, ge=0, le=1)
+    minimum_sessions: int = Field(default=20, ge=0)
+    stale_after: Duration = timedelta(days=3)
+    certificate_expiry: Duration = timedelta(days=14)
+
+
+class Domain(_Section):
+    """A domain that receives mail, and is ours: only reports about such domains are kept."""
+
+    name: DomainName
+    mx: tuple[MxPattern, ...] = ()  # the hosts that receive for it; DANE reports name these instead of the domain
+    team: str = Field(default="mail", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    token: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{16,128}$", description="secret path for HTTPS")
+    thresholds: Thresholds = Thresholds()
+    mta_sts: MtaStsPolicy | None = None
+
+    def receives_at(self, host: str) -> bool:
+        """Whether a (normalized) host is the domain, lies below it, or is one of its MX hosts."""
+        return host == self.name or host.endswith("." + self.name) or any(matches(host, mx) for mx in self.mx)
+
+
+class SmtpLimits(_Section):
+    """What one client may take up; a report is a few kilobytes, the largest seen in the wild a few megabytes."""
+
+    message_size: ByteSize = 50 * MIB
+    connections: int = Field(default=500, ge=1)
+    connections_per_client: int = Field(default=100, ge=1)
+    idle: Duration = timedelta(seconds=60)
+    session: Duration = timedelta(minutes=10)
+    commands: int = Field(default=10_000, ge=1)  # commands a connection; kept connections send many mails
+    errors: int = Field(default=20, ge=1)
+    recipients: int = Field(default=100, ge=1)
+
+
+class Smtp(_Section):
+    """The SMTP listener. Plaintext is always accepted: senders report even when TLS to us fails (RFC 8460, 5.3)."""
+
+    listen: Listen | None = Listen(host="127.0.0.1", port=2525)
+    lmtp: Listen | None = None
+    hostname: DomainName | None = None  # what the greeting says; the machine's name if absent
+    tls: TlsFiles | None = None
+    limits: SmtpLimits = SmtpLimits()
+
+
+class Https(_Section):
+    """The listener for reports by HTTPS POST (RFC 8460, section 3). Without `tls` it speaks HTTP, for a proxy in front."""
+
+    listen: Listen | None = Listen(host="127.0.0.1", port=8460)
+    public_url: str | None = Field(default=None, pattern=r"^https://[^/]+$", description="how senders reach it")
+    tls: TlsFiles | None = None
+    body_size: ByteSize = 50 * MIB
+    requests: int = Field(default=200, ge=1)  # at the same time
+    timeout: Duration = timedelta(seconds=60)
+
+
+class ImapMailbox(_Section):
+    """A mailbox to read reports from; mails move to `processed` only once the spool has them."""
+
+    host: str
+    port: int = Field(default=993, ge=1, le=65535)
+    tls: bool = True
+    certificate_authority: Path | None = None
+    user: str
+    password_file: Path
+    folder: str = "INBOX"
+    processed: str = "mailposture/processed"
+    poll: Duration = timedelta(minutes=5)
+    trusted: bool = False  # true: the mailbox's own server has checked DKIM, believe what is in it
+
+
+class Unverified(StrEnum):
+    """What happens to reports that nothing vouches for."""
+
+    QUARANTINE = "quarantine"
+    ACCEPT = "accept"
+
+
+class Authentication(_Section):
+    """Whom to believe. RFC 8460, section 3: a mailed report without a valid DKIM signature must be ignored."""
+
+    unverified: Unverified = Unverified.QUARANTINE
+    nameservers: tuple[str, ...] = ()  # IP or IP@port; the system's resolver if empty
+    dns_timeout: Duration = timedelta(seconds=5)
+    dns_give_up: Duration = timedelta(days=2)  # after that an unanswered key lookup means quarantine
+
+
+class Spool(_Section):
+    """The durable queue. Sources answer "try again later" while the disk has less than `keep_free`."""
+
+    keep_free: ByteSize = 256 * MIB
+    held_size: ByteSize = 1024 * MIB  # rejected bytes kept at most; the oldest go first, quarantine is never dropped
+    held_for: Duration = timedelta(days=90)
+
+
+class ClickHouse(_Section):
+    """Where rows go: embedded (no `url`), or a server."""
+
+    url: str | None = Field(default=None, pattern=r"^https?://[^/]+$", description="http(s)://host:port")
+    http: Listen = Listen(host="127.0.0.1", port=18123)  # embedded: where SQL over HTTP listens
+    native: Listen = Listen(host="127.0.0.1", port=19000)  # embedded: the native protocol
+    database: str = Field(default="mailposture", pattern=r"^[a-z_][a-z0-9_]{0,63}$")
+    collector_user: str = "mailposture_collector"
+    exporter_user: str = "mailposture_exporter"
+    analyst_user: str = "mailposture_analyst"
+    grafana_user: str = "mailposture_grafana"
+    passwords: Path | None = None  # server: a folder with one file a user, named as the user; embedded makes its own
+    certificate_authority: Path | None = None
+    cluster: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    retention: Duration = timedelta(days=400)
+
+
+class Metrics(_Section):
+    """Where Prometheus scrapes."""
+
+    collector: Listen = Listen(host="127.0.0.1", port=9465)
+    exporter: Listen = Listen(host="127.0.0.1", port=9466)
+    refresh: Duration = timedelta(seconds=60)  # how old the reported metrics may be
+    window: Duration = timedelta(days=7)  # report days that failure ratios look back over
+
+
+class PolicyHost(_Section):
+    """The MTA-STS sidecar (RFC 8461)."""
+
+    listen: Listen = Listen(host="127.0.0.1", port=8461)
+    tls: tuple[TlsFiles, ...] = ()  # chosen by SNI; without any it speaks HTTP, for Caddy in front
+    metrics: Listen = Listen(host="127.0.0.1", port=9467)
+
+
+class Probes(_Section):
+    """The outside view: what senders would see."""
+
+    enabled: bool = True
+    interval: Duration = timedelta(minutes=15)
+    timeout: Duration = timedelta(seconds=20)
+    concurrency: int = Field(default=20, ge=1)
+    nameservers: tuple[str, ...] = ()
+    hostname: DomainName | None = None  # what the probe says in EHLO
+    certificate_authority: Path | None = None  # instead of the system's roots
+
+
+class Config(_Section):
+    """The whole file."""
+
+    domains: tuple[Domain, ...] = Field(min_length=1)
+    recipients: tuple[str, ...] = ()  # addresses that reports are mailed to; tlsrpt@<each domain> if empty
+    data: Path = Path("data")
+    smtp: Smtp = Smtp()
+    https: Https = Https()
+    imap: tuple[ImapMailbox, ...] = ()
+    authentication: Authentication = Authentication()
+    spool: Spool = Spool()
+    clickhouse: ClickHouse = ClickHouse()
+    metrics: Metrics = Metrics()
+    policy_host: PolicyHost = PolicyHost()
+    probes: Probes = Probes()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [domain.name for domain in self.domains]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"domain {name} is listed twice; join the two entries")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_are_unique(self) -> Self:
+        tokens = [domain.token for domain in self.domains if domain.token]
+        if len(tokens) != len(set(tokens)):
+            raise ValueError("two domains share a token; every domain needs its own, else reports reach the wrong one")
+        return self
+
+    def accepted_recipients(self) -> frozenset[str]:
+        """The addresses that the SMTP and LMTP listeners accept, in lower case."""
+        addresses = self.recipients or tuple(f"tlsrpt@{domain.name}" for domain in self.domains)
+        return frozenset(address.lower() for address in addresses)
+
+    def domain_of(self, host: str) -> Domain | None:
+        """The domain of ours that a (normalized) policy domain or MX host belongs to: exact name first, then nearest."""
+        own = [domain for domain in self.domains if domain.receives_at(host)]
+        return max(own, key=lambda domain: (domain.name == host, len(domain.name)), default=None)
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file; relative paths in it are relative to the file's folder.
+
+    Raises ConfigError, whose message names the file, the line, the key and what to do.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); `mailposture init DIR --domain example.com` writes one"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: is not YAML: {error.problem}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}:1: must hold keys and values, beginning with `domains:`")
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(path, root, fault) for fault in error.errors())) from None
+    return _with_absolute_paths(config, path.resolve().parent)
+
+
+def _explain(path: Path, root: yaml.Node | None, fault: Any) -> str:
+    location = tuple(part for part in fault["loc"] if isinstance(part, int | str))
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    reason = "there is no such key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+    return f"{path}:{_line_of(root, location)}: {key or 'file'}: {reason}"
+
+
+def _line_of(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
+    """The line (from 1) of the deepest part of a key path that the file really has."""
+    line = node.start_mark.line + 1 if node else 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == part), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _with_absolute_paths(section: Any, base: Path) -> Any:
+    """A copy of a configuration section whose relative paths start at the configuration's folder."""
+    if isinstance(section, Path):
+        return base / section
+    if isinstance(section, tuple):
+        return tuple(_with_absolute_paths(item, base) for item in section)
+    if isinstance(section, BaseModel):
+        changed = {name: _with_absolute_paths(getattr(section, name), base) for name in type(section).model_fields}
+        return section.model_copy(update=changed)
+    return section

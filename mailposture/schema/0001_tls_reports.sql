@@ -1,0 +1,30 @@
+-- One row a report. Read with FINAL: a copy of the same report replaces the row, the more trusted copy wins.
+CREATE TABLE IF NOT EXISTS {database}.tls_reports {on_cluster}
+(
+    day Date COMMENT 'Report day: the UTC date of the start of the reported period (not the day of arrival)',
+    report_key UInt64 COMMENT 'Identity of the report: hash of organization, contact, report-id, period, policy domains and content',
+    organization LowCardinality(String) COMMENT 'organization-name as the sender wrote it, cleaned and capped',
+    contact String COMMENT 'contact-info as the sender wrote it, cleaned and capped',
+    submitter LowCardinality(String) COMMENT 'TLS-Report-Submitter header of the mail, empty by HTTPS',
+    report_id String COMMENT 'report-id as the sender wrote it; not unique by itself',
+    period_start DateTime('UTC') COMMENT 'Start of the reported period',
+    period_end DateTime('UTC') COMMENT 'End of the reported period',
+    received_at DateTime64(3, 'UTC') COMMENT 'When we accepted the report; hours to weeks after its day',
+    source LowCardinality(String) COMMENT 'smtp, lmtp, https, imap or file',
+    name String COMMENT 'File, mailbox or queue id that the report came in',
+    peer String COMMENT 'IP address of the client that delivered the report',
+    trust LowCardinality(String) COMMENT 'Why it is believed: dkim, operator, token, none',
+    dkim_domain LowCardinality(String) COMMENT 'Domain of the DKIM signature that was verified (d=), else empty',
+    policy_domains Array(LowCardinality(String)) COMMENT 'Our domains that the report is about',
+    successful_sessions UInt64 COMMENT 'Sessions with TLS, each counted once',
+    failed_sessions UInt64 COMMENT 'Sessions that failed, each counted once',
+    warnings Array(String) COMMENT 'What was odd about the report and how it was read',
+    original String COMMENT 'The JSON as received' CODEC(ZSTD(6)),
+    version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
+)
+ENGINE = {replacing}(version)
+PARTITION BY toYYYYMM(day)
+ORDER BY (day, report_key)
+TTL day + INTERVAL {retention_days} DAY
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+COMMENT 'One row a TLS report (RFC 8460)'

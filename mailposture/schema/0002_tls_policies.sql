@@ -1,0 +1,25 @@
+-- One row a report and policy. Session counts come from here only.
+CREATE TABLE IF NOT EXISTS {database}.tls_policies {on_cluster}
+(
+    policy_domain LowCardinality(String) COMMENT 'Our domain that the policy belongs to',
+    day Date COMMENT 'Report day (UTC)',
+    report_key UInt64 COMMENT 'Report that said so (tls_reports.report_key)',
+    policy_index UInt16 COMMENT 'Position of the policy in the report, from 0',
+    reported_policy_domain LowCardinality(String) COMMENT 'policy-domain as reported; for tlsa usually the MX host',
+    organization LowCardinality(String) COMMENT 'Who reports',
+    policy_type LowCardinality(String) COMMENT 'sts, tlsa, no-policy-found, or other text as reported',
+    sts_mode LowCardinality(String) COMMENT 'MTA-STS mode that the sender saw: enforce, testing, none; empty if not sts',
+    policy_strings Array(LowCardinality(String)) COMMENT 'policy-string: the policy that the sender applied',
+    mx_hosts Array(LowCardinality(String)) COMMENT 'mx-host patterns of the policy',
+    successful_sessions UInt64 COMMENT 'total-successful-session-count',
+    failed_sessions UInt64 COMMENT 'total-failure-session-count',
+    counts Bool COMMENT 'false where another policy type of the same report describes the same sessions (sts and tlsa)',
+    trust LowCardinality(String) COMMENT 'Why the report is believed: dkim, operator, token, none',
+    version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
+)
+ENGINE = {replacing}(version)
+PARTITION BY toYYYYMM(day)
+ORDER BY (policy_domain, day, report_key, policy_index)
+TTL day + INTERVAL {retention_days} DAY
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+COMMENT 'One row a report and policy: session counts'
