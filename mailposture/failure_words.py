@@ -1,0 +1,405 @@
+"""The words for failures: what it means, how bad it is, what to do next.
+
+Written for a person who was paged at night and has not read the RFCs. Every text stands alone, since a dashboard shows
+one row. `mx1.example.com` and `example.com` stand for the receiving server and the policy domain of the failure.
+
+What a failure does to mail depends on what the sender enforces: an MTA-STS policy in mode `enforce` (RFC 8461,
+section 5) or DANE TLSA records (RFC 7672, section 2.2) make senders keep the mail and give up after some days; with
+`testing`, or without a policy, they deliver anyway, without encryption if there is no other way.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Words(NamedTuple):
+    """What we say about one term. Commands stand in backticks."""
+
+    title: str
+    explanation: str
+    action: str
+
+
+# RFC 8460, section 4.3: STARTTLS negotiation (4.3.1), policy failures of DANE and MTA-STS (4.3.2), general (4.3.3).
+RESULT_TYPES: Final[dict[str, Words]] = {
+    "starttls-not-supported": Words(
+        "The server did not offer STARTTLS",
+        "The sender connected to your mail server, and the server did not offer encryption. If the domain's MTA-STS "
+        "policy is in mode enforce, or the server has TLSA records, the mail waits at the sender and bounces after "
+        "some days. Otherwise it was delivered readable by anybody on the path.",
+        "See what the server offers: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername "
+        "mx1.example.com </dev/null`. No STARTTLS from anywhere: the server lost its TLS settings; on Postfix look at "
+        "`postconf smtpd_tls_security_level smtpd_tls_chain_files smtpd_tls_cert_file smtpd_tls_key_file` and the "
+        "log for `no server certs`. STARTTLS is there and only some senders miss it: look for a firewall that "
+        "rewrites SMTP (the EHLO answer shows XXXX), for a policy that hides STARTTLS from some clients (`postconf "
+        "smtpd_discard_ehlo_keyword_address_maps`), and treat it as a suspected downgrade until explained.",
+    ),
+    "certificate-host-mismatch": Words(
+        "The certificate is for another host name",
+        "The server showed a certificate that does not contain the name of the MX host. Senders that enforce MTA-STS "
+        "keep the mail and give up after some days; in mode testing, or without a policy, it is delivered and only "
+        "reported.",
+        "List the names in the certificate: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername "
+        "mx1.example.com </dev/null | openssl x509 -noout -ext subjectAltName`, and compare with `dig +short MX "
+        "example.com`. Either get a certificate that contains the MX name, or let the MX record name a host that the "
+        "certificate contains. Check every address of the host; one of several machines is often behind. Some senders "
+        "also report this when the MX is missing in the policy: `mailposture check example.com` compares them.",
+    ),
+    "certificate-expired": Words(
+        "The certificate has expired",
+        "The server showed a certificate whose end date has passed. Senders that enforce MTA-STS keep the mail and "
+        "give up after some days, so renewing soon loses nothing; in mode testing, or without a policy, mail is "
+        "delivered and only reported. A sender with a wrong clock can also say this.",
+        "Read the end date: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
+        "</dev/null | openssl x509 -noout -enddate`. If it has passed, renew (`certbot renew`) and reload the mail "
+        "server (`postfix reload`). If the file is new but the server shows the old one, the reload after renewal is "
+        "missing: compare with `postconf smtpd_tls_chain_files smtpd_tls_cert_file`. If it looks fine, try each "
+        "address of the host: `dig +short mx1.example.com A mx1.example.com AAAA`.",
+    ),
+    "certificate-not-trusted": Words(
+        "The certificate is not trusted",
+        "The sender could not link the server's certificate to an authority that it trusts: self-signed, a private "
+        "authority, or a missing intermediate certificate. Senders that enforce MTA-STS keep the mail and give up "
+        "after some days; in mode testing, or without a policy, it is delivered and only reported.",
+        "Look at the chain: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
+        "-verify_return_error -showcerts </dev/null`. `unable to get local issuer certificate` mostly means that the "
+        "server sends only its own certificate: install the full chain (`fullchain.pem`, not `cert.pem`). Self-signed "
+        "certificates work with DANE only, not with MTA-STS.",
+    ),
+    "validation-failure": Words(
+        "TLS failed for another reason",
+        "Something about encryption failed that has no name of its own in the standard; the reason code, if the "
+        "sender gave one, says what. Whether mail waits or was delivered anyway depends on what the sender enforces "
+        "(MTA-STS mode enforce or DANE: it waits).",
+        "Read the reason codes of these failures (`mailposture sql \"SELECT organization, receiving_mx, reason_code, "
+        "sum(failed_sessions) FROM tls_failure_details WHERE policy_domain = 'example.com' AND day >= today() - 7 "
+        "GROUP BY ALL\"`) and ask about one: `mailposture explain CODE`. Then try it: `openssl s_client -starttls smtp "
+        "-connect mx1.example.com:25 -servername mx1.example.com </dev/null`. No reason code and you can connect: "
+        "look at your mail server's log at that day for the sending address.",
+    ),
+    "tlsa-invalid": Words(
+        "The TLSA record does not match the certificate",
+        "The DANE record of the MX host is unusable, or does not match the certificate that the server shows: mostly "
+        "a new certificate or key without a new TLSA record. Senders that check DANE keep the mail and give up after "
+        "some days; many large senders do check.",
+        "Compare the record, `dig +dnssec _25._tcp.mx1.example.com TLSA`, with the server: `openssl s_client "
+        "-starttls smtp -connect mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata \"3 1 1 HASH\" "
+        "</dev/null` with the record's data. The right `3 1 1` hash is what `openssl x509 -noout -pubkey | openssl "
+        "pkey -pubin -outform DER | openssl sha256` says about the server's certificate. Quickest cure: go back to "
+        "the old key if you still have it; else publish the new hash beside the old one and wait out the record's "
+        "TTL. Next time publish first, change the key after.",
+    ),
+    "dnssec-invalid": Words(
+        "DNSSEC of the domain or MX host is broken",
+        "The sender's resolver got no answer that it can prove: signatures missing, expired, or not matching the "
+        "parent zone. Senders that validate keep the mail and give up after some days, and for them the rest of the "
+        "zone, your website too, is gone as well.",
+        "Ask a validating resolver: `dig +dnssec example.com MX @9.9.9.9` (SERVFAIL here, and an answer with `+cd`, "
+        "means broken DNSSEC), then the same for `_25._tcp.mx1.example.com TLSA`. `delv example.com MX` names the "
+        "fault. Usual causes: signatures expired because the signer stopped, or a DS record at the registrar that "
+        "belongs to an old key (`dig +short DS example.com`). Re-sign, or correct the DS; caches may take the DS "
+        "record's TTL.",
+    ),
+    "dane-required": Words(
+        "The sender demands DANE, and found no TLSA record",
+        "This sender is set to deliver to you only with DANE, and found no TLSA record that DNSSEC proves for the MX "
+        "host. Mail from this sender waits and bounces after some days; other senders do not mind.",
+        "Look: `dig +dnssec _25._tcp.mx1.example.com TLSA` (an answer with the flag `ad` is good). If you used to "
+        "publish TLSA records, they or the zone's signatures are gone: put them back. If you never did, it is the "
+        "sender's own rule: publish TLSA, or ask the sender (the report's contact address) to relax it.",
+    ),
+    "sts-policy-fetch-error": Words(
+        "The MTA-STS policy file could not be fetched",
+        "DNS says that the domain has an MTA-STS policy, and the sender could not get the file from the policy host. "
+        "Mail is still delivered. Senders that remember an earlier policy go on with it until its max_age runs out; "
+        "all others are without protection.",
+        "Fetch it as a sender does: `curl -v --max-redirs 0 https://mta-sts.example.com/.well-known/mta-sts.txt`. It "
+        "must be status 200, no redirect, text/plain, within a minute, with a valid certificate for "
+        "mta-sts.example.com; `mailposture check example.com` tests all of that. If you can fetch it: try IPv6 (`curl "
+        "-6`), look for a web firewall or country block in front of it, and check that only one sender complains.",
+    ),
+    "sts-policy-invalid": Words(
+        "The MTA-STS policy has a fault",
+        "The sender got the policy file and could not use it: a syntax error, a missing field, or, with some senders, "
+        "MX hosts that the policy does not list. A policy that cannot be read protects nothing, and mail is "
+        "delivered; an MX that a policy in mode enforce does not list gets no mail at all.",
+        "Check it: `mailposture check example.com`. Needed are `version: STSv1`, `mode:`, `max_age:` and one `mx:` "
+        "line for every host of `dig +short MX example.com` (`*.` stands for exactly one label). After a change of "
+        "the file, change the id in the TXT record too, file first: `dig +short TXT _mta-sts.example.com`.",
+    ),
+    "sts-webpki-invalid": Words(
+        "The policy host's HTTPS certificate is not valid",
+        "The web server that serves the MTA-STS policy showed a certificate that the sender rejects: expired, for "
+        "another name, or not trusted. This is about https://mta-sts.example.com, not about the mail server. Mail is "
+        "still delivered, but only senders that remember an earlier policy are still protected.",
+        "Look: `openssl s_client -connect mta-sts.example.com:443 -servername mta-sts.example.com -verify_hostname "
+        "mta-sts.example.com -verify_return_error </dev/null`. The certificate must be valid for mta-sts.example.com "
+        "itself, also when that name is a CNAME to a provider. Renew it; `mailposture check example.com` confirms.",
+    ),
+}
+
+CATEGORIES: Final[dict[str, Words]] = {
+    "certificate": Words(
+        "Certificate expired or invalid",
+        "Senders reject the certificate of a mail server: expired, for another name, or not trusted. With MTA-STS in "
+        "mode enforce mail waits at the senders and bounces after some days; otherwise it is delivered and reported.",
+        "See the certificate as a sender does: `openssl s_client -starttls smtp -connect mx1.example.com:25 "
+        "-servername mx1.example.com -verify_hostname mx1.example.com -verify_return_error </dev/null`. Renew or "
+        "install the full chain, reload the mail server, and check every MX host and address: `mailposture check "
+        "example.com`.",
+    ),
+    "starttls-not-supported": Words(
+        "No encryption offered",
+        "Senders connected to a mail server and were not offered STARTTLS. With MTA-STS in mode enforce, or DANE, "
+        "mail waits and bounces after some days; otherwise it travelled readable by anybody on the path.",
+        "Look at one MX after the other: `openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null`. "
+        "All senders complain: the server lost its TLS settings (`postconf smtpd_tls_security_level`, then the mail "
+        "log). Only one sender or network complains: something on the path may remove STARTTLS; `mailposture explain "
+        "suspected-downgrade`.",
+    ),
+    "mta-sts-policy": Words(
+        "MTA-STS policy violation",
+        "Senders could not fetch, read or fulfil the domain's MTA-STS policy. While the file cannot be fetched or "
+        "read mail is delivered, without protection once senders forget the old policy. When an MX is missing in a "
+        "policy in mode enforce, mail to it is refused: that is an emergency.",
+        "`mailposture check example.com` fetches the policy as senders do and compares it with the MX records. By "
+        "hand: `curl -v --max-redirs 0 https://mta-sts.example.com/.well-known/mta-sts.txt`, `dig +short TXT "
+        "_mta-sts.example.com`, `dig +short MX example.com`.",
+    ),
+    "dns": Words(
+        "DNS resolution error",
+        "Senders could not look up the domain, an MX host or the policy host, or could not prove the answer with "
+        "DNSSEC. Mail waits at these senders and bounces after some days if DNS does not come back.",
+        "Ask from outside: `dig +dnssec MX example.com @9.9.9.9` and `dig A mx1.example.com @9.9.9.9`. SERVFAIL that "
+        "becomes an answer with `+cd` is broken DNSSEC (`delv example.com MX`). No answer at all: ask each name "
+        "server of `dig +short NS example.com` directly. Only one sender complains: it may be the sender's resolver.",
+    ),
+    "timeout": Words(
+        "Connection timed out or was cut",
+        "The server, or something before it, did not answer in time or hung up in the middle of the TLS handshake. "
+        "Senders try again, so mail is late rather than lost, unless it goes on for days.",
+        "Time it from outside: `time openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null`. Look at "
+        "the load, at the process limit (`postconf default_process_limit smtpd_client_connection_count_limit`), at "
+        "slow DNS or greeting delays, and at firewalls that drop large packets (try `ping -M do -s 1400 "
+        "mx1.example.com`).",
+    ),
+    "suspected-downgrade": Words(
+        "Suspected downgrade attack",
+        "A sender that used TLS with you in the past weeks now sees no STARTTLS, while your server offers it to "
+        "others. Something between you may be removing encryption. No report proves this: a misconfigured firewall or "
+        "proxy at the sender looks the same.",
+        "First rule out yourself: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername "
+        "mx1.example.com </dev/null` from two networks outside, for each MX address. See the evidence: `mailposture "
+        "sql \"SELECT * FROM tls_suspected_downgrades WHERE policy_domain = 'example.com'\"`. Then write to the "
+        "sender's contact with day and sending addresses, and ask what its servers see. With the MTA-STS policy in "
+        "mode enforce such mail is held back instead of sent readable.",
+    ),
+    "dane": Words(
+        "DANE failure",
+        "A TLSA record of an MX host does not match the server's certificate, or one is demanded and missing. Senders "
+        "that check DANE keep the mail and give up after some days.",
+        "`dig +dnssec _25._tcp.mx1.example.com TLSA`, then `openssl s_client -starttls smtp -connect "
+        "mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata \"RECORD DATA\" </dev/null`. After a "
+        "key change, publish the new record beside the old one. `mailposture check example.com` compares all MX "
+        "hosts.",
+    ),
+    "other": Words(
+        "Another failure",
+        "The sender says that TLS failed, and neither its result type nor its reason code is one that we know. "
+        "Whether mail waits depends on what the sender enforces (MTA-STS mode enforce or DANE: it waits).",
+        "Read what the sender wrote: `mailposture sql \"SELECT organization, result_type, reason_code, "
+        "additional_information, sum(failed_sessions) FROM tls_failure_details WHERE category = 'other' AND "
+        "policy_domain = 'example.com' GROUP BY ALL\"`. Then test the server (`mailposture check example.com`) and "
+        "search your mail server's log for the sending address.",
+    ),
+}
+
+# What a failure-reason-code reveals (RFC 8460, section 4.4 leaves its text to the sender).
+REASONS: Final[dict[str, Words]] = {
+    "io-timeout-during-handshake": Words(
+        "Time-out",
+        "The sender waited for an answer and gave up. Senders try again, so mail is late rather than lost, unless it "
+        "goes on for days. For a policy file (sts-policy-fetch-error) mail is delivered, only the policy is not seen.",
+        "Time it from outside: `time openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null`; a "
+        "policy host: `curl -m 60 -v https://mta-sts.example.com/.well-known/mta-sts.txt`. Fast for you: look at the "
+        "load at that hour, and for a firewall that drops packets of that sender's network.",
+    ),
+    "connection-closed-during-handshake": Words(
+        "The connection was cut",
+        "The connection ended before TLS was agreed: the server hung up or crashed, or a firewall, load balancer or "
+        "rate limit cut it. Senders try again, so mail is late rather than lost, unless it goes on for days.",
+        "Try it: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
+        "</dev/null`. If that works, search the mail log for `lost connection after STARTTLS` or `SSL_accept error` "
+        "with the sending address, and look at rate limits (`postconf -d | grep smtpd_client_`).",
+    ),
+    "connection-refused": Words(
+        "The server could not be reached",
+        "Nothing answered at the server's address: it is down, a firewall refuses, or there is no route (often IPv6 "
+        "only). Senders try again and try the other MX hosts; with no other MX, mail bounces after some days.",
+        "Try each address: `nc -vz -4 mx1.example.com 25` and `nc -vz -6 mx1.example.com 25`. An AAAA record without "
+        "a server behind it is the usual cause: `dig +short AAAA mx1.example.com`.",
+    ),
+    "tls-remote-alert": Words(
+        "Your server refused the TLS handshake",
+        "Your mail server ended the handshake with a TLS alert: it did not like the sender's TLS version, ciphers or "
+        "certificate, or has an inner error. Mail waits if the sender enforces encryption, else it may have been sent "
+        "readable.",
+        "Search your mail log for `SSL_accept error` and the sending address. Test what you accept: `openssl s_client "
+        "-starttls smtp -connect mx1.example.com:25 -tls1_2 </dev/null` and the same with `-tls1_3`. Look at "
+        "`postconf smtpd_tls_protocols smtpd_tls_mandatory_ciphers smtpd_tls_req_ccert`.",
+    ),
+    "tls-handshake-failure": Words(
+        "No common TLS version or cipher",
+        "Sender and server could not agree on how to encrypt: one is too old, too strict, or does not speak TLS "
+        "properly. Mail waits if the sender enforces encryption, else it may have been sent readable.",
+        "Offer TLS 1.2 and 1.3 with common ciphers: `openssl s_client -starttls smtp -connect mx1.example.com:25 "
+        "-tls1_2 </dev/null`, then `-tls1_3`. Look at `postconf smtpd_tls_protocols smtpd_tls_ciphers` and the mail "
+        "log. Only an old sender complains: that may be fine.",
+    ),
+    "dns-extended-error": Words(
+        "DNS error",
+        "The sender's resolver could not get or prove an answer about your names, and says why by an extended DNS "
+        "error (RFC 8914). Mail waits at the sender and bounces after some days if DNS does not come back.",
+        "Ask from outside: `dig +dnssec MX example.com @9.9.9.9` shows the same extended error (EDE) if it is yours. "
+        "Then `delv example.com MX`, and each name server of `dig +short NS example.com`. You see no error: it may be "
+        "the sender's resolver, or be over already.",
+    ),
+    "dns-lookup-failed": Words(
+        "A name could not be looked up",
+        "The sender asked DNS about your domain, MX host or policy host and got no usable answer. Mail waits at the "
+        "sender; for a policy file (sts-policy-fetch-error) mail is delivered, only the policy is not seen.",
+        "`dig MX example.com @9.9.9.9`, `dig A mx1.example.com @9.9.9.9`, `dig mta-sts.example.com @9.9.9.9`. "
+        "NXDOMAIN: the record is missing or misspelt. SERVFAIL: `delv example.com MX` says whether DNSSEC is broken.",
+    ),
+    "bad-https-response-code": Words(
+        "The policy host answered with an HTTP error",
+        "The web server for the MTA-STS policy answered with something other than 200. 404: the file is not there; "
+        "3xx: senders must not follow redirects; 403: a web firewall; 5xx: the server is broken. Mail is still "
+        "delivered, but only senders that remember an earlier policy are still protected.",
+        "`curl -v --max-redirs 0 https://mta-sts.example.com/.well-known/mta-sts.txt` must say 200. If you no longer "
+        "want MTA-STS, do not just remove the file: serve `mode: none` first, until the old max_age has passed.",
+    ),
+    "mx-not-in-policy": Words(
+        "The MX host is not in the MTA-STS policy",
+        "The domain's MX record names a host that its MTA-STS policy does not list. With mode enforce, mail to that "
+        "host is refused: senders keep it and give up after some days. With mode testing it is delivered and "
+        "reported.",
+        "Compare `dig +short MX example.com` with the `mx:` lines of `curl "
+        "https://mta-sts.example.com/.well-known/mta-sts.txt`. Add the host to the policy, then change the id in "
+        "`_mta-sts.example.com`. Senders that remember the old policy look again at the new id, mostly within a day. "
+        "An MX you do not know: find out who changed DNS.",
+    ),
+    "certificate-has-expired": Words(
+        "The certificate has expired",
+        "The certificate's end date has passed (or, seldom, its start date has not come). Where encryption is "
+        "enforced mail waits and bounces after some days; else it is delivered and reported.",
+        "`openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com </dev/null | "
+        "openssl x509 -noout -dates`. Renew (`certbot renew`), then reload the mail server (`postfix reload`). If the "
+        "report says sts-policy-fetch-error or sts-webpki-invalid, look at port 443 of mta-sts.example.com instead.",
+    ),
+    "self-signed-certificate": Words(
+        "The certificate is self-signed",
+        "The server shows a certificate that it signed itself (many mail servers install one), or the chain ends in "
+        "an unknown root. Senders that enforce MTA-STS keep the mail; without a policy it is delivered and reported.",
+        "`openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com -showcerts "
+        "</dev/null`. Expected another certificate? Look where the server takes it from: `postconf "
+        "smtpd_tls_chain_files smtpd_tls_cert_file`. Get one from a public authority, for example with `certbot "
+        "certonly -d mx1.example.com`.",
+    ),
+    "certificate-name-mismatch": Words(
+        "The certificate is for another host name",
+        "The certificate does not contain the name that the sender looked for. Senders that enforce MTA-STS keep the "
+        "mail; in mode testing, or without a policy, it is delivered and reported.",
+        "`openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com </dev/null | "
+        "openssl x509 -noout -ext subjectAltName` must contain the name in `dig +short MX example.com`.",
+    ),
+    "certificate-chain": Words(
+        "The certificate could not be verified",
+        "The certificate failed one of the checks of a TLS library (X509_V_ERR_…): mostly an intermediate certificate "
+        "is missing or the issuer is not trusted. Where encryption is enforced mail waits; else it is delivered and "
+        "reported.",
+        "`openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
+        "-verify_return_error </dev/null` prints the same error if it is still there. Install the full chain "
+        "(`fullchain.pem`).",
+    ),
+    "tlsa-mismatch": Words(
+        "DANE check failed",
+        "The TLSA record does not match the certificate, is unusable, or is missing although the sender wants it. "
+        "Senders that check DANE keep the mail and give up after some days.",
+        "`dig +dnssec _25._tcp.mx1.example.com TLSA`, then `openssl s_client -starttls smtp -connect "
+        "mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata \"RECORD DATA\" </dev/null`. "
+        "`mailposture explain tlsa-invalid` says how to mend it.",
+    ),
+    "starttls-refused": Words(
+        "STARTTLS was not offered or refused",
+        "The server did not offer STARTTLS, or offered it and then said no (for example `454 4.7.0 TLS not "
+        "available`: it could not load its certificate or key). Where encryption is enforced mail waits; else it was "
+        "sent readable.",
+        "`openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null`, then the mail log: `cannot get "
+        "certificate`, `no server certs`, `key values mismatch` name the file. `postconf smtpd_tls_security_level "
+        "smtpd_tls_chain_files smtpd_tls_cert_file smtpd_tls_key_file`.",
+    ),
+}
+
+# RFC 8914, section 4 and the IANA registry of extended DNS errors.
+EXTENDED_DNS_ERRORS: Final[dict[int, str]] = {
+    0: "other error",
+    1: "unsupported DNSKEY algorithm",
+    2: "unsupported DS digest type",
+    3: "stale answer",
+    4: "forged answer",
+    5: "DNSSEC indeterminate",
+    6: "DNSSEC bogus",
+    7: "signature expired",
+    8: "signature not yet valid",
+    9: "DNSKEY missing",
+        "RRSIGs missing",
+        "no zone key bit set",
+        "NSEC missing",
+        "cached error",
+        "name server not ready",
+        "blocked",
+        "censored",
+        "filtered",
+        "prohibited",
+        "stale NXDOMAIN answer",
+        "not authoritative",
+        "not supported",
+        "no reachable authority",
+        "network error",
+        "invalid data",
+        "signature expired before valid",
+        "too early",
+        "unsupported NSEC3 iterations value",
+        "unable to conform to policy",
+        "synthesized",
+}
+
+# RFC 8446, section 6.2: alerts that a server sends in a handshake, in a few words.
+TLS_ALERTS: Final[dict[int, str]] = {
+        "unexpected message: it did not expect this step",
+        "bad record: data was damaged on the way",
+        "handshake failure: no common cipher or key exchange",
+        "bad certificate",
+        "unsupported certificate",
+        "certificate revoked",
+        "certificate expired",
+        "certificate unknown",
+        "illegal parameter",
+        "unknown authority: it rejects the sender's certificate",
+        "access denied",
+        "decode error",
+        "decrypt error",
+        "protocol version: the sender's TLS version is refused",
+        "insufficient security: the sender's ciphers are too weak for it",
+        "internal error: look at its log",
+        "inappropriate fallback",
+        "user canceled",
+    109: "missing extension",
+    110: "unsupported extension",
+    112: "unrecognized name: it has no certificate for the MX name",
+    113: "bad certificate status response",
+    116: "certificate required: it demands a client certificate, which senders do not have",
+    120: "no application protocol in common",
+}
