@@ -1,0 +1,10 @@
+"""Text that strangers wrote, made safe for a message to people."""
+
+from __future__ import annotations
+
+_LONGEST = 80
+
+
+def quoted(text: str) -> str:
+    """The text in quotes, shortened, with everything but printable ASCII escaped: nothing in it acts on a terminal."""
+    return ascii(text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "...")

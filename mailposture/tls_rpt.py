@@ -1,0 +1,83 @@
+"""The TLSRPT record: where a domain asks senders to report TLS failures to (RFC 8460, section 3)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+from mailposture.domain_names import normalize
+from mailposture.quoting import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_VERSION = "TLSRPTv1"
+_FIELD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31})=([\x20-\x7e]*)")
+# RFC 3986 characters, less the three that RFC 8460, section 3 wants percent-encoded in a rua: "!" "," ";".
+_SAFE = "%:/?#[]@$&'()*+="
+_URI = re.compile(r"[A-Za-z0-9._~%:/?#\[\]@$&'()*+=-]+")
+
+
+def record_name(domain: str) -> str:
+    """Where the TXT record lives."""
+    return f"_smtp._tls.{domain}"
+
+
+def render_record(destinations: Iterable[str]) -> str:
+    """The record's text for `mailto:` and `https:` URIs; what would end a URI early in a record is percent-encoded."""
+    return f"v={_VERSION}; rua={','.join(quote(uri, safe=_SAFE) for uri in destinations)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordReading:
+    """What a sender makes of the TXT records at `_smtp._tls`: where reports go, or why it will send none."""
+
+    destinations: tuple[str, ...]
+    faults: tuple[str, ...]
+
+
+def read_records(texts: Iterable[bytes]) -> RecordReading:
+    """Read all TXT records at `_smtp._tls.<domain>`: exactly one may begin with `v=TLSRPTv1;` (RFC 8460, section 3)."""
+    found = list(texts)
+    own = [text for text in found if re.match(rb"v=TLSRPTv1[ \t]*;", text)]
+    if not own:
+        shown = f"; what is there: {quoted(found[0].decode('ascii', 'replace'))}" if found else ""
+        return RecordReading(destinations=(), faults=(f"no TXT record begins with `v={_VERSION};`{shown}",))
+    if len(own) > 1:
+        fault = f"{len(own)} TXT records begin with `v={_VERSION};`, exactly one may"
+        return RecordReading(destinations=(), faults=(fault,))
+    return _read_record(own[0].decode("ascii", "replace"))
+
+
+def _read_record(text: str) -> RecordReading:
+    rua: str | None = None
+    faults: list[str] = []
+    for part in text.rstrip(" \t").removesuffix(";").split(";")[1:]:
+        field = _FIELD.fullmatch(part.strip(" \t"))
+        if field is None:
+            faults.append(f"the record has {quoted(part.strip())} where `name=value` belongs")
+        elif field[1] == "rua" and rua is None:
+            rua = field[2]
+    if rua is None:
+        return RecordReading(destinations=(), faults=(*faults, "the record has no `rua`"))
+    destinations = tuple(uri.strip(" \t") for uri in rua.split(","))
+    faults += [fault for uri in destinations if (fault := _uri_fault(uri)) is not None]
+    return RecordReading(destinations=() if faults else destinations, faults=tuple(faults))
+
+
+def _uri_fault(uri: str) -> str | None:
+    """Why a sender cannot report to this URI; None if it can."""
+    if not _URI.fullmatch(uri):
+        return f"rua {quoted(uri)} is not a URI (`!`, `,` and `;` in it must be percent-encoded)"
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return f"rua {quoted(uri)} is not a URI"
+    if parts.scheme == "mailto":
+        local, _, domain = parts.path.rpartition("@")
+        return None if local and normalize(unquote(domain)) else f"rua {quoted(uri)} names no mailbox"
+    if parts.scheme == "https":
+        return None if parts.hostname else f"rua {quoted(uri)} names no host"
+    return f"rua {quoted(uri)} is neither `mailto:` nor `https:`"
