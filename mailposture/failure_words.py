@@ -72,9 +72,9 @@ RESULT_TYPES: Final[dict[str, Words]] = {
         "Something about encryption failed that has no name of its own in the standard; the reason code, if the "
         "sender gave one, says what. Whether mail waits or was delivered anyway depends on what the sender enforces "
         "(MTA-STS mode enforce or DANE: it waits).",
-        "Read the reason codes of these failures (`mailposture sql \"SELECT organization, receiving_mx, reason_code, "
+        'Read the reason codes of these failures (`mailposture sql "SELECT organization, receiving_mx, reason_code, '
         "sum(failed_sessions) FROM tls_failure_details WHERE policy_domain = 'example.com' AND day >= today() - 7 "
-        "GROUP BY ALL\"`) and ask about one: `mailposture explain CODE`. Then try it: `openssl s_client -starttls smtp "
+        'GROUP BY ALL"`) and ask about one: `mailposture explain CODE`. Then try it: `openssl s_client -starttls smtp '
         "-connect mx1.example.com:25 -servername mx1.example.com </dev/null`. No reason code and you can connect: "
         "look at your mail server's log at that day for the sending address.",
     ),
@@ -84,7 +84,7 @@ RESULT_TYPES: Final[dict[str, Words]] = {
         "a new certificate or key without a new TLSA record. Senders that check DANE keep the mail and give up after "
         "some days; many large senders do check.",
         "Compare the record, `dig +dnssec _25._tcp.mx1.example.com TLSA`, with the server: `openssl s_client "
-        "-starttls smtp -connect mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata \"3 1 1 HASH\" "
+        '-starttls smtp -connect mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata "3 1 1 HASH" '
         "</dev/null` with the record's data. The right `3 1 1` hash is what `openssl x509 -noout -pubkey | openssl "
         "pkey -pubin -outform DER | openssl sha256` says about the server's certificate. Quickest cure: go back to "
         "the old key if you still have it; else publish the new hash beside the old one and wait out the record's "
@@ -200,7 +200,7 @@ CATEGORIES: Final[dict[str, Words]] = {
         "A TLSA record of an MX host does not match the server's certificate, or one is demanded and missing. Senders "
         "that check DANE keep the mail and give up after some days.",
         "`dig +dnssec _25._tcp.mx1.example.com TLSA`, then `openssl s_client -starttls smtp -connect "
-        "mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata \"RECORD DATA\" </dev/null`. After a "
+        'mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata "RECORD DATA" </dev/null`. After a '
         "key change, publish the new record beside the old one. `mailposture check example.com` compares all MX "
         "hosts.",
     ),
@@ -208,7 +208,7 @@ CATEGORIES: Final[dict[str, Words]] = {
         "Another failure",
         "The sender says that TLS failed, and neither its result type nor its reason code is one that we know. "
         "Whether mail waits depends on what the sender enforces (MTA-STS mode enforce or DANE: it waits).",
-        "Read what the sender wrote: `mailposture sql \"SELECT organization, result_type, reason_code, "
+        'Read what the sender wrote: `mailposture sql "SELECT organization, result_type, reason_code, '
         "additional_information, sum(failed_sessions) FROM tls_failure_details WHERE category = 'other' AND "
         "policy_domain = 'example.com' GROUP BY ALL\"`. Then test the server (`mailposture check example.com`) and "
         "search your mail server's log for the sending address.",
@@ -328,7 +328,7 @@ REASONS: Final[dict[str, Words]] = {
         "The TLSA record does not match the certificate, is unusable, or is missing although the sender wants it. "
         "Senders that check DANE keep the mail and give up after some days.",
         "`dig +dnssec _25._tcp.mx1.example.com TLSA`, then `openssl s_client -starttls smtp -connect "
-        "mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata \"RECORD DATA\" </dev/null`. "
+        'mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata "RECORD DATA" </dev/null`. '
         "`mailposture explain tlsa-invalid` says how to mend it.",
     ),
     "starttls-refused": Words(
@@ -340,66 +340,4 @@ REASONS: Final[dict[str, Words]] = {
         "certificate`, `no server certs`, `key values mismatch` name the file. `postconf smtpd_tls_security_level "
         "smtpd_tls_chain_files smtpd_tls_cert_file smtpd_tls_key_file`.",
     ),
-}
-
-# RFC 8914, section 4 and the IANA registry of extended DNS errors.
-EXTENDED_DNS_ERRORS: Final[dict[int, str]] = {
-    0: "other error",
-    1: "unsupported DNSKEY algorithm",
-    2: "unsupported DS digest type",
-    3: "stale answer",
-    4: "forged answer",
-    5: "DNSSEC indeterminate",
-    6: "DNSSEC bogus",
-    7: "signature expired",
-    8: "signature not yet valid",
-    9: "DNSKEY missing",
-        "RRSIGs missing",
-        "no zone key bit set",
-        "NSEC missing",
-        "cached error",
-        "name server not ready",
-        "blocked",
-        "censored",
-        "filtered",
-        "prohibited",
-        "stale NXDOMAIN answer",
-        "not authoritative",
-        "not supported",
-        "no reachable authority",
-        "network error",
-        "invalid data",
-        "signature expired before valid",
-        "too early",
-        "unsupported NSEC3 iterations value",
-        "unable to conform to policy",
-        "synthesized",
-}
-
-# RFC 8446, section 6.2: alerts that a server sends in a handshake, in a few words.
-TLS_ALERTS: Final[dict[int, str]] = {
-        "unexpected message: it did not expect this step",
-        "bad record: data was damaged on the way",
-        "handshake failure: no common cipher or key exchange",
-        "bad certificate",
-        "unsupported certificate",
-        "certificate revoked",
-        "certificate expired",
-        "certificate unknown",
-        "illegal parameter",
-        "unknown authority: it rejects the sender's certificate",
-        "access denied",
-        "decode error",
-        "decrypt error",
-        "protocol version: the sender's TLS version is refused",
-        "insufficient security: the sender's ciphers are too weak for it",
-        "internal error: look at its log",
-        "inappropriate fallback",
-        "user canceled",
-    109: "missing extension",
-    110: "unsupported extension",
-    112: "unrecognized name: it has no certificate for the MX name",
-    113: "bad certificate status response",
-    116: "certificate required: it demands a client certificate, which senders do not have",
-    120: "no application protocol in common",
 }

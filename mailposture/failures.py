@@ -2,8 +2,8 @@
 
 A report names each failure by a `result-type` (RFC 8460, section 4.3) and may add a `failure-reason-code`, whose text
 the standard leaves to the sender. The result types know neither time-outs nor DNS errors: those hide in the reason
-codes of `validation-failure` and `sts-policy-fetch-error`, so `classify()` reads both. A downgrade is never one report's word;
-`suspected-downgrade` comes from comparing reports (the view tls_suspected_downgrades).
+codes of `validation-failure` and `sts-policy-fetch-error`, so `classify()` reads both. A downgrade is never one
+report's word; `suspected-downgrade` comes from comparing reports (the view tls_suspected_downgrades).
 
 The words themselves are in failure_words.py.
 """
@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mailposture import failure_words
+from mailposture.failure_codes import DNSSEC_ERRORS, EXTENDED_DNS_ERRORS, TLS_ALERTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -215,7 +216,6 @@ _REFINED_BY_REASON: Final[dict[str, frozenset[Category]]] = {
     "sts-policy-fetch-error": frozenset({Category.TIMEOUT, Category.DNS, Category.MTA_STS_POLICY}),
 }
 _UNKNOWN: Final = Classification(Category.OTHER, Severity.WARNING)
-_DNSSEC_ERRORS: Final = frozenset({1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27})
 _LONGEST_REASON = 500  # what is read of a stranger's text
 _SEPARATORS = re.compile(r"[^a-z0-9.]+")
 _FIRST_NUMBER = re.compile(r"\d{1,4}")
@@ -257,7 +257,7 @@ def _normalize(text: str) -> str:
 
 def _match(reason: str) -> _ReasonRule | None:
     rule = next((rule for rule in _REASONS if rule.pattern.search(reason)), None)
-    if rule and rule.term == "dns-extended-error" and _number_after("error", reason) in _DNSSEC_ERRORS:
+    if rule and rule.term == "dns-extended-error" and _number_after("error", reason) in DNSSEC_ERRORS:
         return rule._replace(classification=Classification(Category.DNS, Severity.CRITICAL))
     return rule
 
@@ -272,12 +272,12 @@ def _with_number(meaning: Meaning, reason: str) -> Meaning:
     match meaning.term:
         case "dns-extended-error":
             number = _number_after("error", reason)
-            name = failure_words.EXTENDED_DNS_ERRORS.get(number)
-            severity = Severity.CRITICAL if number in _DNSSEC_ERRORS else meaning.severity
+            name = EXTENDED_DNS_ERRORS.get(number)
+            severity = Severity.CRITICAL if number in DNSSEC_ERRORS else meaning.severity
             return replace(meaning, severity=severity, title=f"DNS error {number}: {name}") if name else meaning
         case "tls-remote-alert":
             number = _number_after("alert", reason)
-            name = failure_words.TLS_ALERTS.get(number)
+            name = TLS_ALERTS.get(number)
             return replace(meaning, title=f"Your server refused TLS (alert {number}): {name}") if name else meaning
         case _:
             return meaning
