@@ -1,0 +1,31 @@
+"""The durable queue between whoever receives bytes and whoever understands them.
+
+A source answers its peer only after `Spool.put` says that the bytes are on disk; ingest forgets them only after
+ClickHouse has the rows. Killed at any instant in between, the bytes are still here. Everything lies in one SQLite file
+in a folder of its own, used by two processes at once:
+
+- the receiver puts (`Spool`);
+- ingest takes, defers, forgets and holds back (`SpoolQueue`), and prunes what was held too long (`HeldMessages`);
+- the command line lists, shows, releases and discards what was held back (`HeldMessages`).
+"""
+
+from collector.spool.database import SpoolDamagedError, SpoolError, SpoolFullError
+from collector.spool.held import HeldMessage, HeldMessages, HeldState, NotHeldError, held_id
+from collector.spool.intake import Spool
+from collector.spool.queue import HeldTotal, Spooled, SpoolQueue, SpoolStats
+
+__all__ = [
+    "HeldMessage",
+    "HeldMessages",
+    "HeldState",
+    "HeldTotal",
+    "NotHeldError",
+    "Spool",
+    "SpoolDamagedError",
+    "SpoolError",
+    "SpoolFullError",
+    "SpoolQueue",
+    "SpoolStats",
+    "Spooled",
+    "held_id",
+]

@@ -1,0 +1,164 @@
+"""The spool's SQLite file: its tables, how it is opened, and what its errors mean to a mail administrator."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DATABASE = "spool.sqlite"
+_LOCK = "spool.lock"
+_APPLICATION_ID = 0x6D706F73  # "mpos": tells our file from any other SQLite file
+_SCHEMA_VERSION = 1
+_PAGE_SIZE = 8192  # most reports fit in one page
+_CHECKPOINT_PAGES = 2000  # 16 MiB of log between checkpoints: their two extra fsyncs are spread over thousands of mails
+_BUSY_SECONDS = 30.0
+
+# A queue row never changes: rewriting one would rewrite its body. What changes is beside it, in `deferred`.
+# `ledger` counts what a COUNT(*) over a large backlog would have to read, and numbers the queue, no number twice.
+_SCHEMA = """
+CREATE TABLE ledger (last_id INTEGER NOT NULL, depth INTEGER NOT NULL, bytes INTEGER NOT NULL);
+INSERT INTO ledger VALUES (0, 0, 0);
+CREATE TABLE queue (id INTEGER PRIMARY KEY, envelope BLOB NOT NULL, body BLOB NOT NULL);
+CREATE TABLE deferred (
+    id INTEGER PRIMARY KEY REFERENCES queue (id), due REAL NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL
+);
+CREATE INDEX deferred_by_due ON deferred (due);
+CREATE TABLE held (
+    id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, held_at REAL NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
+    size INTEGER NOT NULL, stored INTEGER NOT NULL, envelope BLOB NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX held_by_state ON held (state, held_at, stored);
+"""
+
+Durability = Literal["FULL", "NORMAL"]
+
+
+class SpoolError(Exception):
+    """The spool cannot do what was asked right now; nothing that it acknowledged is lost."""
+
+
+class SpoolFullError(SpoolError):
+    """No room: the peer is asked to come back later."""
+
+
+class SpoolDamagedError(SpoolError):
+    """The file cannot be trusted; an administrator must act."""
+
+
+def connect(folder: Path, *, durability: Durability) -> sqlite3.Connection:
+    """Open the spool in a folder, making both when they are new.
+
+    `FULL` makes every commit durable before it returns: for bytes that are about to be acknowledged, and for what a
+    person orders. `NORMAL` may lose the last commits in a power failure (never in a crash of the process): enough for
+    ingest, which then only does again what can be done again.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / DATABASE
+    # One process at a time makes or checks the file: SQLite's own lock does not cover choosing the journal mode.
+    with translated(path), (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            _prepare(connection, path, durability)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, durability: Durability) -> None:
+    new = path.stat().st_size == 0
+    if new:
+        connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {durability}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT_PAGES * _PAGE_SIZE}")
+    connection.execute("PRAGMA secure_delete = OFF")  # else forgetting a mail writes it again, as zeros
+    if new:
+        with transaction(connection):
+            for statement in _SCHEMA.split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        # SQLite syncs the log's directory entry, not the database's own.
+        for folder in (path.parent, path.parent.parent):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        return
+    found = (_pragma(connection, "application_id"), _pragma(connection, "user_version"))
+    if found[0] != _APPLICATION_ID:
+        raise SpoolDamagedError(f"{path}: is not a mailposture spool; move it away and start again")
+    if found[1] != _SCHEMA_VERSION:
+        raise SpoolError(f"{path}: was written by another version of mailposture (format {found[1]}); use that version")
+    missing = _pragma(connection, "page_count") * _pragma(connection, "page_size") - path.stat().st_size
+    if missing > 0 and not path.with_name(path.name + "-wal").exists():
+        raise SpoolDamagedError(_damage(path, f"{missing} bytes are missing at its end"))
+    connection.execute("SELECT last_id, depth, bytes FROM ledger").fetchone()
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing; takes the write lock at once, so that it never has to be redone halfway."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours, which name the file and the next step."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translation(path, error) from error
+    except OSError as error:
+        raise SpoolError(f"{path}: {error.strerror}; check the folder's owner and the disk") from error
+
+
+def _translation(path: Path, error: sqlite3.Error) -> SpoolError:
+    # The low byte is the primary code; extended codes (SQLITE_IOERR_WRITE, …) add to it.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return SpoolFullError(f"{path}: the disk is full; make room, reports are accepted again by themselves then")
+    if code == sqlite3.SQLITE_IOERR:
+        return SpoolFullError(
+            f"{path}: the disk does not take writes ({error}); check the disk, its quota and its mount"
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return SpoolDamagedError(_damage(path, str(error)))
+    if code == sqlite3.SQLITE_BUSY:
+        return SpoolError(
+            f"{path}: another process held it for {_BUSY_SECONDS:.0f} s; look for a hanging mailposture process"
+        )
+    return SpoolError(f"{path}: {error}")
+
+
+def _damage(path: Path, what: str) -> str:
+    """Never move a damaged spool aside by ourselves: senders retry for days, so waiting for a person loses nothing."""
+    return (
+        f"{path}: is damaged ({what}). Nothing was deleted and nothing new is accepted. Stop mailposture, move the "
+        f"folder {path.parent} aside and start again; then save what the old file still holds with "
+        f"`sqlite3 {DATABASE} .recover`, and give it to `mailposture import`"
+    )

@@ -1,0 +1,49 @@
+"""An envelope as the spool stores it: compact JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from collector.envelope import Envelope, Source
+
+
+def encode(envelope: Envelope) -> bytes:
+    """Equal envelopes give equal bytes."""
+    return orjson.dumps(
+        (
+            envelope.source.value,
+            envelope.received_at,
+            envelope.name,
+            envelope.peer,
+            _storable(envelope.mail_from),
+            [_storable(recipient) for recipient in envelope.recipients],
+            envelope.token_domain,
+            envelope.vouched,
+        )
+    )
+
+
+def decode(text: bytes) -> Envelope:
+    source, received_at, name, peer, mail_from, recipients, token_domain, vouched = _values(text)
+    return Envelope(
+        source=Source(source),
+        received_at=datetime.fromisoformat(received_at),
+        name=name,
+        peer=peer,
+        mail_from=mail_from,
+        recipients=tuple(recipients),
+        token_domain=token_domain,
+        vouched=vouched,
+    )
+
+
+def _values(text: bytes) -> Any:
+    return orjson.loads(text)
+
+
+def _storable(text: str) -> str:
+    """Strangers' bytes decoded with surrogateescape are no Unicode: keep them readable instead of failing."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

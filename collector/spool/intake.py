@@ -1,0 +1,187 @@
+"""The receiving side: bytes become durable in groups.
+
+An fsync costs as much as everything else together, so whatever arrives while one runs shares the next: a thread drains
+what waits, inserts it in one transaction, commits once, then wakes everybody who waited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import threading
+import time
+from collections import defaultdict
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from collector.spool import envelope_text
+from collector.spool.database import DATABASE, SpoolError, SpoolFullError, connect, transaction, translated
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from collector.envelope import Envelope
+
+_GROUP_MESSAGES = 500
+_GROUP_BYTES = 64 * 1024 * 1024
+_RECHECK_SECONDS = 1.0  # how long "there is room" and "there is none" are believed
+
+_Waiter = asyncio.Future[int] | Future[int]
+_Outcome = int | SpoolError
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    envelope: bytes
+    body: bytes
+    waiter: _Waiter
+
+
+class Spool:
+    """What sources put bytes into. Safe to use from any thread and any event loop."""
+
+    def __init__(self, folder: Path, *, keep_free: int) -> None:
+        """Open (or make) the spool in a folder; raises SpoolError.
+
+        `keep_free` is in bytes: with less than that free on the disk nothing is accepted any more.
+        """
+        self._folder = folder
+        self._path = folder / DATABASE
+        self._keep_free = keep_free
+        self._connection: sqlite3.Connection | None = connect(folder, durability="FULL")
+        self._arrivals: queue.SimpleQueue[_Arrival | None] = queue.SimpleQueue()
+        self._room_known_until = 0.0
+        self._refusal: SpoolError | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._write_groups, name="spool", daemon=True)
+        self._thread.start()
+
+    def put(self, envelope: Envelope, body: bytes) -> int:
+        """Block until the bytes are durable; return their spool id. Raises SpoolFullError or SpoolError."""
+        waiter: Future[int] = Future()
+        self._enqueue(envelope, body, waiter)
+        return waiter.result()
+
+    def put_async(self, envelope: Envelope, body: bytes) -> asyncio.Future[int]:
+        """As put(), for a coroutine to await. Giving up waiting does not take the bytes back."""
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._enqueue(envelope, body, waiter)
+        return waiter
+
+    def check_room(self) -> None:
+        """Raise SpoolFullError when a put would be refused: for peers that ask before they send."""
+        now = time.monotonic()
+        if now >= self._room_known_until:
+            self._refusal = self._look_for_room()
+            self._room_known_until = now + _RECHECK_SECONDS
+        if self._refusal is not None:
+            raise self._refusal
+
+    def close(self) -> None:
+        """Finish what was put, then close the file."""
+        if not self._closed:
+            self._closed = True
+            self._arrivals.put(None)
+            self._thread.join()
+
+    def _enqueue(self, envelope: Envelope, body: bytes, waiter: _Waiter) -> None:
+        if self._closed:
+            raise SpoolError(f"{self._path}: is closed, mailposture is stopping")
+        self.check_room()
+        self._arrivals.put(_Arrival(envelope_text.encode(envelope), body, waiter))
+
+    def _look_for_room(self) -> SpoolError | None:
+        disk = os.statvfs(self._folder)
+        free = disk.f_bavail * disk.f_frsize
+        if free >= self._keep_free:
+            return None
+        return SpoolFullError(
+            f"{self._folder}: {free >> 20} MiB are free, spool.keep_free is {self._keep_free >> 20} MiB; make room, "
+            "reports are accepted again by themselves then"
+        )
+
+    def _write_groups(self) -> None:
+        while (first := self._arrivals.get()) is not None:
+            group = self._group(first)
+            outcomes: list[_Outcome]
+            try:
+                with translated(self._path):
+                    outcomes = list(self._insert(group))
+            except SpoolError as error:
+                outcomes = [error] * len(group)
+                self._recover(error)
+            _wake(group, outcomes)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _group(self, first: _Arrival) -> list[_Arrival]:
+        """The first arrival and all that wait behind it, up to a bounded size."""
+        group, size = [first], len(first.body)
+        while len(group) < _GROUP_MESSAGES and size < _GROUP_BYTES:
+            try:
+                arrival = self._arrivals.get_nowait()
+            except queue.Empty:
+                break
+            if arrival is None:
+                self._arrivals.put(None)  # seen again after this group
+                break
+            group.append(arrival)
+            size += len(arrival.body)
+        return group
+
+    def _insert(self, group: list[_Arrival]) -> range:
+        """Store a group and return the ids.
+
+        All rows go in one statement: between any two the interpreter lock would pass to the event loop and back.
+        """
+        if self._connection is None:
+            self._connection = connect(self._folder, durability="FULL")
+        connection = self._connection
+        with transaction(connection):
+            (last_id,) = connection.execute(
+                "UPDATE ledger SET last_id = last_id + ?1, depth = depth + ?1, bytes = bytes + ?2 RETURNING last_id",
+                (len(group), sum(len(arrival.body) for arrival in group)),
+            ).fetchall()[0]
+            ids = range(last_id - len(group) + 1, last_id + 1)
+            values: list[int | bytes] = []
+            for number, arrival in zip(ids, group, strict=True):
+                values += (number, arrival.envelope, arrival.body)
+            rows = ",".join(["(?,?,?)"] * len(group))
+            connection.execute(f"INSERT INTO queue VALUES {rows}", values)  # noqa: S608  only placeholders
+        return ids
+
+    def _recover(self, error: SpoolError) -> None:
+        """After a failed write begin again with a new connection, in a second; until then refuse without trying."""
+        self._refusal = error
+        self._room_known_until = time.monotonic() + _RECHECK_SECONDS
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _wake(group: list[_Arrival], outcomes: list[_Outcome]) -> None:
+    """Tell every waiter its outcome; each event loop is woken once a group."""
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], _Outcome]]] = defaultdict(list)
+    for arrival, outcome in zip(group, outcomes, strict=True):
+        if isinstance(arrival.waiter, Future):
+            _settle(arrival.waiter, outcome)
+        else:
+            by_loop[arrival.waiter.get_loop()].append((arrival.waiter, outcome))
+    for loop, settlements in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_settle_all, settlements)
+
+
+def _settle_all(settlements: list[tuple[asyncio.Future[int], _Outcome]]) -> None:
+    for waiter, outcome in settlements:
+        if not waiter.done():  # its connection may be gone
+            _settle(waiter, outcome)
+
+
+def _settle(waiter: _Waiter, outcome: _Outcome) -> None:
+    settle: Callable[..., None] = waiter.set_exception if isinstance(outcome, SpoolError) else waiter.set_result
+    settle(outcome)

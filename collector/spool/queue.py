@@ -1,0 +1,207 @@
+"""The ingest side: take messages in order, then forget, defer or hold each.
+
+Claiming writes nothing: what was claimed and not forgotten is claimed again after a restart. All that ingest does can
+be done twice, so its commits need not be durable at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from collector.spool import envelope_text
+from collector.spool.database import DATABASE, connect, transaction, translated
+from collector.spool.held import HeldState, held_id
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from collector.envelope import Envelope
+
+_SHRINK_FROM_PAGES = 4096  # 32 MiB of empty pages are kept for reuse; beyond that the file gives them back
+_SHRINK_STEP_PAGES = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """A message that waits to be understood."""
+
+    id: int
+    envelope: Envelope
+    body: bytes
+    attempts: int  # how often it was deferred
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldTotal:
+    """What is held back in one state."""
+
+    messages: int
+    bytes: int  # as stored, compressed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolStats:
+    """How much waits, and how long already."""
+
+    depth: int  # messages, deferred ones included
+    bytes: int
+    deferred: int
+    oldest_age: timedelta | None  # since the oldest waiting message was received
+    held: dict[HeldState, HeldTotal]
+
+
+class SpoolQueue:
+    """Ingest's view of the spool. One process uses one at a time; its threads may share it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / DATABASE
+        self._connection = connect(folder, durability="NORMAL")
+        self._lock = threading.Lock()
+        self._last_claimed = 0
+        self._claimed_again: set[int] = set()  # deferred messages that were due and are with ingest now
+
+    def claim(self, limit: int, max_bytes: int) -> list[Spooled]:
+        """The next messages: at most `limit`, none more once they hold `max_bytes`; deferred ones that are due first.
+
+        A message is given out once until it is deferred, or the process starts again.
+        """
+        with self._use() as connection:
+            claimed = self._claim_due(connection, limit, max_bytes)
+            size = sum(len(message.body) for message in claimed)
+            if len(claimed) < limit and size < max_bytes:
+                claimed += self._claim_new(connection, limit - len(claimed), max_bytes - size)
+        return claimed
+
+    def forget(self, ids: Iterable[int]) -> None:
+        """ClickHouse has them: drop them."""
+        with self._use() as connection, transaction(connection):
+            self._remove(connection, list(ids))
+        self._shrink()
+
+    def defer(self, ids: Iterable[int], until: datetime, reason: str) -> None:
+        """Do not claim them again before then."""
+        rows = [(number, until.timestamp(), reason) for number in ids]
+        with self._use() as connection:
+            with transaction(connection):
+                connection.executemany(
+                    "INSERT INTO deferred VALUES (?, ?, 1, ?) ON CONFLICT (id) DO UPDATE"
+                    " SET due = excluded.due, attempts = attempts + 1, reason = excluded.reason",
+                    rows,
+                )
+            self._claimed_again.difference_update(number for number, _, _ in rows)
+
+    def hold(self, message: Spooled, *, state: HeldState, reason: str, detail: str) -> str:
+        """Move a message out of the queue, to be looked at by a person; returns its held id."""
+        name = held_id(message.envelope, message.body)
+        packed = zlib.compress(message.body)
+        with self._use() as connection, transaction(connection):
+            # Held already: a replay after a power failure, or the same bytes released and held again meanwhile.
+            connection.execute(
+                "INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    name,
+                    state.value,
+                    time.time(),
+                    reason,
+                    detail,
+                    len(message.body),
+                    len(packed),
+                    envelope_text.encode(message.envelope),
+                    packed,
+                ),
+            )
+            self._remove(connection, [message.id])
+        return name
+
+    def stats(self) -> SpoolStats:
+        """Cheap at any depth."""
+        with self._use() as connection:
+            depth, size = connection.execute("SELECT depth, bytes FROM ledger").fetchone()
+            (deferred,) = connection.execute("SELECT count(*) FROM deferred").fetchone()
+            oldest = connection.execute("SELECT envelope FROM queue ORDER BY id LIMIT 1").fetchone()
+            held = connection.execute("SELECT state, count(*), sum(stored) FROM held GROUP BY state").fetchall()
+        return SpoolStats(
+            depth=depth,
+            bytes=size,
+            deferred=deferred,
+            oldest_age=datetime.now(UTC) - envelope_text.decode(oldest[0]).received_at if oldest else None,
+            held={HeldState(state): HeldTotal(messages=count, bytes=stored) for state, count, stored in held},
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _use(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, translated(self._path):
+            yield self._connection
+
+    def _claim_due(self, connection: sqlite3.Connection, limit: int, max_bytes: int) -> list[Spooled]:
+        due = connection.execute(
+            "SELECT id FROM deferred WHERE due <= ? ORDER BY due LIMIT ?",
+            (time.time(), limit + len(self._claimed_again)),
+        ).fetchall()
+        claimed: list[Spooled] = []
+        size = 0
+        for (number,) in due:
+            if len(claimed) == limit or size >= max_bytes:
+                break
+            if number in self._claimed_again:
+                continue
+            envelope, body, attempts = connection.execute(
+                "SELECT envelope, body, attempts FROM queue JOIN deferred USING (id) WHERE id = ?", (number,)
+            ).fetchone()
+            claimed.append(_spooled(number, envelope, body, attempts))
+            size += len(body)
+        self._claimed_again.update(message.id for message in claimed)
+        return claimed
+
+    def _claim_new(self, connection: sqlite3.Connection, limit: int, max_bytes: int) -> list[Spooled]:
+        rows = connection.execute(
+            "SELECT id, envelope, body FROM queue WHERE id > ? AND NOT EXISTS"
+            " (SELECT 1 FROM deferred WHERE deferred.id = queue.id) ORDER BY id LIMIT ?",
+            (self._last_claimed, limit),
+        )
+        claimed: list[Spooled] = []
+        size = 0
+        for number, envelope, body in rows:  # row by row: what is beyond max_bytes is never read
+            claimed.append(_spooled(number, envelope, body, 0))
+            size += len(body)
+            if size >= max_bytes:
+                break
+        rows.close()
+        if claimed:
+            self._last_claimed = claimed[-1].id
+        return claimed
+
+    def _remove(self, connection: sqlite3.Connection, ids: list[int]) -> None:
+        removed, size = 0, 0
+        for number in ids:
+            for (length,) in connection.execute(
+                "DELETE FROM queue WHERE id = ? RETURNING length(body)", (number,)
+            ).fetchall():
+                removed += 1
+                size += length
+        connection.executemany("DELETE FROM deferred WHERE id = ?", [(number,) for number in ids])
+        connection.execute("UPDATE ledger SET depth = depth - ?, bytes = bytes - ?", (removed, size))
+        self._claimed_again.difference_update(ids)
+
+    def _shrink(self) -> None:
+        """Give a little of a drained backlog's room back to the disk, never much at once: receiving waits meanwhile."""
+        with self._use() as connection:
+            (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+            if free > _SHRINK_FROM_PAGES:
+                connection.execute(f"PRAGMA incremental_vacuum({_SHRINK_STEP_PAGES})").fetchall()
+
+
+def _spooled(number: int, envelope: bytes, body: bytes, attempts: int) -> Spooled:
+    return Spooled(id=number, envelope=envelope_text.decode(envelope), body=body, attempts=attempts)

@@ -1,0 +1,211 @@
+"""What is put into the spool comes out: in order, whole, and until it is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from collector.envelope import Envelope, Source
+from collector.spool import HeldMessages, HeldState, NotHeldError, Spool, SpoolQueue, held_id
+
+ALL = 100 * 1024 * 1024
+WEEK = timedelta(days=7)
+
+
+def envelope(name: str = "a") -> Envelope:
+    return Envelope(
+        source=Source.SMTP,
+        received_at=datetime(2026, 11, 24, 10, 0, 0, 123456, tzinfo=UTC),
+        name=name,
+        peer="192.0.2.1",
+        mail_from="noreply@sender.example",
+        recipients=("tlsrpt@example.com", "tlsrpt@example.net"),
+        token_domain="example.com",
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+def put(folder: Path, *bodies: bytes) -> list[int]:
+    spool = Spool(folder, keep_free=0)
+    try:
+        return [spool.put(envelope(), body) for body in bodies]
+    finally:
+        spool.close()
+
+
+def test_what_is_put_comes_out_whole_and_in_order(folder: Path) -> None:
+    bodies = [b"", b"\x00\xff\r\n.\r\n", b"x" * 300_000, b"last"]
+    ids = put(folder, *bodies)
+    claimed = SpoolQueue(folder).claim(10, ALL)
+    assert [message.id for message in claimed] == ids == sorted(ids)
+    assert [message.body for message in claimed] == bodies
+    assert claimed[0].envelope == envelope()
+    assert claimed[0].attempts == 0
+
+
+async def test_arrivals_at_once_share_a_commit_and_each_gets_its_own_id(folder: Path) -> None:
+    spool = Spool(folder, keep_free=0)
+    ids = await asyncio.gather(
+        *(spool.put_async(envelope(str(number)), str(number).encode()) for number in range(1200))
+    )
+    spool.close()
+    claimed = SpoolQueue(folder).claim(2000, ALL)
+    assert {message.id: message.body for message in claimed} == {
+        number: str(index).encode() for index, number in enumerate(ids)
+    }
+    assert all(message.envelope.name.encode() == message.body for message in claimed)
+
+
+def test_claims_stop_at_the_count_and_at_the_bytes_and_go_on_from_there(folder: Path) -> None:
+    put(folder, b"1" * 100, b"2" * 100, b"3" * 100, b"4" * 1000, b"5")
+    queue = SpoolQueue(folder)
+    assert [message.body[:1] for message in queue.claim(2, ALL)] == [b"1", b"2"]
+    assert [message.body[:1] for message in queue.claim(9, 150)] == [b"3", b"4"]
+    assert [message.body[:1] for message in queue.claim(9, 150)] == [b"5"]
+    assert queue.claim(9, 150) == []
+
+
+def test_a_restart_claims_again_what_was_not_forgotten(folder: Path) -> None:
+    first, second, third = put(folder, b"1", b"2", b"3")
+    queue = SpoolQueue(folder)
+    assert len(queue.claim(10, ALL)) == 3
+    queue.forget([second])
+    queue.close()
+    assert [message.id for message in SpoolQueue(folder).claim(10, ALL)] == [first, third]
+
+
+def test_ids_are_never_used_again(folder: Path) -> None:
+    (first,) = put(folder, b"1")
+    queue = SpoolQueue(folder)
+    queue.claim(1, ALL)
+    queue.forget([first])
+    (second,) = put(folder, b"2")
+    assert second > first
+    assert [message.body for message in queue.claim(1, ALL)] == [b"2"]
+
+
+def test_deferred_messages_wait_for_their_time_then_come_first(folder: Path) -> None:
+    first, second = put(folder, b"1", b"2")
+    queue = SpoolQueue(folder)
+    queue.claim(1, ALL)
+    queue.defer([first], datetime.now(UTC) + timedelta(hours=1), "no DNS answer")
+    assert [message.id for message in queue.claim(10, ALL)] == [second]
+    assert queue.claim(10, ALL) == []
+    queue.defer([first], datetime.now(UTC) - timedelta(seconds=1), "no DNS answer")
+    put(folder, b"3")
+    claimed = queue.claim(1, ALL)
+    assert [(message.id, message.attempts) for message in claimed] == [(first, 2)]
+    assert [message.body for message in queue.claim(10, ALL)] == [b"3"], "a claimed message is given out once"
+    assert queue.stats().deferred == 1
+
+
+def test_a_restart_keeps_deferrals(folder: Path) -> None:
+    first, second = put(folder, b"1", b"2")
+    queue = SpoolQueue(folder)
+    queue.claim(10, ALL)
+    queue.defer([first], datetime.now(UTC) + timedelta(hours=1), "no DNS answer")
+    queue.close()
+    assert [message.id for message in SpoolQueue(folder).claim(10, ALL)] == [second]
+
+
+def test_stats_tell_depth_bytes_age_and_what_is_held(folder: Path) -> None:
+    queue = SpoolQueue(folder)
+    assert queue.stats().oldest_age is None
+    put(folder, b"12345", b"678", b"bad")
+    _, second, third = queue.claim(3, ALL)
+    queue.hold(third, state=HeldState.REJECTED, reason="not-json", detail="no JSON")
+    queue.forget([second.id, second.id, 999])
+    stats = queue.stats()
+    assert (stats.depth, stats.bytes, stats.deferred) == (1, 5, 0)
+    assert stats.oldest_age is not None
+    assert stats.oldest_age == pytest.approx(datetime.now(UTC) - envelope().received_at, abs=timedelta(minutes=1))
+    assert stats.held[HeldState.REJECTED].messages == 1
+    assert HeldState.QUARANTINED not in stats.held
+
+
+def test_holding_twice_keeps_one(folder: Path) -> None:
+    """A power failure can undo `hold` for ingest, which then does it again, maybe after the mail was sent again too."""
+    put(folder, b"same", b"same")
+    queue = SpoolQueue(folder)
+    one, two = queue.claim(2, ALL)
+    names = {
+        queue.hold(message, state=HeldState.QUARANTINED, reason="unsigned", detail="no DKIM") for message in (one, two)
+    }
+    assert names == {held_id(envelope(), b"same")}
+    assert queue.stats().depth == 0
+    assert len(HeldMessages(folder).list()) == 1
+
+
+def test_a_released_message_returns_to_the_queue_vouched_for(folder: Path) -> None:
+    body = b"quarantined report" * 1000
+    put(folder, body)
+    queue = SpoolQueue(folder)
+    name = queue.hold(queue.claim(1, ALL)[0], state=HeldState.QUARANTINED, reason="unsigned", detail="no DKIM")
+    held = HeldMessages(folder)
+    message, kept = held.get(name[:6])
+    assert (message.id, message.reason, message.detail, message.size, kept) == (
+        name,
+        "unsigned",
+        "no DKIM",
+        len(body),
+        body,
+    )
+    assert queue.stats().held[HeldState.QUARANTINED].bytes < len(body), "held bytes are compressed"
+    held.release(name)
+    (again,) = queue.claim(1, ALL)
+    assert again.body == body
+    assert again.envelope.vouched
+    assert held.list() == []
+    with pytest.raises(NotHeldError, match="nothing is held under"):
+        held.release(name)
+
+
+def test_discarding_needs_an_unambiguous_id(folder: Path) -> None:
+    put(folder, b"1", b"2")
+    queue = SpoolQueue(folder)
+    names = [
+        queue.hold(message, state=HeldState.REJECTED, reason="not-json", detail="") for message in queue.claim(2, ALL)
+    ]
+    held = HeldMessages(folder)
+    for wrong in ("abc", "", "%", "zzzzz"):
+        with pytest.raises(NotHeldError, match="at least 4 hex digits"):
+            held.discard(wrong)
+    held.discard(names[0])
+    assert [message.id for message in held.list()] == [names[1]]
+    assert held.list(HeldState.QUARANTINED) == []
+
+
+def test_pruning_drops_the_oldest_rejected_first_and_never_quarantine_for_its_size(folder: Path) -> None:
+    put(folder, *(bytes([number]) * 5000 for number in range(6)))
+    queue = SpoolQueue(folder)
+    names = [
+        queue.hold(
+            message,
+            state=HeldState.QUARANTINED if number < 2 else HeldState.REJECTED,
+            reason="r",
+            detail="",
+        )
+        for number, message in enumerate(queue.claim(6, ALL))
+    ]
+    held = HeldMessages(folder)
+    total = queue.stats().held[HeldState.REJECTED].bytes
+    assert held.prune(held_size=total, held_for=WEEK) == 0
+    assert held.prune(held_size=total // 2 + 4, held_for=WEEK) == 2
+    assert {message.id for message in held.list()} == {names[0], names[1], names[4], names[5]}
+    assert held.prune(held_size=0, held_for=WEEK) == 2
+    assert held.prune(held_size=0, held_for=timedelta(0)) == 2
+
+
+def test_surrogates_in_an_envelope_do_not_stop_a_mail(folder: Path) -> None:
+    """An 8-bit sender address is decoded with surrogateescape and is no Unicode."""
+    spool = Spool(folder, keep_free=0)
+    spool.put(Envelope(source=Source.SMTP, received_at=datetime.now(UTC), mail_from="caf\udce9@example.com"), b"")
+    spool.close()
+    assert SpoolQueue(folder).claim(1, ALL)[0].envelope.mail_from == "caf\\udce9@example.com"
