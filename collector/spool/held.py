@@ -6,18 +6,16 @@ import hashlib
 import threading
 import time
 import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from collector.spool import envelope_text
-from collector.spool.database import DATABASE, connect, transaction, translated
+from collector.spool.database import SpoolFile
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
     from pathlib import Path
 
     from collector.envelope import Envelope
@@ -60,13 +58,12 @@ class HeldMessages:
     """Held messages of one spool; ids may be shortened to any unambiguous beginning of four digits or more."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / DATABASE
-        self._connection = connect(folder, durability="FULL")
+        self._file = SpoolFile(folder, durability="FULL")
         self._lock = threading.Lock()
 
     def list(self, state: HeldState | None = None, *, limit: int = 1000) -> list[HeldMessage]:
         """The newest first."""
-        with self._use() as connection:
+        with self._lock, self._file.reading() as connection:
             rows = connection.execute(
                 "SELECT id, state, held_at, reason, detail, size, envelope FROM held"
                 " WHERE ?1 IS NULL OR state = ?1 ORDER BY held_at DESC LIMIT ?2",
@@ -76,13 +73,13 @@ class HeldMessages:
 
     def get(self, name: str) -> tuple[HeldMessage, bytes]:
         """A message and its bytes; raises NotHeldError."""
-        with self._use() as connection:
+        with self._lock, self._file.reading() as connection:
             row = self._find(connection, name)
         return _held_message(row[:7]), zlib.decompress(row[7])
 
     def release(self, name: str) -> int:
         """Put a message back into the queue, vouched for by the operator; returns its spool id. Raises NotHeldError."""
-        with self._use() as connection, transaction(connection):
+        with self._lock, self._file.writing() as connection:
             row = self._find(connection, name)
             body = zlib.decompress(row[7])
             envelope = replace(envelope_text.decode(row[6]), vouched=True)
@@ -96,7 +93,7 @@ class HeldMessages:
 
     def discard(self, name: str) -> None:
         """Delete a message for good; raises NotHeldError."""
-        with self._use() as connection, transaction(connection):
+        with self._lock, self._file.writing() as connection:
             connection.execute("DELETE FROM held WHERE id = ?", (self._find(connection, name)[0],))
 
     def prune(self, *, held_size: int, held_for: timedelta) -> int:
@@ -104,7 +101,7 @@ class HeldMessages:
 
         Quarantine is never dropped for its size: those may be true reports. Returns how many were dropped.
         """
-        with self._use() as connection, transaction(connection):
+        with self._lock, self._file.writing() as connection:
             dropped = connection.execute(
                 "DELETE FROM held WHERE held_at < ?", (time.time() - held_for.total_seconds(),)
             ).rowcount
@@ -118,12 +115,7 @@ class HeldMessages:
 
     def close(self) -> None:
         with self._lock:
-            self._connection.close()
-
-    @contextmanager
-    def _use(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, translated(self._path):
-            yield self._connection
+            self._file.close()
 
     def _find(self, connection: sqlite3.Connection, name: str) -> Any:
         prefix = name.strip().lower()

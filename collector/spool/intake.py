@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from collector.spool import envelope_text
-from collector.spool.database import DATABASE, SpoolError, SpoolFullError, connect, transaction, translated
+from collector.spool.database import SpoolError, SpoolFile, SpoolFullError
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
     from pathlib import Path
 
@@ -50,9 +49,8 @@ class Spool:
         `keep_free` is in bytes: with less than that free on the disk nothing is accepted any more.
         """
         self._folder = folder
-        self._path = folder / DATABASE
         self._keep_free = keep_free
-        self._connection: sqlite3.Connection | None = connect(folder, durability="FULL")
+        self._file: SpoolFile | None = SpoolFile(folder, durability="FULL")
         self._arrivals: queue.SimpleQueue[_Arrival | None] = queue.SimpleQueue()
         self._room_known_until = 0.0
         self._refusal: SpoolError | None = None
@@ -90,7 +88,7 @@ class Spool:
 
     def _enqueue(self, envelope: Envelope, body: bytes, waiter: _Waiter) -> None:
         if self._closed:
-            raise SpoolError(f"{self._path}: is closed, mailposture is stopping")
+            raise SpoolError(f"{self._folder}: is closed, mailposture is stopping")
         self.check_room()
         self._arrivals.put(_Arrival(envelope_text.encode(envelope), body, waiter))
 
@@ -109,14 +107,13 @@ class Spool:
             group = self._group(first)
             outcomes: list[_Outcome]
             try:
-                with translated(self._path):
-                    outcomes = list(self._insert(group))
+                outcomes = list(self._insert(group))
             except SpoolError as error:
                 outcomes = [error] * len(group)
                 self._recover(error)
             _wake(group, outcomes)
-        if self._connection is not None:
-            self._connection.close()
+        if self._file is not None:
+            self._file.close()
 
     def _group(self, first: _Arrival) -> list[_Arrival]:
         """The first arrival and all that wait behind it, up to a bounded size."""
@@ -138,10 +135,9 @@ class Spool:
 
         All rows go in one statement: between any two the interpreter lock would pass to the event loop and back.
         """
-        if self._connection is None:
-            self._connection = connect(self._folder, durability="FULL")
-        connection = self._connection
-        with transaction(connection):
+        if self._file is None:
+            self._file = SpoolFile(self._folder, durability="FULL")
+        with self._file.writing() as connection:
             (last_id,) = connection.execute(
                 "UPDATE ledger SET last_id = last_id + ?1, depth = depth + ?1, bytes = bytes + ?2 RETURNING last_id",
                 (len(group), sum(len(arrival.body) for arrival in group)),
@@ -155,12 +151,12 @@ class Spool:
         return ids
 
     def _recover(self, error: SpoolError) -> None:
-        """After a failed write begin again with a new connection, in a second; until then refuse without trying."""
+        """After a failed write open the file anew, in a second; until then refuse without trying."""
         self._refusal = error
         self._room_known_until = time.monotonic() + _RECHECK_SECONDS
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
 
 def _wake(group: list[_Arrival], outcomes: list[_Outcome]) -> None:

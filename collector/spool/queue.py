@@ -9,18 +9,17 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from collector.spool import envelope_text
-from collector.spool.database import DATABASE, connect, transaction, translated
+from collector.spool.database import SpoolFile
 from collector.spool.held import HeldState, held_id
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from collector.envelope import Envelope
@@ -62,8 +61,7 @@ class SpoolQueue:
     """Ingest's view of the spool. One process uses one at a time; its threads may share it."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / DATABASE
-        self._connection = connect(folder, durability="NORMAL")
+        self._file = SpoolFile(folder, durability="NORMAL")
         self._lock = threading.Lock()
         self._last_claimed = 0
         self._claimed_again: set[int] = set()  # deferred messages that were due and are with ingest now
@@ -73,7 +71,7 @@ class SpoolQueue:
 
         A message is given out once until it is deferred, or the process starts again.
         """
-        with self._use() as connection:
+        with self._lock, self._file.reading() as connection:
             claimed = self._claim_due(connection, limit, max_bytes)
             size = sum(len(message.body) for message in claimed)
             if len(claimed) < limit and size < max_bytes:
@@ -82,27 +80,26 @@ class SpoolQueue:
 
     def forget(self, ids: Iterable[int]) -> None:
         """ClickHouse has them: drop them."""
-        with self._use() as connection, transaction(connection):
+        with self._lock, self._file.writing() as connection:
             self._remove(connection, list(ids))
         self._shrink()
 
     def defer(self, ids: Iterable[int], until: datetime, reason: str) -> None:
         """Do not claim them again before then."""
         rows = [(number, until.timestamp(), reason) for number in ids]
-        with self._use() as connection:
-            with transaction(connection):
-                connection.executemany(
-                    "INSERT INTO deferred VALUES (?, ?, 1, ?) ON CONFLICT (id) DO UPDATE"
-                    " SET due = excluded.due, attempts = attempts + 1, reason = excluded.reason",
-                    rows,
-                )
+        with self._lock, self._file.writing() as connection:
+            connection.executemany(
+                "INSERT INTO deferred VALUES (?, ?, 1, ?) ON CONFLICT (id) DO UPDATE"
+                " SET due = excluded.due, attempts = attempts + 1, reason = excluded.reason",
+                rows,
+            )
             self._claimed_again.difference_update(number for number, _, _ in rows)
 
     def hold(self, message: Spooled, *, state: HeldState, reason: str, detail: str) -> str:
         """Move a message out of the queue, to be looked at by a person; returns its held id."""
         name = held_id(message.envelope, message.body)
         packed = zlib.compress(message.body)
-        with self._use() as connection, transaction(connection):
+        with self._lock, self._file.writing() as connection:
             # Held already: a replay after a power failure, or the same bytes released and held again meanwhile.
             connection.execute(
                 "INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -123,7 +120,7 @@ class SpoolQueue:
 
     def stats(self) -> SpoolStats:
         """Cheap at any depth."""
-        with self._use() as connection:
+        with self._lock, self._file.reading() as connection:
             depth, size = connection.execute("SELECT depth, bytes FROM ledger").fetchone()
             (deferred,) = connection.execute("SELECT count(*) FROM deferred").fetchone()
             oldest = connection.execute("SELECT envelope FROM queue ORDER BY id LIMIT 1").fetchone()
@@ -138,12 +135,7 @@ class SpoolQueue:
 
     def close(self) -> None:
         with self._lock:
-            self._connection.close()
-
-    @contextmanager
-    def _use(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, translated(self._path):
-            yield self._connection
+            self._file.close()
 
     def _claim_due(self, connection: sqlite3.Connection, limit: int, max_bytes: int) -> list[Spooled]:
         due = connection.execute(
@@ -197,9 +189,12 @@ class SpoolQueue:
 
     def _shrink(self) -> None:
         """Give a little of a drained backlog's room back to the disk, never much at once: receiving waits meanwhile."""
-        with self._use() as connection:
-            (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-            if free > _SHRINK_FROM_PAGES:
+        with self._lock:
+            with self._file.reading() as connection:
+                (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+            if free <= _SHRINK_FROM_PAGES:
+                return
+            with self._file.writing() as connection:
                 connection.execute(f"PRAGMA incremental_vacuum({_SHRINK_STEP_PAGES})").fetchall()
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from collector.envelope import Envelope, Source
 from collector.spool import HeldMessages, HeldState, NotHeldError, Spool, SpoolQueue, held_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ALL = 100 * 1024 * 1024
 WEEK = timedelta(days=7)
