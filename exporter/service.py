@@ -1,0 +1,105 @@
+"""The exporter's HTTP service: /metrics for Prometheus, /healthz and /readyz for whoever runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+from exporter.reported import Ask, configured, reported
+from exporter.snapshot import Refresher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from prometheus_client.registry import Collector
+
+    from mailposture.config import Config
+
+log = structlog.get_logger()
+
+_TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
+_PATIENCE = 2.0  # seconds that a running scrape gets at the end
+
+
+def run(config: Config, *, ask: Ask, collectors: Sequence[Collector] = ()) -> None:
+    """Serve metrics until SIGTERM or SIGINT. `collectors` (the probes) are read at each scrape and must not block."""
+    asyncio.run(_serve(config, ask=ask, collectors=collectors))
+
+
+async def _serve(config: Config, *, ask: Ask, collectors: Sequence[Collector]) -> None:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    for collector in collectors:
+        registry.register(collector)
+    refresher = Refresher(
+        read=_reader(config, ask),
+        without_reports=configured(config),
+        every=config.metrics.refresh.total_seconds(),
+        registry=registry,
+    )
+    stopped = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
+
+    runner = web.AppRunner(
+        application(refresher=refresher, registry=registry), access_log=None, shutdown_timeout=_PATIENCE
+    )
+    await runner.setup()
+    refresher.start()
+    try:
+        listen = config.metrics.exporter
+        await web.TCPSite(runner, listen.host, listen.port).start()
+        host, port = runner.addresses[0][:2]
+        log.info("exporter listening", url=f"http://{host}:{port}/metrics", domains=len(config.domains))
+        await stopped.wait()
+    finally:
+        refresher.stop()
+        await runner.cleanup()
+        log.info("exporter ended")
+
+
+def _reader(config: Config, ask: Ask) -> Callable[[], str]:
+    names = frozenset(domain.name for domain in config.domains)
+    fixed = configured(config)
+
+    def read() -> str:
+        today = datetime.now(UTC).date()
+        return fixed + reported(ask=ask, domains=names, window=config.metrics.window, today=today)
+
+    return read
+
+
+def application(*, refresher: Refresher, registry: CollectorRegistry) -> web.Application:
+    """The routes; what they serve is ready before they are asked."""
+
+    async def metrics(request: web.Request) -> web.Response:
+        own = generate_latest(registry)
+        headers = {hdrs.CONTENT_TYPE: _TEXT_FORMAT, hdrs.VARY: hdrs.ACCEPT_ENCODING}
+        if "gzip" not in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+            return web.Response(body=refresher.page.plain_with(own), headers=headers)
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+        return web.Response(body=refresher.page.gzip_with(own), headers=headers)
+
+    async def healthz(_: web.Request) -> web.Response:
+        """Whether to restart this process: not because ClickHouse is away."""
+        if refresher.alive:
+            return web.Response(text="ok\n")
+        return web.Response(
+            status=503, text="the thread that renews the reported metrics has ended; restart the exporter\n"
+        )
+
+    async def readyz(_: web.Request) -> web.Response:
+        """Whether /metrics says what reports say now."""
+        fault = refresher.fault
+        return web.Response(text="ready\n") if fault is None else web.Response(status=503, text=f"{fault}\n")
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    return app
