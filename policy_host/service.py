@@ -1,0 +1,185 @@
+"""The policy host as a service: two listeners, a configuration read again on SIGHUP, certificates that renew."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from mailposture.config import ConfigError, PolicyMode, load
+from mailposture.problems import ProblemError
+from policy_host.certificates import Certificates
+from policy_host.metrics import Metrics
+from policy_host.policies import hosted_policies
+from policy_host.site import PolicySite
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from mailposture.config import Config, Listen
+
+    Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger()
+
+# A sender needs one request of a few hundred bytes, and waits a minute at most (RFC 8461, section 3.3): who is still
+# connected after that is cut off, so slow clients pile up nowhere. Caddy in front opens a new connection then.
+LONGEST_CONNECTION = 60.0
+HANDSHAKE_TIMEOUT = 10.0
+CERTIFICATE_CHECK = 10.0  # seconds between looks at the certificate files
+
+
+class PolicyHost:
+    """Start with `start()`; `reload()` applies the configuration file again; `stop()` ends it."""
+
+    def __init__(self, *, config_path: Path) -> None:
+        """Read the configuration; raises ConfigError or CertificateError where it cannot be used."""
+        self._config_path = config_path
+        self._config = load(config_path)
+        self._metrics = Metrics()
+        self._site = PolicySite(policies=hosted_policies(self._config), requests=self._metrics.requests)
+        tls = self._config.policy_host.tls
+        self.certificates = Certificates(files=tls) if tls else None
+        self._metrics.observe(self._site, self.certificates)
+        self._servers: list[asyncio.Server] = []
+        self._sweepers: list[asyncio.Task[None]] = []
+        self._note_success()
+
+    async def start(self) -> None:
+        """Listen; raises ProblemError if an address cannot be had."""
+        section = self._config.policy_host
+        context = self.certificates.server_context if self.certificates else None
+        await self._listen(section.listen, self._site.answer, context)
+        await self._listen(section.metrics, self._answer_internal, None)
+        log.info(
+            "policy host ready",
+            policies=len(self._site.policies),
+            listen=str(section.listen),
+            tls=context is not None,
+            metrics=str(section.metrics),
+        )
+
+    async def stop(self) -> None:
+        """Close the listeners; answers that are under way take milliseconds and are not waited for."""
+        for server in self._servers:
+            server.close()
+        for sweeper in self._sweepers:
+            sweeper.cancel()
+        await asyncio.gather(*self._sweepers, return_exceptions=True)
+
+    def reload(self) -> None:
+        """Apply the configuration file as it is now. A file that cannot be used changes nothing, and that is said."""
+        try:
+            config = load(self._config_path)
+        except ConfigError as error:
+            self._metrics.reload_successful.set(0)
+            log.error("configuration not usable; the one read before stays in use", reason=str(error))
+            return
+        fixed = _needs_restart(self._config, config)
+        if fixed:
+            log.warning("restart to apply", keys=fixed)
+        policies = hosted_policies(config)
+        for host, policy in self._site.policies.items():
+            if host not in policies and policy.mode is not PolicyMode.NONE:
+                log.warning(
+                    "policy dropped, but senders keep their copy",
+                    policy_domain=policy.domain,
+                    mode=policy.mode.value,
+                    next_step=f"host mode none for {policy.max_age} seconds first (RFC 8461, section 8.3)",
+                )
+        self._config = config
+        self._site.policies = policies
+        if self.certificates and config.policy_host.tls:
+            self.certificates.use(config.policy_host.tls)
+        self._note_success()
+        log.info("configuration read again", policies=len(self._site.policies))
+
+    async def watch_certificates(self) -> None:
+        """Read changed certificate files again, for ever."""
+        while self.certificates is not None:
+            await asyncio.sleep(CERTIFICATE_CHECK)
+            self.certificates.reload_changed()
+
+    async def _listen(self, listen: Listen, answer: Answer, context: ssl.SSLContext | None) -> None:
+        server = web.Server(answer, access_log=None)
+        timeout = HANDSHAKE_TIMEOUT if context else None
+        try:
+            self._servers.append(
+                await asyncio.get_running_loop().create_server(
+                    server, listen.host, listen.port, ssl=context, ssl_handshake_timeout=timeout
+                )
+            )
+        except OSError as error:
+            raise ProblemError(f"cannot listen on {listen}: {error.strerror}; is a policy host running?") from error
+        self._sweepers.append(asyncio.create_task(_cut_off_lingering(server)))
+
+    async def _answer_internal(self, request: web.BaseRequest) -> web.Response:
+        """The listener that the world does not see: metrics, health, and which certificates Caddy may ask for."""
+        match request.rel_url.raw_path:
+            case "/metrics":
+                return web.Response(
+                    body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+                )
+            case "/healthz":
+                return web.Response(text=f"serving {len(self._site.policies)} policies\n")
+            case "/ask":
+                # Caddy's on_demand_tls: without this anybody could make us order certificates for any name.
+                ours = request.query.get("domain", "").lower() in self._site.policies
+                return web.Response(status=200 if ours else 404)
+            case _:
+                return web.Response(status=404, text="there are /metrics, /healthz and /ask\n")
+
+    def _note_success(self) -> None:
+        self._metrics.reload_successful.set(1)
+        self._metrics.reload_time.set_to_current_time()
+
+
+async def _cut_off_lingering(server: web.Server) -> None:
+    """Close, for ever, the connections that were open at the last look but one: none outlives LONGEST_CONNECTION."""
+    earlier: set[web.RequestHandler] = set()
+    while True:
+        await asyncio.sleep(LONGEST_CONNECTION / 2)
+        for connection in earlier.intersection(server.connections):
+            connection.force_close()
+        earlier = set(server.connections)
+
+
+def _needs_restart(old: Config, new: Config) -> list[str]:
+    """The keys whose change only a restart applies."""
+    addresses: dict[str, tuple[Listen, Listen]] = {
+        "policy_host.listen": (old.policy_host.listen, new.policy_host.listen),
+        "policy_host.metrics": (old.policy_host.metrics, new.policy_host.metrics),
+    }
+    keys = [key for key, (before, after) in addresses.items() if before != after]
+    if bool(old.policy_host.tls) != bool(new.policy_host.tls):
+        keys.append("policy_host.tls")
+    return keys
+
+
+async def serve(config_path: Path) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    host = PolicyHost(config_path=config_path)
+    await host.start()
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, host.reload)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    watching = asyncio.create_task(host.watch_certificates())
+    await ended.wait()
+    watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching
+    await host.stop()
+
+
+def run(config_path: Path) -> None:
+    """Run the policy host in this process."""
+    asyncio.run(serve(config_path))

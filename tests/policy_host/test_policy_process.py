@@ -1,0 +1,96 @@
+"""The policy host as a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import TESTED, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+COMMAND = [sys.executable, "-c", "from cli.policy_host import command; command()", "--config"]
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path, int]]:
+    """A started policy host, its configuration and its port."""
+    path, port, _ = write_config(tmp_path)
+    with subprocess.Popen([*COMMAND, str(path)], stdout=subprocess.DEVNULL) as child:
+        try:
+            yield child, path, port
+        finally:
+            child.kill()
+
+
+def fetch(port: int, host: str) -> int:
+    """The status for a host's policy; asks until the process listens."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/.well-known/mta-sts.txt", headers={"Host": host})
+    for _ in range(200):
+        try:
+            with urllib.request.urlopen(request) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except urllib.error.URLError:
+            time.sleep(0.05)
+    raise AssertionError("the policy host never answered")
+
+
+def test_sighup_reads_the_configuration_again_and_sigterm_ends(
+    process: tuple[subprocess.Popen[bytes], Path, int],
+) -> None:
+    child, path, port = process
+    assert fetch(port, "mta-sts.enforced.example") == 200
+    assert fetch(port, "mta-sts.plain.example") == 404
+    plain = {"name": "plain.example", "mx": ["mx.plain.example"], "mta_sts": {"mode": "testing"}}
+    path.write_text(path.read_text().replace("- name: plain.example\n", f"- {plain}\n"))
+    child.send_signal(signal.SIGHUP)
+    for _ in range(200):
+        if fetch(port, "mta-sts.plain.example") == 200:
+            break
+        time.sleep(0.05)
+    assert fetch(port, "mta-sts.plain.example") == 200
+    assert fetch(port, "mta-sts.enforced.example") == 200
+    child.terminate()
+    assert child.wait(timeout=20) == 0
+
+
+def test_address_in_use_is_said(process: tuple[subprocess.Popen[bytes], Path, int]) -> None:
+    _, path, port = process
+    fetch(port, TESTED["name"])
+    second = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from policy_host.service import run; run(Path(sys.argv[1]))",
+            str(path),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert second.returncode != 0
+    assert f"cannot listen on 127.0.0.1:{port}: " in second.stderr
+
+
+def test_nothing_heavy_is_imported() -> None:
+    """Starting in under a second and in little memory rests on this."""
+    heavy = {"clickhouse_connect", "pyarrow", "chdb", "dns", "dkim", "uvloop", "checkdmarc", "pandas", "numpy"}
+    program = (
+        "import sys, policy_host.service, cli.policy_host; print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "aiohttp" in loaded
+    assert heavy.isdisjoint(loaded), heavy.intersection(loaded)
