@@ -1,0 +1,113 @@
+"""Which domain of ours each policy of a report is about.
+
+A policy names its domain, except where a sender leaves it out (Postfix, with no-policy-found) or where DANE is the
+policy: then it names the MX host, and one host may receive for many domains. What the message says around the report
+then decides: TLS-Report-Domain, the file name, the secret path it was posted to, the recipient.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from collector.decode.message import policy_domain_of_file_name
+from collector.rejection import Reason, RejectedError
+from mailposture.quoting import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from collector.decode.message import Opened
+    from collector.decode.tls_report import Policy, TlsReport
+    from collector.envelope import Envelope
+    from mailposture.ownership import Ownership
+
+TLSA = "tlsa"
+
+
+class OwnedPolicy(NamedTuple):
+    """A policy of the report, its position there, and the domain of ours that it is about."""
+
+    domain: str
+    position: int
+    policy: Policy
+
+
+class Attribution(NamedTuple):
+    """What of a report is ours."""
+
+    domains: tuple[str, ...]  # sorted, at least one
+    policies: tuple[OwnedPolicy, ...]
+    warnings: tuple[str, ...]
+
+
+def attribute(report: TlsReport, *, opened: Opened, envelope: Envelope, ownership: Ownership) -> Attribution:
+    """Find the policies that are about domains of ours. Raises RejectedError if nothing in the report is.
+
+    There is no authorisation record for TLS reports as DMARC has one, so a receiver keeps only what is about its own.
+    """
+    named = _first_ours(_stated_domains(opened, envelope), ownership)
+    stated = named or ownership.sole_domain_of(envelope.recipients)
+    beside = tuple(_domains_without_dane(report.policies, ownership))
+    owned: list[OwnedPolicy] = []
+    warnings: list[str] = []
+    for index, policy in enumerate(report.policies):
+        if policy.domain is None:
+            continue  # no domain name; reading it has left a remark
+        domain = _owner(policy.domain, policy.policy_type, stated, beside, ownership) if policy.domain else stated
+        if not domain and policy.policy_type == TLSA and (domain := named or (beside[0] if len(beside) == 1 else "")):
+            warnings.append(f"{policy.domain} is not among the mx hosts configured for {domain}; counted for it anyway")
+        if domain:
+            owned.append(OwnedPolicy(domain, index, policy))
+        else:
+            warnings.append(f"a policy about {policy.domain or 'an unnamed domain'} was left out: not a domain of ours")
+    domains = {policy.domain for policy in owned}
+    if not report.policies and stated:
+        domains.add(stated)  # a day without traffic
+    if not domains:
+        raise _nothing_ours(report)
+    return Attribution(tuple(sorted(domains)), tuple(owned), tuple(dict.fromkeys(warnings)))
+
+
+def _stated_domains(opened: Opened, envelope: Envelope) -> tuple[str, ...]:
+    return (
+        opened.header_domain,
+        opened.file_domain or policy_domain_of_file_name(envelope.name),
+        envelope.token_domain,
+    )
+
+
+def _first_ours(names: Iterable[str], ownership: Ownership) -> str:
+    """The domain of ours that the first name given is about; a foreign name is not overruled by later ones."""
+    name = next(filter(None, names), "")
+    return next(iter(ownership.domains_of(name)), "")
+
+
+def _domains_without_dane(policies: Iterable[Policy], ownership: Ownership) -> dict[str, None]:
+    """The domains of ours that policies name themselves."""
+    found: dict[str, None] = {}
+    for policy in policies:
+        if policy.domain and policy.policy_type != TLSA and (domains := ownership.domains_of(policy.domain)):
+            found[domains[0]] = None
+    return found
+
+
+def _owner(name: str, policy_type: str, stated: str, beside: tuple[str, ...], ownership: Ownership) -> str:
+    """The domain of ours that a named policy is about, or empty: of those that share an MX host, the stated one."""
+    candidates = ownership.domains_of(name)
+    if len(candidates) < 2 or (policy_type != TLSA and name == candidates[0]):
+        return candidates[0] if candidates else ""
+    if stated in candidates:
+        return stated
+    return next((domain for domain in beside if domain in candidates), candidates[0])
+
+
+def _nothing_ours(report: TlsReport) -> RejectedError:
+    unusable = next((remark for remark in report.warnings if remark.startswith("policy-domain ")), None)
+    if unusable and all(policy.domain is None for policy in report.policies):
+        return RejectedError(Reason.INVALID_FIELD, unusable)
+    names = dict.fromkeys(policy.domain for policy in report.policies if policy.domain)
+    about = ", ".join(quoted(name) for name in list(names)[:3]) or "no domain that it names"
+    return RejectedError(
+        Reason.FOREIGN_DOMAIN,
+        f"about {about}: not a domain of the configuration; if it is yours, list it under `domains:`",
+    )

@@ -1,0 +1,151 @@
+"""A mail taken apart into what reports need: two header fields, and the decoded bytes of each part.
+
+The work is done by fast_mail_parser (Rust, Apache-2.0), ten times faster than the standard library. It is lazy about
+content, but it copies header fields and parts many times over, however many there are: so a mail's shape is checked here
+first. What it cannot decode, such as base64 with a gateway's footer in it, the standard library tries again.
+"""
+
+from __future__ import annotations
+
+import email
+import email.message
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import fast_mail_parser
+
+from collector.rejection import Reason, RejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collector.decode.limits import Limits
+
+_FIRST_FIELD: Final = re.compile(rb"[!-9;-~]+[ \t]*:")  # RFC 5322, section 2.2
+_HEADER_END: Final = re.compile(rb"\n\r?\n")
+_EMBEDDED_MAIL: Final = re.compile(rb"^content-type[ \t]*:\s*(?:message/|=\?)", re.IGNORECASE | re.MULTILINE)
+_BEFORE_MAIL: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:>?From [^\n]*\n)?")  # a mailbox's separator line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part that is not itself made of parts."""
+
+    media_type: str
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """What RFC 8460, section 5.3 puts into a mail. Header values are as written, or empty."""
+
+    report_domain: str
+    report_submitter: str
+    parts: tuple[Part, ...]
+    undecodable: tuple[str, ...]  # parts that could not be decoded, in words
+
+
+def is_mail(body: bytes) -> bool:
+    """Whether bytes begin as a mail does: with a header field."""
+    return _FIRST_FIELD.match(body, _start(body)) is not None
+
+
+def _start(body: bytes) -> int:
+    before = _BEFORE_MAIL.match(body)
+    return before.end() if before else 0
+
+
+def read_mail(body: bytes, *, limits: Limits) -> Mail:
+    """Take a mail apart; raises RejectedError if its shape is hostile."""
+    start = _start(body)
+    if start:
+        body = body[start:]
+    _check_shape(body, limits)
+    try:
+        root = fast_mail_parser.parse_email_tree(body, mode="lazy")
+        header, parts = root.headers, tuple(_leaves(root, limits))
+    except fast_mail_parser.ParseError as error:
+        return _read_leniently(body, limits, fault=str(error))
+    except BaseException as error:
+        # A panic in Rust arrives as pyo3's PanicException, which is no Exception: one mail must not end the process.
+        if type(error).__name__ != "PanicException":
+            raise
+        return _read_leniently(body, limits, fault="it cannot be parsed")
+    domain = submitter = ""
+    for name, values in header.items():
+        match name.lower():
+            case "tls-report-domain":
+                domain = values[0]
+            case "tls-report-submitter":
+                submitter = values[0]
+    return Mail(report_domain=domain, report_submitter=submitter, parts=parts, undecodable=())
+
+
+def _check_shape(body: bytes, limits: Limits) -> None:
+    """Count what parsers keep copies of: parts and header fields. An upper bound, found without parsing."""
+    boundaries = body.count(b"\n--")
+    if boundaries > limits.mime_parts:
+        raise RejectedError(Reason.TOO_MANY, f"mail has up to {boundaries} parts; {limits.mime_parts} are allowed")
+    header_bytes, position = 0, 0
+    while position >= 0:
+        end = _HEADER_END.search(body, position)
+        section_end = end.start() if end else len(body)
+        header_bytes += section_end - position
+        if header_bytes > limits.header_bytes:
+            raise RejectedError(
+                Reason.TOO_LARGE,
+                f"mail has more than the {limits.header_bytes} bytes of header fields allowed",
+            )
+        if len(body) > limits.embedded_mail_bytes and _EMBEDDED_MAIL.search(body, position, section_end):
+            raise RejectedError(
+                Reason.TOO_NESTED,
+                f"mail of {len(body)} bytes holds another mail; only those up to {limits.embedded_mail_bytes} may",
+            )
+        position = body.find(b"\n--", section_end)
+        if position >= 0:
+            position = body.find(b"\n", position + 1)
+
+
+def _leaves(root: fast_mail_parser.PyLazyMimePart, limits: Limits) -> Iterator[Part]:
+    pending = [(root, 1)]
+    while pending:
+        node, depth = pending.pop()
+        if depth > limits.mime_nesting:
+            raise RejectedError(Reason.TOO_NESTED, f"mail nests its parts more than {limits.mime_nesting} deep")
+        if node.children:
+            pending += [(child, depth + 1) for child in reversed(node.children)]
+        elif content := node.content:
+            yield Part(media_type=node.content_type, name=node.filename or "", content=content)
+
+
+def _read_leniently(body: bytes, limits: Limits, *, fault: str) -> Mail:
+    """Read a mail with the standard library, which drops what it cannot decode and carries on."""
+    if len(body) > limits.lenient_mail_bytes or body.count(b"\n") > limits.lenient_mail_lines:
+        raise RejectedError(Reason.BAD_ENCODING, f"mail of {len(body)} bytes cannot be decoded: {fault}")
+    parts, undecodable = [], []
+    try:
+        mail = email.message_from_bytes(body)
+        for node in mail.walk():
+            if node.is_multipart():
+                continue
+            content = node.get_payload(decode=True)
+            if isinstance(content, bytes) and content:
+                parts.append(Part(media_type=node.get_content_type(), name=node.get_filename() or "", content=content))
+            if node.defects:
+                undecodable.append(f"part {node.get_content_type()} is damaged: {type(node.defects[0]).__name__}")
+    except RecursionError as error:
+        raise RejectedError(Reason.TOO_NESTED, "mail nests its parts too deep") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RejectedError(Reason.BAD_ENCODING, f"mail cannot be decoded: {error}") from error
+    return Mail(
+        report_domain=_field(mail, "TLS-Report-Domain"),
+        report_submitter=_field(mail, "TLS-Report-Submitter"),
+        parts=tuple(parts),
+        undecodable=tuple(undecodable),
+    )
+
+
+def _field(mail: email.message.Message, name: str) -> str:
+    return str(mail.get(name, ""))

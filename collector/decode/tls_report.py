@@ -1,0 +1,239 @@
+"""A TLS report (RFC 8460, section 4): JSON of strangers read into a TlsReport.
+
+A sending server tells, for one period, which policies it found for a domain (MTA-STS, DANE, or none), how many sessions
+succeeded and failed under each, and what the failures were. A report cannot do without who says so, the period and its
+policies; everything else may be missing, null or odd. The models below are the table of what is read from where; how
+odd values are read is in fields.py.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import orjson
+from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from collector.decode import fields
+from collector.decode.fields import NO_ADDRESS, Remarks
+from collector.decode.limits import LIMITS
+from collector.rejection import Reason, RejectedError
+from mailposture.quoting import quoted
+
+if TYPE_CHECKING:
+    from collector.decode.message import Opened
+
+_FIRST_REPORTS: Final = datetime(2017, 1, 1, tzinfo=UTC)  # no draft of RFC 8460 was in use before
+_CLOCK_SKEW: Final = timedelta(days=2)
+
+_Text = Annotated[str, PlainValidator(fields.text)]
+_Name = Annotated[str, PlainValidator(fields.name)]
+_Term = Annotated[str, PlainValidator(fields.term)]
+_Count = Annotated[int, PlainValidator(fields.count)]
+_Host = Annotated[str, PlainValidator(fields.host)]
+_Address = Annotated[bytes, PlainValidator(fields.address)]
+_Time = Annotated[datetime | None, PlainValidator(fields.time)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class FailureDetail(_Part):
+    """A kind of failure that the sender saw, and how often (RFC 8460, section 4.4). Addresses are 16 bytes."""
+
+    result_type: _Term = Field("", alias="result-type")
+    sending_mta_ip: _Address = Field(NO_ADDRESS, alias="sending-mta-ip")
+    receiving_mx: _Host = Field("", alias="receiving-mx-hostname")
+    receiving_mx_helo: Annotated[str, PlainValidator(fields.first_token)] = Field("", alias="receiving-mx-helo")
+    receiving_ip: _Address = Field(NO_ADDRESS, alias="receiving-ip")
+    failed_sessions: _Count = Field(0, validation_alias=AliasChoices("failed-session-count", "session-count"))
+    additional_information: _Text = Field("", alias="additional-information")
+    reason_code: _Text = Field("", validation_alias=AliasChoices("failure-reason-code", "failure-error-code"))
+
+
+class Policy(_Part):
+    """A policy that the sender applied, with its session counts (RFC 8460, section 4.3)."""
+
+    policy_type: Annotated[str, PlainValidator(fields.policy_type)] = Field(
+        "", validation_alias=AliasPath("policy", "policy-type")
+    )
+    strings: Annotated[tuple[str, ...], PlainValidator(fields.strings)] = Field(
+        (), validation_alias=AliasPath("policy", "policy-string")
+    )
+    # Normalized; empty if missing; None if it is something else than a domain name.
+    domain: Annotated[str | None, PlainValidator(fields.policy_domain)] = Field(
+        "", validation_alias=AliasPath("policy", "policy-domain")
+    )
+    mx_hosts: Annotated[tuple[str, ...], PlainValidator(fields.mx_patterns)] = Field(
+        (), validation_alias=AliasPath("policy", "mx-host")
+    )
+    successful_sessions: _Count = Field(
+        0,
+        validation_alias=AliasChoices(
+            AliasPath("summary", "total-successful-session-count"), AliasPath("summary", "success-aggregate")
+        ),
+    )
+    failed_sessions: _Count = Field(
+        0,
+        validation_alias=AliasChoices(
+            AliasPath("summary", "total-failure-session-count"), AliasPath("summary", "failure-aggregate")
+        ),
+    )
+    failures: Annotated[
+        tuple[FailureDetail, ...], BeforeValidator(fields.objects(LIMITS.failure_details, "failure details"))
+    ] = Field((), alias="failure-details")
+
+
+class _Content(_Part):
+    organization: _Name = Field("", alias="organization-name")
+    contact: _Name = Field("", alias="contact-info")
+    report_id: _Name = Field("", alias="report-id")
+    start: _Time = Field(None, validation_alias=AliasPath("date-range", "start-datetime"))
+    end: _Time = Field(None, validation_alias=AliasPath("date-range", "end-datetime"))
+    policies: Annotated[tuple[Policy, ...], BeforeValidator(fields.objects(LIMITS.policies, "policies"))] = Field(
+        (), alias="policies"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsReport:
+    """A report that can be used: somebody says something about a period."""
+
+    organization: str
+    contact: str
+    report_id: str
+    start: datetime
+    end: datetime
+    policies: tuple[Policy, ...]
+    warnings: tuple[str, ...]
+    original: bytes  # the JSON as received
+    canonical: bytes  # the same content written in one way, to tell whether two reports are one
+
+
+def read_reports(opened: Opened) -> tuple[TlsReport, ...]:
+    """The reports of a message, in order. One that cannot be used beside one that can becomes a warning.
+
+    Raises RejectedError if none can be used.
+    """
+    if len(opened.documents) == 1:
+        return (parse_report(opened.documents[0].json),)
+    reports, faults = [], []
+    for document in opened.documents:
+        try:
+            reports.append(parse_report(document.json))
+        except RejectedError as fault:
+            faults.append(fault)
+    if not reports:
+        raise faults[0]
+    if not faults:
+        return tuple(reports)
+    beside = tuple(f"beside this report: {fault.detail}" for fault in faults[: LIMITS.warnings])
+    return tuple(replace(report, warnings=report.warnings + beside) for report in reports)
+
+
+def parse_report(document: bytes, *, now: datetime | None = None) -> TlsReport:
+    """Read a report from JSON in UTF-8. Raises RejectedError, which names the field or the fault."""
+    remarks = Remarks()
+    loaded, original = _load(document, remarks)
+    if not isinstance(loaded, dict) or not loaded.keys() & {"policies", "date-range"}:
+        raise RejectedError(
+            Reason.NOT_A_TLS_REPORT, "JSON without `policies` and `date-range`, so not a report by RFC 8460"
+        )
+    content = _Content.model_validate(loaded, context=remarks)
+    if not (content.organization or content.contact):
+        raise _missing("organization-name", loaded.get("organization-name"))
+    if not isinstance(loaded.get("policies"), list | dict):
+        raise _missing("policies", loaded.get("policies"))
+    start, end = _period(content, loaded, remarks, now or datetime.now(UTC))
+    details = sum(len(policy.failures) for policy in content.policies)
+    if details > LIMITS.failure_details:
+        raise RejectedError(
+            Reason.TOO_MANY, f"report has {details} failure details; {LIMITS.failure_details} are allowed"
+        )
+    return TlsReport(
+        organization=content.organization or content.contact,
+        contact=content.contact,
+        report_id=content.report_id,
+        start=start,
+        end=end,
+        policies=content.policies,
+        warnings=tuple(remarks),
+        original=original,
+        canonical=_canonical(loaded),
+    )
+
+
+def _missing(field: str, value: object) -> RejectedError:
+    return RejectedError(Reason.INVALID_FIELD, f"{field} is {'missing' if value is None else quoted(str(value))}")
+
+
+def _period(content: _Content, loaded: dict[str, Any], remarks: Remarks, now: datetime) -> tuple[datetime, datetime]:
+    """Start and end of the reported period; the start decides the report day, so it must be believable."""
+    start, end = content.start, content.end
+    if start is None:
+        written = loaded.get("date-range")
+        raise _missing(
+            "date-range.start-datetime", written.get("start-datetime") if isinstance(written, dict) else written
+        )
+    if not _FIRST_REPORTS <= start <= now + _CLOCK_SKEW:
+        raise RejectedError(
+            Reason.INVALID_FIELD,
+            f"date-range.start-datetime is {start:%Y-%m-%d}: before such reports existed, or yet to come",
+        )
+    if end is None or end < start or end > now + timedelta(days=366):
+        remarks.add("end-datetime is missing or unusable; a period of one day was assumed")
+        end = start + timedelta(days=1)
+    return start, end
+
+
+def _load(document: bytes, remarks: Remarks) -> tuple[Any, bytes]:
+    """Parse JSON; return it with the bytes that it took. Raises RejectedError for no JSON, or too much of it."""
+    values = document.count(b",")
+    if values > LIMITS.json_values:
+        raise RejectedError(Reason.TOO_MANY, f"JSON has more than {values} values; {LIMITS.json_values} are allowed")
+    try:
+        return orjson.loads(document), document
+    except orjson.JSONDecodeError:
+        return _load_leniently(document, remarks)
+
+
+def _load_leniently(document: bytes, remarks: Remarks) -> tuple[Any, bytes]:
+    """Parse JSON that is followed by something else, or has NaN or huge numbers in it."""
+    try:
+        written = document.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RejectedError(Reason.BAD_ENCODING, f"JSON is not UTF-8 at byte {error.start}") from error
+    start = len(written) - len(written.lstrip())
+    try:
+        loaded, end = _LENIENT.raw_decode(written, start)
+    except json.JSONDecodeError as error:
+        raise RejectedError(
+            Reason.NOT_JSON, f"not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+        ) from error
+    except RecursionError as error:
+        raise RejectedError(Reason.TOO_NESTED, "JSON nests too deep") from error
+    if written[end:].strip():
+        remarks.add("what follows the JSON was ignored")
+    return loaded, written[start:end].encode("utf-8")
+
+
+def _whole_number(written: str) -> int | float:
+    """Python refuses to read integers of thousands of digits."""
+    return int(written) if len(written) <= 20 else float(written)
+
+
+_LENIENT: Final = json.JSONDecoder(parse_constant=lambda _: None, parse_int=_whole_number)
+
+
+def _canonical(loaded: Any) -> bytes:
+    try:
+        return orjson.dumps(loaded, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        pass
+    try:
+        return json.dumps(loaded, sort_keys=True, separators=(",", ":")).encode()
+    except RecursionError as error:
+        raise RejectedError(Reason.TOO_NESTED, "JSON nests too deep") from error

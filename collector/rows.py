@@ -1,0 +1,215 @@
+"""A report becomes rows: one for itself, one for each policy, one for each failure detail.
+
+The rows are flat and repeat what they are grouped by, as the tables do. Their fields are the columns of
+mailposture/schema, in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from collector.attribution import attribute
+from collector.counting import STS, failures_not_counting, policies_not_counting
+from collector.decode.limits import LIMITS
+from collector.decode.text import clean
+from mailposture.failures import classify
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    from collector.decode.message import Opened
+    from collector.decode.tls_report import TlsReport
+    from collector.envelope import Envelope, Trust
+    from mailposture.ownership import Ownership
+
+
+class ReportRow(NamedTuple):
+    """A row of tls_reports: its columns, in order."""
+
+    day: date
+    report_key: int
+    organization: str
+    contact: str
+    submitter: str
+    report_id: str
+    period_start: datetime
+    period_end: datetime
+    received_at: datetime
+    source: str
+    name: str
+    peer: str
+    trust: str
+    dkim_domain: str
+    policy_domains: tuple[str, ...]
+    successful_sessions: int
+    failed_sessions: int
+    warnings: tuple[str, ...]
+    original: bytes
+    version: int
+
+
+class PolicyRow(NamedTuple):
+    """A row of tls_policies: its columns, in order."""
+
+    policy_domain: str
+    day: date
+    report_key: int
+    policy_index: int
+    reported_policy_domain: str
+    organization: str
+    policy_type: str
+    sts_mode: str
+    policy_strings: tuple[str, ...]
+    mx_hosts: tuple[str, ...]
+    successful_sessions: int
+    failed_sessions: int
+    counts: bool
+    trust: str
+    version: int
+
+
+class FailureRow(NamedTuple):
+    """A row of tls_failures: its columns, in order. Addresses are 16 bytes, IPv4 mapped."""
+
+    policy_domain: str
+    day: date
+    report_key: int
+    policy_index: int
+    failure_index: int
+    organization: str
+    policy_type: str
+    sts_mode: str
+    result_type: str
+    category: str
+    severity: str
+    sending_mta_ip: bytes
+    receiving_mx: str
+    receiving_mx_helo: str
+    receiving_ip: bytes
+    reason_code: str
+    additional_information: str
+    failed_sessions: int
+    counts: bool
+    trust: str
+    version: int
+
+
+class Rows(NamedTuple):
+    """All rows of one report."""
+
+    report: ReportRow
+    policies: tuple[PolicyRow, ...]
+    failures: tuple[FailureRow, ...]
+
+
+_MOST_SESSIONS: Final = 2**64 - 1  # what a UInt64 holds
+_STS_MODE: Final = re.compile(r"\bmode\s*:\s*(enforce|testing|none)\b", re.IGNORECASE)
+_classify = lru_cache(maxsize=16_384)(classify)
+
+
+def rows_of(
+    report: TlsReport, *, opened: Opened, envelope: Envelope, trust: Trust, dkim_domain: str, ownership: Ownership
+) -> Rows:
+    """The rows of a report that was found in a message. Raises RejectedError if nothing in it is about a domain of ours."""
+    ours = attribute(report, opened=opened, envelope=envelope, ownership=ownership)
+    day, key, version = report.start.date(), _report_key(report, ours.domains), trust.rank
+    not_counting = policies_not_counting(ours.policies)
+    failures_counted_elsewhere = failures_not_counting(ours.policies)
+    policies, failures = [], []
+    for domain, index, policy in ours.policies:
+        sts_mode = _sts_mode(policy.strings) if policy.policy_type == STS else ""
+        policies.append(
+            PolicyRow(
+                domain,
+                day,
+                key,
+                index,
+                policy.domain or "",
+                report.organization,
+                policy.policy_type,
+                sts_mode,
+                policy.strings,
+                policy.mx_hosts,
+                policy.successful_sessions,
+                policy.failed_sessions,
+                index not in not_counting,
+                trust.value,
+                version,
+            )
+        )
+        for position, detail in enumerate(policy.failures):
+            classification = _classify(detail.result_type, detail.reason_code)
+            failures.append(
+                FailureRow(
+                    domain,
+                    day,
+                    key,
+                    index,
+                    position,
+                    report.organization,
+                    policy.policy_type,
+                    sts_mode,
+                    detail.result_type,
+                    classification.category.value,
+                    classification.severity.value,
+                    detail.sending_mta_ip,
+                    detail.receiving_mx,
+                    detail.receiving_mx_helo,
+                    detail.receiving_ip,
+                    detail.reason_code,
+                    detail.additional_information,
+                    detail.failed_sessions,
+                    (index, position) not in failures_counted_elsewhere,
+                    trust.value,
+                    version,
+                )
+            )
+    own_row = ReportRow(
+        day,
+        key,
+        report.organization,
+        report.contact,
+        opened.submitter,
+        report.report_id,
+        report.start,
+        report.end,
+        envelope.received_at,
+        envelope.source.value,
+        clean(envelope.name, LIMITS.text_length),
+        envelope.peer,
+        trust.value,
+        dkim_domain,
+        ours.domains,
+        min(sum(row.successful_sessions for row in policies if row.counts), _MOST_SESSIONS),
+        min(sum(row.failed_sessions for row in policies if row.counts), _MOST_SESSIONS),
+        _shortened(opened.warnings + report.warnings + ours.warnings),
+        report.original,
+        version,
+    )
+    return Rows(own_row, tuple(policies), tuple(failures))
+
+
+def _report_key(report: TlsReport, domains: tuple[str, ...]) -> int:
+    """The identity of a report: organization, contact, report-id, period and policies, all of which the content holds.
+
+    A report-id alone identifies nothing: every Postfix reporter sends the same one. The domains tell apart reports that
+    leave the policy domain out. How a report came in is no part of it, so by mail and by HTTPS it is one.
+    """
+    digest = hashlib.sha256(report.canonical)
+    digest.update("\n".join(("", *domains)).encode())
+    return int.from_bytes(digest.digest()[:8])
+
+
+@lru_cache(maxsize=16_384)
+def _sts_mode(policy_strings: tuple[str, ...]) -> str:
+    """The mode in the lines of an MTA-STS policy (RFC 8461, section 3.2), or empty."""
+    found = _STS_MODE.search("\n".join(policy_strings))
+    return found[1].lower() if found else ""
+
+
+def _shortened(warnings: tuple[str, ...]) -> tuple[str, ...]:
+    more = len(warnings) - LIMITS.warnings
+    return (*warnings[: LIMITS.warnings], f"and {more} more") if more > 0 else warnings

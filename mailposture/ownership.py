@@ -1,0 +1,51 @@
+"""Which of our domains a name in a report belongs to, fast for ten thousand domains.
+
+`Config.domain_of` says what belongs; this is its index, for use on every policy of every report. One host may receive for
+many domains, so the answer is a tuple, best first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mailposture.config import Config
+
+
+class Ownership:
+    """Looks names up among the configured domains and their MX hosts."""
+
+    def __init__(self, config: Config) -> None:
+        self._names = frozenset(domain.name for domain in config.domains)
+        hosts: defaultdict[str, list[str]] = defaultdict(list)
+        for domain in config.domains:
+            for pattern in domain.mx:
+                hosts[pattern].append(domain.name)
+        self._domains_of_mx = {pattern: tuple(names) for pattern, names in hosts.items()}
+
+    def owns(self, name: str) -> bool:
+        """Whether a (normalized) name is one of our domains."""
+        return name in self._names
+
+    def domains_of(self, host: str) -> tuple[str, ...]:
+        """All domains of ours that a (normalized) policy domain or MX host may belong to, as `Config.domain_of` ranks."""
+        parent = host.partition(".")[2]
+        found = dict.fromkeys(self._domains_of_mx.get(host, ()))
+        if parent:
+            found |= dict.fromkeys(self._domains_of_mx.get(f"*.{parent}", ()))
+        name = host
+        while name:
+            if name in self._names:
+                found[name] = None
+            name = name.partition(".")[2]
+        if len(found) < 2:
+            return tuple(found)
+        return tuple(sorted(found, key=lambda domain: (domain == host, len(domain)), reverse=True))
+
+    def sole_domain_of(self, addresses: Iterable[str]) -> str:
+        """The one domain of ours that mail addresses lie in; empty if there is none, or more than one."""
+        found = {name for address in addresses if (name := address.rpartition("@")[2].lower()) in self._names}
+        return found.pop() if len(found) == 1 else ""
