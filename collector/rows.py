@@ -113,7 +113,7 @@ _classify = lru_cache(maxsize=16_384)(classify)
 def rows_of(
     report: TlsReport, *, opened: Opened, envelope: Envelope, trust: Trust, dkim_domain: str, ownership: Ownership
 ) -> Rows:
-    """The rows of a report that was found in a message. Raises RejectedError if nothing in it is about a domain of ours."""
+    """The rows of a report found in a message. Raises RejectedError if nothing in it is about a domain of ours."""
     ours = attribute(report, opened=opened, envelope=envelope, ownership=ownership)
     day, key, version = report.start.date(), _report_key(report, ours.domains), trust.rank
     not_counting = policies_not_counting(ours.policies)

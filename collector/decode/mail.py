@@ -1,8 +1,8 @@
 """A mail taken apart into what reports need: two header fields, and the decoded bytes of each part.
 
 The work is done by fast_mail_parser (Rust, Apache-2.0), ten times faster than the standard library. It is lazy about
-content, but it copies header fields and parts many times over, however many there are: so a mail's shape is checked here
-first. What it cannot decode, such as base64 with a gateway's footer in it, the standard library tries again.
+content, but it copies header fields and parts many times over, however many there are: so a mail's shape is checked
+here first. What it cannot decode, such as base64 with a gateway's footer in it, the standard library tries again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From the bytes that came in to the report documents inside.
 
-Senders mislabel everything: gzip typed as JSON, JSON named .gz, a report as the whole mail or as octet-stream (section 5.3
-of RFC 8460 says how it should be). So documents are found by their first bytes, never by type or name.
+Senders mislabel everything: gzip typed as JSON, JSON named .gz, a report as the whole mail or as octet-stream
+(RFC 8460, section 5.3, says how it should be). So documents are found by their first bytes, never by type or name.
 Pure: bytes in, bytes out.
 """
 
