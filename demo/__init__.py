@@ -1,0 +1,10 @@
+"""A believable month of TLS reports about domains that do not exist, for looking around without a domain of one's own.
+
+Everything here is made up: organizations end in "(demo)", names end in .example (RFC 2606), addresses are from the
+ranges for documentation and benchmarks (RFC 5737, RFC 2544). The mails are real, though: signed, and sent through the
+SMTP listener like anybody's.
+
+Who receives: domains.py. Who sends: senders.py. What goes wrong, and where to find it again: stories.py. The month of
+reports: reports.py. As JSON with each sender's habits: documents.py. As signed mails: mails.py, keys.py. On their way:
+send.py.
+"""

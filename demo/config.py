@@ -1,0 +1,31 @@
+"""The configuration that the demo runs on."""
+
+import yaml
+
+from demo.domains import DOMAINS, DemoDomain
+
+_HEADER = """\
+# The demo of mailposture: domains that do not exist (RFC 2606), and a made-up month of reports about them.
+# For your own domains: mailposture init DIR --domain example.com
+"""
+
+
+def config_text(*, nameserver: str) -> str:
+    """The demo's configuration file; `nameserver` (IP@port) knows the keys that the demo's senders sign with.
+
+    Listeners and folders stay at their defaults; the file's folder holds the data.
+    """
+    settings: dict[str, object] = {
+        "domains": [_domain(domain) for domain in DOMAINS],
+        "authentication": {"nameservers": [nameserver]},
+        "probes": {"enabled": False},  # there is nothing outside to look at
+    }
+    return _HEADER + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+
+
+def _domain(domain: DemoDomain) -> dict[str, object]:
+    entry: dict[str, object] = {"name": domain.name, "team": domain.team, "mx": list(domain.mx)}
+    mode = domain.sts_mode(days_ago=0)
+    if mode is not None:
+        entry["mta_sts"] = {"mode": mode.value, "mx": list(domain.mx)}
+    return entry
