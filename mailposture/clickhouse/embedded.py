@@ -1,0 +1,272 @@
+"""The embedded engine: a ClickHouse of our own in a child process, for those who run no server.
+
+The child (engine_child.py) listens for HTTP and the native protocol on loopback, so our own code, Grafana and any ClickHouse
+client use it like a server. One engine a data folder: the child itself holds a lock for as long as it lives, and ends when
+whoever started it ends, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from mailposture.clickhouse.engine_child import EXIT_API_CHANGED, EXIT_NOT_INSTALLED
+from mailposture.clickhouse.engine_files import Endpoint, EngineFolder
+from mailposture.problems import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from mailposture.config import Config, Listen
+
+log = structlog.get_logger()
+
+_STARTS_WITHIN = 60.0  # seconds; half a second is usual, but a busy machine with a large store takes its time
+_ENDS_WITHIN = 10.0
+_LOOK_EVERY = 0.05
+
+
+class EngineError(ProblemError):
+    """The embedded engine does not run; the message names the reason and the next step."""
+
+
+class EngineRunsError(EngineError):
+    """Another process has this data folder's engine."""
+
+
+class EmbeddedEngine:
+    """The engine of one data folder, as a child of this process."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config.clickhouse
+        self._folder = EngineFolder(config)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Endpoint:
+        """Start the child and return once it answers. Raises EngineError."""
+        try:
+            self._folder.prepare()
+            lock = _lock(self._folder)
+        except OSError as error:
+            raise EngineError(
+                f"{self._folder.path}: cannot be written ({error.strerror}); give this account the folder, or set `data` "
+                "in the configuration to one that it may write"
+            ) from error
+        if lock is None:
+            raise EngineRunsError(
+                f"{self._folder.path}: another process already runs the embedded engine of this data folder"
+            )
+        try:
+            http_port = _free_port(self._config.http, "clickhouse.http")
+            native_port = _free_port(self._config.native, "clickhouse.native")
+            self._folder.write_conf(self._config, http_port=http_port, native_port=native_port)
+            endpoint = Endpoint(
+                host=_reachable(self._config.http.host),
+                http_port=http_port,
+                native_port=native_port,
+                passwords=self._folder.passwords,
+            )
+            began = self._spawn(lock, endpoint)
+        finally:
+            os.close(lock)  # the child has a copy: the lock now lasts as long as the child
+        self._wait_until_it_answers(endpoint, began)
+        self._folder.write_state(endpoint)
+        log.info("embedded engine started", http=endpoint.url, native_port=native_port, store=str(self._folder.store))
+        return endpoint
+
+    def _spawn(self, lock: int, endpoint: Endpoint) -> int:
+        """Start the child; return where in the log its words begin."""
+        command = [sys.executable, "-I", "-m", "mailposture.clickhouse.engine_child", str(self._folder.path)]
+        with self._folder.log.open("ab") as words:
+            self._process = subprocess.Popen(
+                [*command, str(endpoint.http_port), str(endpoint.native_port)],
+                stdin=subprocess.PIPE,
+                stdout=words,
+                stderr=words,
+                env={},  # SQL users might read it
+                pass_fds=[lock],
+                start_new_session=True,  # Ctrl-C is for the parent, which then ends the child in order
+            )
+            return words.tell()
+
+    def _wait_until_it_answers(self, endpoint: Endpoint, began: int) -> None:
+        deadline = time.monotonic() + _STARTS_WITHIN
+        while time.monotonic() < deadline:
+            if not self.alive():
+                raise self._failure(began)
+            if _answers(endpoint, self._config.collector_user, self._folder.password(self._config.collector_user)):
+                self._pass_on_warnings(began)
+                return
+            time.sleep(_LOOK_EVERY)
+        self.stop()
+        raise EngineError(
+            f"the embedded engine did not answer on {endpoint.url} within {_STARTS_WITHIN:.0f} s; its last words are in "
+            f"{self._folder.log}. If chdb-core was changed, install the version that pyproject.toml names"
+        )
+
+    def _failure(self, began: int) -> EngineError:
+        status = self.wait()
+        words = " ".join(self._words(began)) or f"it ended with status {status} and said nothing"
+        reinstall = f"{sys.executable} -m pip install 'mailposture[embedded]'"
+        if status == EXIT_NOT_INSTALLED:
+            return EngineError(
+                f"the embedded engine is not installed: run `{reinstall}` (550 MB), or set clickhouse.url to a server"
+            )
+        if status == EXIT_API_CHANGED:
+            return EngineError(
+                f"this version of chdb-core does not fit ({words}): run `{reinstall}` to get the one that mailposture was tested with"
+            )
+        return EngineError(f"the embedded engine did not start: {words} (log: {self._folder.log})")
+
+    def _pass_on_warnings(self, began: int) -> None:
+        for line in self._words(began):
+            if line.startswith("warning: "):
+                log.warning(line.removeprefix("warning: "))
+
+    def _words(self, began: int) -> list[str]:
+        with self._folder.log.open("rb") as words:
+            words.seek(began)
+            return words.read(4096).decode("utf-8", "replace").split("\n")[:-1]
+
+    def alive(self) -> bool:
+        """Whether the child runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the child to end; return its exit status. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(timeout) if self._process else 0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child."""
+        return self._process.pid if self._process else None
+
+    def stop(self) -> None:
+        """End the child in order: closing its standard input lets it finish what it is doing."""
+        if self._process is None:
+            return
+        if self._process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(_ENDS_WITHIN)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # what was acknowledged is on disk
+            self._process.wait()
+        self._process = None
+
+    def __enter__(self) -> Endpoint:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+@contextlib.contextmanager
+def use_or_start(config: Config) -> Iterator[Endpoint]:
+    """Where SQL goes, for as long as the caller needs it.
+
+    With clickhouse.url: the server. Else the engine that runs on this data folder, or one that is started for the caller and
+    ended after. Raises EngineError.
+    """
+    if config.clickhouse.url is not None:
+        yield server_endpoint(config)
+        return
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while True:
+        if (endpoint := running_endpoint(config)) is not None:
+            yield endpoint
+            return
+        engine = EmbeddedEngine(config)
+        try:
+            endpoint = engine.start()
+            break
+        except EngineRunsError as error:  # it is just starting, or just ending
+            if time.monotonic() > deadline:
+                raise EngineError(f"{error}, but it does not answer; end that process, or look into its log") from None
+            time.sleep(_LOOK_EVERY)
+    try:
+        yield endpoint
+    finally:
+        engine.stop()
+
+
+def running_endpoint(config: Config) -> Endpoint | None:
+    """Where the embedded engine of this data folder answers right now, if it does."""
+    folder = EngineFolder(config)
+    endpoint = folder.endpoint()
+    user = config.clickhouse.collector_user
+    if endpoint is None or not _answers(endpoint, user, folder.password(user)):
+        return None
+    return endpoint
+
+
+def server_endpoint(config: Config) -> Endpoint:
+    """The server that clickhouse.url names."""
+    scheme, _, address = (config.clickhouse.url or "").partition("://")
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit():
+        host, port = address, "8443" if scheme == "https" else "8123"
+    return Endpoint(
+        host=host.strip("[]"), http_port=int(port), secure=scheme == "https", passwords=config.clickhouse.passwords
+    )
+
+
+def _lock(folder: EngineFolder) -> int | None:
+    """Open and lock the folder's lock file; None if an engine has it."""
+    lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _free_port(listen: Listen, key: str) -> int:
+    """The port to listen on: the configured one if nobody has it, any free one for port 0. Raises EngineError."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen.host, listen.port))
+        except OSError as error:
+            reason = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
+            raise EngineError(
+                f"the embedded engine cannot listen on {listen} ({reason}); end that program, or choose another port as "
+                f"{key} in the configuration"
+            ) from error
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _reachable(host: str) -> str:
+    """An address to reach a listener at, also where it listens on every address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+
+
+def _answers(endpoint: Endpoint, user: str, password: str) -> bool:
+    """Whether our engine answers there, and not just anybody: only ours knows the password."""
+    connection = http.client.HTTPConnection(endpoint.host, endpoint.http_port, timeout=5)
+    try:
+        headers = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
+        connection.request("GET", "/?query=SELECT%20'mailposture'", headers=headers)
+        response = connection.getresponse()
+        return response.status == http.client.OK and response.read(100).strip() == b"mailposture"
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,176 @@
+"""The folder of the embedded engine: its configuration, its data, and the passwords of its users.
+
+engine/conf/        config.xml and users.xml, written anew at every start
+engine/passwords/   one file a user, made once; only this account can read them
+engine/store/       the data
+engine/tmp/         emptied at every start
+engine/engine.log   what the engine says
+engine/lock         held for as long as an engine lives
+engine/state.json   where it listens
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET  # noqa: S405  reads only our own templates
+
+if TYPE_CHECKING:
+    from mailposture.config import ClickHouse, Config
+
+_TEMPLATES = Path(__file__).parent  # links to provisioning/clickhouse, so that an installed package carries them
+_LOG_KEPT = 4 * 1024 * 1024
+_DATABASE_OF_TEMPLATES = "mailposture"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a ClickHouse answers, and where the passwords of its users are."""
+
+    host: str
+    http_port: int
+    native_port: int | None = None  # unknown for a server: we only speak HTTP with it
+    secure: bool = False
+    passwords: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL that SQL over HTTP goes to."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.secure else 'http'}://{host}:{self.http_port}"
+
+
+class EngineFolder:
+    """The files of one data folder's engine."""
+
+    def __init__(self, config: Config) -> None:
+        self.path = config.data.absolute() / "engine"
+        self.conf = self.path / "conf"
+        self.store = self.path / "store"
+        self.passwords = self.path / "passwords"
+        self.log = self.path / "engine.log"
+        self.lock = self.path / "lock"
+        self.state = self.path / "state.json"
+
+    def prepare(self) -> None:
+        """Make the folders. Raises OSError."""
+        for folder in (self.path, self.conf, self.store, self.passwords):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.rmtree(self.path / "tmp", ignore_errors=True)
+        (self.path / "tmp").mkdir(mode=0o700)
+        if self.log.exists() and self.log.stat().st_size > _LOG_KEPT:
+            self.log.replace(self.log.with_suffix(".log.1"))
+
+    def write_conf(self, clickhouse: ClickHouse, *, http_port: int, native_port: int) -> None:
+        """Write config.xml and users.xml from the templates, with passwords made as they are needed."""
+        config = ET.parse(_TEMPLATES / "embedded.xml")  # noqa: S314
+        hosts = dict.fromkeys((clickhouse.http.host, clickhouse.native.host))
+        for tag, value in [
+            *(("listen_host", host) for host in hosts),
+            ("http_port", http_port),
+            ("tcp_port", native_port),
+        ]:
+            ET.SubElement(config.getroot(), tag).text = str(value)
+        _write(self.conf / "config.xml", ET.tostring(config.getroot(), encoding="unicode"))
+        _write(self.conf / "users.xml", ET.tostring(self._users(clickhouse), encoding="unicode"))
+
+    def _users(self, clickhouse: ClickHouse) -> ET.Element:
+        root = ET.parse(_TEMPLATES / "users.xml").getroot()  # noqa: S314
+        profiles, users = root.find("profiles"), root.find("users")
+        assert profiles is not None and users is not None  # noqa: PT018, S101  it is our own file
+        names = {
+            "mailposture_collector": clickhouse.collector_user,
+            "mailposture_exporter": clickhouse.exporter_user,
+            "mailposture_analyst": clickhouse.analyst_user,
+            "mailposture_grafana": clickhouse.grafana_user,
+        }
+        for user in users:
+            user.tag = names[user.tag]
+            password = user.find("password")
+            assert password is not None  # noqa: S101
+            password.attrib.clear()
+            password.tag, password.text = (
+                "password_sha256_hex",
+                hashlib.sha256(self.password(user.tag).encode()).hexdigest(),
+            )
+            for grant in user.iterfind("grants/query"):
+                grant.text = (grant.text or "").replace(f" {_DATABASE_OF_TEMPLATES}.", f" {clickhouse.database}.")
+        users.append(_boot_user(profiles))
+        for profile in profiles:
+            _forbid_python_table_function(profile)
+        return root
+
+    def password(self, user: str) -> str:
+        """The password of an SQL user, made at the first call."""
+        path = self.passwords / user
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            _write(path, secrets.token_urlsafe(32) + "\n")
+            return self.password(user)
+
+    def endpoint(self) -> Endpoint | None:
+        """Where the engine that was started last said it listens."""
+        try:
+            state = json.loads(self.state.read_text(encoding="utf-8"))
+            return Endpoint(**{**state, "passwords": self.passwords})
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def write_state(self, endpoint: Endpoint) -> None:
+        """Note where the engine listens, for other processes to find it."""
+        state = {name: value for name, value in asdict(endpoint).items() if name != "passwords"}
+        _write(self.state, json.dumps(state))
+
+
+def _boot_user(profiles: ET.Element) -> ET.Element:
+    """The user of the session that opens the listeners.
+
+    It must be `default` and have no password. That session lasts as long as the engine, and no second one is allowed: so
+    nobody can log in as this user.
+    """
+    ET.SubElement(profiles, "default")
+    profile = ET.SubElement(profiles, "boot")
+    ET.SubElement(profile, "max_sessions_for_user").text = "1"
+    ET.SubElement(profile, "max_execution_time").text = "0"
+    ET.SubElement(ET.SubElement(ET.SubElement(profile, "constraints"), "max_sessions_for_user"), "const")
+    return ET.fromstring(  # noqa: S314
+        """
+        <default>
+            <password/>
+            <networks><ip>127.0.0.1</ip></networks>
+            <profile>boot</profile>
+            <quota>mailposture</quota>
+            <grants>
+                <query>GRANT SYSTEM LISTEN, CREATE TEMPORARY TABLE ON *.*</query>
+                <query>GRANT READ ON FILE</query>
+            </grants>
+        </default>
+        """
+    )
+
+
+def _forbid_python_table_function(profile: ET.Element) -> None:
+    """A setting of the embedded engine only. `SELECT * FROM python(x)` would end its process."""
+    ET.SubElement(profile, "allow_python_table_function").text = "0"
+    constraints = profile.find("constraints")
+    if constraints is None:
+        constraints = ET.SubElement(profile, "constraints")
+    ET.SubElement(ET.SubElement(constraints, "allow_python_table_function"), "const")
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file at once, readable by this account only."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
