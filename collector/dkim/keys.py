@@ -177,11 +177,14 @@ class KeyCache:
 
     def _run(self) -> None:
         self._loop.run_forever()
-        unfinished = asyncio.all_tasks(self._loop)
-        for task in unfinished:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*unfinished, return_exceptions=True))
+        self._loop.run_until_complete(self._cancel_lookups())
         self._loop.close()
+
+    async def _cancel_lookups(self) -> None:
+        lookups = asyncio.all_tasks() - {asyncio.current_task()}
+        for lookup in lookups:
+            lookup.cancel()
+        await asyncio.gather(*lookups, return_exceptions=True)
 
     async def _fetch(self, name: str) -> KeyLookup:
         try:

@@ -112,3 +112,16 @@ def test_more_lookups_than_fit_are_told_to_come_back(keys: KeyCache, name_server
     name_server.delay = 0.2
     found = keys.look_up([f"s{i}._domainkey.example.net" for i in range(8)], patience=5)
     assert sum(isinstance(answer, Unanswered) for answer in found.values()) == 3
+
+
+def test_closing_ends_callers_that_wait(name_server: Any) -> None:
+    cache = KeyCache(nameservers=(name_server.address,), timeout=timedelta(seconds=60))
+    name_server.silent.add(KEY)
+    answers: list[object] = []
+    caller = threading.Thread(target=lambda: answers.append(cache.look_up([KEY], patience=60)[KEY]))
+    caller.start()
+    while not name_server.asked[KEY]:
+        time.sleep(0.01)
+    cache.close()
+    caller.join(timeout=10)
+    assert [type(answer) for answer in answers] == [Unanswered]
