@@ -60,7 +60,9 @@ def odd_mails(today: date, keys: dict[str, SigningKey]) -> Iterator[DemoMail]:
         "a DMARC report, mailed to the address for TLS reports",
     )
     foreign = replace(
-        genuine, policies=tuple(replace(each, policy_domain="other.example") for each in genuine.policies)
+        genuine,
+        domain="other.example",
+        policies=tuple(replace(each, policy_domain="other.example") for each in genuine.policies),
     )
     yield _to("travel.example", report_mail(foreign, key), Fate.REJECTED, "about a domain that is not ours")
     yield _to("library.example", text_mail(_NORTHWIND, "library.example", "Spring sale!", key), Fate.REJECTED, "spam")

@@ -221,7 +221,7 @@ _SEPARATORS = re.compile(r"[^a-z0-9.]+")
 _FIRST_NUMBER = re.compile(r"\d{1,4}")
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16_384)
 def classify(result_type: str, reason_code: str = "") -> Classification:
     """Say what a failure detail is; anything that is not known is category `other`."""
     result_type = _normalize(result_type)
@@ -295,21 +295,22 @@ def _meaning(term: str, kind: Kind, classification: Classification, words: Words
     )
 
 
-ALL_MEANINGS: Final[tuple[Meaning, ...]] = (
-    *(
-        _meaning(term, Kind.RESULT_TYPE, classification, failure_words.RESULT_TYPES[term])
-        for term, classification in _RESULT_TYPES.items()
-    ),
-    *(
-        _meaning(category.value, Kind.CATEGORY, Classification(category, severity), failure_words.CATEGORIES[category])
-        for category, severity in _CATEGORY_SEVERITIES.items()
-    ),
-    *(
-        _meaning(rule.term, Kind.REASON_CODE, rule.classification, failure_words.REASONS[rule.term])
-        for rule in _REASONS
-    ),
+_OF_RESULT_TYPES = tuple(
+    _meaning(term, Kind.RESULT_TYPE, classification, failure_words.RESULT_TYPES[term])
+    for term, classification in _RESULT_TYPES.items()
 )
+_OF_CATEGORIES = tuple(
+    _meaning(category.value, Kind.CATEGORY, Classification(category, severity), failure_words.CATEGORIES[category])
+    for category, severity in _CATEGORY_SEVERITIES.items()
+)
+_OF_REASONS = tuple(
+    _meaning(rule.term, Kind.REASON_CODE, rule.classification, failure_words.REASONS[rule.term]) for rule in _REASONS
+)
+
+ALL_MEANINGS: Final = (*_OF_RESULT_TYPES, *_OF_CATEGORIES, *_OF_REASONS)
 """Every meaning; `starttls-not-supported` is here twice, as result type and as category."""
 
-MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType({meaning.term: meaning for meaning in reversed(ALL_MEANINGS)})
+MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
+    {meaning.term: meaning for meaning in (*ALL_MEANINGS, *_OF_RESULT_TYPES)}
+)
 """One meaning a term; a result type wins over a category of the same name."""
