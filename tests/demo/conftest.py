@@ -1,0 +1,25 @@
+"""The demo's month, made once."""
+
+from datetime import date
+
+import pytest
+
+from demo.keys import load_or_generate
+from demo.mails import mails
+
+TODAY = date(2026, 11, 24)  # a Tuesday
+
+
+@pytest.fixture(scope="session")
+def today():
+    return TODAY
+
+
+@pytest.fixture(scope="session")
+def demo_keys(tmp_path_factory):
+    return load_or_generate(tmp_path_factory.mktemp("demo-keys"))
+
+
+@pytest.fixture(scope="session")
+def demo_mails(demo_keys):
+    return list(mails(TODAY, demo_keys))
