@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collector.envelope import Envelope
 
 
 class Reason(StrEnum):
@@ -30,3 +35,30 @@ class RejectedError(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class RejectionRow(NamedTuple):
+    """A row of the table `rejections`, columns in order."""
+
+    received_at: datetime
+    held_id: str
+    source: str
+    name: str
+    peer: str
+    size: int
+    reason: str
+    detail: str
+
+    @classmethod
+    def of(cls, envelope: Envelope, fault: RejectedError, *, size: int, held_id: str) -> RejectionRow:
+        """The row for bytes that were rejected and are kept under `held_id`."""
+        return cls(
+            received_at=envelope.received_at,
+            held_id=held_id,
+            source=envelope.source.value,
+            name=envelope.name,
+            peer=envelope.peer,
+            size=size,
+            reason=fault.reason.value,
+            detail=fault.detail,
+        )

@@ -54,6 +54,29 @@ def held_id(envelope: Envelope, body: bytes) -> str:
     return digest.hexdigest()[:16]
 
 
+def insert_held(
+    connection: sqlite3.Connection, envelope: Envelope, body: bytes, *, state: HeldState, reason: str, detail: str
+) -> str:
+    """Hold a message, inside the caller's transaction; returns its id. Holding the same again changes nothing."""
+    name = held_id(envelope, body)
+    packed = zlib.compress(body)
+    connection.execute(
+        "INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            name,
+            state.value,
+            time.time(),
+            reason,
+            detail,
+            len(body),
+            len(packed),
+            envelope_text.encode(envelope),
+            packed,
+        ),
+    )
+    return name
+
+
 class HeldMessages:
     """Held messages of one spool; ids may be shortened to any unambiguous beginning of four digits or more."""
 
@@ -76,6 +99,11 @@ class HeldMessages:
         with self._lock, self._file.reading() as connection:
             row = self._find(connection, name)
         return _held_message(row[:7]), zlib.decompress(row[7])
+
+    def keep(self, envelope: Envelope, body: bytes, *, state: HeldState, reason: str, detail: str) -> str:
+        """Hold a message that never was in the queue (an import); durable when it returns. Returns its id."""
+        with self._lock, self._file.writing() as connection:
+            return insert_held(connection, envelope, body, state=state, reason=reason, detail=detail)
 
     def release(self, name: str) -> int:
         """Put a message back into the queue, vouched for by the operator; returns its spool id. Raises NotHeldError."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from collector.spool import envelope_text
 from collector.spool.database import SpoolFile
-from collector.spool.held import HeldState, held_id
+from collector.spool.held import HeldState, insert_held
 
 if TYPE_CHECKING:
     import sqlite3
@@ -97,24 +96,9 @@ class SpoolQueue:
 
     def hold(self, message: Spooled, *, state: HeldState, reason: str, detail: str) -> str:
         """Move a message out of the queue, to be looked at by a person; returns its held id."""
-        name = held_id(message.envelope, message.body)
-        packed = zlib.compress(message.body)
         with self._lock, self._file.writing() as connection:
             # Held already: a replay after a power failure, or the same bytes released and held again meanwhile.
-            connection.execute(
-                "INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    name,
-                    state.value,
-                    time.time(),
-                    reason,
-                    detail,
-                    len(message.body),
-                    len(packed),
-                    envelope_text.encode(message.envelope),
-                    packed,
-                ),
-            )
+            name = insert_held(connection, message.envelope, message.body, state=state, reason=reason, detail=detail)
             self._remove(connection, [message.id])
         return name
 

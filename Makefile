@@ -1,0 +1,45 @@
+# make run    everything from one command: collector, exporter and the embedded ClickHouse engine (demo domains without a mailposture.yaml)
+# make test   all tests
+# make lint   format, lint and types
+# make help   the commands of mailposture itself
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint format help
+.DEFAULT_GOAL := help
+
+run: $(VENV)/installed
+	@$(BIN)/mailposture run $(ARGS)
+
+test: $(VENV)/installed-dev
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+help: $(VENV)/installed
+	@$(BIN)/mailposture --help
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "mailposture needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "Installing mailposture and the embedded ClickHouse engine into $(VENV) (once, about a minute) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "Installing mailposture with its test tools into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,dev]'
+	@touch $@ $(VENV)/installed

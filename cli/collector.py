@@ -1,0 +1,60 @@
+"""`mailposture collector`: reports in. Two processes: one that only receives, one that decodes and writes."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from cli.options import config_path_option, find_config, with_config
+from cli.supervise import supervise
+from mailposture import logs
+from mailposture.config import Config, load
+from mailposture.processes import Child, end_with_parent
+
+
+def children(config_path: Path, config: Config) -> list[Child]:
+    """The two processes of a collector, which add their metrics up in a folder that is emptied here."""
+    shared = config.data / "run" / "metrics"
+    shutil.rmtree(shared, ignore_errors=True)
+    shared.mkdir(parents=True)
+    return [
+        Child(
+            name=name,
+            command=[sys.executable, "-m", "cli", name, "--config", str(config_path)],
+            environment={"PROMETHEUS_MULTIPROC_DIR": str(shared)},
+        )
+        for name in ("ingest", "receiver")
+    ]
+
+
+@click.command()
+@config_path_option
+def command(config_path: Path | None) -> None:
+    """Receive reports by SMTP, LMTP, HTTPS and IMAP, and store them: receiver and ingest, looked after."""
+    path = find_config(config_path)
+    supervise("collector", children(path, load(path)))
+
+
+@click.command(hidden=True)
+@with_config
+def receiver(config: Config) -> None:
+    """Only receive: from the listeners and mailboxes into the spool."""
+    from collector.service import run_receiver  # noqa: PLC0415
+
+    logs.set_up("receiver")
+    end_with_parent()
+    run_receiver(config)
+
+
+@click.command(hidden=True)
+@with_config
+def ingest(config: Config) -> None:
+    """Only store: from the spool into ClickHouse."""
+    from collector.service import run_ingest  # noqa: PLC0415
+
+    logs.set_up("ingest")
+    end_with_parent()
+    run_ingest(config)

@@ -1,0 +1,77 @@
+"""`mailposture import`: old reports from files, folders, mailboxes on disk, or standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cli.database import database
+from cli.options import DONE, FAILED, with_config
+from collector.authenticate import DkimVerifier, KeyCache
+from collector.importing import Account, Importer
+from collector.judge import Judge
+from collector.sources import files
+from collector.spool import HeldMessages
+from collector.writer import Writer
+from mailposture.config import Config
+from mailposture.ownership import Ownership
+
+_MOST_SHOWN = 20
+
+
+@click.command()
+@with_config
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+def command(config: Config, paths: tuple[Path, ...]) -> None:
+    """Store reports from .eml, .json, .json.gz, .zip, mbox, maildir, and folders of them; - reads standard input.
+
+    You vouch for what you import: no DKIM signature is asked for. A report that is there already counts once.
+
+    \b
+    Examples:
+      mailposture import ~/Maildir
+      mailposture import reports/ old.zip one.json.gz
+      zcat reports.mbox.gz | mailposture import -
+    """
+    with (
+        database(config, user=config.clickhouse.collector_user) as client,
+        closing(HeldMessages(config.data / "spool")) as held,
+        closing(KeyCache()) as keys,
+    ):
+        importer = Importer(
+            judge=Judge(verifier=DkimVerifier(keys=keys), ownership=Ownership(config), rules=config.authentication),
+            writer=Writer(client=client, database=config.clickhouse.database),
+            client=client,
+            held=held,
+        )
+        total = None if Path("-") in paths else files.count(paths)
+        with Progress(
+            TextColumn("importing"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        ) as progress:
+            task = progress.add_task("importing", total=total)
+            account = importer.run(files.find(paths), tell=lambda: progress.advance(task))
+    _print(account)
+    sys.exit(FAILED if account.rejected else DONE)
+
+
+def _print(account: Account) -> None:
+    click.echo(f"{account.reports:,} reports, {account.duplicates:,} duplicates, {len(account.rejected):,} rejected")
+    for name, fault in account.rejected[:_MOST_SHOWN]:
+        click.echo(f"rejected  {name}: {fault.detail} ({fault.reason})", err=True)
+    if len(account.rejected) > _MOST_SHOWN:
+        counts = Counter(fault.reason.value for _, fault in account.rejected)
+        every = ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
+        click.echo(f"rejected in all: {every}", err=True)
+    if account.rejected:
+        click.echo("`mailposture quarantine list --state rejected` lists them, with their bytes", err=True)

@@ -1,0 +1,125 @@
+"""`mailposture init`: a commented configuration and a data folder that work at once."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+
+import click
+
+from cli.options import CONFIG_NAME, WRONG_USAGE
+from mailposture.config import load
+from mailposture.domain_names import normalize
+
+_DOMAIN = """\
+  - name: {name}
+    # The hosts that receive mail for the domain (its MX records); DANE reports name these instead of the domain.
+    # Hosts below the domain need no mention.
+    # mx: [mx1.provider.example, "*.mail.provider.example"]
+    # Who looks after it: alerts are routed by this.
+    team: mail
+    # Part of the secret address for reports by HTTPS; whoever knows it can post reports about the domain.
+    token: {token}
+    # When failures deserve attention. The alert rules compare with these values.
+    thresholds:
+      failure_ratio: 0.05     # more than this share of the sessions failed
+      minimum_sessions: 20    # and at least this many did
+      stale_after: 3d         # the newest report day is older than this
+    # The MTA-STS policy that `mailposture policy-host` serves for the domain (RFC 8461).
+    # mta_sts:
+    #   mode: testing         # enforce once `mailposture readiness` says so
+    #   mx: [mx1.{name}]
+    #   max_age: 1209600      # seconds; weeks are advised
+"""
+
+_FILE = """\
+# Configuration of mailposture. Each value that is commented out is the default.
+# Durations: 90s, 15m, 6h, 3d, 2w. Sizes: 64k, 50m, 2g. Relative paths start at this file's folder.
+
+# The domains that receive mail and are yours; reports about any other domain are rejected.
+domains:
+{domains}
+# The addresses that senders mail reports to (rua= of the _smtp._tls record); tlsrpt@<each domain> if absent.
+# recipients: [tlsrpt@reports.example.com]
+
+# Everything that must survive: the spool, the engine's data and its passwords.
+data: data
+
+# Reports by mail. Behind a mail server: route the recipients here (docs/receiving.md has the lines for Postfix).
+# As the MX of a subdomain of its own: listen on 0.0.0.0:25.
+smtp:
+  listen: 127.0.0.1:2525
+  # lmtp: 127.0.0.1:2424
+  # hostname: reports.example.com
+  # tls:                      # STARTTLS; files are read again when they change
+  #   certificate: /etc/letsencrypt/live/reports.example.com/fullchain.pem
+  #   key: /etc/letsencrypt/live/reports.example.com/privkey.pem
+  # limits: {{message_size: 50m, connections: 500, connections_per_client: 100, idle: 60s, session: 10m}}
+
+# Reports by HTTPS POST. Without tls: plain HTTP, for a proxy in front.
+https:
+  listen: 127.0.0.1:8460
+  # public_url: https://reports.example.com   # how senders reach it; printed in the DNS record
+  # tls: {{certificate: fullchain.pem, key: privkey.pem}}
+
+# Mailboxes to read; a mail is moved only after it is safe here.
+# imap:
+#   - host: imap.example.com
+#     user: tlsrpt
+#     password_file: imap-password
+#     trusted: false          # true: your mail server has checked DKIM, believe what is in the mailbox
+
+# Reports that nothing vouches for (no valid DKIM signature of the reporting domain) wait in quarantine.
+# authentication:
+#   unverified: quarantine    # accept: store them; alerts still ignore them
+#   nameservers: []           # the system's resolver if empty
+
+# Where rows go. Without url: the embedded engine, listening here for your Grafana and your SQL.
+clickhouse:
+  # url: https://clickhouse.example.com:8443
+  # passwords: /run/secrets   # a file per user: mailposture_collector, mailposture_exporter, …
+  # cluster: my_cluster
+  # http: 127.0.0.1:18123
+  # native: 127.0.0.1:19000
+  retention: 400d
+
+# Where Prometheus scrapes.
+metrics:
+  collector: 127.0.0.1:9465
+  exporter: 127.0.0.1:9466
+"""
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--domain", "domains", multiple=True, required=True, help="A domain of yours; repeat for more.")
+def command(folder: Path, domains: tuple[str, ...]) -> None:
+    """Write a commented configuration and a data folder in DIR, ready to use on the embedded engine.
+
+    \b
+    Example:
+      mailposture init . --domain example.com --domain example.org
+      mailposture run
+    """
+    path = folder / CONFIG_NAME
+    names = []
+    for domain in domains:
+        name = normalize(domain)
+        if name is None:
+            raise click.BadParameter(f"{domain!r} is not a domain name", param_hint="--domain")
+        names.append(name)
+    entries = "".join(_DOMAIN.format(name=name, token=secrets.token_urlsafe(24)) for name in dict.fromkeys(names))
+    try:
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            path.chmod(0o600)  # the tokens in it are secrets
+            file.write(_FILE.format(domains=entries))
+    except FileExistsError:
+        click.echo(f"{path}: exists already and is left as it is; edit it, or remove it and try again", err=True)
+        sys.exit(WRONG_USAGE)
+    except OSError as error:
+        click.echo(f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to", err=True)
+        sys.exit(WRONG_USAGE)
+    load(path)  # what we wrote must be what we read
+    click.echo(f"Wrote {path}. Next: mailposture run --config {path}")

@@ -1,0 +1,68 @@
+"""The `mailposture` command. Each subcommand is a thin function in a file of its own, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from cli.options import FAILED, WRONG_USAGE
+from mailposture.config import ConfigError
+from mailposture.problems import ProblemError
+
+# name → module in cli/ that defines `command`; loaded late, because pyarrow and the engine take a second to import.
+_COMMANDS = {
+    "run": "run",
+    "init": "init",
+    "import": "import_",
+    "summary": "summary",
+    "sql": "sql",
+    "explain": "explain",
+    "quarantine": "quarantine",
+    "migrate": "migrate",
+    "collector": "collector",
+    "exporter": "exporter",
+}
+_INTERNAL = {"receiver": "collector:receiver", "ingest": "collector:ingest"}  # processes of their own under the others
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = _COMMANDS.get(cmd_name) or _INTERNAL.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command: click.Command = getattr(importlib.import_module(f"cli.{module}"), name or "command")
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(WRONG_USAGE)
+        except ProblemError as error:
+            click.echo(f"mailposture: {error}", err=True)
+            ctx.exit(FAILED)
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="mailposture", message="mailposture %(version)s")
+def main() -> None:
+    """Is mail to our domains still encrypted, and if not: whose, where and why?
+
+    Sending servers mail daily TLS reports (TLS-RPT, RFC 8460) to domains that ask for them. mailposture takes them in,
+    loses none, and explains every failure.
+
+    \b
+    Try it:              mailposture run                       (a demo, when there is no configuration)
+    Your own domains:    mailposture init . --domain example.com
+    Old reports:         mailposture import ~/Maildir reports/*.json.gz
+    The answer:          mailposture summary
+
+    Exit codes: 0 done, 1 something was rejected or failed, 2 wrong usage or configuration.
+    """

@@ -1,0 +1,64 @@
+"""What every subcommand shares: where the configuration is, and how faults end."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mailposture.config import Config, ConfigError, load
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+
+CONFIG_NAME = "mailposture.yaml"
+DEMO_CONFIG = Path("demo-data") / CONFIG_NAME
+
+
+def find_config(given: Path | None) -> Path:
+    """The configuration file to use: the given one, ./mailposture.yaml, or that of the demo.
+
+    Raises ConfigError if there is none.
+    """
+    if given is not None:
+        return given
+    for path in (Path(CONFIG_NAME), DEMO_CONFIG):
+        if path.exists():
+            return path
+    raise ConfigError(
+        f"no configuration: there is no {CONFIG_NAME} here, and neither --config nor MAILPOSTURE_CONFIG names one; "
+        "`mailposture init DIR --domain example.com` writes one, `mailposture run` starts a demo without one"
+    )
+
+
+config_path_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    envvar="MAILPOSTURE_CONFIG",
+    show_envvar=True,
+    metavar="FILE",
+    help=f"Configuration file.  [default: ./{CONFIG_NAME}, then the demo's ./{DEMO_CONFIG}]",
+)
+
+
+def with_config(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--config FILE`; the command receives the loaded file as its first argument."""
+
+    @config_path_option
+    @functools.wraps(command)
+    def loading(*arguments: Any, config_path: Path | None, **options: Any) -> Any:
+        return command(load(find_config(config_path)), *arguments, **options)
+
+    return loading
+
+
+def domain_of(config: Config, name: str) -> str:
+    """Return the configured domain that a user named, in its normal form; wrong usage if it is not configured."""
+    wanted = name.rstrip(".").lower()
+    if any(domain.name == wanted for domain in config.domains):
+        return wanted
+    known = ", ".join(domain.name for domain in config.domains[:10])
+    raise click.BadParameter(f"{name} is not among the configured domains ({known}{', …' if len(config.domains) > 10 else ''})")

@@ -1,0 +1,125 @@
+"""`mailposture quarantine`: what was held back, and what becomes of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.options import FAILED, with_config
+from collector.spool import HeldMessages, HeldState
+from mailposture.config import Config
+
+_STATES = {"quarantined": HeldState.QUARANTINED, "rejected": HeldState.REJECTED, "all": None}
+
+
+@click.group()
+def command() -> None:
+    """List, show, release or discard what was held back.
+
+    Reports that nothing vouches for are quarantined: anybody can mail a forged report. Bytes that hold no usable
+    report are rejected, and kept too. IDs may be shortened to an unambiguous beginning.
+    """
+
+
+def _held(config: Config) -> HeldMessages:
+    return HeldMessages(config.data / "spool")
+
+
+@command.command(name="list")
+@with_config
+@click.option("--state", type=click.Choice(list(_STATES)), default="quarantined", show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The newest this many.")
+def list_(config: Config, state: str, limit: int) -> None:
+    """List what is held back, the newest first."""
+    messages = _held(config).list(_STATES[state], limit=limit)
+    if not messages:
+        click.echo("nothing is held back" if state == "all" else f"nothing is {state}")
+        return
+    table = Table(box=None, title=f"{len(messages)} held back", title_justify="left")
+    for heading in ("id", "received", "from", "why"):
+        table.add_column(heading, no_wrap=heading == "id")
+    for message in messages:
+        envelope = message.envelope
+        table.add_row(
+            message.id,
+            f"{envelope.received_at:%Y-%m-%d %H:%M}",
+            Text(envelope.mail_from or envelope.name or envelope.peer or envelope.source),
+            Text(f"{message.reason}: {message.detail}"),
+        )
+    Console(highlight=False).print(table)
+
+
+@command.command()
+@with_config
+@click.argument("held_id", metavar="ID")
+@click.option("--bytes", "raw", is_flag=True, help="Print the bytes as they were received, and nothing else.")
+def show(config: Config, held_id: str, raw: bool) -> None:
+    """Show one message: where it came from, why it is held, and what is in it."""
+    with _told():
+        message, body = _held(config).get(held_id)
+    if raw:
+        sys.stdout.buffer.write(body)
+        return
+    envelope = message.envelope
+    for label, value in (
+        ("id", message.id),
+        ("state", message.state),
+        ("reason", f"{message.reason}: {message.detail}"),
+        ("received", envelope.received_at.isoformat()),
+        ("source", f"{envelope.source} {envelope.name}".strip()),
+        ("peer", envelope.peer),
+        ("mail from", envelope.mail_from),
+        ("recipients", ", ".join(envelope.recipients)),
+        ("size", f"{message.size:,} bytes"),
+    ):
+        if value:
+            click.echo(f"{label + ':':12} {_printable(str(value))}")
+    click.echo()
+    click.echo(_printable(body[:4000].decode("utf-8", "replace")))
+    if len(body) > 4000:
+        click.echo(f"… {len(body) - 4000:,} more bytes; --bytes prints all")
+
+
+@command.command()
+@with_config
+@click.argument("held_ids", metavar="ID...", nargs=-1, required=True)
+def release(config: Config, held_ids: tuple[str, ...]) -> None:
+    """Believe messages after all: they are read again, with you as the one who vouches for them."""
+    held = _held(config)
+    for held_id in held_ids:
+        with _told():
+            held.release(held_id)
+        click.echo(f"{held_id}: released; a running collector stores it within seconds, else the next one to start")
+
+
+@command.command()
+@with_config
+@click.argument("held_ids", metavar="ID...", nargs=-1, required=True)
+def discard(config: Config, held_ids: tuple[str, ...]) -> None:
+    """Delete messages for good."""
+    held = _held(config)
+    for held_id in held_ids:
+        with _told():
+            held.discard(held_id)
+        click.echo(f"{held_id}: discarded")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn "there is no such id" into a message and exit code 1."""
+    try:
+        yield
+    except KeyError as error:
+        click.echo(f"mailposture: {error.args[0]}", err=True)
+        sys.exit(FAILED)
+
+
+def _printable(text: str) -> str:
+    """Strangers' text without control characters, which could steer the terminal."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)

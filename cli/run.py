@@ -1,0 +1,162 @@
+"""`mailposture run`: everything from one command, on the embedded engine."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import structlog
+from rich.console import Console
+
+from cli import collector
+from cli.options import CONFIG_NAME, DEMO_CONFIG, config_path_option
+from cli.screen import show
+from cli.supervise import supervise
+from demo.config import config_text
+from demo.keys import load_or_generate, public_records
+from demo.nameserver import Nameserver
+from demo.send import send_demo
+from mailposture.clickhouse.client import connect
+from mailposture.clickhouse.embedded import EmbeddedEngine
+from mailposture.config import Config, Listen, load
+from mailposture.problems import ProblemError
+from mailposture.processes import Child
+
+log = structlog.get_logger()
+
+_READY_WITHIN = 60.0  # seconds; usually two
+_DEMO_WITHIN = 120.0
+_ENGINE_PAUSE = 2.0  # seconds before a dead engine is started again
+
+
+@click.command()
+@config_path_option
+def command(config_path: Path | None) -> None:
+    """Run everything here: collector, exporter and, without clickhouse.url, the embedded ClickHouse engine.
+
+    Without a configuration it is a demo: a made-up month of reports about made-up domains, mailed through the real
+    SMTP listener. Ctrl-C ends all of it; nothing that was accepted is lost.
+    """
+    with ExitStack() as stack:
+        demo = config_path is None and not Path(CONFIG_NAME).exists()
+        path = _prepare_demo(stack) if demo else config_path or Path(CONFIG_NAME)
+        config = load(path)
+        _check_ports(config)
+        config.data.mkdir(parents=True, exist_ok=True)
+        words = config.data / "mailposture.log" if sys.stderr.isatty() else None
+        engine = None
+        if config.clickhouse.url is None:
+            engine = _Engine(config)
+            stack.callback(engine.stop)
+        program = [sys.executable, "-m", "cli"]
+        exporter = Child(name="exporter", command=[*program, "exporter", "--config", str(path)])
+        supervise(
+            "run",
+            [*collector.children(path, config), exporter],
+            log_file=words,
+            first=lambda: _welcome(config, path, demo=demo, words=words),
+            each_beat=engine.look_after if engine else None,
+        )
+
+
+class _Engine:
+    """The embedded engine, started again whenever it has died."""
+
+    def __init__(self, config: Config) -> None:
+        self._engine = EmbeddedEngine(config)
+        self._engine.start()
+        self._again_at = 0.0
+
+    def look_after(self) -> None:
+        if self._engine.alive() or time.monotonic() < self._again_at:
+            return
+        log.error("the embedded engine ended, starting it again; the spool keeps what arrives")
+        try:
+            self._engine.start()
+        except ProblemError as error:
+            log.exception("the embedded engine does not start", reason=str(error))
+        self._again_at = time.monotonic() + _ENGINE_PAUSE
+
+    def stop(self) -> None:
+        self._engine.stop()
+
+
+def _prepare_demo(stack: ExitStack) -> Path:
+    """Write the demo's configuration and start the name server that knows its senders' keys."""
+    keys = load_or_generate(DEMO_CONFIG.parent / "keys")
+    nameserver = stack.enter_context(Nameserver(public_records(keys)))
+    DEMO_CONFIG.write_text(config_text(nameserver=nameserver.address), encoding="utf-8")
+    return DEMO_CONFIG
+
+
+def _check_ports(config: Config) -> None:
+    """Say which port is taken before anything starts; raises ProblemError."""
+    listeners: dict[str, Listen | None] = {
+        "smtp.listen": config.smtp.listen,
+        "smtp.lmtp": config.smtp.lmtp,
+        "https.listen": config.https.listen,
+        "metrics.collector": config.metrics.collector,
+        "metrics.exporter": config.metrics.exporter,
+    }
+    for key, listen in listeners.items():
+        if listen is None:
+            continue
+        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((listen.host, listen.port))
+            except OSError as error:
+                raise ProblemError(
+                    f"cannot listen on {listen} ({error.strerror}); end what listens there (another mailposture?), "
+                    f"or choose another address as {key} in the configuration"
+                ) from error
+
+
+def _welcome(config: Config, path: Path, *, demo: bool, words: Path | None) -> None:
+    """Wait until all runs, send the demo's mails once, and print the screen."""
+    console = Console(highlight=False)
+    hint = f"; its log is {words}" if words else ""
+    with console.status("Starting …"):
+        page = f"http://{config.metrics.collector}/healthz"
+        _wait(lambda: _healthy(page), _READY_WITHIN, f"the collector is not ready after {_READY_WITHIN:.0f} s{hint}")
+    client = connect(config, user=config.clickhouse.analyst_user)
+    if demo and not client.command("SELECT count() FROM tls_report_log"):
+        with console.status("Mailing a made-up month of reports through the SMTP listener …"):
+            smtp = config.smtp.listen
+            assert smtp is not None  # noqa: S101  the demo's configuration has it
+            send_demo(
+                datetime.now(UTC).date(), load_or_generate(path.parent / "keys"), host=smtp.host, port=smtp.port
+            )
+            metrics = f"http://{config.metrics.collector}/metrics"
+            _wait(lambda: b"\nmailposture_spool_messages 0.0\n" in _page(metrics), _DEMO_WITHIN, f"the demo's mails still wait{hint}")
+    show(console, config, path, demo=demo, words=words, client=client)
+
+
+def _wait(until: Callable[[], bool], seconds: float, problem: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > deadline:
+            raise ProblemError(problem)
+        time.sleep(0.1)
+
+
+def _healthy(page: str) -> bool:
+    """Both processes run and the database answers."""
+    return _page(page) == b"ok\n"
+
+
+def _page(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310  our own listener
+            content: bytes = response.read()
+            return content
+    except OSError:
+        return b""

@@ -1,0 +1,65 @@
+"""Keep a set of processes running until we are told to stop."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from mailposture import logs
+from mailposture.processes import Child, end, end_with_parent, look_after
+
+_BEAT = 0.2  # seconds between two looks at the children
+
+
+class Stopped(BaseException):
+    """SIGTERM or SIGINT arrived."""
+
+
+def stop_on_signals() -> None:
+    """From now on SIGTERM and SIGINT raise Stopped in the main thread."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the ending short
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def supervise(
+    service: str,
+    children: Sequence[Child],
+    *,
+    log_file: Path | None = None,
+    first: Callable[[], None] | None = None,
+    each_beat: Callable[[], None] | None = None,
+) -> None:
+    """Start children and start again whichever dies, until a signal ends all.
+
+    Their logs, and those of this process, go to standard error or to `log_file`. `first` is called once they have been
+    started, `each_beat` a few times a second.
+    """
+    with ExitStack() as stack:
+        words = stack.enter_context(log_file.open("ab")) if log_file else None
+        logs.set_up(service, log_file)
+        end_with_parent()
+        stop_on_signals()
+        try:
+            for child in children:
+                child.log = words
+                child.start()
+            if first is not None:
+                first()
+            while True:
+                look_after(children)
+                if each_beat is not None:
+                    each_beat()
+                time.sleep(_BEAT)
+        except Stopped:
+            pass
+        finally:
+            end(children)

@@ -1,0 +1,137 @@
+"""Whether a collector is well: two small pages and the metrics, served by the receiver for both processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from collector.spool import HeldState, Spool, SpoolError, SpoolQueue, SpoolStats
+
+if TYPE_CHECKING:
+    from mailposture.config import Listen
+
+_STILL = 30.0  # seconds without a sign of life after which ingest counts as dead
+
+
+class Heartbeat:
+    """Signs of life of ingest, left for the receiver in a folder of their own: the process runs, the database answers."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._alive, self._stored = folder / "alive", folder / "database"
+
+    def alive(self) -> None:
+        """Ingest runs."""
+        self._alive.touch()
+
+    def database(self, *, answers: bool) -> None:
+        """ClickHouse answered, or did not, the last time it was asked."""
+        if answers:
+            self._stored.touch()
+        else:
+            self._stored.unlink(missing_ok=True)
+
+    @property
+    def ingest_runs(self) -> bool:
+        """Whether there was a sign of life lately."""
+        try:
+            return time.time() - self._alive.stat().st_mtime < _STILL
+        except FileNotFoundError:
+            return False
+
+    @property
+    def database_answers(self) -> bool:
+        """Whether ClickHouse took or answered what ingest last asked of it, as far as ingest can tell."""
+        return self.ingest_runs and self._stored.exists()
+
+
+class _SpoolCollector(Collector):
+    """What waits and what is held, read from the spool at each scrape."""
+
+    def __init__(self, *, spool: Spool, queue: SpoolQueue, heartbeat: Heartbeat) -> None:
+        self._spool = spool
+        self._queue = queue
+        self._heartbeat = heartbeat
+
+    def collect(self) -> Iterable[Metric]:
+        stats = self._queue.stats()
+        yield _gauge("mailposture_spool_messages", "Messages that wait in the spool", stats.depth)
+        yield _gauge("mailposture_spool_bytes", "Bytes that wait in the spool", stats.bytes)
+        yield _gauge("mailposture_spool_deferred_messages", "Messages put off until DNS answers", stats.deferred)
+        oldest = (stats.oldest_age or timedelta()).total_seconds()
+        yield _gauge("mailposture_spool_oldest_seconds", "Age of the message that has waited longest", oldest)
+        yield _gauge("mailposture_spool_accepting", "1 while the disk has room for more", _accepting(self._spool))
+        yield from _held(stats)
+        yield _gauge("mailposture_ingest_up", "1 while ingest shows signs of life", self._heartbeat.ingest_runs)
+        yield _gauge("mailposture_clickhouse_up", "1 while ClickHouse answers ingest", self._heartbeat.database_answers)
+
+
+def _held(stats: SpoolStats) -> Iterable[Metric]:
+    messages = GaugeMetricFamily("mailposture_held_messages", "Messages held back, by state", labels=["state"])
+    size = GaugeMetricFamily("mailposture_held_bytes", "Bytes of messages held back, by state", labels=["state"])
+    for state in HeldState:
+        total = stats.held.get(state)
+        messages.add_metric([state], total.messages if total else 0)
+        size.add_metric([state], total.bytes if total else 0)
+    return messages, size
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=float(value))
+
+
+def _accepting(spool: Spool) -> bool:
+    try:
+        spool.check_room()
+    except SpoolError:
+        return False
+    return True
+
+
+async def serve_health(listen: Listen, *, spool: Spool, queue: SpoolQueue, heartbeat: Heartbeat) -> web.AppRunner:
+    """Serve /metrics, /healthz (both processes run) and /readyz (reports are accepted) until the runner is cleaned up.
+
+    ClickHouse being away makes neither fail: the spool keeps what is accepted. /healthz tells it all the same.
+    """
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the counters of receiver and ingest, added up
+    registry.register(_SpoolCollector(spool=spool, queue=queue, heartbeat=heartbeat))
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def healthz(_request: web.Request) -> web.Response:
+        problems = [] if heartbeat.ingest_runs else ["ingest shows no sign of life; its log says why"]
+        notes = [] if heartbeat.database_answers else ["ClickHouse does not answer; the spool keeps what is accepted"]
+        return _page(problems, notes)
+
+    async def readyz(_request: web.Request) -> web.Response:
+        try:
+            spool.check_room()
+        except SpoolError as error:
+            return _page([str(error)], [])
+        return _page([], [])
+
+    application = web.Application()
+    application.add_routes(
+        [web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)],
+    )
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, listen.host, listen.port).start()
+    return runner
+
+
+def _page(problems: list[str], notes: list[str]) -> web.Response:
+    text = "\n".join(problems + notes) or "ok"
+    return web.Response(text=text + "\n", status=503 if problems else 200)

@@ -1,0 +1,107 @@
+"""Reports out of files, straight to ClickHouse: the files stay where they are, so no spool is needed in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from collector.judge import Believed, Judge, Unusable
+from collector.rejection import RejectedError, RejectionRow
+from collector.spool import HeldMessages, HeldState
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver import Client
+
+    from collector.envelope import Envelope
+    from collector.rows import Rows
+    from collector.sources.files import Found
+    from collector.writer import Writer
+
+_BATCH_MESSAGES = 500
+_BATCH_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(slots=True, kw_only=True)
+class Account:
+    """What became of the files."""
+
+    reports: int = 0
+    duplicates: int = 0
+    rejected: list[tuple[str, RejectedError]] = field(default_factory=list)  # name of file or member, and why
+
+
+class Importer:
+    """Judges what lies in files, batch by batch, and stores it."""
+
+    def __init__(self, *, judge: Judge, writer: Writer, client: Client, held: HeldMessages) -> None:
+        self._judge = judge
+        self._writer = writer
+        self._client = client
+        self._held = held
+
+    def run(self, found: Iterable[Found], *, tell: Callable[[], None]) -> Account:
+        """Store all that is found; `tell` is called once for each. Raises what ClickHouse raises: run it again then."""
+        account = Account()
+        seen: set[int] = set()
+        for batch in _batches(found):
+            readable = [each for each in batch if each.fault is None]
+            verdicts = self._judge.judge([(each.envelope, each.body) for each in readable], now=datetime.now(UTC))
+            judged = dict(zip(map(id, readable), verdicts, strict=True))
+            reports: list[Rows] = []
+            rejections: list[RejectionRow] = []
+            for each in batch:
+                verdict = judged.get(id(each))
+                if isinstance(verdict, Believed):
+                    reports += verdict.reports
+                elif isinstance(verdict, Unusable):
+                    rejections.append(self._reject(each.envelope, each.body, verdict.fault, account))
+                elif each.fault is not None:
+                    rejections.append(self._reject(each.envelope, b"", each.fault, account))
+            self._store(reports, seen, account)
+            self._writer.reject(rejections)
+            for _ in batch:
+                tell()
+        return account
+
+    def _store(self, reports: list[Rows], seen: set[int], account: Account) -> None:
+        known = seen | self._stored_already(reports)
+        for rows in reports:
+            if rows.report.report_key in known:
+                account.duplicates += 1
+            else:
+                account.reports += 1
+            known.add(rows.report.report_key)
+            seen.add(rows.report.report_key)
+        self._writer.write(reports)  # duplicates too: they replace themselves, and mend what an interrupted import left
+
+    def _stored_already(self, reports: list[Rows]) -> set[int]:
+        if not reports:
+            return set()
+        days = [rows.report.day for rows in reports]
+        answer = self._client.query(
+            "SELECT report_key FROM tls_reports"
+            " WHERE day >= {first:Date} AND day <= {last:Date} AND report_key IN {keys:Array(UInt64)}",
+            parameters={"first": min(days), "last": max(days), "keys": [rows.report.report_key for rows in reports]},
+        )
+        return {int(row[0]) for row in answer.result_rows}
+
+    def _reject(self, envelope: Envelope, body: bytes, fault: RejectedError, account: Account) -> RejectionRow:
+        account.rejected.append((envelope.name, fault))
+        reason, detail = fault.reason.value, fault.detail
+        held_id = self._held.keep(envelope, body, state=HeldState.REJECTED, reason=reason, detail=detail)
+        return RejectionRow.of(envelope, fault, size=len(body), held_id=held_id)
+
+
+def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:
+    batch: list[Found] = []
+    size = 0
+    for each in found:
+        batch.append(each)
+        size += len(each.body)
+        if len(batch) == _BATCH_MESSAGES or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

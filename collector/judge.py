@@ -1,0 +1,168 @@
+"""What becomes of one message: rows, a place in quarantine, a rejection, or another try later.
+
+Bytes and envelope in, verdict out; nothing is stored here. Ingest judges what the spool holds, `mailposture import` what
+lies in files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from collector.authenticate import Decision, Outcome, Verdict, decide_trust, needs_dkim
+from collector.decode.message import open_message
+from collector.decode.tls_report import read_reports
+from collector.envelope import Source, Trust
+from collector.rejection import Reason, RejectedError
+from collector.rows import rows_of
+
+if TYPE_CHECKING:
+    from collector.decode.message import Opened
+    from collector.decode.tls_report import TlsReport
+    from collector.dkim.verifier import DkimResult, DkimVerifier
+    from collector.envelope import Envelope
+    from collector.rows import Rows
+    from mailposture.config import Authentication
+    from mailposture.ownership import Ownership
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """Reports that count."""
+
+    reports: tuple[Rows, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """Reports that nothing vouches for."""
+
+    reason: str  # bounded: no-signature, invalid, not-aligned, no-token
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """No report that we could use."""
+
+    fault: RejectedError
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """DNS did not answer; that is not the report's fault."""
+
+    detail: str
+
+
+Judgement = Believed | Unproven | Unusable | NotYet
+
+
+class Judge:
+    """Decodes and authenticates messages by the rules of one configuration."""
+
+    def __init__(self, *, verifier: DkimVerifier, ownership: Ownership, rules: Authentication) -> None:
+        self._verifier = verifier
+        self._ownership = ownership
+        self._rules = rules
+
+    def judge(self, messages: Sequence[tuple[Envelope, bytes]], *, now: datetime) -> list[Judgement]:
+        """Judge messages, in order. Keys of DKIM signers are looked up for all of them together."""
+        opened = [_open(body) for _, body in messages]
+        mails = [
+            number
+            for number, (envelope, _) in enumerate(messages)
+            if needs_dkim(envelope) and not isinstance(opened[number], RejectedError)
+        ]
+        found = self._verifier.verify_all([messages[number][1] for number in mails], now=now)
+        signatures = dict(zip(mails, found, strict=True))
+        return [
+            self._conclude(envelope, opened[number], signatures.get(number), now)
+            for number, (envelope, _) in enumerate(messages)
+        ]
+
+    def _conclude(
+        self,
+        envelope: Envelope,
+        contents: tuple[Opened, tuple[TlsReport, ...]] | RejectedError,
+        dkim: DkimResult | None,
+        now: datetime,
+    ) -> Judgement:
+        if isinstance(contents, RejectedError):
+            return Unusable(contents)
+        opened, reports = contents
+        try:
+            return self._weigh(envelope, opened, reports, dkim, now)
+        except RejectedError as fault:
+            return Unusable(fault)
+        except Exception as error:  # whatever strangers wrote must not stop the others
+            return Unusable(_our_fault(error))
+
+    def _weigh(
+        self,
+        envelope: Envelope,
+        opened: Opened,
+        reports: tuple[TlsReport, ...],
+        dkim: DkimResult | None,
+        now: datetime,
+    ) -> Judgement:
+        """All reports of a message are believed, or none."""
+
+        def rows(report: TlsReport, decision: Decision) -> Rows:
+            return rows_of(
+                report,
+                opened=opened,
+                envelope=envelope,
+                trust=decision.trust,
+                dkim_domain=decision.dkim_domain,
+                ownership=self._ownership,
+            )
+
+        believed = []
+        for report in reports:
+            nobody = Decision(verdict=Verdict.QUARANTINE, trust=Trust.NONE)
+            # Only a secret path depends on what the report is about.
+            about = rows(report, nobody).report.policy_domains if envelope.source is Source.HTTPS else ()
+            decision = decide_trust(
+                envelope,
+                organization=report.organization,
+                contact=report.contact,
+                submitter=opened.submitter,
+                policy_domains=about,
+                dkim=dkim,
+                rules=self._rules,
+                now=now,
+            )
+            believed.append(rows(report, decision))  # before the verdict: what is not about us is not worth keeping back
+            if decision.verdict is Verdict.RETRY:
+                return NotYet(decision.reason)
+            if decision.verdict is Verdict.QUARANTINE:
+                return Unproven(_bounded(dkim), decision.reason)
+        return Believed(tuple(believed))
+
+
+def _open(body: bytes) -> tuple[Opened, tuple[TlsReport, ...]] | RejectedError:
+    try:
+        opened = open_message(body)
+        return opened, read_reports(opened)
+    except RejectedError as fault:
+        return fault
+    except Exception as error:  # a fault of ours must cost one message, never the queue
+        return _our_fault(error)
+
+
+def _our_fault(error: Exception) -> RejectedError:
+    log.exception("a message could not be judged: please report this with its bytes", error=repr(error))
+    return RejectedError(Reason.INTERNAL, f"mailposture could not read it ({type(error).__name__}); the bytes are kept")
+
+
+def _bounded(dkim: DkimResult | None) -> str:
+    if dkim is None:
+        return "no-token"
+    return "not-aligned" if dkim.outcome is Outcome.VALID else dkim.outcome.value

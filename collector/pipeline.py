@@ -1,0 +1,144 @@
+"""The journey of a report, from the spool to ClickHouse.
+
+Nothing leaves the spool before its rows are stored. Killed at any step, the batch is claimed and written again; rows are
+keyed by the report, so they count once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from pyarrow import ArrowInvalid
+
+from collector import metrics
+from collector.judge import Believed, Judge, Judgement, NotYet, Unproven, Unusable
+from collector.rejection import Reason, RejectedError, RejectionRow
+from collector.spool import HeldState, Spooled, SpoolQueue, held_id
+
+if TYPE_CHECKING:
+    from collector.health import Heartbeat
+    from collector.writer import Writer
+
+log = structlog.get_logger()
+
+_BATCH_MESSAGES = 2_000
+_BATCH_BYTES = 32 * 1024 * 1024
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse is away
+_DNS_WAIT, _LONGEST_DNS_WAIT = timedelta(minutes=1), timedelta(hours=1)
+
+# ClickHouse's codes for "not these rows": parsing, types, ranges, nulls, constraints. Any other error can pass by itself.
+_REFUSES_ROWS = frozenset({6, 27, 33, 41, 53, 69, 70, 117, 131, 321, 349, 429, 441, 469})
+
+
+class Pipeline:
+    """Ingest: takes batches from the spool, judges them, stores them, and only then lets the spool forget."""
+
+    def __init__(
+        self,
+        *,
+        queue: SpoolQueue,
+        judge: Judge,
+        writer: Writer,
+        heartbeat: Heartbeat,
+        stopping: Callable[[], bool],
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._queue = queue
+        self._judge = judge
+        self._writer = writer
+        self._heartbeat = heartbeat
+        self._stopping = stopping
+        self._pause = pause
+
+    def step(self) -> int:
+        """Take one batch all the way; returns how many messages it held."""
+        self._heartbeat.alive()
+        batch = self._queue.claim(_BATCH_MESSAGES, _BATCH_BYTES)
+        if batch:
+            verdicts = self._judge.judge([(each.envelope, each.body) for each in batch], now=datetime.now(UTC))
+            self._store(list(zip(batch, verdicts, strict=True)))
+        return len(batch)
+
+    def _store(self, judged: list[tuple[Spooled, Judgement]]) -> None:
+        """Write what was judged, again and again until ClickHouse has it, then settle it with the spool."""
+        wait = _FIRST_WAIT
+        while not self._stopping():
+            self._heartbeat.alive()
+            try:
+                self._write(judged)
+            except (ClickHouseError, OSError, ArrowInvalid) as error:
+                metrics.BATCHES.labels("failed").inc()
+                if isinstance(error, ArrowInvalid) or (isinstance(error, DatabaseError) and error.code in _REFUSES_ROWS):
+                    self._divide(judged, error)
+                    return
+                reason = str(error)
+            else:
+                metrics.BATCHES.labels("stored").inc()
+                self._heartbeat.database(answers=True)
+                self._settle(judged)
+                return
+            self._heartbeat.database(answers=False)
+            log.warning("ClickHouse did not take a batch; trying again", wait_seconds=wait, messages=len(judged), reason=reason)
+            self._pause(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+    def _write(self, judged: Sequence[tuple[Spooled, Judgement]]) -> None:
+        rows = [rows for _, verdict in judged if isinstance(verdict, Believed) for rows in verdict.reports]
+        rejected = [_rejection(each, verdict.fault) for each, verdict in judged if isinstance(verdict, Unusable)]
+        if rows:
+            self._writer.write(rows)
+        if rejected:
+            self._writer.reject(rejected)
+
+    def _divide(self, judged: list[tuple[Spooled, Judgement]], error: Exception) -> None:
+        """ClickHouse refuses something in a batch: find the message, and let the others pass."""
+        if len(judged) > 1:
+            middle = len(judged) // 2
+            self._store(judged[:middle])
+            self._store(judged[middle:])
+            return
+        ((message, verdict),) = judged
+        if isinstance(verdict, Unusable):  # even its rejection is refused: keep the bytes at least
+            self._hold(message, HeldState.REJECTED, verdict.fault.reason, verdict.fault.detail)
+            return
+        log.error("ClickHouse refuses the rows of a message", name=message.envelope.name, reason=str(error))
+        fault = RejectedError(Reason.INTERNAL, "ClickHouse refuses its rows; the bytes are kept, the log has the reason")
+        self._store([(message, Unusable(fault))])
+
+    def _settle(self, judged: Sequence[tuple[Spooled, Judgement]]) -> None:
+        """Stored: forget, hold back or put off."""
+        now = datetime.now(UTC)
+        stored = []
+        for message, verdict in judged:
+            match verdict:
+                case Believed(reports):
+                    stored.append(message.id)
+                    for rows in reports:
+                        metrics.STORED.labels(rows.report.trust).inc()
+                    metrics.QUERYABLE.observe((now - message.envelope.received_at).total_seconds())
+                case Unproven(reason, detail):
+                    metrics.QUARANTINED.labels(reason).inc()
+                    self._hold(message, HeldState.QUARANTINED, reason, detail)
+                case Unusable(fault):
+                    metrics.REJECTED.labels(fault.reason).inc()
+                    self._hold(message, HeldState.REJECTED, fault.reason, fault.detail)
+                case NotYet(detail):
+                    metrics.DEFERRED.labels("dns").inc()
+                    wait = min(_DNS_WAIT * 2 ** min(message.attempts, 10), _LONGEST_DNS_WAIT)
+                    self._queue.defer([message.id], now + wait, detail)
+        self._queue.forget(stored)
+        log.info("stored a batch", messages=len(judged), reports=len(stored))
+
+    def _hold(self, message: Spooled, state: HeldState, reason: str, detail: str) -> None:
+        name = self._queue.hold(message, state=state, reason=reason, detail=detail)
+        log.warning("held back", held_id=name, state=state.value, reason=reason, detail=detail, name=message.envelope.name)
+
+
+def _rejection(message: Spooled, fault: RejectedError) -> RejectionRow:
+    name = held_id(message.envelope, message.body)  # the id that holding it will give
+    return RejectionRow.of(message.envelope, fault, size=len(message.body), held_id=name)

@@ -1,0 +1,7 @@
+"""Faults that a user can mend."""
+
+from __future__ import annotations
+
+
+class ProblemError(Exception):
+    """Something outside this program is not as it must be; the message names the thing, the reason and the next step."""
