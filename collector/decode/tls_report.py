@@ -142,6 +142,7 @@ def parse_report(document: bytes, *, now: datetime | None = None) -> TlsReport:
         raise RejectedError(
             Reason.NOT_A_TLS_REPORT, "JSON without `policies` and `date-range`, so not a report by RFC 8460"
         )
+    canonical = _canonical(loaded)
     content = _Content.model_validate(loaded, context=remarks)
     if not (content.organization or content.contact):
         raise _missing("organization-name", loaded.get("organization-name"))
@@ -162,7 +163,7 @@ def parse_report(document: bytes, *, now: datetime | None = None) -> TlsReport:
         policies=content.policies,
         warnings=tuple(remarks),
         original=original,
-        canonical=_canonical(loaded),
+        canonical=canonical,
     )
 
 

@@ -1,0 +1,80 @@
+"""What tests of decoding share: the samples, the domains that are ours, and the way from bytes to rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from collector.decode.message import Opened, open_message
+from collector.decode.tls_report import TlsReport, read_reports
+from collector.envelope import Envelope, Source, Trust
+from collector.rows import Rows, rows_of
+from mailposture.config import Config
+from mailposture.ownership import Ownership
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+@pytest.fixture(scope="session")
+def config() -> Config:
+    """Two domains of ours, which share an MX host; example.com has one of its own as well."""
+    return Config.model_validate(
+        {
+            "domains": [
+                {"name": "example.com", "mx": ["mx1.example.com", "mx.shared.example"]},
+                {"name": "example.net", "mx": ["mx.shared.example"]},
+            ]
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def ownership(config: Config) -> Ownership:
+    return Ownership(config)
+
+
+@pytest.fixture(scope="session")
+def sample() -> Callable[[str], bytes]:
+    return lambda name: (SAMPLES / name).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def opened(sample: Callable[[str], bytes]) -> Callable[[str], Opened]:
+    return lambda name: open_message(sample(name))
+
+
+@pytest.fixture(scope="session")
+def report(opened: Callable[[str], Opened]) -> Callable[[str], TlsReport]:
+    """The one report in a sample."""
+
+    def read(name: str) -> TlsReport:
+        (only,) = read_reports(opened(name))
+        return only
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def rows(opened: Callable[[str], Opened], ownership: Ownership) -> Callable[..., Rows]:
+    """The rows of the one report in a sample; keywords change the envelope."""
+
+    def read(name: str, **envelope: Any) -> Rows:
+        message = opened(name)
+        (only,) = read_reports(message)
+        known = {"source": Source.SMTP, "received_at": datetime(2026, 3, 2, 10, tzinfo=UTC), **envelope}
+        return rows_of(
+            only,
+            opened=message,
+            envelope=Envelope(**known),
+            trust=Trust.DKIM,
+            dkim_domain="sender.example",
+            ownership=ownership,
+        )
+
+    return read
