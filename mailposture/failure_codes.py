@@ -39,7 +39,7 @@ EXTENDED_DNS_ERRORS: Final[dict[int, str]] = {
 }
 
 # Those that mean that an answer cannot be proven: validating resolvers get nothing until the zone is mended.
-DNSSEC_ERRORS: Final = frozenset({1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27})
+DNSSEC_ERRORS: Final = frozenset({6, 7, 8, 9, 10, 11, 12, 25})
 
 # RFC 8446, section 6.2: alerts that a server sends in a handshake, in a few words.
 TLS_ALERTS: Final[dict[int, str]] = {

@@ -38,8 +38,8 @@ RESULT_TYPES: Final[dict[str, Words]] = {
     "certificate-host-mismatch": Words(
         "The certificate is for another host name",
         "The server showed a certificate that does not contain the name of the MX host. Senders that enforce MTA-STS "
-        "keep the mail and give up after some days; in mode testing, or without a policy, it is delivered and only "
-        "reported.",
+        "try your other MX hosts, else keep the mail and give up after some days; in mode testing, or without a "
+        "policy, it is delivered and only reported.",
         "List the names in the certificate: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername "
         "mx1.example.com </dev/null | openssl x509 -noout -ext subjectAltName`, and compare with `dig +short MX "
         "example.com`. Either get a certificate that contains the MX name, or let the MX record name a host that the "
@@ -48,9 +48,9 @@ RESULT_TYPES: Final[dict[str, Words]] = {
     ),
     "certificate-expired": Words(
         "The certificate has expired",
-        "The server showed a certificate whose end date has passed. Senders that enforce MTA-STS keep the mail and "
-        "give up after some days, so renewing soon loses nothing; in mode testing, or without a policy, mail is "
-        "delivered and only reported. A sender with a wrong clock can also say this.",
+        "The server showed a certificate whose end date has passed. Senders that enforce MTA-STS try your other MX "
+        "hosts, else keep the mail and give up after some days, so renewing soon loses nothing; in mode testing, or "
+        "without a policy, mail is delivered and only reported. A sender with a wrong clock can also say this.",
         "Read the end date: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
         "</dev/null | openssl x509 -noout -enddate`. If it has passed, renew (`certbot renew`) and reload the mail "
         "server (`postfix reload`). If the file is new but the server shows the old one, the reload after renewal is "
@@ -60,8 +60,9 @@ RESULT_TYPES: Final[dict[str, Words]] = {
     "certificate-not-trusted": Words(
         "The certificate is not trusted",
         "The sender could not link the server's certificate to an authority that it trusts: self-signed, a private "
-        "authority, or a missing intermediate certificate. Senders that enforce MTA-STS keep the mail and give up "
-        "after some days; in mode testing, or without a policy, it is delivered and only reported.",
+        "authority, or a missing intermediate certificate. Senders that enforce MTA-STS try your other MX hosts, else "
+        "keep the mail and give up after some days; in mode testing, or without a policy, it is delivered and only "
+        "reported.",
         "Look at the chain: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
         "-verify_return_error -showcerts </dev/null`. `unable to get local issuer certificate` mostly means that the "
         "server sends only its own certificate: install the full chain (`fullchain.pem`, not `cert.pem`). Self-signed "
@@ -74,27 +75,27 @@ RESULT_TYPES: Final[dict[str, Words]] = {
         "(MTA-STS mode enforce or DANE: it waits).",
         'Read the reason codes of these failures (`mailposture sql "SELECT organization, receiving_mx, reason_code, '
         "sum(failed_sessions) FROM tls_failure_details WHERE policy_domain = 'example.com' AND day >= today() - 7 "
-        'GROUP BY ALL"`) and ask about one: `mailposture explain CODE`. Then try it: `openssl s_client -starttls smtp '
-        "-connect mx1.example.com:25 -servername mx1.example.com </dev/null`. No reason code and you can connect: "
-        "look at your mail server's log at that day for the sending address.",
+        "GROUP BY ALL\"`) and ask about one: `mailposture explain 'THE CODE'`. Then try it: `openssl s_client "
+        "-starttls smtp -connect mx1.example.com:25 -servername mx1.example.com </dev/null`. No reason code and you "
+        "can connect: look at your mail server's log at that day for the sending address.",
     ),
     "tlsa-invalid": Words(
         "The TLSA record does not match the certificate",
         "The DANE record of the MX host is unusable, or does not match the certificate that the server shows: mostly "
         "a new certificate or key without a new TLSA record. Senders that check DANE keep the mail and give up after "
         "some days; many large senders do check.",
-        "Compare the record, `dig +dnssec _25._tcp.mx1.example.com TLSA`, with the server: `openssl s_client "
-        '-starttls smtp -connect mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata "3 1 1 HASH" '
-        "</dev/null` with the record's data. The right `3 1 1` hash is what `openssl x509 -noout -pubkey | openssl "
-        "pkey -pubin -outform DER | openssl sha256` says about the server's certificate. Quickest cure: go back to "
-        "the old key if you still have it; else publish the new hash beside the old one and wait out the record's "
-        "TTL. Next time publish first, change the key after.",
+        "Compare the record, `dig +dnssec _25._tcp.mx1.example.com TLSA`, with the server. For a record that begins "
+        "with `3 1 1` the right hash is: `openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null | "
+        "openssl x509 -noout -pubkey | openssl pkey -pubin -outform DER | openssl sha256`; `mailposture check "
+        "example.com` compares all kinds. Quickest cure: go back to the old key if you still have it; else publish "
+        "the new hash beside the old one and wait out the record's TTL. Next time publish first, change the key "
+        "after.",
     ),
     "dnssec-invalid": Words(
         "DNSSEC of the domain or MX host is broken",
         "The sender's resolver got no answer that it can prove: signatures missing, expired, or not matching the "
-        "parent zone. Senders that validate keep the mail and give up after some days, and for them the rest of the "
-        "zone, your website too, is gone as well.",
+        "parent zone; or a name server that does not answer TLSA questions. Senders that validate keep the mail and "
+        "give up after some days, and the rest of the zone, your website too, may be gone for many people.",
         "Ask a validating resolver: `dig +dnssec example.com MX @9.9.9.9` (SERVFAIL here, and an answer with `+cd`, "
         "means broken DNSSEC), then the same for `_25._tcp.mx1.example.com TLSA`. `delv example.com MX` names the "
         "fault. Usual causes: signatures expired because the signer stopped, or a DS record at the registrar that "
@@ -114,10 +115,11 @@ RESULT_TYPES: Final[dict[str, Words]] = {
         "DNS says that the domain has an MTA-STS policy, and the sender could not get the file from the policy host. "
         "Mail is still delivered. Senders that remember an earlier policy go on with it until its max_age runs out; "
         "all others are without protection.",
-        "Fetch it as a sender does: `curl -v --max-redirs 0 https://mta-sts.example.com/.well-known/mta-sts.txt`. It "
-        "must be status 200, no redirect, text/plain, within a minute, with a valid certificate for "
+        "Fetch it as a sender does: `curl -i https://mta-sts.example.com/.well-known/mta-sts.txt`. It must answer "
+        "within a minute with status 200, no redirect, as text/plain, with a valid certificate for "
         "mta-sts.example.com; `mailposture check example.com` tests all of that. If you can fetch it: try IPv6 (`curl "
-        "-6`), look for a web firewall or country block in front of it, and check that only one sender complains.",
+        "-6`), look for a web firewall or country block in front of it, and see whether only one sender complains: "
+        "`mailposture summary --domain example.com`.",
     ),
     "sts-policy-invalid": Words(
         "The MTA-STS policy has a fault",
@@ -143,7 +145,8 @@ CATEGORIES: Final[dict[str, Words]] = {
     "certificate": Words(
         "Certificate expired or invalid",
         "Senders reject the certificate of a mail server: expired, for another name, or not trusted. With MTA-STS in "
-        "mode enforce mail waits at the senders and bounces after some days; otherwise it is delivered and reported.",
+        "mode enforce senders try your other MX hosts, else mail waits and bounces after some days; otherwise it is "
+        "delivered and reported.",
         "See the certificate as a sender does: `openssl s_client -starttls smtp -connect mx1.example.com:25 "
         "-servername mx1.example.com -verify_hostname mx1.example.com -verify_return_error </dev/null`. Renew or "
         "install the full chain, reload the mail server, and check every MX host and address: `mailposture check "
@@ -164,8 +167,8 @@ CATEGORIES: Final[dict[str, Words]] = {
         "read mail is delivered, without protection once senders forget the old policy. When an MX is missing in a "
         "policy in mode enforce, mail to it is refused: that is an emergency.",
         "`mailposture check example.com` fetches the policy as senders do and compares it with the MX records. By "
-        "hand: `curl -v --max-redirs 0 https://mta-sts.example.com/.well-known/mta-sts.txt`, `dig +short TXT "
-        "_mta-sts.example.com`, `dig +short MX example.com`.",
+        "hand: `curl -i https://mta-sts.example.com/.well-known/mta-sts.txt`, `dig +short TXT _mta-sts.example.com`, "
+        "`dig +short MX example.com`.",
     ),
     "dns": Words(
         "DNS resolution error",
@@ -181,14 +184,14 @@ CATEGORIES: Final[dict[str, Words]] = {
         "Senders try again, so mail is late rather than lost, unless it goes on for days.",
         "Time it from outside: `time openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null`. Look at "
         "the load, at the process limit (`postconf default_process_limit smtpd_client_connection_count_limit`), at "
-        "slow DNS or greeting delays, and at firewalls that drop large packets (try `ping -M do -s 1400 "
-        "mx1.example.com`).",
+        "slow DNS or greeting delays, and at firewalls that drop large packets (`ping -M do -s 1472 mx1.example.com` "
+        "gets no answer, a smaller one does).",
     ),
     "suspected-downgrade": Words(
-        "Suspected downgrade attack",
-        "A sender that used TLS with you in the past weeks now sees no STARTTLS, while your server offers it to "
-        "others. Something between you may be removing encryption. No report proves this: a misconfigured firewall or "
-        "proxy at the sender looks the same.",
+        "Suspected downgrade of encryption",
+        "A sender that used TLS with you in the past weeks now sees no STARTTLS, while others do. Something between "
+        "you may be removing encryption, and its mail may have travelled readable since (with mode enforce or DANE it "
+        "waits). No report proves an attack: a misconfigured firewall or proxy at the sender looks the same.",
         "First rule out yourself: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername "
         "mx1.example.com </dev/null` from two networks outside, for each MX address. See the evidence: `mailposture "
         "sql \"SELECT * FROM tls_suspected_downgrades WHERE policy_domain = 'example.com'\"`. Then write to the "
@@ -218,7 +221,7 @@ CATEGORIES: Final[dict[str, Words]] = {
 # What a failure-reason-code reveals (RFC 8460, section 4.4 leaves its text to the sender).
 REASONS: Final[dict[str, Words]] = {
     "io-timeout-during-handshake": Words(
-        "Time-out",
+        "The sender gave up waiting",
         "The sender waited for an answer and gave up. Senders try again, so mail is late rather than lost, unless it "
         "goes on for days. For a policy file (sts-policy-fetch-error) mail is delivered, only the policy is not seen.",
         "Time it from outside: `time openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null`; a "
@@ -231,14 +234,14 @@ REASONS: Final[dict[str, Words]] = {
         "rate limit cut it. Senders try again, so mail is late rather than lost, unless it goes on for days.",
         "Try it: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
         "</dev/null`. If that works, search the mail log for `lost connection after STARTTLS` or `SSL_accept error` "
-        "with the sending address, and look at rate limits (`postconf -d | grep smtpd_client_`).",
+        "with the sending address, and look at rate limits (`postconf | grep ^smtpd_client_`).",
     ),
     "connection-refused": Words(
         "The server could not be reached",
         "Nothing answered at the server's address: it is down, a firewall refuses, or there is no route (often IPv6 "
         "only). Senders try again and try the other MX hosts; with no other MX, mail bounces after some days.",
         "Try each address: `nc -vz -4 mx1.example.com 25` and `nc -vz -6 mx1.example.com 25`. An AAAA record without "
-        "a server behind it is the usual cause: `dig +short AAAA mx1.example.com`.",
+        "a server behind it is a usual cause: `dig +short AAAA mx1.example.com`.",
     ),
     "tls-remote-alert": Words(
         "Your server refused the TLS handshake",
@@ -277,8 +280,8 @@ REASONS: Final[dict[str, Words]] = {
         "The web server for the MTA-STS policy answered with something other than 200. 404: the file is not there; "
         "3xx: senders must not follow redirects; 403: a web firewall; 5xx: the server is broken. Mail is still "
         "delivered, but only senders that remember an earlier policy are still protected.",
-        "`curl -v --max-redirs 0 https://mta-sts.example.com/.well-known/mta-sts.txt` must say 200. If you no longer "
-        "want MTA-STS, do not just remove the file: serve `mode: none` first, until the old max_age has passed.",
+        "`curl -i https://mta-sts.example.com/.well-known/mta-sts.txt` must say 200. If you no longer want MTA-STS, "
+        "do not just remove the file: serve `mode: none` first, until the old max_age has passed.",
     ),
     "mx-not-in-policy": Words(
         "The MX host is not in the MTA-STS policy",
