@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from collector.envelope import Envelope
 
 
 class Reason(StrEnum):
     """Bounded, so that it can be a metric label."""
 
+    UNREADABLE = "unreadable"  # a file that cannot be opened, or is none
     EMPTY = "empty"
     NO_REPORT = "no-report"  # readable, but no report in it
     DMARC_REPORT = "dmarc-report"
