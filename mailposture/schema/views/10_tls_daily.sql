@@ -1,0 +1,17 @@
+-- Never add rows of different policy types up: sts and tlsa describe the same sessions. tls_domain_daily adds up right.
+CREATE OR REPLACE VIEW {database}.tls_daily {on_cluster}
+(
+    day Date COMMENT 'Report day (UTC)',
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    policy_type LowCardinality(String) COMMENT 'sts, tlsa, no-policy-found, or other text as reported',
+    organization LowCardinality(String) COMMENT 'Who reports',
+    successful_sessions UInt64 COMMENT 'Sessions with TLS',
+    failed_sessions UInt64 COMMENT 'Sessions that failed'
+)
+SQL SECURITY DEFINER
+AS
+SELECT day, policy_domain, policy_type, organization, sum(successful_sessions) AS successful_sessions, sum(failed_sessions) AS failed_sessions
+FROM {database}.tls_policies FINAL
+GROUP BY day, policy_domain, policy_type, organization
+SETTINGS do_not_merge_across_partitions_select_final = 1
+COMMENT 'Sessions a day by policy type and sender; do not add up sts and tlsa'

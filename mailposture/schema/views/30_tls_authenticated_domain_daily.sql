@@ -1,0 +1,16 @@
+-- Anybody can mail a forged report, so what pages people looks only at reports with a reason to be believed.
+CREATE OR REPLACE VIEW {database}.tls_authenticated_domain_daily {on_cluster}
+(
+    day Date COMMENT 'Report day (UTC)',
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    successful_sessions UInt64 COMMENT 'Sessions with TLS',
+    failed_sessions UInt64 COMMENT 'Sessions that failed'
+)
+SQL SECURITY DEFINER
+AS
+SELECT day, policy_domain, sum(successful_sessions) AS successful_sessions, sum(failed_sessions) AS failed_sessions
+FROM {database}.tls_policies FINAL
+WHERE counts AND trust != 'none'
+GROUP BY day, policy_domain
+SETTINGS do_not_merge_across_partitions_select_final = 1
+COMMENT 'tls_domain_daily of authenticated reports'

@@ -1,0 +1,17 @@
+-- Anybody can mail a forged report, so what pages people looks only at reports with a reason to be believed.
+CREATE OR REPLACE VIEW {database}.tls_authenticated_sender_daily {on_cluster}
+(
+    day Date COMMENT 'Report day (UTC)',
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    organization LowCardinality(String) COMMENT 'Who reports',
+    successful_sessions UInt64 COMMENT 'Sessions with TLS',
+    failed_sessions UInt64 COMMENT 'Sessions that failed'
+)
+SQL SECURITY DEFINER
+AS
+SELECT day, policy_domain, organization, sum(successful_sessions) AS successful_sessions, sum(failed_sessions) AS failed_sessions
+FROM {database}.tls_policies FINAL
+WHERE counts AND trust != 'none'
+GROUP BY day, policy_domain, organization
+SETTINGS do_not_merge_across_partitions_select_final = 1
+COMMENT 'tls_sender_daily of authenticated reports'

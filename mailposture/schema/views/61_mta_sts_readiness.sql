@@ -1,0 +1,73 @@
+-- May this domain's MTA-STS policy go to mode enforce (RFC 8461, section 5)? In mode testing senders report, and deliver,
+-- what enforce would refuse. A policy that cannot be fetched or read is not applied at all, so those failures refuse nothing.
+CREATE OR REPLACE VIEW {database}.mta_sts_readiness {on_cluster}
+(
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    days UInt64 COMMENT 'Report days, of the last 30 before today, that a sender looked at the policy',
+    sessions UInt64 COMMENT 'Sessions under the MTA-STS policy',
+    would_be_refused UInt64 COMMENT 'Those that mode enforce refuses',
+    organizations UInt64 COMMENT 'Senders that looked at the policy',
+    last_mode LowCardinality(String) COMMENT 'Mode that senders saw last; empty if none looked',
+    verdict LowCardinality(String) COMMENT 'ready, not-ready, or too-little-evidence',
+    reasons Array(String) COMMENT 'Why'
+)
+SQL SECURITY DEFINER
+AS
+WITH
+    30 AS window_days, 7 AS enough_days, 2 AS enough_organizations, 50 AS enough_sessions, 0.001 AS bearable_share,
+    greatest(toInt64(failed) - toInt64(without_policy), 0) AS refused
+SELECT
+    policy_domain, days, sessions, toUInt64(refused) AS would_be_refused, organizations, last_mode,
+    multiIf(
+        refused > sessions * bearable_share, 'not-ready',
+        days < enough_days OR organizations < enough_organizations OR sessions < enough_sessions, 'too-little-evidence',
+        'ready'
+    ) AS verdict,
+    arrayFilter(reason -> reason != '', arrayConcat(
+        [
+            if(sessions = 0, 'No sender reported an MTA-STS policy in the last 30 days.', ''),
+            if(sessions > 0 AND refused = 0, concat('None of ', toString(sessions), ' sessions would be refused.'), ''),
+            if(refused > 0, concat(toString(refused), ' of ', toString(sessions), ' sessions would be refused.'), ''),
+            if(sessions > 0 AND days < enough_days, concat('Only ', toString(days), ' report days; wait for ', toString(enough_days), '.'), ''),
+            if(sessions > 0 AND organizations < enough_organizations, concat('Only ', toString(organizations), ' sender looked.'), ''),
+            if(sessions BETWEEN 1 AND enough_sessions - 1, concat('Only ', toString(sessions), ' sessions.'), ''),
+            if(without_policy > 0, concat(toString(without_policy), ' sessions could not read the policy and went on without it.'), '')
+        ],
+        causes
+    )) AS reasons
+FROM (SELECT policy_domain FROM {database}.configured_domains FINAL WHERE active) AS configured
+LEFT JOIN
+(
+    SELECT
+        policy_domain,
+        uniqExact(day) AS days,
+        sum(successful_sessions + failed_sessions) AS sessions,
+        sum(failed_sessions) AS failed,
+        uniqExact(organization) AS organizations,
+        argMax(sts_mode, (day, sts_mode != '')) AS last_mode
+    FROM {database}.tls_policies FINAL
+    WHERE policy_type = 'sts' AND trust != 'none' AND day >= today() - window_days AND day < today()
+    GROUP BY policy_domain
+) AS applied USING (policy_domain)
+LEFT JOIN
+(
+    SELECT
+        policy_domain,
+        sumIf(total, refuses_nothing) AS without_policy,
+        arrayMap(
+            cause -> concat(cause.2, ': ', toString(cause.1), ' sessions of ', toString(cause.3), if(cause.3 = 1, ' sender.', ' senders.')),
+            arraySlice(arrayReverseSort(groupArrayIf((total, result_type, senders), NOT refuses_nothing)), 1, 5)
+        ) AS causes
+    FROM
+    (
+        SELECT
+            policy_domain, result_type, sum(failed_sessions) AS total, uniqExact(organization) AS senders,
+            result_type IN ('sts-policy-fetch-error', 'sts-policy-invalid', 'sts-webpki-invalid') AS refuses_nothing
+        FROM {database}.tls_failures FINAL
+        WHERE policy_type = 'sts' AND trust != 'none' AND day >= today() - window_days AND day < today()
+        GROUP BY policy_domain, result_type
+    )
+    GROUP BY policy_domain
+) AS broken_down USING (policy_domain)
+SETTINGS do_not_merge_across_partitions_select_final = 1
+COMMENT 'Is each domain ready for MTA-STS mode enforce?'
