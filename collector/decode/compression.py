@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, Final
 
+from collector.decode.text import clean
 from collector.rejection import Reason, RejectedError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def unzip(packed: bytes, *, budget: Budget) -> Iterator[tuple[str, bytes]]:
                     yield member.filename, _unzip_member(archive, member, budget)
     except _ZIP_FAULTS as error:
         raise RejectedError(
-            Reason.BAD_COMPRESSION, f"zip of {len(packed)} bytes is damaged or truncated: {error}"
+            Reason.BAD_COMPRESSION, f"zip of {len(packed)} bytes is damaged or truncated: {clean(str(error), 100)}"
         ) from error
 
 

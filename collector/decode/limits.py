@@ -30,7 +30,7 @@ class Limits:
     lenient_mail_bytes: int = 4 * MIB  # largest mail that the slow, forgiving parser may look at
     lenient_mail_lines: int = 100_000  # that parser keeps each line as an object
     json_values: int = 500_000  # values in one document: each costs up to 250 bytes once parsed
-    json_depth: int = 254  # a report nests 6 deep; the parsers' own limits lie between 254 and 1,024
+    json_depth: int = 254  # a report nests 6 deep; orjson writes no more than this
     policies: int = 1_000  # policies in one report: one for each policy domain and policy type
     failure_details: int = 50_000  # in all policies of one report together
     list_entries: int = 100  # policy-string and mx-host: a policy file has a handful

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import fast_mail_parser
 
 from collector.rejection import Reason, RejectedError
+from mailposture.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +124,7 @@ def _leaves(root: fast_mail_parser.PyLazyMimePart, limits: Limits) -> Iterator[P
 def _read_leniently(body: bytes, limits: Limits, *, fault: str) -> Mail:
     """Read a mail with the standard library, which drops what it cannot decode and carries on."""
     if len(body) > limits.lenient_mail_bytes or body.count(b"\n") > limits.lenient_mail_lines:
-        raise RejectedError(Reason.BAD_ENCODING, f"mail of {len(body)} bytes cannot be decoded: {fault}")
+        raise RejectedError(Reason.BAD_ENCODING, f"mail of {len(body)} bytes cannot be decoded: {quoted(fault)}")
     parts, undecodable = [], []
     try:
         mail = email.message_from_bytes(body)
@@ -134,11 +135,12 @@ def _read_leniently(body: bytes, limits: Limits, *, fault: str) -> Mail:
             if isinstance(content, bytes) and content:
                 parts.append(Part(media_type=node.get_content_type(), name=node.get_filename() or "", content=content))
             if node.defects:
-                undecodable.append(f"part {node.get_content_type()} is damaged: {type(node.defects[0]).__name__}")
+                defect = type(node.defects[0]).__name__
+                undecodable.append(f"part {quoted(node.get_content_type())} is damaged: {defect}")
     except RecursionError as error:
         raise RejectedError(Reason.TOO_NESTED, "mail nests its parts too deep") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise RejectedError(Reason.BAD_ENCODING, f"mail cannot be decoded: {error}") from error
+        raise RejectedError(Reason.BAD_ENCODING, f"mail cannot be decoded: {quoted(str(error))}") from error
     return Mail(
         report_domain=_field(mail, "TLS-Report-Domain"),
         report_submitter=_field(mail, "TLS-Report-Submitter"),

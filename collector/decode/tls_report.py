@@ -230,11 +230,18 @@ _LENIENT: Final = json.JSONDecoder(parse_constant=lambda _: None, parse_int=_who
 
 
 def _canonical(loaded: Any) -> bytes:
+    """Content written in one way. orjson writes neither deep nesting nor odd numbers and text; json writes those."""
     try:
         return orjson.dumps(loaded, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:
-        pass
-    try:
+        if _nests_too_deep(loaded):
+            raise RejectedError(Reason.TOO_NESTED, f"JSON nests more than {LIMITS.json_depth} deep") from None
         return json.dumps(loaded, sort_keys=True, separators=(",", ":")).encode()
-    except RecursionError as error:
-        raise RejectedError(Reason.TOO_NESTED, "JSON nests too deep") from error
+
+
+def _nests_too_deep(loaded: Any) -> bool:
+    level = [loaded]
+    for _ in range(LIMITS.json_depth):
+        lists = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
+        level = [node for nodes in lists for node in nodes]
+    return bool(level)

@@ -1,0 +1,210 @@
+"""Rows match the tables, reports keep one identity, and each policy finds its domain."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import mailposture
+from collector.attribution import OwnedPolicy
+from collector.counting import failures_not_counting, policies_not_counting
+from collector.decode.message import Opened
+from collector.decode.tls_report import FailureDetail, Policy
+from collector.envelope import Envelope, Source, Trust
+from collector.rejection import Reason, RejectedError
+from collector.rows import FailureRow, PolicyRow, ReportRow, rows_of
+from mailposture.config import Config
+from mailposture.ownership import Ownership
+
+SCHEMA = Path(mailposture.__file__).parent / "schema"
+NOTHING_AROUND = Opened(documents=())
+FILE = Envelope(source=Source.FILE, received_at=datetime(2026, 3, 2, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("migration", "row"),
+    [
+        ("0001_tls_reports.sql", ReportRow),
+        ("0002_tls_policies.sql", PolicyRow),
+        ("0003_tls_failures.sql", FailureRow),
+    ],
+)
+def test_rows_are_the_columns_of_the_tables_in_order(migration, row):
+    columns = re.findall(r"^    (\w+) .+ COMMENT '", (SCHEMA / migration).read_text(), re.MULTILINE)
+    assert tuple(columns) == row._fields
+
+
+def of(report, ownership, *, opened=NOTHING_AROUND, envelope=FILE, **changes):
+    return rows_of(
+        replace(report, **changes),
+        opened=opened,
+        envelope=envelope,
+        trust=Trust.NONE,
+        dkim_domain="",
+        ownership=ownership,
+    )
+
+
+def test_trust_and_arrival_are_no_part_of_the_identity(rows, report, ownership):
+    elsewhere = of(report("plain_report.eml"), ownership, envelope=replace(FILE, source=Source.IMAP, name="INBOX/7"))
+    assert elsewhere.report.report_key == rows("plain_report.eml").report.report_key
+    assert elsewhere.report.version < rows("plain_report.eml").report.version
+
+
+def test_a_report_about_a_foreign_domain_is_rejected_with_the_next_step(report, ownership):
+    foreign = Ownership(Config.model_validate({"domains": [{"name": "other.example"}]}))
+    with pytest.raises(RejectedError) as caught:
+        of(report("plain_report.eml"), foreign)
+    assert caught.value.reason is Reason.FOREIGN_DOMAIN
+    assert "'example.com'" in caught.value.detail
+    assert "domains:" in caught.value.detail
+
+
+UNNAMED = (Policy.model_validate({"policy": {"policy-type": "no-policy-found"}}),)
+
+
+@pytest.mark.parametrize(
+    ("around", "envelope", "domain"),
+    [
+        (Opened(documents=(), header_domain="example.net", file_domain="example.com"), FILE, "example.net"),
+        (Opened(documents=(), file_domain="example.net"), FILE, "example.net"),
+        (NOTHING_AROUND, replace(FILE, name="/in/a.example!example.net!1!2.json"), "example.net"),
+        (NOTHING_AROUND, replace(FILE, token_domain="example.net", recipients=("a@example.com",)), "example.net"),
+        (NOTHING_AROUND, replace(FILE, recipients=("tls@EXAMPLE.net", "b@elsewhere.example")), "example.net"),
+    ],
+    ids=["header", "attachment name", "file name", "secret path", "recipient"],
+)
+def test_an_unnamed_policy_domain_is_found_around_the_report(report, ownership, around, envelope, domain):
+    found = of(report("plain_report.eml"), ownership, opened=around, envelope=envelope, policies=UNNAMED)
+    assert found.report.policy_domains == (domain,)
+
+
+@pytest.mark.parametrize(
+    ("around", "envelope"),
+    [
+        (NOTHING_AROUND, FILE),
+        (NOTHING_AROUND, replace(FILE, recipients=("a@example.com", "a@example.net"))),
+        (Opened(documents=(), header_domain="foreign.example"), replace(FILE, token_domain="example.com")),
+    ],
+    ids=["nothing says", "recipients of two domains", "the header names a foreign domain"],
+)
+def test_an_unnamed_policy_domain_is_never_guessed(report, ownership, around, envelope):
+    with pytest.raises(RejectedError) as caught:
+        of(report("plain_report.eml"), ownership, opened=around, envelope=envelope, policies=UNNAMED)
+    assert caught.value.reason is Reason.FOREIGN_DOMAIN
+
+
+def test_reports_without_a_policy_domain_differ_by_the_domain_they_are_about(report, ownership):
+    keys = {
+        of(
+            report("plain_report.eml"),
+            ownership,
+            opened=Opened(documents=(), header_domain=domain),
+            policies=UNNAMED,
+        ).report.report_key
+        for domain in ("example.com", "example.net")
+    }
+    assert len(keys) == 2
+
+
+def test_an_unknown_mx_host_is_not_ours_when_nothing_else_says_so(report, ownership):
+    stray = (Policy.model_validate({"policy": {"policy-type": "tlsa", "policy-domain": "mx7.provider.example"}}),)
+    with pytest.raises(RejectedError):
+        of(report("plain_report.eml"), ownership, envelope=replace(FILE, recipients=("a@example.com",)), policies=stray)
+
+
+@pytest.mark.parametrize(
+    ("strings", "mode"),
+    [
+        (["version: STSv1", "mode: testing"], "testing"),
+        ("version: STSv1\r\nmode:  Enforce\r\nmx: a.example.com", "enforce"),
+        (["mode:none"], "none"),
+        (["modest: enforce"], ""),
+        ([], ""),
+    ],
+)
+def test_the_mode_is_read_from_the_policy_string(report, ownership, strings, mode):
+    policy = Policy.model_validate(
+        {"policy": {"policy-type": "STS", "policy-string": strings, "policy-domain": "example.com"}}
+    )
+    (row,) = of(report("plain_report.eml"), ownership, policies=(policy,)).policies
+    assert (row.policy_type, row.sts_mode) == ("sts", mode)
+
+
+def test_sums_of_sessions_stay_within_the_column(report, ownership):
+    policy = Policy.model_validate(
+        {"policy": {"policy-domain": "example.com"}, "summary": {"total-failure-session-count": 2**63 - 1}}
+    )
+    assert of(report("plain_report.eml"), ownership, policies=(policy,) * 3).report.failed_sessions == 2**64 - 1
+
+
+def policy(policy_type, successful, failed, *failures, domain="example.com", position=0):
+    details = [
+        FailureDetail.model_validate({"result-type": name, "failed-session-count": count}) for name, count in failures
+    ]
+    found = Policy.model_validate({"policy": {"policy-type": policy_type}}).model_copy(
+        update={"successful_sessions": successful, "failed_sessions": failed, "failures": tuple(details)}
+    )
+    return OwnedPolicy(domain, position, found)
+
+
+@pytest.mark.parametrize(
+    ("sts", "tlsa", "not_counting"),
+    [
+        ((10, 0), (9, 2), {0}),
+        ((10, 2), (9, 2), {1}),
+        ((10, 2), (9, 3), {0}),
+        ((10, 2), (10, 2), {1}),
+    ],
+    ids=["more sessions: tlsa", "more sessions: sts", "as many, more failures: tlsa", "equal: sts"],
+)
+def test_of_sts_and_tlsa_the_larger_counts(sts, tlsa, not_counting):
+    assert policies_not_counting([policy("sts", *sts), policy("tlsa", *tlsa, position=1)]) == not_counting
+
+
+def test_all_tlsa_policies_together_are_compared_with_sts():
+    owned = [policy("sts", 10, 0), policy("tlsa", 6, 0, position=1), policy("tlsa", 6, 0, position=2)]
+    assert policies_not_counting(owned) == {0}
+
+
+def test_sts_and_tlsa_of_different_domains_and_other_types_all_count():
+    owned = [policy("sts", 1, 0), policy("tlsa", 5, 0, domain="example.net"), policy("no-policy-found", 9, 9)]
+    assert policies_not_counting(owned) == frozenset()
+    assert failures_not_counting(owned) == frozenset()
+
+
+def test_equal_failures_of_sts_and_tlsa_count_once_and_others_each():
+    owned = [
+        policy("sts", 0, 5, ("certificate-expired", 2), ("validation-failure", 3)),
+        policy("tlsa", 0, 5, ("certificate-expired", 3), ("tlsa-invalid", 2), position=1),
+    ]
+    assert failures_not_counting(owned) == {(0, 0)}
+    owned[1] = policy("tlsa", 0, 5, ("certificate-expired", 2), position=1)
+    assert failures_not_counting(owned) == {(1, 0)}
+
+
+def test_the_index_of_domains_answers_as_the_configuration_does():
+    config = Config.model_validate(
+        {
+            "domains": [
+                {"name": "example.com", "mx": ["*.mx.example.org", "mail.example.net"]},
+                {"name": "sub.example.com"},
+                {"name": "example.net", "mx": ["sub.example.com", "mail.example.net"]},
+                {"name": "mail.example.net"},
+            ]
+        }
+    )
+    ownership = Ownership(config)
+    hosts = (
+        *("example.com", "a.example.com", "sub.example.com", "x.sub.example.com", "example.net", "mail.example.net"),
+        *("a.mx.example.org", "b.a.mx.example.org", "mx.example.org", "example.org", "com", "notexample.com"),
+    )
+    for host in hosts:
+        domain = config.domain_of(host)
+        found = ownership.domains_of(host)
+        assert (found[0] if found else None) == (domain.name if domain else None), host
+        assert set(found) == {each.name for each in config.domains if each.receives_at(host)}, host
