@@ -153,8 +153,8 @@ def main() -> None:
     print(f"{'':28}{'connections':>22}{'mails/s':>10}{'CPU µs/mail':>13}{'MiB':>6}")
     for kept in (True, False):
         kind = f"{arguments.connections} kept" if kept else f"{arguments.connections}, one mail each"
-        for name in SERVERS:
-            if arguments.profile and SERVERS[name] is _serve_reference:
+        for name, server in SERVERS.items():
+            if arguments.profile and server is _serve_reference:
                 continue
             found = measure(
                 name,

@@ -16,15 +16,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from collector.envelope import Source
+from collector.sources.https import serve_https
 from collector.sources.smtp import serve_smtp
 from collector.spool import Spool, Spooled, SpoolQueue
-from mailposture.config import Smtp, TlsFiles
+from mailposture.config import Domain, Https, Smtp, TlsFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
 RECIPIENTS = ("tlsrpt@example.com", "reports@bücher.example")
+TOKENS = {"example.com": "secret-of-example-com", "example.net": "secret-of-example-net"}
 ALL = 1 << 30
 
 
@@ -40,6 +42,7 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
     def close(self) -> None:
+        self.run(asyncio.sleep(0.01))  # connections that just ended clean up
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -70,6 +73,28 @@ class MailServer:
         self._queue.close()
 
 
+class PostServer:
+    """The HTTPS listener, and what it puts into the spool."""
+
+    def __init__(self, loop: Loop, folder: Path, *, keep_free: int = 0, **config: Any) -> None:
+        self.loop = loop
+        self.spool = Spool(folder, keep_free=keep_free)
+        settings = Https.model_validate({"listen": "127.0.0.1:0", **config})
+        domains = [Domain(name=name, token=token) for name, token in TOKENS.items()]
+        self.server = loop.run(serve_https(settings, domains=[*domains, Domain(name="example.org")], spool=self.spool))
+        self.address: tuple[str, int] = self.server.address
+        self._queue = SpoolQueue(folder)
+
+    def received(self) -> list[Spooled]:
+        """What arrived since the last call."""
+        return self._queue.claim(100_000, ALL)
+
+    def close(self) -> None:
+        self.loop.run(self.server.close())
+        self.spool.close()
+        self._queue.close()
+
+
 @pytest.fixture
 def loop() -> Iterator[Loop]:
     loop = Loop()
@@ -84,6 +109,19 @@ def mail_server(loop: Loop, tmp_path: Path) -> Iterator[Callable[..., MailServer
 
         def start(**config: Any) -> MailServer:
             server = MailServer(loop, tmp_path / "spool", **config)
+            stack.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def post_server(loop: Loop, tmp_path: Path) -> Iterator[Callable[..., PostServer]]:
+    """Starts HTTPS listeners with the given settings, and ends them."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**config: Any) -> PostServer:
+            server = PostServer(loop, tmp_path / "spool", **config)
             stack.callback(server.close)
             return server
 

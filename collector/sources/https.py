@@ -1,0 +1,236 @@
+"""Reports by HTTPS POST (RFC 8460, section 3), to a secret path for each domain.
+
+The widest sender, tlsrpt-reporter, posts with curl and takes any answer for delivered: a report answered with an error
+is gone. So whatever comes to a secret path is stored as it is, whatever its type, and understood later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import ipaddress
+import logging
+import secrets
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import hdrs, web
+
+from collector.envelope import Envelope, Source
+from collector.metrics import CONNECTIONS, RECEIVED, REFUSED
+from collector.sources.certificate import Certificate
+from collector.sources.memory import MemoryShare
+from collector.spool import SpoolError, SpoolFullError
+from mailposture.config import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from aiohttp.typedefs import Handler
+
+    from collector.spool import Spool
+    from mailposture.config import Domain, Https
+
+PATH = "/v1/tls-reports/"
+_LARGE_BODIES_IN_MEMORY = 128 * MIB
+_RETRY_SECONDS = 300
+_LINGERING_SECONDS = 2.0  # for the rest of a body that we refused
+_IDLE_CONNECTIONS = 4  # open connections for each request that may run
+_EXPLANATION = (
+    "This is where mail servers post TLS reports (RFC 8460). To have reports about your domain sent here, publish\n"
+    f'  _smtp._tls.<your domain>. TXT "v=TLSRPTv1; rua=https://<this host>{PATH}<secret token of the domain>"\n'
+)
+_log = structlog.get_logger()
+_quiet = logging.Logger("aiohttp")
+_quiet.disabled = True
+
+
+async def serve_https(config: Https, *, domains: Iterable[Domain], spool: Spool) -> HttpsServer:
+    """Listen as configured. Raises OSError for an address that is taken, ProblemError for unusable certificates."""
+    server = HttpsServer(config, domains=domains, spool=spool)
+    await server.start()
+    return server
+
+
+class HttpsServer:
+    """The running listener."""
+
+    def __init__(self, config: Https, *, domains: Iterable[Domain], spool: Spool) -> None:
+        self.address: tuple[str, int] | None = None
+        self._config = config
+        self._spool = spool
+        # By digest: how long a look-up takes then tells nothing about the tokens.
+        self._domain_of_token = {_digest(domain.token): domain.name for domain in domains if domain.token}
+        self._certificate = Certificate(config.tls) if config.tls else None
+        self._memory = MemoryShare(max(_LARGE_BODIES_IN_MEMORY, config.body_size))
+        self._running = 0
+        application = web.Application(middlewares=[_answer_trouble])
+        application.router.add_get("/", _explain)
+        application.router.add_get(PATH + "{token:.*}", _explain)
+        application.router.add_post(PATH + "{token:[^/]+}{slash:/?}", self._receive, expect_handler=self._expect)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            logger=_quiet,
+            auto_decompress=False,  # strangers' compression is opened by decode, under limits
+            keepalive_timeout=config.timeout.total_seconds(),  # also ends who connects and says nothing
+            lingering_time=_LINGERING_SECONDS,
+            shutdown_timeout=10.0,
+        )
+        self._listener: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Begin to listen, if an address is configured."""
+        if self._config.listen is None:
+            return
+        await self._runner.setup()
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._connect,
+            self._config.listen.host,
+            self._config.listen.port,
+            ssl=self._certificate.following_context() if self._certificate else None,
+            backlog=1024,
+        )
+        self.address = self._listener.sockets[0].getsockname()[:2]
+        protocol = "https" if self._certificate else "http"
+        _log.info("listening for posts", protocol=protocol, address=str(self._config.listen), port=self.address[1])
+
+    async def close(self) -> None:
+        """Stop listening; requests that run may end."""
+        if self._listener is not None:
+            self._listener.close()
+        await self._runner.cleanup()
+
+    def _connect(self) -> asyncio.Protocol:
+        server = self._runner.server
+        if server is None or len(server.connections) >= _IDLE_CONNECTIONS * self._config.requests:
+            REFUSED.labels(Source.HTTPS.value, "too-many-connections").inc()
+            return _HangUp()
+        CONNECTIONS.labels(Source.HTTPS.value).inc()
+        return server()
+
+    async def _expect(self, request: web.Request) -> None:
+        """Answer a client that asks before it sends a large body (`Expect: 100-continue`)."""
+        if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        self._admit(request)
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer proper is still to come
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        domain = self._admit(request)
+        name = f"{domain}/{secrets.token_hex(6)}"
+        async with self._body(request) as body:
+            envelope = Envelope(
+                source=Source.HTTPS,
+                received_at=datetime.now(UTC),
+                name=name,
+                peer=self._peer(request),
+                token_domain=domain,
+            )
+            try:
+                await self._spool.put_async(envelope, body)
+            except SpoolFullError as error:
+                raise _come_back("spool-full") from error
+            except SpoolError as error:
+                _log.error("report not stored", domain=domain, reason=str(error))
+                raise _come_back("spool-trouble") from error
+        RECEIVED.labels(Source.HTTPS.value).inc()
+        _log.debug("post received", name=name, bytes=len(body))
+        return web.Response(status=201, text=f"Stored as {name}\n")
+
+    def _admit(self, request: web.Request) -> str:
+        """The domain whose token was used, when there is room for a request; raises the answer otherwise."""
+        domain = self._domain_of_token.get(_digest(request.match_info["token"]))
+        if domain is None:
+            REFUSED.labels(Source.HTTPS.value, "unknown-token").inc()
+            raise web.HTTPNotFound
+        if (request.content_length or 0) > self._config.body_size:
+            raise self._too_large(request.content_length or 0)
+        if self._running >= self._config.requests:
+            raise _come_back("too-many-requests")
+        try:
+            self._spool.check_room()
+        except SpoolFullError as error:
+            raise _come_back("spool-full") from error
+        return domain
+
+    @contextlib.asynccontextmanager
+    async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
+        """The body; its share of memory and its place among the running requests are held until it is stored."""
+        self._running += 1
+        share = 0
+        received = bytearray()
+        try:
+            try:
+                async with asyncio.timeout(self._config.timeout.total_seconds()):
+                    async for chunk in request.content.iter_any():
+                        received += chunk
+                        if len(received) > self._config.body_size:
+                            raise self._too_large(len(received))
+                        grown = self._memory.grow(share, len(received))
+                        if grown is None:
+                            raise _come_back("memory")
+                        share = grown
+            except TimeoutError as error:
+                REFUSED.labels(Source.HTTPS.value, "timeout").inc()
+                raise _last(web.HTTPRequestTimeout()) from error
+            yield bytes(received)
+        finally:
+            self._running -= 1
+            self._memory.release(share)
+
+    def _too_large(self, size: int) -> web.HTTPException:
+        REFUSED.labels(Source.HTTPS.value, "too-large").inc()
+        return _last(web.HTTPRequestEntityTooLarge(max_size=self._config.body_size, actual_size=size))
+
+    def _peer(self, request: web.Request) -> str:
+        """The client's address; behind a proxy what the proxy says last, which is only for people to read."""
+        if self._certificate is None:
+            claimed = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+            with contextlib.suppress(ValueError):
+                return str(ipaddress.ip_address(claimed))
+        return request.remote or ""
+
+
+class _HangUp(asyncio.Protocol):
+    """For one connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+@web.middleware
+async def _answer_trouble(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A fault of ours is logged without the path, and the client asked to come back."""
+    try:
+        return await handler(request)
+    except (web.HTTPException, ConnectionError):
+        raise
+    except Exception as error:
+        # As text: a log renderer that shows local variables would show the request, with its path.
+        _log.error("request failed", peer=request.remote, trace=traceback.format_exc())
+        raise _come_back("internal") from error
+
+
+async def _explain(_request: web.Request) -> web.Response:
+    """The same for every token, so that guessing learns nothing."""
+    return web.Response(text=_EXPLANATION)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def _come_back(reason: str) -> web.HTTPException:
+    REFUSED.labels(Source.HTTPS.value, reason).inc()
+    return _last(web.HTTPServiceUnavailable(headers={hdrs.RETRY_AFTER: str(_RETRY_SECONDS)}))
+
+
+def _last(answer: web.HTTPException) -> web.HTTPException:
+    """The body was not read to its end, so nothing can follow on this connection."""
+    answer.force_close()
+    return answer

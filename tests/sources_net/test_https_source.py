@@ -1,0 +1,229 @@
+"""Reports posted to a domain's secret path are stored first and judged later; nothing else is stored."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import logging
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import TOKENS, write_certificate
+
+from collector.envelope import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mailposture.config import TlsFiles
+
+PATH = "/v1/tls-reports/" + TOKENS["example.com"]
+REPORT = b'{"organization-name": "Example"}'
+
+
+def ask(
+    address: tuple[str, int], method: str, path: str, body: bytes = b"", **headers: str
+) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(*address, timeout=10)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    response = connection.getresponse()
+    response.words = response.read()
+    return response
+
+
+def raw(address: tuple[str, int], text: bytes) -> socket.socket:
+    client = socket.create_connection(address, timeout=10)
+    client.sendall(text)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/tlsrpt+json", REPORT),
+        ("application/tlsrpt+gzip", gzip.compress(REPORT)),
+        ("text/plain", b"\x00\xff no report at all"),
+        ("application/json", b""),
+        ("not a type", REPORT),
+    ],
+)
+def test_whatever_is_posted_to_the_secret_path_is_stored(post_server: Callable, content_type: str, body: bytes) -> None:
+    server = post_server()
+    answer = ask(server.address, "POST", PATH, body, Content_Type=content_type)
+    assert answer.status == 201
+    (message,) = server.received()
+    assert message.body == body
+    assert message.envelope.source is Source.HTTPS
+    assert message.envelope.token_domain == "example.com"
+    assert message.envelope.peer == "127.0.0.1"
+    assert message.envelope.name in answer.words.decode()
+
+
+def test_compressed_in_transit_is_stored_as_it_came(post_server: Callable) -> None:
+    """Decompression belongs to decode, which has limits."""
+    server = post_server()
+    bomb = gzip.compress(b"0" * 10_000_000)
+    assert ask(server.address, "POST", PATH, bomb, Content_Encoding="gzip").status == 201
+    assert server.received()[0].body == bomb
+
+
+def test_each_domain_has_its_own_path(post_server: Callable) -> None:
+    server = post_server()
+    assert ask(server.address, "POST", f"/v1/tls-reports/{TOKENS['example.net']}/", REPORT).status == 201
+    assert server.received()[0].envelope.token_domain == "example.net"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/tls-reports/", "/v1/tls-reports/None", "/v1/tls-reports/secret-of-example-co", "/", PATH + "/more", "//"],
+)
+def test_without_a_known_token_nothing_is_stored(post_server: Callable, path: str) -> None:
+    server = post_server()
+    assert ask(server.address, "POST", path, REPORT).status in (404, 405)
+    assert server.received() == []
+
+
+def test_a_visitor_is_told_what_this_is_and_learns_no_token(post_server: Callable) -> None:
+    server = post_server()
+    known, unknown, root = (ask(server.address, "GET", path) for path in (PATH, "/v1/tls-reports/guess", "/"))
+    assert known.status == unknown.status == root.status == 200
+    assert known.words == unknown.words == root.words
+    assert b"RFC 8460" in root.words
+
+
+def test_the_token_is_never_logged(post_server: Callable, caplog: pytest.LogCaptureFixture, capfd) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = post_server(body_size=100)
+    ask(server.address, "POST", PATH, REPORT)
+    ask(server.address, "POST", PATH, b"x" * 1000)
+    ask(server.address, "POST", PATH + "x", REPORT)
+    with raw(server.address, f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n".encode()) as client:
+        assert b" 400 " in client.recv(1000)
+    with raw(server.address, f"POST {PATH} HTTP/9\r\n\x00\r\n\r\n".encode()) as client:
+        client.recv(1000)
+    output, errors = capfd.readouterr()
+    assert TOKENS["example.com"] not in output + errors + caplog.text
+
+
+def test_a_client_that_asks_first_is_told_to_continue(post_server: Callable) -> None:
+    server = post_server()
+    body = b"x" * 2_000_000
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
+    with raw(server.address, head.encode()) as client:
+        assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        assert client.recv(1000).startswith(b"HTTP/1.1 201")
+    assert server.received()[0].body == body
+
+
+@pytest.mark.parametrize(("path", "length", "answer"), [(PATH, 2001, b"413"), ("/v1/tls-reports/guess", 10, b"404")])
+def test_a_client_that_asks_first_is_refused_before_it_sends(
+    post_server: Callable, path: str, length: int, answer: bytes
+) -> None:
+    server = post_server(body_size=2000)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+    with raw(server.address, head.encode()) as client:
+        assert client.recv(1000).startswith(b"HTTP/1.1 " + answer)
+
+
+def test_the_body_may_be_as_large_as_configured_and_no_larger(post_server: Callable) -> None:
+    server = post_server(body_size=2000)
+    assert ask(server.address, "POST", PATH, b"x" * 2000).status == 201
+    assert ask(server.address, "POST", PATH, b"x" * 2001).status == 413
+    assert [len(message.body) for message in server.received()] == [2000]
+
+
+def test_a_chunked_body_is_bounded_too(post_server: Callable) -> None:
+    server = post_server(body_size=2000)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    with raw(server.address, head + b"400\r\n" + b"x" * 1024 + b"\r\n0\r\n\r\n") as client:
+        assert client.recv(1000).startswith(b"HTTP/1.1 201")
+    with raw(server.address, head + b"ffff\r\n" + b"x" * 3000) as client:
+        assert client.recv(1000).startswith(b"HTTP/1.1 413")
+    assert [len(message.body) for message in server.received()] == [1024]
+
+
+@pytest.mark.slow
+def test_slow_clients_are_ended_and_hold_nobody_up(post_server: Callable) -> None:
+    server = post_server(timeout="1s", requests=3)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n".encode()
+    silent = raw(server.address, b"")
+    half_head = raw(server.address, b"POST /v1")
+    half_body = raw(server.address, head + b"x")
+    time.sleep(0.1)
+    assert ask(server.address, "POST", PATH, REPORT).status == 201
+    assert half_body.recv(1000).startswith(b"HTTP/1.1 408")
+    assert silent.recv(1000) == b""
+    assert b" 201 " not in half_head.recv(1000)
+    assert len(server.received()) == 1
+
+
+@pytest.mark.slow
+def test_beyond_the_limit_of_requests_the_next_is_asked_to_come_back(post_server: Callable) -> None:
+    server = post_server(requests=2)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n".encode()
+    waiting = [raw(server.address, head) for _ in range(2)]
+    time.sleep(0.2)
+    refused = ask(server.address, "POST", PATH, REPORT)
+    assert refused.status == 503
+    assert int(refused.headers["Retry-After"]) > 0
+    for client in waiting:
+        client.sendall(b"x")
+        assert client.recv(1000).startswith(b"HTTP/1.1 201")
+    assert ask(server.address, "POST", PATH, REPORT).status == 201
+    idle = [raw(server.address, b"") for _ in range(8)]
+    time.sleep(0.2)
+    with raw(server.address, b"") as one_too_many:
+        assert one_too_many.recv(1000) == b""
+    for client in idle:
+        client.close()
+
+
+def test_a_fault_of_ours_is_no_loss(post_server: Callable, capfd: pytest.CaptureFixture[str]) -> None:
+    server = post_server()
+    server.spool.put_async = None
+    assert ask(server.address, "POST", PATH, REPORT).status == 503
+    output = "".join(capfd.readouterr())
+    assert "request failed" in output
+    assert TOKENS["example.com"] not in output
+
+
+def test_while_the_disk_is_full_clients_come_back_later(post_server: Callable) -> None:
+    server = post_server(keep_free=1 << 60)
+    refused = ask(server.address, "POST", PATH, REPORT)
+    assert refused.status == 503
+    assert "Retry-After" in refused.headers
+    assert server.received() == []
+
+
+def test_behind_a_proxy_the_peer_is_the_proxys_client(post_server: Callable) -> None:
+    server = post_server()
+    ask(server.address, "POST", PATH, REPORT, X_Forwarded_For="10.0.0.1, 2001:db8::25")
+    ask(server.address, "POST", PATH, REPORT, X_Forwarded_For="<script>")
+    assert [message.envelope.peer for message in server.received()] == ["2001:db8::25", "127.0.0.1"]
+
+
+def _serial(address: tuple[str, int], files: TlsFiles, name: str | None) -> str:
+    context = ssl.create_default_context(cafile=str(files.certificate))
+    context.check_hostname = False
+    with (
+        socket.create_connection(address, timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=name) as tls,
+    ):
+        tls.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        assert tls.recv(1000).startswith(b"HTTP/1.1 201")
+        return tls.getpeercert()["serialNumber"]
+
+
+@pytest.mark.slow
+def test_a_renewed_certificate_is_used_without_a_restart(post_server: Callable, tls_files: TlsFiles) -> None:
+    server = post_server(tls=tls_files)
+    first = _serial(server.address, tls_files, "mx.example.com")
+    renewed = write_certificate(tls_files, "mx.example.com")
+    assert renewed != first
+    time.sleep(1.1)
+    assert int(_serial(server.address, tls_files, "mx.example.com"), 16) == int(renewed, 16)
+    assert int(_serial(server.address, tls_files, None), 16) == int(renewed, 16), "also for clients without SNI"
