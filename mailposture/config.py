@@ -154,7 +154,7 @@ class Smtp(_Section):
 
 
 class Https(_Section):
-    """The listener for reports by HTTPS POST (RFC 8460, section 3). Without `tls` it speaks HTTP, for a proxy in front."""
+    """The listener for reports by HTTPS POST (RFC 8460, section 3). Without `tls` it speaks HTTP, for a proxy."""
 
     listen: Listen | None = Listen(host="127.0.0.1", port=8460)
     public_url: str | None = Field(default=None, pattern=r"^https://[^/]+$", description="how senders reach it")
@@ -233,6 +233,7 @@ class PolicyHost(_Section):
     """The MTA-STS sidecar (RFC 8461)."""
 
     listen: Listen = Listen(host="127.0.0.1", port=8461)
+    hostname: DomainName | None = None  # what `mta-sts.<domain>` points to, for the records to publish
     tls: tuple[TlsFiles, ...] = ()  # chosen by SNI; without any it speaks HTTP, for Caddy in front
     metrics: Listen = Listen(host="127.0.0.1", port=9467)
 
@@ -286,7 +287,7 @@ class Config(_Section):
         return frozenset(address.lower() for address in addresses)
 
     def domain_of(self, host: str) -> Domain | None:
-        """The domain of ours that a (normalized) policy domain or MX host belongs to: exact name first, then nearest."""
+        """The domain of ours that a (normalized) policy domain or MX host belongs to: exact first, then nearest."""
         own = [domain for domain in self.domains if domain.receives_at(host)]
         return max(own, key=lambda domain: (domain.name == host, len(domain.name)), default=None)
 
@@ -316,13 +317,16 @@ def load(path: Path) -> Config:
         config = Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(path, root, fault) for fault in error.errors())) from None
-    return _with_absolute_paths(config, path.resolve().parent)
+    absolute: Config = _with_absolute_paths(config, path.resolve().parent)
+    return absolute
 
 
 def _explain(path: Path, root: yaml.Node | None, fault: Any) -> str:
     location = tuple(part for part in fault["loc"] if isinstance(part, int | str))
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    reason = "there is no such key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+    reason = (
+        "there is no such key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+    )
     return f"{path}:{_line_of(root, location)}: {key or 'file'}: {reason}"
 
 

@@ -1,0 +1,112 @@
+"""`mailposture check`: what senders see, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import DONE, FAILED, config_path_option, find_config
+from cli.vantage import looking_from, nameserver_option
+from mailposture.checks.domain import Expectation, check_domain
+from mailposture.checks.result import CheckResult, Outcome
+from mailposture.config import Config, ConfigError, Probes, load
+from mailposture.dns_records import tls_rpt_record
+from mailposture.domain_names import normalize
+from mailposture.mta_sts import configured_policy, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from mailposture.checks.vantage import Vantage
+
+_AT_ONCE = 10  # domains
+_COLOURS = {Outcome.GOOD: "green", Outcome.WRONG: "red", Outcome.MISSING: "yellow", Outcome.UNKNOWN: "cyan"}
+
+
+@click.command()
+@config_path_option
+@click.argument("domains", nargs=-1)
+@nameserver_option
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(config_path: Path | None, domains: tuple[str, ...], nameservers: tuple[str, ...], format_: str) -> None:
+    """Look at DOMAINs from outside, as sending servers do, and say per record what is good, wrong or missing, and why.
+
+    Without DOMAIN, all configured domains. Domains that are not configured can be checked too; for those that are, the
+    findings are also compared with the configuration. Looks at MX, _smtp._tls, _mta-sts, the MTA-STS policy, STARTTLS
+    and certificate of each MX server, TLSA, SPF and DMARC. Sends no mail.
+
+    Exit codes: 0 nothing is wrong or missing, 1 something is, 2 wrong usage. What cannot be seen from here (outbound
+    port 25 is closed in most clouds) is `unknown`, and not counted as wrong.
+    """
+    config = _config(config_path)
+    expectations = _expectations(config, domains)
+    vantage = looking_from(config.probes if config else Probes(), nameservers)
+    results = asyncio.run(_check_all(expectations, vantage))
+    click.echo(_as_json(results) if format_ == "json" else _as_text(results))
+    bad = any(one.outcome in {Outcome.WRONG, Outcome.MISSING} for found in results.values() for one in found)
+    raise SystemExit(FAILED if bad else DONE)
+
+
+def _config(path: Path | None) -> Config | None:
+    """The configuration; none is needed to look at a domain, but one that is named must be there."""
+    try:
+        found = find_config(path)
+    except ConfigError:
+        return None
+    return load(found)
+
+
+def _expectations(config: Config | None, names: Sequence[str]) -> dict[str, Expectation]:
+    """The domains to check and what our configuration says of each."""
+    ours = {domain.name: domain for domain in config.domains} if config else {}
+    expectations: dict[str, Expectation] = {}
+    for text in names or ours:
+        name = normalize(text)
+        if name is None or "." not in name:
+            raise click.BadParameter(f"{text!r} is not a domain name", param_hint="DOMAIN")
+        expectations[name] = Expectation()
+        if config and name in ours:
+            policy = configured_policy(ours[name])
+            expectations[name] = Expectation(
+                tls_rpt=tls_rpt_record(config, ours[name]).value,
+                policy=render(policy) if policy else None,
+                expiring_within=ours[name].thresholds.certificate_expiry,
+            )
+    if not expectations:
+        raise click.UsageError("name a DOMAIN, or a configuration by --config")
+    return expectations
+
+
+async def _check_all(expectations: Mapping[str, Expectation], vantage: Vantage) -> dict[str, tuple[CheckResult, ...]]:
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def bounded(domain: str, expected: Expectation) -> tuple[CheckResult, ...]:
+        async with slots:
+            return await check_domain(domain, expected, vantage=vantage)
+
+    found = await asyncio.gather(*(bounded(domain, expected) for domain, expected in expectations.items()))
+    return dict(zip(expectations, found, strict=True))
+
+
+def _as_json(results: Mapping[str, Sequence[CheckResult]]) -> str:
+    return json.dumps(
+        [{"domain": domain, **asdict(one)} for domain, found in results.items() for one in found], indent=2
+    )
+
+
+def _as_text(results: Mapping[str, Sequence[CheckResult]]) -> str:
+    lines: list[str] = []
+    for domain, found in results.items():
+        lines += ["", click.style(domain, bold=True)]
+        for one in found:
+            shown = click.style(f"{one.outcome:<8}", fg=_COLOURS[one.outcome])
+            subject = "" if one.subject == domain else f"{one.subject}: "
+            lines.append(f"  {shown}{one.check:<16}{subject}{one.detail}")
+            if one.instruction:
+                lines.append(f"{'':26}-> {one.instruction}")
+    return "\n".join(lines[1:])

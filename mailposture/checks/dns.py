@@ -1,0 +1,108 @@
+"""The records at and below a domain, as senders read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailposture import mta_sts, tls_rpt
+from mailposture.checks.resolver import Answer, Resolver, Status
+from mailposture.checks.result import CheckResult, Subject
+from mailposture.domain_names import normalize
+from mailposture.quoting import quoted
+
+
+@dataclass(frozen=True, kw_only=True)
+class MxLookup:
+    """The MX hosts of a domain, best first. `parked`: the domain says that it takes no mail (RFC 7505)."""
+
+    result: CheckResult
+    hosts: tuple[str, ...] = ()
+    parked: bool = False
+    authenticated: bool = False
+
+
+async def check_mx(domain: str, *, resolver: Resolver) -> MxLookup:
+    """Look up the MX hosts and whether each has an address and is no alias (RFC 5321, section 5.1)."""
+    subject = Subject("mx", domain)
+    answer = await resolver.lookup(domain, "MX")
+    if answer.status is not Status.FOUND:
+        instruction = f"{domain}. 3600 IN MX 10 <host>   (or, if it takes no mail: {domain}. 3600 IN MX 0 .)"
+        return MxLookup(result=_absent(subject, answer, instruction))
+    ordered = sorted(answer.records, key=lambda record: (record.preference, record.exchange))
+    if [record.exchange.to_text() for record in ordered] == ["."]:
+        result = subject.good("takes no mail (null MX, RFC 7505)")
+        return MxLookup(result=result, parked=True)
+    names = [record.exchange.to_text().rstrip(".").lower() for record in ordered]
+    hosts = tuple(dict.fromkeys(host for name in names if (host := normalize(name)) is not None))
+    faults = [f"{quoted(name)} is not a host name" for name in names if normalize(name) is None]
+    for host in hosts:
+        faults += await _host_faults(host, resolver)
+    instruction = "let each MX record name a host that has A or AAAA records of its own"
+    result = subject.wrong("mx-unusable", "; ".join(faults), instruction) if faults else subject.good(", ".join(hosts))
+    return MxLookup(result=result, hosts=hosts, authenticated=answer.authenticated)
+
+
+async def _host_faults(host: str, resolver: Resolver) -> list[str]:
+    if (await resolver.lookup(host, "CNAME")).status is Status.FOUND:
+        return [f"{host} is an alias (CNAME), which an MX must not name (RFC 2181, section 10.3)"]
+    if (await resolver.addresses(host)).status is Status.ABSENT:
+        return [f"{host} has no address"]
+    return []
+
+
+async def check_tls_rpt(domain: str, *, resolver: Resolver, expected: str | None = None) -> CheckResult:
+    """Whether senders know where to report to; `expected` is the text that our configuration asks for."""
+    name = tls_rpt.record_name(domain)
+    subject = Subject("tls-rpt", name)
+    wanted = f'{name}. 3600 IN TXT "{expected or f"v=TLSRPTv1; rua=mailto:tlsrpt@{domain}"}"'
+    answer = await resolver.lookup(name, "TXT")
+    if answer.status is not Status.FOUND:
+        return _absent(subject, answer, wanted)
+    reading = tls_rpt.read_records(answer.texts())
+    if reading.faults:
+        return subject.wrong("record-invalid", "; ".join(reading.faults), wanted)
+    ours = tls_rpt.read_records([expected.encode()]).destinations if expected else reading.destinations
+    if not set(ours) & set(reading.destinations):
+        detail = f"reports go to {', '.join(reading.destinations)}, not to us"
+        return subject.wrong("reports-go-elsewhere", detail, wanted)
+    return subject.good(f"reports go to {', '.join(reading.destinations)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StsRecordLookup:
+    """The `_mta-sts` record: its id, and for how long resolvers keep it."""
+
+    result: CheckResult
+    id: str | None = None
+    ttl: int = 0
+
+
+async def check_mta_sts_record(domain: str, *, resolver: Resolver, expected: str | None = None) -> StsRecordLookup:
+    """Whether senders learn that there is a policy; `expected` is the text that our configuration asks for."""
+    name = mta_sts.record_name(domain)
+    subject = Subject("mta-sts-record", name)
+    wanted = f'{name}. 3600 IN TXT "{expected or "v=STSv1; id=<new with every change of the policy>;"}"'
+    answer = await resolver.lookup(name, "TXT")
+    if answer.status is not Status.FOUND:
+        return StsRecordLookup(result=_absent(subject, answer, wanted))
+    reading = mta_sts.read_records(answer.texts())
+    if reading.id is None:
+        fault = "; ".join(reading.faults)
+        return StsRecordLookup(result=subject.wrong("record-invalid", fault, wanted), ttl=answer.ttl)
+    ours = mta_sts.read_records([expected.encode()]).id if expected else reading.id
+    if reading.id != ours:
+        result = subject.wrong(
+            "id-differs",
+            f"has id {reading.id}, while the configured policy has {ours}: senders with a copy miss the change",
+            f"{wanted}   (once `mailposture policy {domain}` says so)",
+        )
+    else:
+        result = subject.good(f"id {reading.id}")
+    return StsRecordLookup(result=result, id=reading.id, ttl=answer.ttl)
+
+
+def _absent(subject: Subject, answer: Answer, instruction: str) -> CheckResult:
+    """Nothing there, or nobody who answers: the second is no proof of the first."""
+    if answer.status is Status.FAILED:
+        return subject.unanswered(answer.detail)
+    return subject.missing(answer.detail, instruction)

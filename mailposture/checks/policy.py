@@ -1,0 +1,187 @@
+"""A domain's MTA-STS policy, fetched as senders fetch it (RFC 8461, section 3.3), and whether it fits the domain."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from mailposture.checks.certificates import refusal
+from mailposture.checks.resolver import Status
+from mailposture.checks.result import CheckResult, Subject
+from mailposture.config import PolicyMode
+from mailposture.mta_sts import LARGEST_POLICY, POLICY_PATH, covers, policy_host_name, policy_url, read_policy
+from mailposture.quoting import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mailposture.checks.vantage import Vantage
+    from mailposture.config import MtaStsPolicy
+
+_CHUNK = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyFetch:
+    """What came of fetching a policy. `policy` is None unless every sender would accept it."""
+
+    result: CheckResult
+    policy: MtaStsPolicy | None = None
+    body: bytes | None = None
+
+
+class _RefusedError(Exception):
+    """A sender would refuse the policy here."""
+
+    def __init__(self, reason: str, detail: str, instruction: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.instruction = instruction
+
+
+async def fetch_policy(domain: str, *, vantage: Vantage) -> PolicyFetch:
+    """Fetch `https://mta-sts.<domain>/.well-known/mta-sts.txt`: no redirects, certificate and limits kept.
+
+    Whatever happens is a result, never an exception.
+    """
+    subject = Subject("mta-sts-policy", policy_url(domain))
+    try:
+        body = await _fetch(domain, vantage)
+    except _RefusedError as error:
+        return PolicyFetch(result=subject.wrong(error.reason, str(error), error.instruction))
+    reading = read_policy(body)
+    policy = reading.policy
+    if policy is None:
+        faults = "; ".join(f"the policy {fault}" for fault in reading.faults)
+        instruction = "senders ignore the whole policy until this is mended"
+        return PolicyFetch(result=subject.wrong("policy-invalid", faults, instruction), body=body)
+    words = f"mode {policy.mode}, max_age {policy.max_age}, mx {', '.join(policy.mx) or '(none)'}"
+    return PolicyFetch(result=subject.good("; ".join([words, *reading.remarks])), policy=policy, body=body)
+
+
+async def _fetch(domain: str, vantage: Vantage) -> bytes:
+    host = policy_host_name(domain)
+    addresses = await vantage.resolver.addresses(host)
+    if addresses.status is Status.ABSENT:
+        raise _RefusedError(
+            "policy-host-without-address", f"{host} has no address", f"publish a CNAME or A/AAAA record at {host}"
+        )
+    if addresses.status is Status.FAILED:
+        raise _RefusedError("dns-error", addresses.detail, f"see why the nameservers of {host} do not answer")
+    port = "" if vantage.https_port == 443 else f":{vantage.https_port}"
+    connector = aiohttp.TCPConnector(resolver=_Found(addresses.records), ssl=vantage.trusting_context())
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(vantage.timeout)) as session,
+            session.get(
+                f"https://{host}{port}{POLICY_PATH}",
+                allow_redirects=False,
+                headers={"Accept-Encoding": "identity", "User-Agent": "mailposture"},
+            ) as response,
+        ):
+            _check_head(response)
+            return await _body(response)
+    except aiohttp.ClientConnectorCertificateError as error:
+        cause = error.certificate_error
+        reason, words = (
+            (refusal(cause), cause.verify_message)
+            if isinstance(cause, ssl.SSLCertVerificationError)
+            else ("certificate-invalid", str(cause))
+        )
+        raise _RefusedError(
+            reason,
+            f"the certificate of {host} is refused: {words}",
+            f"install a certificate that public authorities vouch for, valid for {host} itself",
+        ) from error
+    except TimeoutError as error:
+        raise _RefusedError(
+            "policy-timeout", f"no policy within {vantage.timeout:g} s", f"see why {host} is slow or does not answer"
+        ) from error
+    except aiohttp.ClientConnectorSSLError as error:
+        raise _RefusedError("policy-tls-error", f"TLS fails: {error}", f"{host} must speak TLS 1.2 or newer") from error
+    except aiohttp.ClientConnectorError as error:
+        raise _RefusedError(
+            "policy-host-unreachable", f"cannot connect: {error.os_error}", f"open port 443 of {host} to the world"
+        ) from error
+    except (aiohttp.ClientError, ValueError) as error:
+        raise _RefusedError(
+            "policy-http-error", f"no proper HTTP answer: {quoted(str(error))}", f"see what {host} runs"
+        ) from error
+
+
+def _check_head(response: aiohttp.ClientResponse) -> None:
+    """Status and type as senders require them (RFC 8461, sections 3.2 and 3.3)."""
+    if 300 <= response.status < 400:
+        location = quoted(response.headers.get("Location", ""))
+        raise _RefusedError(
+            "policy-redirected",
+            f"redirects to {location}",
+            "answer with the policy itself: senders follow no redirects",
+        )
+    if response.status != 200:
+        raise _RefusedError(
+            "policy-status", f"answers with status {response.status}", "serve the policy there with status 200"
+        )
+    content_type = response.headers.get("Content-Type", "")
+    if content_type.partition(";")[0].strip().lower() != "text/plain":
+        raise _RefusedError(
+            "policy-content-type", f"has the media type {quoted(content_type)}", "serve it as text/plain"
+        )
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > LARGEST_POLICY:
+            raise _RefusedError(
+                "policy-too-large", f"is larger than {LARGEST_POLICY} bytes", "serve only the policy under this address"
+            )
+    return bytes(body)
+
+
+def check_coverage(domain: str, policy: MtaStsPolicy, mx_hosts: Sequence[str]) -> CheckResult:
+    """Whether the policy allows delivery to every MX host of the domain (RFC 8461, section 4.1)."""
+    subject = Subject("mta-sts-mx", domain)
+    if policy.mode is PolicyMode.NONE:
+        return subject.good("mode none allows every MX")
+    uncovered = [host for host in mx_hosts if not covers(policy.mx, host)]
+    if not uncovered:
+        return subject.good("the policy covers every MX")
+    now = "senders refuse to deliver there" if policy.mode is PolicyMode.ENFORCE else "once enforced, senders refuse it"
+    return subject.wrong(
+        "mx-not-covered",
+        f"the policy (mode {policy.mode}) does not cover {', '.join(uncovered)}: {now}",
+        "add to the policy: " + ", ".join(f"mx: {host}" for host in uncovered),
+    )
+
+
+class _Found(AbstractResolver):
+    """Gives the HTTP client the addresses that our own resolver found."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in self._addresses
+        ]
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)

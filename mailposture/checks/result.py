@@ -1,0 +1,70 @@
+"""The result of looking at one thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What a check found."""
+
+    GOOD = "good"
+    WRONG = "wrong"
+    MISSING = "missing"
+    UNKNOWN = "unknown"  # it could not be seen from here; nobody is accused
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """What was looked at, what was found, and what to do about it."""
+
+    check: str  # tls-rpt, mta-sts-record, mta-sts-policy, …: bounded, fit for a label
+    subject: str  # the name that was looked at
+    outcome: Outcome
+    reason: str = ""  # a short term, bounded, fit for a label; empty when good
+    detail: str = ""  # a sentence for people
+    instruction: str = ""  # what to do; where it is a record, the line to paste
+
+    @property
+    def success(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.outcome is Outcome.GOOD
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a check looks at; makes the results about it."""
+
+    check: str
+    name: str
+
+    def good(self, detail: str) -> CheckResult:
+        """Nothing to do."""
+        return CheckResult(check=self.check, subject=self.name, outcome=Outcome.GOOD, detail=detail)
+
+    def wrong(self, reason: str, detail: str, instruction: str) -> CheckResult:
+        """There, and not as it must be."""
+        return self._bad(Outcome.WRONG, reason, detail, instruction)
+
+    def missing(self, detail: str, instruction: str) -> CheckResult:
+        """Not there."""
+        return self._bad(Outcome.MISSING, "no-record", detail, instruction)
+
+    def unknown(self, reason: str, detail: str, instruction: str) -> CheckResult:
+        """Not to be seen from here."""
+        return self._bad(Outcome.UNKNOWN, reason, detail, instruction)
+
+    def unanswered(self, detail: str) -> CheckResult:
+        """No nameserver answered, which proves nothing about the record."""
+        return self.unknown("dns-error", detail, "see whether the domain's nameservers answer")
+
+    def _bad(self, outcome: Outcome, reason: str, detail: str, instruction: str) -> CheckResult:
+        return CheckResult(
+            check=self.check,
+            subject=self.name,
+            outcome=outcome,
+            reason=reason,
+            detail=detail,
+            instruction=instruction,
+        )

@@ -1,0 +1,100 @@
+"""The records that a domain publishes so that senders report failures and refuse downgrades."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from mailposture import mta_sts, tls_rpt
+
+if TYPE_CHECKING:
+    from mailposture.config import Config, Domain
+
+REPORT_PATH = "/v1/tls-reports/"  # of the HTTPS listener; the domain's token follows
+TTL = 3600  # seconds; also how long senders may miss a policy's new id
+
+
+@dataclass(frozen=True, kw_only=True)
+class DnsRecord:
+    """One record to publish. `value` is a TXT text in one piece, and None where the configuration does not tell it."""
+
+    name: str  # absolute, without the final dot
+    type: str
+    value: str | None
+    note: str
+    ttl: int = TTL
+
+
+def records_to_publish(config: Config, domain: Domain) -> tuple[DnsRecord, ...]:
+    """All records for a configured domain, in the order of publishing: the policy must be there before its record."""
+    records = [tls_rpt_record(config, domain)]
+    policy = mta_sts.configured_policy(domain)
+    if policy is not None:
+        records.append(_policy_host_record(config, domain))
+        records.append(mta_sts_record(domain.name, mta_sts.render(policy)))
+    return tuple(records)
+
+
+def report_destinations(config: Config, domain: Domain) -> tuple[str, ...]:
+    """The `rua` URIs of a domain: a recipient of its own if there is one, and its secret HTTPS path where both exist.
+
+    Reports that arrive by both ways count once, and a sender that fails with one has the other (RFC 8460, section 3).
+    """
+    recipients = sorted(config.accepted_recipients(), key=lambda one: (not one.endswith(f"@{domain.name}"), one))
+    destinations = [f"mailto:{recipients[0]}"]
+    if config.https.public_url and domain.token:
+        destinations.append(f"{config.https.public_url}{report_path(domain.token)}")
+    return tuple(destinations)
+
+
+def report_path(token: str) -> str:
+    """The path that a domain's reports are posted to; the secret in it is what vouches for them."""
+    return f"{REPORT_PATH}{token}"
+
+
+def tls_rpt_record(config: Config, domain: Domain) -> DnsRecord:
+    """Asks senders for reports (RFC 8460, section 3)."""
+    return DnsRecord(
+        name=tls_rpt.record_name(domain.name),
+        type="TXT",
+        value=tls_rpt.render_record(report_destinations(config, domain)),
+        note="asks senders to report TLS failures to us (RFC 8460)",
+    )
+
+
+def mta_sts_record(domain: str, body: bytes) -> DnsRecord:
+    """Announces a policy (RFC 8461, section 3.1)."""
+    return DnsRecord(
+        name=mta_sts.record_name(domain),
+        type="TXT",
+        value=mta_sts.render_record(body),
+        note=f"announces the MTA-STS policy; publish once `mailposture policy {domain}` says so (RFC 8461)",
+    )
+
+
+def _policy_host_record(config: Config, domain: Domain) -> DnsRecord:
+    """Leads senders to the policy host; the certificate must still be valid for the name they ask for."""
+    return DnsRecord(
+        name=mta_sts.policy_host_name(domain.name),
+        type="CNAME",
+        value=f"{config.policy_host.hostname}." if config.policy_host.hostname else None,
+        note="leads senders to our policy host (RFC 8461)"
+        if config.policy_host.hostname
+        else "needs policy_host.hostname in the configuration, or an A/AAAA record with the policy host's address",
+    )
+
+
+def tlsa_record(mx_host: str, certificate: bytes) -> DnsRecord:
+    """Pins the key of a (DER) certificate: usage DANE-EE, selector SPKI, matching SHA-256 (RFC 7672, section 3.1.1)."""
+    spki = x509.load_der_x509_certificate(certificate).public_key()
+    key = spki.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return DnsRecord(
+        name=f"_25._tcp.{mx_host}",
+        type="TLSA",
+        value=f"3 1 1 {hashlib.sha256(key).hexdigest()}",
+        note="pins the key shown now; only in a zone signed by DNSSEC, and publish a new key's record before its use",
+    )
