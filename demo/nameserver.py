@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import socketserver
 import threading
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import dns.exception
 import dns.flags
@@ -15,6 +13,10 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
 
 _TTL = 300
 
