@@ -174,7 +174,8 @@ _RESULT_TYPES = Question(
     columns=(Column(gauge=RESULT_TYPES),),
 )
 
-# From the summaries of sts policies, whether or not they `count`: DANE in the same report changes nothing here.
+# From the summaries of sts policies, whether or not they `count`: DANE in the same report changes nothing here. A policy
+# that cannot be fetched or read is not applied (RFC 8461, section 5), so such failures refuse nothing.
 _REFUSED_SESSIONS = Question(
     sql="""
         WITH last_words AS (
@@ -183,10 +184,19 @@ _REFUSED_SESSIONS = Question(
             WHERE day >= {latest_start:Date} AND day < {today:Date}
             GROUP BY policy_domain, organization
         )
-        SELECT policy_domain, sum(failed_sessions)
-        FROM tls_authenticated_policies_daily
+        SELECT policy_domain, greatest(sum(sessions), 0)
+        FROM (
+            SELECT day, policy_domain, organization, toInt64(failed_sessions) AS sessions
+            FROM tls_authenticated_policies_daily
+            WHERE day >= {latest_start:Date} AND day < {today:Date} AND policy_type = 'sts' AND sts_mode = 'enforce'
+            UNION ALL
+            SELECT day, policy_domain, organization, -toInt64(failed_sessions)
+            FROM tls_authenticated_failures_daily
+            WHERE day >= {latest_start:Date} AND day < {today:Date} AND sts_mode = 'enforce'
+                AND result_type IN ('sts-policy-fetch-error', 'sts-policy-invalid', 'sts-webpki-invalid')
+        ) AS enforced
         INNER JOIN last_words USING (policy_domain, organization)
-        WHERE day >= {latest_start:Date} AND day = last_day AND policy_type = 'sts' AND sts_mode = 'enforce'
+        WHERE day = last_day
         GROUP BY policy_domain
     """,
     columns=(Column(gauge=REFUSED, otherwise=0),),
@@ -221,7 +231,7 @@ _NEWLY_FAILING_SERVERS = Question(
             WHERE day >= {known_start:Date} AND day < {today:Date} AND receiving_mx != ''
             GROUP BY policy_domain, receiving_mx
             HAVING recently > 0 AND recently = sum(failed_sessions)
-        )
+        ) AS new_failures
         INNER JOIN domains USING (policy_domain)
         WHERE policy_domain IN (
             SELECT policy_domain

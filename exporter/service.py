@@ -12,7 +12,8 @@ from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
-from exporter.reported import Ask, configured, reported
+from exporter.asking import Asking
+from exporter.reported import configured, reported
 from exporter.snapshot import Refresher
 
 if TYPE_CHECKING:
@@ -28,18 +29,18 @@ _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _PATIENCE = 2.0  # seconds that a running scrape gets at the end
 
 
-def run(config: Config, *, ask: Ask, collectors: Sequence[Collector] = ()) -> None:
+def run(config: Config, *, collectors: Sequence[Collector] = ()) -> None:
     """Serve metrics until SIGTERM or SIGINT. `collectors` (the probes) are read at each scrape and must not block."""
-    asyncio.run(_serve(config, ask=ask, collectors=collectors))
+    asyncio.run(_serve(config, collectors=collectors))
 
 
-async def _serve(config: Config, *, ask: Ask, collectors: Sequence[Collector]) -> None:
+async def _serve(config: Config, *, collectors: Sequence[Collector]) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     for collector in collectors:
         registry.register(collector)
     refresher = Refresher(
-        read=_reader(config, ask),
+        read=_reader(config),
         without_reports=configured(config),
         every=config.metrics.refresh.total_seconds(),
         registry=registry,
@@ -65,13 +66,15 @@ async def _serve(config: Config, *, ask: Ask, collectors: Sequence[Collector]) -
         log.info("exporter ended")
 
 
-def _reader(config: Config, ask: Ask) -> Callable[[], str]:
+def _reader(config: Config) -> Callable[[], str]:
+    """What writes the whole page: what needs no report, then what reports say."""
     names = frozenset(domain.name for domain in config.domains)
-    fixed = configured(config)
+    without_reports = configured(config)
+    ask = Asking(config)
 
     def read() -> str:
         today = datetime.now(UTC).date()
-        return fixed + reported(ask=ask, domains=names, window=config.metrics.window, today=today)
+        return without_reports + reported(ask=ask, domains=names, window=config.metrics.window, today=today)
 
     return read
 
