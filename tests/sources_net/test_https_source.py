@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import TOKENS, write_certificate
+from sources_net.listeners import TOKENS, write_certificate
 
 from collector.envelope import Source
 

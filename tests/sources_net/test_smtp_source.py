@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from sources_net.listeners import RCPT, SENDER, Talk
 
 from collector.envelope import Source
 
@@ -18,49 +19,9 @@ if TYPE_CHECKING:
 
     from mailposture.config import TlsFiles
 
-SENDER = "noreply-smtp-tls-reporting@sender.example"
-RCPT = "tlsrpt@example.com"
 MESSAGE = (
     b"From: a@sender.example\r\nSubject: Report\r\n\r\n.dot\r\n..two\r\nbare\nlf and bare\rcr\r\n\x00\xff 8 bit\r\n"
 )
-
-
-class Talk:
-    """A raw client: says bytes, hears lines."""
-
-    def __init__(self, address: tuple[str, int], *, greet: bool = True) -> None:
-        self.socket = socket.create_connection(address, timeout=10)
-        self.file = self.socket.makefile("rb")
-        if greet:
-            assert self.hear().startswith("220 ")
-            assert self.ask("EHLO client.example").startswith("250")
-
-    def say(self, text: str | bytes) -> None:
-        self.socket.sendall(text if isinstance(text, bytes) else text.encode() + b"\r\n")
-
-    def hear(self) -> str:
-        """One reply, with all its lines; empty when the connection is closed."""
-        lines = []
-        while line := self.file.readline().decode():
-            lines.append(line)
-            if line[3:4] != "-":
-                break
-        return "".join(lines)
-
-    def ask(self, text: str | bytes) -> str:
-        self.say(text)
-        return self.hear()
-
-    def begin(self, recipient: str = RCPT) -> None:
-        assert self.ask(f"MAIL FROM:<{SENDER}>").startswith("250")
-        assert self.ask(f"RCPT TO:<{recipient}>").startswith("250")
-        assert self.ask("DATA").startswith("354")
-
-    def closed(self) -> bool:
-        try:
-            return self.socket.recv(1) == b""
-        except ConnectionError:
-            return True
 
 
 def test_a_mail_lies_in_the_spool_as_it_was_sent(mail_server: Callable) -> None:
