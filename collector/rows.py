@@ -107,7 +107,6 @@ class Rows(NamedTuple):
 
 _MOST_SESSIONS: Final = 2**64 - 1  # what a UInt64 holds
 _STS_MODE: Final = re.compile(r"\bmode\s*:\s*(enforce|testing|none)\b", re.IGNORECASE)
-_classify = lru_cache(maxsize=16_384)(classify)
 
 
 def rows_of(
@@ -115,7 +114,8 @@ def rows_of(
 ) -> Rows:
     """The rows of a report found in a message. Raises RejectedError if nothing in it is about a domain of ours."""
     ours = attribute(report, opened=opened, envelope=envelope, ownership=ownership)
-    day, key, version = report.start.date(), _report_key(report, ours.domains), trust.rank
+    day, key = report.start.date(), _report_key(report, ours.domains)
+    trusted, version = trust.value, trust.rank
     not_counting = policies_not_counting(ours.policies)
     failures_counted_elsewhere = failures_not_counting(ours.policies)
     policies, failures = [], []
@@ -136,12 +136,12 @@ def rows_of(
                 policy.successful_sessions,
                 policy.failed_sessions,
                 index not in not_counting,
-                trust.value,
+                trusted,
                 version,
             )
         )
         for position, detail in enumerate(policy.failures):
-            classification = _classify(detail.result_type, detail.reason_code)
+            category, severity = _category_and_severity(detail.result_type, detail.reason_code)
             failures.append(
                 FailureRow(
                     domain,
@@ -153,8 +153,8 @@ def rows_of(
                     policy.policy_type,
                     sts_mode,
                     detail.result_type,
-                    classification.category.value,
-                    classification.severity.value,
+                    category,
+                    severity,
                     detail.sending_mta_ip,
                     detail.receiving_mx,
                     detail.receiving_mx_helo,
@@ -163,7 +163,7 @@ def rows_of(
                     detail.additional_information,
                     detail.failed_sessions,
                     (index, position) not in failures_counted_elsewhere,
-                    trust.value,
+                    trusted,
                     version,
                 )
             )
@@ -180,7 +180,7 @@ def rows_of(
         envelope.source.value,
         clean(envelope.name, LIMITS.text_length),
         envelope.peer,
-        trust.value,
+        trusted,
         dkim_domain,
         ours.domains,
         min(sum(row.successful_sessions for row in policies if row.counts), _MOST_SESSIONS),
@@ -204,6 +204,12 @@ def _report_key(report: TlsReport, domains: tuple[str, ...]) -> int:
 
 
 @lru_cache(maxsize=16_384)
+def _category_and_severity(result_type: str, reason_code: str) -> tuple[str, str]:
+    classification = classify(result_type, reason_code)
+    return classification.category.value, classification.severity.value
+
+
+@lru_cache(maxsize=256)
 def _sts_mode(policy_strings: tuple[str, ...]) -> str:
     """The mode in the lines of an MTA-STS policy (RFC 8461, section 3.2), or empty."""
     found = _STS_MODE.search("\n".join(policy_strings))

@@ -30,8 +30,10 @@ NO_ADDRESS: Final = bytes(16)  # `::`, which no server has
 _V4_MAPPED: Final = bytes(10) + b"\xff\xff"  # RFC 4291, section 2.5.5.2
 _LARGEST_COUNT: Final = 2**63 - 1  # sums of a few of these still fit ClickHouse's UInt64
 
-_name: Final = lru_cache(maxsize=65_536)(normalize)
-_pattern: Final = lru_cache(maxsize=65_536)(normalize_pattern)
+# The same few hosts fill most reports. Long text stays out of the caches, where strangers could fill memory with it.
+_known_name: Final = lru_cache(maxsize=65_536)(normalize)
+_known_pattern: Final = lru_cache(maxsize=65_536)(normalize_pattern)
+_LONGEST_NAME: Final = 300  # of a name with white space around it
 
 
 class Remarks:
@@ -105,11 +107,15 @@ def _number(value: Any) -> float:
         return math.nan
 
 
+def _name(value: Any) -> str | None:
+    return _known_name(value) if type(value) is str and len(value) <= _LONGEST_NAME else None
+
+
 def host(value: Any, info: ValidationInfo) -> str:
     """A host name, normalized; empty if it is none."""
     if not value:
         return ""
-    found = _name(value) if type(value) is str else None
+    found = _name(value)
     if found is None:
         _remark(info, f"{_shown(value)} is not a host name and was left out")
         return ""
@@ -120,7 +126,7 @@ def policy_domain(value: Any, info: ValidationInfo) -> str | None:
     """A policy domain, normalized; empty if there is none; None if there is something that is no domain name."""
     if not value:
         return ""
-    found = _name(value) if type(value) is str else None
+    found = _name(value)
     if found is None:
         _remark(info, f"policy-domain {_shown(value)} is not a domain name; its policy was left out")
     return found
@@ -194,7 +200,8 @@ def mx_patterns(value: Any, info: ValidationInfo) -> tuple[str, ...]:
     written = [value] if type(value) is str else value if isinstance(value, list) else []
     patterns = []
     for entry in written[: LIMITS.list_entries]:
-        pattern = _pattern(entry.removeprefix("mx:")) if type(entry) is str else None
+        usable = type(entry) is str and len(entry) <= _LONGEST_NAME
+        pattern = _known_pattern(entry.removeprefix("mx:")) if usable else None
         if pattern:
             patterns.append(pattern)
         elif entry:

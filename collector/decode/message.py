@@ -8,8 +8,8 @@ Pure: bytes in, bytes out.
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 
 from collector.decode.compression import EMPTY_ZIP_MAGIC, GZIP_MAGIC, ZIP_MAGIC, Budget, gunzip, unzip
@@ -49,7 +49,7 @@ def open_message(body: bytes, *, limits: Limits = LIMITS) -> Opened:
     if len(body) > limits.message_bytes:
         raise RejectedError(Reason.TOO_LARGE, f"{len(body)} bytes; {limits.message_bytes} are allowed")
     search = _Search(limits)
-    if _kind_of(body) is not _Kind.OTHER or not is_mail(body):
+    if _kind_of(body) or not is_mail(body):
         search.look_into(body, name="")
         return search.result(header_domain="", submitter="")
     mail = read_mail(body, limits=limits)
@@ -67,13 +67,11 @@ def policy_domain_of_file_name(name: str) -> str:
     return (normalize(fields[1]) or "") if len(fields) >= 4 else ""
 
 
-class _Kind(Enum):
-    GZIP = auto()
-    ZIP = auto()
-    JSON = auto()
-    XML = auto()
-    OTHER = auto()
-
+# What content is, by its first bytes; JSON and XML after a byte order mark or white space, in UTF-8, UTF-16 or UTF-32.
+_KIND: Final = re.compile(
+    rb"(?P<gzip>%b)|(?P<zip>%b|%b)" % (GZIP_MAGIC, ZIP_MAGIC, EMPTY_ZIP_MAGIC)
+    + rb"|(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff|\0\0\xfe\xff)?[\s\0]*(?:(?P<json>\{)|(?P<xml><))"
+)
 
 # Longest first: the mark of UTF-16 begins that of UTF-32.
 _ENCODINGS: Final = (
@@ -84,31 +82,19 @@ _ENCODINGS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
     (b"{\0", "utf-16-le"),
     (b"\0{", "utf-16-be"),
-    (b"<\0", "utf-16-le"),
-    (b"\0<", "utf-16-be"),
 )
+
+
+def _kind_of(content: bytes) -> str | None:
+    found = _KIND.match(content)
+    return found.lastgroup if found else None
 
 
 def _encoding_of(content: bytes) -> str | None:
     """The encoding that the first bytes give away, or None for what should be UTF-8."""
+    if content.startswith((b'{"', b"{\n")):
+        return None
     return next((encoding for mark, encoding in _ENCODINGS if content.startswith(mark)), None)
-
-
-def _kind_of(content: bytes) -> _Kind:
-    if content.startswith(b"{"):
-        return _Kind.JSON if content[1:2] != b"\0" or _encoding_of(content) else _Kind.OTHER
-    if content.startswith(GZIP_MAGIC):
-        return _Kind.GZIP
-    if content.startswith((ZIP_MAGIC, EMPTY_ZIP_MAGIC)):
-        return _Kind.ZIP
-    encoding = _encoding_of(content)
-    beginning = content[:400].decode(encoding, "ignore") if encoding else content[:400].decode("latin-1")
-    match beginning.lstrip()[:1]:
-        case "{":
-            return _Kind.JSON
-        case "<":
-            return _Kind.XML
-    return _Kind.OTHER
 
 
 class _Search:
@@ -130,22 +116,22 @@ class _Search:
 
     def _look_into(self, content: bytes, name: str, nesting: int) -> None:
         kind = _kind_of(content)
-        if kind in (_Kind.GZIP, _Kind.ZIP) and nesting >= self._limits.archive_nesting:
+        if kind in ("gzip", "zip") and nesting >= self._limits.archive_nesting:
             raise RejectedError(
                 Reason.TOO_NESTED, f"archive in archive, more than {self._limits.archive_nesting} deep{_in(name)}"
             )
         match kind:
-            case _Kind.JSON:
+            case "json":
                 self._documents.append(Document(json=self._as_utf8(content, name), name=name))
-            case _Kind.GZIP:
+            case "gzip":
                 unpacked, more = gunzip(content, budget=self._budget)
                 if more:
                     self._warnings.append(f"bytes after the end of the gzip{_in(name)} were ignored")
                 self._look_into(unpacked, name, nesting + 1)
-            case _Kind.ZIP:
+            case "zip":
                 for member, unpacked in unzip(content, budget=self._budget):
                     self.look_into(unpacked, name=member, nesting=nesting + 1)
-            case _Kind.XML if b"<feedback" in content[:4096]:
+            case "xml" if b"<feedback" in content[:4096]:
                 raise RejectedError(Reason.DMARC_REPORT, f"a DMARC aggregate report, not a TLS report{_in(name)}")
             case _:
                 self._unknown.append(name)
