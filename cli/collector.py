@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,9 @@ from cli.supervise import supervise
 from mailposture import logs
 from mailposture.config import Config, load
 from mailposture.processes import Child, end_with_parent
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def children(config_path: Path, config: Config) -> list[Child]:

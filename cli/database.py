@@ -1,8 +1,7 @@
-"""A client for SQL, wherever the configuration says the database is; the embedded engine is started if it does not run."""
+"""A client for SQL, wherever the database is; the embedded engine is started if it does not run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,11 @@ from mailposture.clickhouse.embedded import use_or_start
 from mailposture.clickhouse.prepare import prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from clickhouse_connect.driver import Client
 
+    from mailposture.clickhouse.engine_files import Endpoint
     from mailposture.config import Config
 
 
@@ -25,5 +27,17 @@ def database(config: Config, *, user: str) -> Iterator[Client]:
     """
     with use_or_start(config) as endpoint:
         if config.clickhouse.url is None:
-            prepare(connect(config, user=config.clickhouse.collector_user, endpoint=endpoint), config)
-        yield connect(config, user=user, endpoint=endpoint)
+            with _connection(config, config.clickhouse.collector_user, endpoint) as owner:
+                prepare(owner, config)
+        with _connection(config, user, endpoint) as client:
+            yield client
+
+
+@contextmanager
+def _connection(config: Config, user: str, endpoint: Endpoint) -> Iterator[Client]:
+    """A client whose connections are closed in the end: an engine that is told to stop waits for open ones."""
+    client = connect(config, user=user, endpoint=endpoint)
+    try:
+        yield client
+    finally:
+        client.close_connections()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cli.options import with_config
 from mailposture import logs
-from mailposture.config import Config
 from mailposture.processes import end_with_parent
+
+if TYPE_CHECKING:
+    from mailposture.config import Config
 
 
 @click.command()

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -19,8 +20,10 @@ from collector.judge import Judge
 from collector.sources import files
 from collector.spool import HeldMessages
 from collector.writer import Writer
-from mailposture.config import Config
 from mailposture.ownership import Ownership
+
+if TYPE_CHECKING:
+    from mailposture.config import Config
 
 _MOST_SHOWN = 20
 

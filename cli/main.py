@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
 
 import click
 
 from cli.options import FAILED, WRONG_USAGE
+from mailposture import logs
 from mailposture.config import ConfigError
 from mailposture.problems import ProblemError
 
@@ -66,3 +68,4 @@ def main() -> None:
 
     Exit codes: 0 done, 1 something was rejected or failed, 2 wrong usage or configuration.
     """
+    logs.set_up("mailposture", least=logging.WARNING)  # services set up their own, which say more

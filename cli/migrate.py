@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cli.options import with_config
@@ -9,7 +11,9 @@ from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import use_or_start
 from mailposture.clickhouse.migrate import pending
 from mailposture.clickhouse.prepare import prepare
-from mailposture.config import Config
+
+if TYPE_CHECKING:
+    from mailposture.config import Config
 
 
 @click.command()

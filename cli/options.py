@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mailposture.config import Config, ConfigError, load
+from mailposture.config import Config, ConfigError, Domain, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -61,4 +63,12 @@ def domain_of(config: Config, name: str) -> str:
     if any(domain.name == wanted for domain in config.domains):
         return wanted
     known = ", ".join(domain.name for domain in config.domains[:10])
-    raise click.BadParameter(f"{name} is not among the configured domains ({known}{', …' if len(config.domains) > 10 else ''})")
+    raise click.BadParameter(
+        f"{name} is not among the configured domains ({known}{', …' if len(config.domains) > 10 else ''})"
+    )
+
+
+def configured_domain(config: Config, name: str) -> Domain:
+    """Return the configuration of a domain that a user named; wrong usage if it is not configured."""
+    wanted = domain_of(config, name)
+    return next(domain for domain in config.domains if domain.name == wanted)

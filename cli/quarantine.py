@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -13,7 +13,11 @@ from rich.text import Text
 
 from cli.options import FAILED, with_config
 from collector.spool import HeldMessages, HeldState
-from mailposture.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mailposture.config import Config
 
 _STATES = {"quarantined": HeldState.QUARANTINED, "rejected": HeldState.REJECTED, "all": None}
 

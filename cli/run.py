@@ -6,16 +6,17 @@ import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import structlog
 from rich.console import Console
 
 from cli import collector
+from cli.database import database
 from cli.options import CONFIG_NAME, DEMO_CONFIG, config_path_option
 from cli.screen import show
 from cli.supervise import supervise
@@ -28,6 +29,9 @@ from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.config import Config, Listen, load
 from mailposture.problems import ProblemError
 from mailposture.processes import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = structlog.get_logger()
 
@@ -50,18 +54,20 @@ def command(config_path: Path | None) -> None:
         config = load(path)
         _check_ports(config)
         config.data.mkdir(parents=True, exist_ok=True)
-        words = config.data / "mailposture.log" if sys.stderr.isatty() else None
+        log_file = config.data / "mailposture.log" if sys.stderr.isatty() else None
         engine = None
         if config.clickhouse.url is None:
             engine = _Engine(config)
             stack.callback(engine.stop)
+            with database(config, user=config.clickhouse.collector_user):
+                pass  # the schema is there before anybody asks for it
         program = [sys.executable, "-m", "cli"]
         exporter = Child(name="exporter", command=[*program, "exporter", "--config", str(path)])
         supervise(
             "run",
             [*collector.children(path, config), exporter],
-            log_file=words,
-            first=lambda: _welcome(config, path, demo=demo, words=words),
+            log_file=log_file,
+            first=lambda: _welcome(config, path, demo=demo, log_file=log_file),
             each_beat=engine.look_after if engine else None,
         )
 
@@ -120,10 +126,10 @@ def _check_ports(config: Config) -> None:
                 ) from error
 
 
-def _welcome(config: Config, path: Path, *, demo: bool, words: Path | None) -> None:
+def _welcome(config: Config, path: Path, *, demo: bool, log_file: Path | None) -> None:
     """Wait until all runs, send the demo's mails once, and print the screen."""
     console = Console(highlight=False)
-    hint = f"; its log is {words}" if words else ""
+    hint = f"; its log is {log_file}" if log_file else ""
     with console.status("Starting …"):
         page = f"http://{config.metrics.collector}/healthz"
         _wait(lambda: _healthy(page), _READY_WITHIN, f"the collector is not ready after {_READY_WITHIN:.0f} s{hint}")
@@ -132,12 +138,14 @@ def _welcome(config: Config, path: Path, *, demo: bool, words: Path | None) -> N
         with console.status("Mailing a made-up month of reports through the SMTP listener …"):
             smtp = config.smtp.listen
             assert smtp is not None  # noqa: S101  the demo's configuration has it
-            send_demo(
-                datetime.now(UTC).date(), load_or_generate(path.parent / "keys"), host=smtp.host, port=smtp.port
-            )
+            send_demo(datetime.now(UTC).date(), load_or_generate(path.parent / "keys"), host=smtp.host, port=smtp.port)
             metrics = f"http://{config.metrics.collector}/metrics"
-            _wait(lambda: b"\nmailposture_spool_messages 0.0\n" in _page(metrics), _DEMO_WITHIN, f"the demo's mails still wait{hint}")
-    show(console, config, path, demo=demo, words=words, client=client)
+            _wait(
+                lambda: b"\nmailposture_spool_messages 0.0\n" in _page(metrics),
+                _DEMO_WITHIN,
+                f"the demo's mails still wait{hint}",
+            )
+    show(console, config, path, demo=demo, log_file=log_file, client=client)
 
 
 def _wait(until: Callable[[], bool], seconds: float, problem: str) -> None:

@@ -2,89 +2,86 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from cli.summary import as_table
+from cli.summary import as_text
+from demo.stories import STORIES
 from mailposture.dns_records import report_path, tls_rpt_record
 from mailposture.summary import summarize
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from clickhouse_connect.driver import Client
+    from rich.console import Console
 
     from mailposture.config import Config
 
 _DAYS = 31
-_MOST_RECORDS = 3
+_MOST_DOMAINS = 3  # whose records and addresses are shown; `mailposture records` prints the rest
 
 
-def show(console: Console, config: Config, path: Path, *, demo: bool, words: Path | None, client: Client) -> None:
-    """Print the screen."""
+def show(console: Console, config: Config, path: Path, *, demo: bool, log_file: Path | None, client: Client) -> None:
+    """Print the screen. Lines are never wrapped: records and addresses are there to be copied."""
     console.print()
     if demo:
-        console.print(
-            Text(
-                "mailposture runs a DEMO: made-up reports about made-up domains. For yours: "
-                "mailposture init . --domain example.com",
-                style="bold yellow",
-            )
-        )
+        console.print("DEMO: made-up reports about made-up domains", style="bold yellow")
+        console.print("Yours: mailposture init . --domain example.com, then start again", style="yellow")
     else:
         console.print(Text(f"mailposture runs with {path}", style="bold"))
+    for heading, lines in (
+        ("Listens", _listeners(config, log_file)),
+        ("Publish in DNS, to be sent reports", _records(config)),
+    ):
+        console.print(f"\n{heading}", style="bold")
+        for line in lines:
+            console.print(Text(f"  {line}"), soft_wrap=True)
     console.print()
-    console.print(_listeners(config, words))
-    console.print(_records(config))
-    console.print(as_table(summarize(client, days=_DAYS), days=_DAYS))
-    console.print()
-    console.print("Ask further:  mailposture summary · mailposture sql · mailposture explain · mailposture quarantine list")
-    console.print("Stop: Ctrl-C")
+    console.print(as_text(summarize(client, days=_DAYS), days=_DAYS), soft_wrap=True)
+    if demo:
+        console.print("\nStories to find again", style="bold")
+        for story in STORIES:
+            console.print(f"  {story.domain:16} {story.headline}", soft_wrap=True)
+    console.print(
+        "\nAsk further: mailposture summary | sql | explain | quarantine list      Stop: Ctrl-C", soft_wrap=True
+    )
 
 
-def _listeners(config: Config, words: Path | None) -> Table:
-    table = _plain_table()
+def _listeners(config: Config, log_file: Path | None) -> Iterator[str]:
     if config.smtp.listen:
-        table.add_row("Reports by mail", f"smtp://{config.smtp.listen}", _accepted(config))
+        yield f"SMTP          {config.smtp.listen}, for {_recipients(config)}"
     if config.smtp.lmtp:
-        table.add_row("", f"lmtp://{config.smtp.lmtp}", "")
+        yield f"LMTP          {config.smtp.lmtp}"
     if config.https.listen:
         scheme = "https" if config.https.tls else "http"
-        table.add_row("Reports by POST", f"{scheme}://{config.https.listen}", f"path {report_path('<token of the domain>')}")
-    table.add_row("Metrics", f"http://{config.metrics.collector}/metrics", f"http://{config.metrics.exporter}/metrics")
+        yield f"HTTPS         {scheme}://{config.https.listen}{report_path('<token of the domain>')}"
+    yield f"Metrics       http://{config.metrics.collector}/metrics (collector)"
+    yield f"              http://{config.metrics.exporter}/metrics (what reports say)"
     clickhouse = config.clickhouse
     if clickhouse.url:
-        table.add_row("SQL", clickhouse.url, f"database {clickhouse.database}")
+        yield f"SQL           {clickhouse.url}, database {clickhouse.database}"
     else:
-        password = config.data / "engine" / "passwords" / clickhouse.grafana_user
-        table.add_row("SQL", f"http://{clickhouse.http}", f"native {clickhouse.native}, database {clickhouse.database}")
-        table.add_row("Your Grafana", f"user {clickhouse.grafana_user}", f"password in {password}")
-        table.add_row("", "add the data sources and dashboards/", "as docs/existing-grafana.md says, in five minutes")
-    if words:
-        table.add_row("Log", str(words), "")
-    return table
+        yield f"SQL           http://{clickhouse.http} (native {clickhouse.native}), database {clickhouse.database}"
+        yield f"Your Grafana  logs in there as {clickhouse.grafana_user}, with the password in"
+        yield f"              {config.data / 'engine' / 'passwords' / clickhouse.grafana_user}"
+        yield "              and imports dashboards/*.json: docs/existing-grafana.md"
+    if log_file:
+        yield f"Log           {log_file}"
 
 
-def _accepted(config: Config) -> str:
+def _recipients(config: Config) -> str:
     addresses = sorted(config.accepted_recipients())
-    more = f" and {len(addresses) - _MOST_RECORDS} more" if len(addresses) > _MOST_RECORDS else ""
-    return f"for {', '.join(addresses[:_MOST_RECORDS])}{more}"
+    more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
+    return addresses[0] + more
 
 
-def _records(config: Config) -> Table:
+def _records(config: Config) -> Iterator[str]:
     """The records that ask the world for reports (RFC 8460, section 3)."""
-    table = _plain_table()
-    for domain in config.domains[:_MOST_RECORDS]:
+    for domain in config.domains[:_MOST_DOMAINS]:
         record = tls_rpt_record(config, domain)
-        table.add_row("Publish in DNS" if domain is config.domains[0] else "", f'{record.name}. IN TXT "{record.value}"')
-    if len(config.domains) > _MOST_RECORDS:
-        table.add_row("", f"and {len(config.domains) - _MOST_RECORDS} more: mailposture records DOMAIN")
-    return table
-
-
-def _plain_table() -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    return table
+        yield f'{record.name}. IN TXT "{record.value}"'
+    if len(config.domains) > _MOST_DOMAINS:
+        yield f"({len(config.domains) - _MOST_DOMAINS} more: mailposture records DOMAIN)"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from typing import TYPE_CHECKING
 
 import click
-from clickhouse_connect.driver import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from cli.database import database
 from cli.options import FAILED, with_config
-from mailposture.config import Config
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver import Client
+
+    from mailposture.config import Config
 
 with contextlib.suppress(ImportError):
     import readline  # noqa: F401  gives input() a history and editing

@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from cli.database import database
 from cli.options import domain_of, with_config
-from mailposture.config import Config
 from mailposture.summary import DomainSummary, Share, summarize
+
+if TYPE_CHECKING:
+    from mailposture.config import Config
 
 
 @click.command()
@@ -37,7 +38,7 @@ def command(config: Config, domain: str | None, days: int, form: str) -> None:
     elif form == "csv":
         _write_csv(summaries)
     else:
-        Console(highlight=False).print(as_table(summaries, days=days))
+        Console(highlight=False).print(as_text(summaries, days=days))
 
 
 def as_record(summary: DomainSummary) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def as_record(summary: DomainSummary) -> dict[str, Any]:
         "categories": named(summary.categories),
         "receiving_servers": named(summary.receiving_servers),
         "senders": named(summary.senders),
+        "suspected_downgrades": named(summary.suspected_downgrades),
     }
 
 
@@ -65,41 +67,43 @@ def _write_csv(summaries: list[DomainSummary]) -> None:
     writer.writerow(records[0] if records else ["policy_domain"])
     for record in records:
         writer.writerow(
-            ";".join(f"{share['name']}={share['failed_sessions']}" for share in value) if isinstance(value, list) else value
+            ";".join(f"{share['name']}={share['failed_sessions']}" for share in value)
+            if isinstance(value, list)
+            else value
             for value in record.values()
         )
 
 
-def as_table(summaries: list[DomainSummary], *, days: int) -> Table:
-    """A table for the terminal, the domain that needs attention most first."""
-    table = Table(title=f"TLS to our domains, last {days} report days", title_justify="left", title_style="bold", box=None)
-    table.add_column("domain", no_wrap=True)
-    for heading in ("sessions", "with TLS", "trend"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("why sessions failed", "at", "seen by"):
-        table.add_column(heading)
-    table.add_column("last report", no_wrap=True)
+def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
+    """The summaries for a terminal of 80 columns, the domain that needs attention most first."""
+    text = Text(f"TLS to our domains, last {days} report days\n", style="bold")
+    width = max([len("domain"), *(len(summary.policy_domain) for summary in summaries)])
+    text.append(f"{'domain':{width}}  {'sessions':>11}  {'with TLS':>10}  {'trend':>7}  last report\n", style="dim")
     for summary in summaries:
-        rate = summary.success_rate
-        style = "dim" if rate is None else "green" if not summary.failed_sessions else "yellow" if rate > 0.99 else "red"
-        table.add_row(
-            summary.policy_domain,
-            f"{summary.sessions:,}",
-            Text("no reports" if rate is None else _percent(rate), style=style),
-            "" if summary.trend is None else f"{summary.trend * 100:+.2f}",
-            _listed(summary.categories) or ("all good" if summary.sessions else ""),
-            _listed(summary.receiving_servers),
-            _listed(summary.senders),
-            str(summary.last_report_day or "never"),
+        rate, trend = summary.success_rate, summary.trend
+        style = (
+            "dim" if rate is None else "green" if not summary.failed_sessions else "yellow" if rate > 0.99 else "red"
         )
-    return table
+        text.append(f"{summary.policy_domain:{width}}  {summary.sessions:>11,}  ", style="not bold")
+        text.append(f"{'no reports' if rate is None else _percent(rate):>10}", style=f"{style} not bold")
+        changed = "" if trend is None else f"{trend * 100:+.2f}"
+        text.append(f"  {changed:>7}  {summary.last_report_day or 'never'}\n", style="not bold")
+        for label, shares in (
+            ("why", summary.categories),
+            ("at", summary.receiving_servers),
+            ("seen by", summary.senders),
+            ("suspected downgrade", summary.suspected_downgrades),
+        ):
+            if shares:
+                named = " · ".join(f"{share.name} {share.failed_sessions:,}" for share in shares)
+                text.append(f"    {label:7}  {named}\n", style="not bold")
+    failing = [summary for summary in summaries if summary.failed_sessions]
+    if summaries and not failing and any(summary.sessions for summary in summaries):
+        text.append("All good: every reported session was encrypted.\n", style="green")
+    text.rstrip()
+    return text
 
 
 def _percent(rate: float) -> str:
     """Two decimals, and never 100 % where anything failed."""
     return "100 %" if rate == 1 else f"{min(rate * 100, 99.99):.2f} %"
-
-
-def _listed(shares: tuple[Share, ...]) -> Text:
-    """Names and counts, one a line; names come from reports, so they are text, never markup."""
-    return Text("\n".join(f"{share.name} {share.failed_sessions:,}" for share in shares))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from mailposture import logs
 from mailposture.processes import Child, end, end_with_parent, look_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from types import FrameType
 
 _BEAT = 0.2  # seconds between two looks at the children
 

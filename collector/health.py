@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -18,13 +16,16 @@ from prometheus_client.registry import Collector
 from collector.spool import HeldState, Spool, SpoolError, SpoolQueue, SpoolStats
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from mailposture.config import Listen
 
 _STILL = 30.0  # seconds without a sign of life after which ingest counts as dead
 
 
 class Heartbeat:
-    """Signs of life of ingest, left for the receiver in a folder of their own: the process runs, the database answers."""
+    """Signs of life of ingest, left for the receiver in a folder: the process runs, the database answers."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

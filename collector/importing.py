@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ from collector.rejection import RejectedError, RejectionRow
 from collector.spool import HeldMessages, HeldState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from clickhouse_connect.driver import Client
 
     from collector.envelope import Envelope

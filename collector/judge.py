@@ -1,14 +1,12 @@
 """What becomes of one message: rows, a place in quarantine, a rejection, or another try later.
 
-Bytes and envelope in, verdict out; nothing is stored here. Ingest judges what the spool holds, `mailposture import` what
-lies in files.
+Bytes and envelope in, verdict out; nothing is stored here. Ingest judges what the spool holds,
+`mailposture import` what lies in files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,6 +19,9 @@ from collector.rejection import Reason, RejectedError
 from collector.rows import rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from collector.decode.message import Opened
     from collector.decode.tls_report import TlsReport
     from collector.dkim.verifier import DkimResult, DkimVerifier
@@ -139,7 +140,9 @@ class Judge:
                 rules=self._rules,
                 now=now,
             )
-            believed.append(rows(report, decision))  # before the verdict: what is not about us is not worth keeping back
+            believed.append(
+                rows(report, decision)
+            )  # before the verdict: what is not about us is not worth keeping back
             if decision.verdict is Verdict.RETRY:
                 return NotYet(decision.reason)
             if decision.verdict is Verdict.QUARANTINE:

@@ -1,6 +1,6 @@
-"""The collector's own metrics. Receiver and ingest are two processes: prometheus_client's multiprocess mode adds them up.
+"""The collector's own metrics, of two processes: prometheus_client's multiprocess mode adds them up.
 
-Multiprocess mode needs PROMETHEUS_MULTIPROC_DIR before prometheus_client is imported; collector/service.py sees to that.
+Multiprocess mode needs PROMETHEUS_MULTIPROC_DIR before prometheus_client is imported: cli/collector.py gives it to both.
 Labels are bounded: sources, outcomes and reasons are enums, never text from a report.
 """
 
@@ -15,7 +15,9 @@ REFUSED = Counter(
 CONNECTIONS = Counter("mailposture_connections", "Connections opened by senders, by source", ["source"])
 STORED = Counter("mailposture_reports_stored", "Reports written to ClickHouse, by trust", ["trust"])
 REJECTED = Counter("mailposture_rejected", "Messages that held no usable report, by reason", ["reason"])
-QUARANTINED = Counter("mailposture_quarantined", "Messages kept back because nothing vouches for them, by reason", ["reason"])
+QUARANTINED = Counter(
+    "mailposture_quarantined", "Messages kept back because nothing vouches for them, by reason", ["reason"]
+)
 DEFERRED = Counter("mailposture_deferred", "Messages put off and tried again later, by reason", ["reason"])
 BATCHES = Counter("mailposture_insert_batches", "Batches written to ClickHouse, by outcome", ["outcome"])
 QUERYABLE = Histogram(

@@ -1,13 +1,12 @@
 """The journey of a report, from the spool to ClickHouse.
 
-Nothing leaves the spool before its rows are stored. Killed at any step, the batch is claimed and written again; rows are
-keyed by the report, so they count once.
+Nothing leaves the spool before its rows are stored. Killed at any step, the batch is claimed and written again; rows
+are keyed by the report, so they count once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,8 @@ from collector.rejection import Reason, RejectedError, RejectionRow
 from collector.spool import HeldState, Spooled, SpoolQueue, held_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from collector.health import Heartbeat
     from collector.writer import Writer
 
@@ -31,7 +32,7 @@ _BATCH_BYTES = 32 * 1024 * 1024
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse is away
 _DNS_WAIT, _LONGEST_DNS_WAIT = timedelta(minutes=1), timedelta(hours=1)
 
-# ClickHouse's codes for "not these rows": parsing, types, ranges, nulls, constraints. Any other error can pass by itself.
+# ClickHouse's codes for "not these rows": parsing, types, ranges, nulls, constraints. Any other error may pass.
 _REFUSES_ROWS = frozenset({6, 27, 33, 41, 53, 69, 70, 117, 131, 321, 349, 429, 441, 469})
 
 
@@ -73,7 +74,9 @@ class Pipeline:
                 self._write(judged)
             except (ClickHouseError, OSError, ArrowInvalid) as error:
                 metrics.BATCHES.labels("failed").inc()
-                if isinstance(error, ArrowInvalid) or (isinstance(error, DatabaseError) and error.code in _REFUSES_ROWS):
+                if isinstance(error, ArrowInvalid) or (
+                    isinstance(error, DatabaseError) and error.code in _REFUSES_ROWS
+                ):
                     self._divide(judged, error)
                     return
                 reason = str(error)
@@ -83,7 +86,9 @@ class Pipeline:
                 self._settle(judged)
                 return
             self._heartbeat.database(answers=False)
-            log.warning("ClickHouse did not take a batch; trying again", wait_seconds=wait, messages=len(judged), reason=reason)
+            log.warning(
+                "ClickHouse did not take a batch; trying again", wait_seconds=wait, messages=len(judged), reason=reason
+            )
             self._pause(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
@@ -107,7 +112,9 @@ class Pipeline:
             self._hold(message, HeldState.REJECTED, verdict.fault.reason, verdict.fault.detail)
             return
         log.error("ClickHouse refuses the rows of a message", name=message.envelope.name, reason=str(error))
-        fault = RejectedError(Reason.INTERNAL, "ClickHouse refuses its rows; the bytes are kept, the log has the reason")
+        fault = RejectedError(
+            Reason.INTERNAL, "ClickHouse refuses its rows; the bytes are kept, the log has the reason"
+        )
         self._store([(message, Unusable(fault))])
 
     def _settle(self, judged: Sequence[tuple[Spooled, Judgement]]) -> None:
@@ -136,7 +143,9 @@ class Pipeline:
 
     def _hold(self, message: Spooled, state: HeldState, reason: str, detail: str) -> None:
         name = self._queue.hold(message, state=state, reason=reason, detail=detail)
-        log.warning("held back", held_id=name, state=state.value, reason=reason, detail=detail, name=message.envelope.name)
+        log.warning(
+            "held back", held_id=name, state=state.value, reason=reason, detail=detail, name=message.envelope.name
+        )
 
 
 def _rejection(message: Spooled, fault: RejectedError) -> RejectionRow:

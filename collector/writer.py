@@ -6,13 +6,14 @@ report and read with FINAL: whenever in doubt the same rows are written again, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from clickhouse_connect.driver import Client
 
     from collector.rejection import RejectionRow

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def set_up(service: str, path: Path | None = None) -> None:
-    """Send the logs of this process to a file, or to standard error; every line names the service."""
+
+def set_up(service: str, path: Path | None = None, *, least: int = logging.INFO) -> None:
+    """Send the logs of this process to a file, or to standard error; every line names the service.
+
+    `least` is the lowest level that is written, as logging names it.
+    """
     stream = path.open("a", encoding="utf-8", buffering=1) if path else sys.stderr
     structlog.configure(
         processors=[
@@ -20,7 +26,7 @@ def set_up(service: str, path: Path | None = None) -> None:
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class ProblemError(Exception):
-    """Something outside this program is not as it must be; the message names the thing, the reason and the next step."""
+    """Something outside this program is not as it must be; the message names it, the reason and the next step."""

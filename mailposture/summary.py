@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from clickhouse_connect.driver import Client
 
 _MOST = 3  # causes, servers and senders that are named per domain
@@ -34,6 +35,7 @@ class DomainSummary:
     categories: tuple[Share, ...]
     receiving_servers: tuple[Share, ...]
     senders: tuple[Share, ...]
+    suspected_downgrades: tuple[Share, ...]  # by sender and likelihood; part of the failed sessions
 
     @property
     def sessions(self) -> int:
@@ -52,7 +54,9 @@ class DomainSummary:
         return self.success_rate - self.earlier_success_rate
 
 
-def summarize(client: Client, *, days: int, domain: str | None = None, today: date | None = None) -> list[DomainSummary]:
+def summarize(
+    client: Client, *, days: int, domain: str | None = None, today: date | None = None
+) -> list[DomainSummary]:
     """Summaries of the configured domains (or one of them) over the last complete report days, the worst first."""
     end = today or datetime.now(UTC).date()
     window: dict[str, Any] = {
@@ -89,6 +93,12 @@ def summarize(client: Client, *, days: int, domain: str | None = None, today: da
             f" FROM tls_sender_daily WHERE {inside} GROUP BY 1, 2 HAVING failed > 0"
         )
     )
+    downgrades = _shares(
+        ask(
+            "SELECT policy_domain, concat(organization, ' (', likelihood, ')'), sum(failed_sessions)"
+            f" FROM tls_suspected_downgrades WHERE {inside} AND likelihood != 'server-fault' GROUP BY 1, 2"
+        )
+    )
     summaries = []
     for name in sorted(set(sessions) | set(last_days)):
         successful, failed, earlier = sessions.get(name, (0, 0, None))
@@ -102,6 +112,7 @@ def summarize(client: Client, *, days: int, domain: str | None = None, today: da
                 categories=categories.get(name, ()),
                 receiving_servers=servers.get(name, ()),
                 senders=senders.get(name, ()),
+                suspected_downgrades=downgrades.get(name, ()),
             )
         )
     return sorted(summaries, key=lambda summary: 2.0 if summary.success_rate is None else summary.success_rate)

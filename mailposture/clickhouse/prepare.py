@@ -16,5 +16,5 @@ if TYPE_CHECKING:
 def prepare(client: Client, config: Config) -> None:
     """Bring the database to the schema of this version and this configuration. Safe to call from several processes."""
     migrate(client, config)
-    write_failure_words(client)
+    write_failure_words(client, config)
     write_domains(client, config)
