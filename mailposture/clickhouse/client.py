@@ -37,7 +37,7 @@ def connect(config: Config, *, user: str, endpoint: Endpoint | None = None) -> C
         endpoint = server_endpoint(config) if config.clickhouse.url else running_endpoint(config)
     if endpoint is None:
         raise StorageError(
-            f"no embedded engine runs on {config.data}; start one with `mailposture run`, or set clickhouse.url to a server"
+            f"no embedded engine runs on {config.data}; start one with `mailposture run`, or set clickhouse.url"
         )
     authority = config.clickhouse.certificate_authority
     try:
@@ -68,8 +68,8 @@ def _password(endpoint: Endpoint, user: str) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise StorageError(
-            f"{path}: the password of the SQL user {user} cannot be read ({error.strerror}); write it there, or correct "
-            "clickhouse.passwords"
+            f"{path}: the password of the SQL user {user} cannot be read ({error.strerror}); write it "
+            "there, or correct clickhouse.passwords"
         ) from error
 
 
@@ -78,7 +78,7 @@ def _explain(error: ClickHouseError, endpoint: Endpoint, user: str) -> str:
         where = (
             f"{endpoint.passwords / user} does not hold its password"
             if endpoint.passwords
-            else "it has no password here"
+            else "it needs a password, and clickhouse.passwords names no folder with one"
         )
         return (
             f"{endpoint.url} does not let the SQL user {user} in: {where}, or the server does not know the user "

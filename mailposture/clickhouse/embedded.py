@@ -1,8 +1,8 @@
 """The embedded engine: a ClickHouse of our own in a child process, for those who run no server.
 
-The child (engine_child.py) listens for HTTP and the native protocol on loopback, so our own code, Grafana and any ClickHouse
-client use it like a server. One engine a data folder: the child itself holds a lock for as long as it lives, and ends when
-whoever started it ends, however that ends.
+The child (engine_child.py) listens for HTTP and the native protocol on loopback, so our own code, Grafana and any
+ClickHouse client use it like a server. One engine a data folder: the child itself holds a lock for as long as it lives,
+and ends when whoever started it ends, however that ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -60,8 +60,8 @@ class EmbeddedEngine:
             lock = _lock(self._folder)
         except OSError as error:
             raise EngineError(
-                f"{self._folder.path}: cannot be written ({error.strerror}); give this account the folder, or set `data` "
-                "in the configuration to one that it may write"
+                f"{self._folder.path}: cannot be written ({error.strerror}); give this account the folder, or "
+                "set `data` in the configuration to one that it may write"
             ) from error
         if lock is None:
             raise EngineRunsError(
@@ -111,8 +111,8 @@ class EmbeddedEngine:
             time.sleep(_LOOK_EVERY)
         self.stop()
         raise EngineError(
-            f"the embedded engine did not answer on {endpoint.url} within {_STARTS_WITHIN:.0f} s; its last words are in "
-            f"{self._folder.log}. If chdb-core was changed, install the version that pyproject.toml names"
+            f"the embedded engine did not answer on {endpoint.url} within {_STARTS_WITHIN:.0f} s; its last words are "
+            f"in {self._folder.log}. If chdb-core was changed, install the version that pyproject.toml names"
         )
 
     def _failure(self, began: int) -> EngineError:
@@ -125,7 +125,7 @@ class EmbeddedEngine:
             )
         if status == EXIT_API_CHANGED:
             return EngineError(
-                f"this version of chdb-core does not fit ({words}): run `{reinstall}` to get the one that mailposture was tested with"
+                f"this version of chdb-core does not fit ({words}): run `{reinstall}` to get the one that was tested"
             )
         return EngineError(f"the embedded engine did not start: {words} (log: {self._folder.log})")
 
@@ -179,8 +179,8 @@ class EmbeddedEngine:
 def use_or_start(config: Config) -> Iterator[Endpoint]:
     """Where SQL goes, for as long as the caller needs it.
 
-    With clickhouse.url: the server. Else the engine that runs on this data folder, or one that is started for the caller and
-    ended after. Raises EngineError.
+    With clickhouse.url: the server. Else the engine that runs on this data folder, or one that is started for the
+    caller and ended after. Raises EngineError.
     """
     if config.clickhouse.url is not None:
         yield server_endpoint(config)
@@ -246,8 +246,8 @@ def _free_port(listen: Listen, key: str) -> int:
         except OSError as error:
             reason = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
             raise EngineError(
-                f"the embedded engine cannot listen on {listen} ({reason}); end that program, or choose another port as "
-                f"{key} in the configuration"
+                f"the embedded engine cannot listen on {listen} ({reason}); end that program, or choose another port "
+                f"as {key} in the configuration"
             ) from error
         port: int = probe.getsockname()[1]
         return port

@@ -2,9 +2,10 @@
 
     python -I -m mailposture.clickhouse.engine_child FOLDER HTTP_PORT NATIVE_PORT
 
-FOLDER holds conf/ (config.xml and users.xml), store/ (the data) and tmp/. The program lives as long as its standard input stays open, so that it ends with whoever started it, however that one ends. It is
-started with an empty environment and shuts itself in before the engine reads anything: SQL users could otherwise read any
-file of ours. Exit codes tell the parent what to say; words go to standard error.
+FOLDER holds conf/ (config.xml and users.xml), store/ (the data) and tmp/. The program lives as long as its standard
+input stays open, so that it ends with whoever started it, however that one ends. It gets an empty environment, and
+shuts itself in before it loads the engine: SQL users could otherwise read any file of ours. Exit codes tell the parent
+what to say; words go to standard error.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def main() -> int:
         return EXIT_API_CHANGED
     os.chdir(folder / "conf")  # the engine reads ./config.xml of the working directory that it finds at its first query
     try:
-        result = _chdb.query(_BOOT, "TabSeparated", path=str(folder / "store"))
+        result = _chdb.query(  # type: ignore[attr-defined]
+            _BOOT, "TabSeparated", path=str(folder / "store")
+        )
     except (AttributeError, TypeError) as error:
         _say(f"chdb-core no longer has the interface that starts listeners: {error}")
         return EXIT_API_CHANGED

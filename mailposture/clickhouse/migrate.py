@@ -1,9 +1,10 @@
 """Bring a database to the schema of this version.
 
-Every service does this when it starts, so several may do it at once. ClickHouse has no locks to offer, but on both engines
-exactly one of several clients can create a table: that one holds the lock and drops the table when it is done. A holder that
-died leaves the table behind, so a lock older than any migration takes, or older than the engine's start, is broken. Two
-waiters that break it at the same instant could then both migrate; even so nothing breaks, because each step may run twice.
+Every service does this when it starts, so several may do it at once. ClickHouse has no locks to offer, but on both
+engines exactly one of several clients can create a table: that one holds the lock and drops the table when it is done.
+A holder that died leaves the table behind, so a lock older than any migration takes, or than the engine's start, is
+broken. Two waiters that break it at the same instant could then both migrate; even so nothing breaks, because each step
+may run twice.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from mailposture.clickhouse import schema_steps
 from mailposture.clickhouse.client import StorageError
@@ -72,8 +73,8 @@ def pending(client: Client, config: Config) -> list[Step]:
                 steps.append(step)
             elif applied[step.name] != step.checksum:
                 raise StorageError(
-                    f"database {clickhouse.database}: {step.name} is not what was applied there; applied steps are never "
-                    "edited. Run the version of mailposture that applied it, or undo the edit and add a step"
+                    f"database {clickhouse.database}: {step.name} is not what was applied there; applied steps are "
+                    "never edited. Run the version of mailposture that applied it, or undo the edit and add a step"
                 )
         steps += [step for step in schema_steps.views(clickhouse) if applied.get(step.name) != step.checksum]
         steps += _retention(client, clickhouse)
@@ -86,7 +87,9 @@ def _applied(client: Client, config: ClickHouse) -> dict[str, str]:
     known = "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = 'schema_steps'"
     if not _ask(client, known, config):
         return {}
-    return {str(name): str(checksum) for name, checksum in _ask(client, _APPLIED.format(database=config.database), config)}
+    return {
+        str(name): str(checksum) for name, checksum in _ask(client, _APPLIED.format(database=config.database), config)
+    }
 
 
 _APPLIED = "SELECT name, checksum FROM {database}.schema_steps FINAL"
@@ -129,7 +132,7 @@ def _locked(client: Client, config: ClickHouse) -> Iterator[None]:
         try:
             _run(client, create)
             break
-        except ClickHouseError as error:
+        except DatabaseError as error:
             if error.code != _TABLE_ALREADY_EXISTS:
                 raise
         if _ask(client, _LOCK_IS_DEAD, config):
@@ -147,7 +150,7 @@ _LOCK_IS_DEAD = f"""
     SELECT 1 FROM system.tables
     WHERE database = {{database:String}} AND name = '{_LOCK}'
       AND metadata_modification_time < now() - least({_LOCK_IS_DEAD_AFTER}, uptime())
-"""  # noqa: S608  constants of this file
+"""
 
 
 def _check_cluster(client: Client, config: ClickHouse) -> None:
@@ -159,7 +162,7 @@ def _check_cluster(client: Client, config: ClickHouse) -> None:
     if shards != 1:
         found = f"has {shards} shards" if shards else "is not known to the server"
         raise StorageError(
-            f"clickhouse.cluster: {config.cluster} {found}; name a cluster of one shard (and as many replicas as you like)"
+            f"clickhouse.cluster: {config.cluster} {found}; name a cluster of one shard, with any number of replicas"
         )
 
 
@@ -169,7 +172,9 @@ def _run(client: Client, step: Step) -> None:
 
 
 def _ask(client: Client, sql: str, config: ClickHouse) -> list[tuple[object, ...]]:
-    answer = client.raw_query(sql, parameters={"database": config.database}, fmt="JSONCompactEachRow", use_database=False)
+    answer = client.raw_query(
+        sql, parameters={"database": config.database}, fmt="JSONCompactEachRow", use_database=False
+    )
     return [tuple(json.loads(line)) for line in answer.splitlines()]
 
 

@@ -32,7 +32,7 @@ def write_domains(client: Client, config: Config) -> None:
     database = config.clickhouse.database
     rows = [(*_facts(domain), True, now) for domain in config.domains]
     names = {domain.name for domain in config.domains}
-    known = client.query(f"SELECT * EXCEPT (active, updated_at) FROM {database}.configured_domains FINAL WHERE active")  # noqa: S608
+    known = client.query(f"SELECT * EXCEPT (active, updated_at) FROM {database}.configured_domains FINAL WHERE active")
     rows += [(*facts, False, now) for facts in known.result_rows if facts[0] not in names]
     client.insert("configured_domains", rows, column_names=_DOMAIN_COLUMNS, database=database)
 

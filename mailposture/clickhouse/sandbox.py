@@ -1,8 +1,8 @@
 """Shut a process in with Landlock: it can open only the paths, and listen only on the ports, that it is given.
 
-SQL users of the embedded engine cannot be kept from reading files by grants alone (the scalar function `file()` needs none),
-so the kernel has to. Landlock needs no privileges and cannot be undone; see https://docs.kernel.org/userspace-api/landlock.html
-for the numbers below.
+SQL users of the embedded engine cannot be kept from reading files by grants alone (the scalar function `file()` needs
+none), so the kernel has to. Landlock needs no privileges and cannot be undone. The numbers below are explained in
+https://docs.kernel.org/userspace-api/landlock.html
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class SandboxUnavailableError(Exception):
 def restrict(*, read: Iterable[Path], write: Iterable[Path], listen: Iterable[int]) -> None:
     """Confine this thread, and whatever it starts from now on, for good.
 
-    Files already open stay usable. Paths that do not exist are left out. From Landlock 4 (Linux 6.7) on, TCP connections to
-    anywhere are refused too, and only the ports in `listen` can be bound. Raises SandboxUnavailableError.
+    Files already open stay usable. Paths that do not exist are left out. From Landlock 4 (Linux 6.7) on, TCP
+    connections to anywhere are refused too, and only the ports in `listen` can be bound.
+    Raises SandboxUnavailableError.
     """
     version = _version()
     files = _ALL_OF_VERSION_2 | (_TRUNCATE if version >= 3 else 0)

@@ -1,8 +1,8 @@
 """The SQL of mailposture/schema, filled in for a single engine or a cluster.
 
-Numbered files make and change tables; each is applied once and never edited afterwards. Files in views/ define views, in the
-order of their numbers; a view holds no data, so it is simply replaced whenever its statement changes. One statement a file,
-each safe to run twice.
+Numbered files make and change tables; each is applied once and never edited afterwards. Files in views/ define views,
+in the order of their numbers; a view holds no data, so it is simply replaced whenever its statement changes. One
+statement a file, each safe to run twice.
 """
 
 from __future__ import annotations

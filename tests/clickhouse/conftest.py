@@ -1,0 +1,3 @@
+from engine import engine, storage
+
+__all__ = ["engine", "storage"]

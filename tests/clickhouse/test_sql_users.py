@@ -1,0 +1,210 @@
+"""What each SQL user may do on the real engine, and what nobody may."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.parse
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
+from engine import Storage
+
+READERS = ("exporter", "analyst", "grafana")
+ALL_USERS = ("collector", *READERS)
+VIEWS_ONLY = ("exporter", "grafana")
+
+ACCESS_DENIED, READONLY, CONSTRAINT, FUNCTION_NOT_ALLOWED = 497, 164, 452, 446
+QUERY_IS_PROHIBITED, CANNOT_OPEN, PATH_ACCESS_DENIED = 392, 76, 481
+
+
+def refused(storage: Storage, sql: str, user: str) -> int | None:
+    with pytest.raises(DatabaseError) as caught:
+        storage.client(user).raw_query(sql)
+    return caught.value.code
+
+
+def views_and_tables(storage: Storage) -> tuple[list[str], list[str]]:
+    rows = storage.ask("SELECT name, engine FROM system.tables WHERE database = currentDatabase()")
+    return [name for name, engine in rows if engine == "View"], [name for name, engine in rows if engine != "View"]
+
+
+@pytest.mark.parametrize("user", READERS)
+def test_readers_read_every_view(storage: Storage, user: str) -> None:
+    views, _ = views_and_tables(storage)
+    assert len(views) >= 18
+    for view in views:
+        assert storage.ask(f"SELECT count() >= 0 FROM {view}", user) == [(True,)]
+
+
+@pytest.mark.parametrize("user", VIEWS_ONLY)
+def test_who_sees_views_does_not_see_tables(storage: Storage, user: str) -> None:
+    _, tables = views_and_tables(storage)
+    allowed = {"rejections"} if user == "grafana" else set()
+    for table in set(tables) - allowed:
+        assert refused(storage, f"SELECT count() FROM {table}", user) == ACCESS_DENIED, table
+
+
+def test_grafana_sees_rejections_and_analysts_see_tables(storage: Storage) -> None:
+    storage.put("rejections", {"reason": "bad-compression"})
+    storage.put("tls_policies", {})
+    assert storage.ask("SELECT reason FROM rejections", "grafana") == [("bad-compression",)]
+    assert storage.ask("SELECT count() FROM tls_policies", "analyst") == [(1,)]
+
+
+@pytest.mark.parametrize("user", READERS)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO mailposture.rejections (reason) VALUES ('x')",
+        "ALTER TABLE mailposture.rejections DELETE WHERE 1",
+        "TRUNCATE TABLE mailposture.tls_policies",
+        "DROP VIEW mailposture.tls_daily",
+        "CREATE TABLE mailposture.mine (a UInt8) ENGINE = Memory",
+        "CREATE VIEW mailposture.mine AS SELECT 1",
+        "CREATE DATABASE mine",
+        "INSERT INTO FUNCTION file('/tmp/written', 'CSV', 'a String') SELECT 'x'",
+        "SYSTEM STOP MERGES mailposture.tls_policies",
+        "SYSTEM SHUTDOWN",
+        "SYSTEM STOP LISTEN HTTP",
+        "KILL QUERY WHERE 1",
+    ],
+)
+def test_readers_cannot_change_anything(storage: Storage, user: str, sql: str) -> None:
+    assert refused(storage, sql, user) in (ACCESS_DENIED, READONLY)
+
+
+@pytest.mark.parametrize("user", ALL_USERS)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM file('/etc/hostname', 'LineAsString')",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+        "SELECT * FROM remote('127.0.0.1:1', 'system.one')",
+        "SELECT * FROM s3('http://127.0.0.1:1/bucket/key', 'CSV', 'a String')",
+        "SELECT * FROM executable('id', 'LineAsString', 'a String')",
+        "SELECT * FROM mysql('127.0.0.1:1', 'a', 'b', 'c', 'd')",
+        "SELECT * FROM sqlite('/tmp/a.db', 'a')",
+    ],
+)
+def test_nobody_reaches_files_or_hosts_by_table_functions(storage: Storage, user: str, sql: str) -> None:
+    assert refused(storage, sql, user) in (ACCESS_DENIED, READONLY, PATH_ACCESS_DENIED)
+
+
+@pytest.mark.parametrize("user", ALL_USERS)
+def test_nobody_reads_files_by_the_scalar_function(storage: Storage, user: str, tmp_path: Path) -> None:
+    """It needs no grant: only the sandbox stands in the way."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    password = storage.endpoint.passwords / storage.config.clickhouse.collector_user  # type: ignore[operator]
+    for path in (secret, password, Path("/etc/hostname"), Path(__file__), Path("/proc/1/environ")):
+        assert path.exists()
+        assert refused(storage, f"SELECT file('{path}')", user) == CANNOT_OPEN
+
+
+def test_the_engine_has_no_environment_to_leak(storage: Storage) -> None:
+    assert b"MAILPOSTURE" not in storage.client().raw_query("SELECT file('/proc/self/environ')")
+    assert b"PATH=" not in storage.client().raw_query("SELECT file('/proc/self/environ')")
+
+
+@pytest.mark.parametrize("user", ALL_USERS)
+@pytest.mark.parametrize("settings", ["", " SETTINGS allow_python_table_function = 1"])
+def test_nobody_crashes_the_engine_by_the_python_table_function(storage: Storage, user: str, settings: str) -> None:
+    assert refused(storage, f"SELECT * FROM python(x){settings}", user) in (FUNCTION_NOT_ALLOWED, QUERY_IS_PROHIBITED)
+    assert storage.ask("SELECT 1", user) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT groupArray(repeat('x', 1000000)) FROM numbers(100000)",  # 100 GB
+        "SELECT uniqExact(number) FROM numbers(1000000000) SETTINGS max_execution_time = 1",
+        f"SELECT {'(' * 5000}1{')' * 5000}",
+        "SELECT count() FROM tls_daily AS a, numbers(1000000) AS b, numbers(1000000) AS c SETTINGS max_execution_time = 1",
+        "SELECT * FROM tls_daily WHERE match(organization, '(a*)*b')",
+    ],
+    ids=["memory", "time", "depth", "product", "pattern"],
+)
+def test_expensive_queries_end_and_the_engine_lives_on(storage: Storage, sql: str) -> None:
+    try:
+        storage.client("grafana").raw_query(sql)
+    except DatabaseError as error:
+        assert error.code is not None  # noqa: PT017  an answer, not a broken connection
+    assert storage.ask("SELECT 1", "grafana") == [(1,)]
+
+
+def test_settings_that_grafana_sends_are_accepted(storage: Storage) -> None:
+    storage.put("tls_policies", {"policy_domain": "example.com"}, {"policy_domain": "example.net"})
+    settings = {
+        "max_execution_time": 65,
+        "additional_table_filters": "{'mailposture.tls_daily': 'policy_domain = \\'example.com\\''}",
+    }
+    answer = storage.client("grafana").raw_query("SELECT policy_domain FROM tls_daily", settings=settings)
+    assert answer == b"example.com\n"
+
+
+@pytest.mark.parametrize(
+    "setting", ["max_execution_time = 0", "max_execution_time = 500", "readonly = 0", "max_memory_usage = 0"]
+)
+def test_readers_cannot_lift_their_limits(storage: Storage, setting: str) -> None:
+    assert refused(storage, f"SELECT 1 SETTINGS {setting}", "grafana") in (CONSTRAINT, READONLY)
+
+
+def test_an_additional_filter_does_not_show_what_the_view_hides(storage: Storage) -> None:
+    """Filters on tables under a view could otherwise be used to probe hidden columns."""
+    storage.put("tls_policies", {"report_key": 7, "successful_sessions": 5})
+    probe = "{'mailposture.tls_policies': 'report_key != 7'}"
+    counted = storage.client("exporter").raw_query(
+        f"SELECT sum(successful_sessions) FROM tls_domain_daily SETTINGS additional_table_filters = {probe}"
+    )
+    assert counted == b"5\n"
+
+
+@pytest.mark.parametrize("credentials", ["", "user=default&", "user=default&password=default&"])
+def test_nobody_logs_in_as_the_user_who_opened_the_listeners(storage: Storage, credentials: str) -> None:
+    for sql in ("SELECT 1", "SELECT file('/etc/hostname')", "SYSTEM STOP LISTEN HTTP"):
+        connection = http.client.HTTPConnection(storage.endpoint.host, storage.endpoint.http_port, timeout=10)
+        connection.request("POST", f"/?{credentials}query={urllib.parse.quote(sql)}")
+        response = connection.getresponse()
+        assert response.status >= 400
+        response.read()
+        connection.close()
+    assert storage.ask("SELECT 1") == [(1,)]
+
+
+def test_hidden_system_tables_stay_hidden(storage: Storage) -> None:
+    for table in ("users", "processes", "grants", "server_settings"):
+        assert refused(storage, f"SELECT * FROM system.{table}", "grafana") == ACCESS_DENIED
+
+
+def test_the_grants_name_exactly_the_views(storage: Storage) -> None:
+    views, _ = views_and_tables(storage)
+    users = ET.parse("provisioning/clickhouse/users.xml").getroot().find("users")
+    assert users is not None
+    for user, more in (("exporter", set()), ("grafana", {"rejections"})):
+        grants = {
+            grant.text.removeprefix("GRANT SELECT ON mailposture.")
+            for grant in users.iterfind(f"mailposture_{user}/grants/query")
+            if grant.text
+        }
+        assert grants == set(views) | more
+
+
+def test_every_column_of_a_view_is_explained(storage: Storage) -> None:
+    missing = storage.ask("SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = ''")
+    assert [row for row in missing if row[0] != "schema_lock"] == []
+
+
+def test_hostile_names_stay_data(storage: Storage) -> None:
+    hostile = "x' OR 1=1; DROP TABLE tls_policies -- {database} \\"
+    storage.put("tls_policies", {"organization": hostile, "successful_sessions": 1})
+    found = storage.ask(
+        "SELECT organization FROM tls_daily WHERE organization = {name:String}", "grafana", name=hostile
+    )
+    assert found == [(hostile,)]
+
+
+def test_a_wrong_setting_in_a_client_is_an_error_not_a_hang(storage: Storage) -> None:
+    with pytest.raises((DatabaseError, ProgrammingError)):
+        storage.client("grafana").query("SELECT 1", settings={"no_such_setting": 1})

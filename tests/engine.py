@@ -1,0 +1,135 @@
+"""Fixtures on the real engine, for any folder of tests: `from engine import engine, storage` in its conftest.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver import Client
+
+from mailposture.clickhouse.client import connect
+from mailposture.clickhouse.embedded import EmbeddedEngine
+from mailposture.clickhouse.engine_files import Endpoint
+from mailposture.clickhouse.migrate import migrate
+from mailposture.clickhouse.reference import write_domains, write_failure_words
+from mailposture.config import Config
+
+TODAY = datetime.now(UTC).date()
+YESTERDAY = TODAY - timedelta(days=1)
+DOMAIN = "example.com"
+
+
+def engine_config(data: Path, **changes: Any) -> Config:
+    """A configuration whose embedded engine listens on ports that nobody else has."""
+    clickhouse = {"http": "127.0.0.1:0", "native": "127.0.0.1:0", **changes.pop("clickhouse", {})}
+    domains = changes.pop("domains", [{"name": DOMAIN}, {"name": "example.net"}])
+    return Config.model_validate({"domains": domains, "data": data, "clickhouse": clickhouse, **changes})
+
+
+@dataclass(kw_only=True)
+class Storage:
+    """A migrated database, and short ways to put rows in and to get answers out."""
+
+    config: Config
+    endpoint: Endpoint
+    _clients: dict[str, Client] = field(default_factory=dict)
+
+    def client(self, role: str = "collector") -> Client:
+        """A client of one of the SQL users: collector, exporter, analyst, grafana."""
+        if role not in self._clients:
+            user = getattr(self.config.clickhouse, f"{role}_user")
+            self._clients[role] = connect(self.config, user=user, endpoint=self.endpoint)
+        return self._clients[role]
+
+    def ask(self, sql: str, role: str = "collector", **parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows of an answer."""
+        return [tuple(row) for row in self.client(role).query(sql, parameters=parameters).result_rows]
+
+    def put(self, table: str, *rows: dict[str, Any]) -> None:
+        """Insert rows of a table; what a row does not name has the default below."""
+        columns = [{**_DEFAULTS[table], **row} for row in rows]
+        names = list(columns[0])
+        self.client().insert(table, [[row[name] for name in names] for row in columns], column_names=names)
+
+    def empty(self) -> None:
+        """Forget all rows, and have the configured domains and the words anew."""
+        for (table,) in self.ask(
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine != 'View'"
+        ):
+            if table != "schema_steps":
+                self.client().command(f"TRUNCATE TABLE {table}")
+        write_domains(self.client(), self.config)
+        write_failure_words(self.client(), self.config)
+
+
+_POLICY: dict[str, Any] = {
+    "policy_domain": DOMAIN,
+    "day": YESTERDAY,
+    "report_key": 1,
+    "policy_index": 0,
+    "organization": "Sender One",
+    "policy_type": "sts",
+    "sts_mode": "enforce",
+    "counts": True,
+    "trust": "dkim",
+    "version": 3,
+}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "tls_policies": {**_POLICY, "mx_hosts": ["mx.example.com"], "successful_sessions": 0, "failed_sessions": 0},
+    "tls_failures": {
+        **_POLICY,
+        "failure_index": 0,
+        "result_type": "certificate-expired",
+        "category": "certificate",
+        "severity": "critical",
+        "sending_mta_ip": "::ffff:192.0.2.1",
+        "receiving_mx": "mx.example.com",
+        "receiving_ip": "::",
+        "failed_sessions": 1,
+    },
+    "tls_reports": {
+        "day": YESTERDAY,
+        "report_key": 1,
+        "organization": "Sender One",
+        "period_start": datetime.combine(YESTERDAY, datetime.min.time(), UTC),
+        "period_end": datetime.combine(TODAY, datetime.min.time(), UTC),
+        "received_at": datetime.combine(TODAY, datetime.min.time(), UTC) + timedelta(hours=2),
+        "source": "smtp",
+        "trust": "dkim",
+        "policy_domains": [DOMAIN],
+        "original": "{}",
+        "version": 3,
+    },
+    "rejections": {
+        "received_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "held_id": "1",
+        "source": "smtp",
+        "reason": "empty",
+    },
+}
+
+
+def days_ago(days: int) -> date:
+    """A report day."""
+    return TODAY - timedelta(days=days)
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    """One engine for the whole run, migrated."""
+    config = engine_config(tmp_path_factory.mktemp("engine"))
+    with EmbeddedEngine(config) as endpoint:
+        storage = Storage(config=config, endpoint=endpoint)
+        migrate(storage.client(), config)
+        yield storage
+
+
+@pytest.fixture
+def storage(engine: Storage) -> Storage:
+    """The engine without any rows but the configured domains and the words."""
+    engine.empty()
+    return engine
