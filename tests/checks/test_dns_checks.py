@@ -1,0 +1,244 @@
+"""The records as senders read them, from a real DNS server."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import faulty_smtp
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from mailposture.checks.dns import check_mta_sts_record, check_mx, check_tls_rpt
+from mailposture.checks.mx import probe_mx
+from mailposture.checks.resolver import Resolver, Status
+from mailposture.checks.result import Outcome
+from mailposture.checks.spf_dmarc import check_dmarc, check_spf
+from mailposture.checks.tlsa import check_tlsa
+from mailposture.dns_records import tlsa_record
+from mailposture.record_formats import zone_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loopback_dns import Zone
+    from pki import CertificateAuthority
+
+    from mailposture.checks.vantage import Vantage
+
+DOMAIN = "example.test"
+
+
+async def test_good_records_are_good(resolver: Resolver) -> None:
+    assert (await check_mx(DOMAIN, resolver=resolver)).hosts == ("mx1.example.test",)
+    assert (await check_tls_rpt(DOMAIN, resolver=resolver)).success
+    record = await check_mta_sts_record(DOMAIN, resolver=resolver)
+    assert (record.result.success, record.id, record.ttl) == (True, "1", 300)
+    assert (await check_spf(DOMAIN, parked=False, resolver=resolver)).success
+    assert (await check_dmarc(DOMAIN, parked=False, resolver=resolver)).success
+
+
+async def test_missing_records_are_missing_with_the_line_to_paste(resolver: Resolver, zone: Zone) -> None:
+    zone.text = "example.test. 300 IN A 127.0.0.1\n"
+    results = [
+        (await check_mx(DOMAIN, resolver=resolver)).result,
+        await check_tls_rpt(DOMAIN, resolver=resolver, expected="v=TLSRPTv1; rua=mailto:r@reports.test"),
+        (await check_mta_sts_record(DOMAIN, resolver=resolver, expected="v=STSv1; id=7;")).result,
+        await check_spf(DOMAIN, parked=False, resolver=resolver),
+        await check_dmarc(DOMAIN, parked=False, resolver=resolver),
+    ]
+    assert {result.outcome for result in results} == {Outcome.MISSING}
+    assert results[1].instruction == '_smtp._tls.example.test. 3600 IN TXT "v=TLSRPTv1; rua=mailto:r@reports.test"'
+    assert results[2].instruction == '_mta-sts.example.test. 3600 IN TXT "v=STSv1; id=7;"'
+
+
+async def test_nameservers_that_do_not_answer_prove_nothing(resolver: Resolver, zone: Zone) -> None:
+    zone.broken = {DOMAIN, f"_smtp._tls.{DOMAIN}", f"_mta-sts.{DOMAIN}", f"_dmarc.{DOMAIN}"}
+    results = [
+        (await check_mx(DOMAIN, resolver=resolver)).result,
+        await check_tls_rpt(DOMAIN, resolver=resolver),
+        (await check_mta_sts_record(DOMAIN, resolver=resolver)).result,
+        await check_spf(DOMAIN, parked=False, resolver=resolver),
+        await check_dmarc(DOMAIN, parked=False, resolver=resolver),
+    ]
+    assert {(result.outcome, result.reason) for result in results} == {(Outcome.UNKNOWN, "dns-error")}
+
+
+async def test_mx_hosts_come_best_first_and_in_normal_form(resolver: Resolver, zone: Zone) -> None:
+    zone.text = """
+example.test. 60 IN MX 20 MX2.Example.test.
+example.test. 60 IN MX 10 mx1.example.test.
+mx1.example.test. 60 IN A 127.0.0.1
+mx2.example.test. 60 IN AAAA ::1
+"""
+    found = await check_mx(DOMAIN, resolver=resolver)
+    assert found.result.success, found.result
+    assert found.hosts == ("mx1.example.test", "mx2.example.test")
+
+
+@pytest.mark.parametrize(
+    ("records", "detail"),
+    [
+        ("example.test. 60 IN MX 10 gone.example.test.", "gone.example.test has no address"),
+        (
+            "example.test. 60 IN MX 10 a.example.test.\na.example.test. 60 IN CNAME b.example.test.\n"
+            "b.example.test. 60 IN A 127.0.0.1",
+            "a.example.test is an alias (CNAME)",
+        ),
+    ],
+)
+async def test_unusable_mx_is_wrong(resolver: Resolver, zone: Zone, records: str, detail: str) -> None:
+    zone.text = records
+    result = (await check_mx(DOMAIN, resolver=resolver)).result
+    assert (result.outcome, result.reason) == (Outcome.WRONG, "mx-unusable")
+    assert detail in result.detail
+
+
+async def test_reports_that_go_elsewhere_are_told_from_those_that_come_to_us(resolver: Resolver, zone: Zone) -> None:
+    ours = "v=TLSRPTv1; rua=mailto:tlsrpt@reports.test"
+    assert (await check_tls_rpt(DOMAIN, resolver=resolver, expected=ours)).reason == "reports-go-elsewhere"
+    zone.text = '_smtp._tls.example.test. 60 IN TXT "v=TLSRPTv1; rua=mailto:a@other.test,mailto:tlsrpt@reports.test"\n'
+    assert (await check_tls_rpt(DOMAIN, resolver=resolver, expected=ours)).success
+
+
+async def test_id_that_is_not_the_configured_policys_is_wrong(resolver: Resolver) -> None:
+    found = await check_mta_sts_record(DOMAIN, resolver=resolver, expected="v=STSv1; id=2;")
+    assert (found.result.outcome, found.result.reason, found.id) == (Outcome.WRONG, "id-differs", "1")
+
+
+async def test_text_in_several_strings_is_one_record(resolver: Resolver, zone: Zone) -> None:
+    zone.text = '_mta-sts.example.test. 60 IN TXT "v=STSv1; i" "d=12;"\n'
+    assert (await check_mta_sts_record(DOMAIN, resolver=resolver)).id == "12"
+
+
+async def test_invalid_record_is_wrong_and_its_fault_named(resolver: Resolver, zone: Zone) -> None:
+    zone.text = '_mta-sts.example.test. 60 IN TXT "v=STSv1; id=2026-11-24;"\n'
+    result = (await check_mta_sts_record(DOMAIN, resolver=resolver)).result
+    assert (result.outcome, result.reason) == (Outcome.WRONG, "record-invalid")
+    assert "'2026-11-24' is not 1 to 32 letters and digits" in result.detail
+
+
+@pytest.mark.parametrize(
+    ("records", "parked", "outcome", "reason"),
+    [
+        ('example.test. 60 IN TXT "v=spf1 -all"', True, Outcome.GOOD, ""),
+        ('example.test. 60 IN TXT "v=spf1 mx -all"', True, Outcome.WRONG, "parked-but-sends"),
+        ('example.test. 60 IN TXT "v=spf1 +all"', False, Outcome.WRONG, "everybody-may-send"),
+        (
+            'example.test. 60 IN TXT "v=spf1 -all"\nexample.test. 60 IN TXT "v=spf1 mx -all"',
+            False,
+            Outcome.WRONG,
+            "several-records",
+        ),
+        ('example.test. 60 IN TXT "v=spf10 -all"', False, Outcome.MISSING, "no-record"),
+    ],
+)
+async def test_spf(
+    *, resolver: Resolver, zone: Zone, records: str, parked: bool, outcome: Outcome, reason: str
+) -> None:
+    zone.text = records
+    result = await check_spf(DOMAIN, parked=parked, resolver=resolver)
+    assert (result.outcome, result.reason) == (outcome, reason)
+
+
+@pytest.mark.parametrize(
+    ("records", "parked", "outcome", "reason"),
+    [
+        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=reject"', True, Outcome.GOOD, ""),
+        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none"', True, Outcome.WRONG, "parked-but-not-rejected"),
+        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none"', False, Outcome.GOOD, ""),
+        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=monitor"', False, Outcome.WRONG, "record-invalid"),
+        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; rua=mailto:a@b.test"', False, Outcome.GOOD, ""),
+        (
+            '_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none"\n_dmarc.example.test. 60 IN TXT "v=DMARC1; p=reject"',
+            False,
+            Outcome.WRONG,
+            "several-records",
+        ),
+        ('_dmarc.test. 60 IN TXT "v=DMARC1; p=reject"', False, Outcome.MISSING, "no-record"),
+    ],
+)
+async def test_dmarc(
+    *, resolver: Resolver, zone: Zone, records: str, parked: bool, outcome: Outcome, reason: str
+) -> None:
+    zone.text = records
+    result = await check_dmarc(DOMAIN, parked=parked, resolver=resolver)
+    assert (result.outcome, result.reason) == (outcome, reason)
+
+
+async def test_subdomain_inherits_the_dmarc_policy_of_its_organization(resolver: Resolver, zone: Zone) -> None:
+    zone.text = '_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none; sp=reject"\n'
+    result = await check_dmarc("a.b.example.test", parked=True, resolver=resolver)
+    assert result.success, result
+    assert result.detail == "sp=reject of _dmarc.example.test"
+
+
+async def test_tlsa_record_that_we_print_fits_the_server_it_was_made_from(
+    looking: Callable[..., Vantage], authority: CertificateAuthority, zone: Zone, resolver: Resolver
+) -> None:
+    host = "mx1.example.test"
+    async with faulty_smtp.serving(authority.issue([host]).server_context()) as (_, port):
+        probe = await probe_mx(host, "127.0.0.1", vantage=looking(smtp_port=port))
+    assert (await check_tlsa(host, probe.chain, resolver=resolver)).success, "no record means no DANE, which is allowed"
+    zone.text += zone_line(tlsa_record(host, probe.chain[0]))
+    unsigned = await check_tlsa(host, probe.chain, resolver=resolver)
+    assert (unsigned.outcome, unsigned.reason) == (Outcome.UNKNOWN, "not-authenticated")
+    zone.authenticated = True
+    assert (await check_tlsa(host, probe.chain, resolver=resolver)).success
+    other = authority.issue([host]).server_context()
+    async with faulty_smtp.serving(other) as (_, port):
+        renewed = await probe_mx(host, "127.0.0.1", vantage=looking(smtp_port=port))
+    mismatch = await check_tlsa(host, renewed.chain, resolver=resolver)
+    assert (mismatch.outcome, mismatch.reason) == (Outcome.WRONG, "tlsa-mismatch")
+    assert mismatch.instruction.startswith("_25._tcp.mx1.example.test. 3600 IN TLSA 3 1 1 ")
+
+
+@pytest.mark.parametrize(
+    ("usage", "selector", "matching", "position", "fits"),
+    [
+        (3, 1, 1, 0, True),
+        (3, 0, 1, 0, True),
+        (3, 1, 2, 0, True),
+        (3, 0, 0, 0, True),
+        (2, 0, 1, 1, True),
+        (2, 1, 1, 1, True),
+        (3, 1, 1, 1, False),  # an authority's key is not the server's
+        (2, 1, 1, 0, False),
+        (1, 1, 1, 0, False),  # PKIX usages do not exist for SMTP
+        (0, 0, 1, 1, False),
+        (3, 1, 9, 0, False),
+    ],
+)
+async def test_tlsa_usages_selectors_and_digests(
+    *,
+    authority: CertificateAuthority,
+    zone: Zone,
+    resolver: Resolver,
+    usage: int,
+    selector: int,
+    matching: int,
+    position: int,
+    fits: bool,
+) -> None:
+    pem = authority.issue(["mx1.example.test"]).certificate.read_bytes()
+    chain = [one.public_bytes(Encoding.DER) for one in x509.load_pem_x509_certificates(pem)]
+    data = chain[position]
+    if selector == 1:
+        key = x509.load_der_x509_certificate(data).public_key()
+        data = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    association = {0: data, 1: hashlib.sha256(data).digest(), 2: hashlib.sha512(data).digest()}.get(matching, data)
+    zone.text += f"_25._tcp.mx1.example.test. 60 IN TLSA {usage} {selector} {matching} {association.hex()}\n"
+    zone.authenticated = True
+    assert (await check_tlsa("mx1.example.test", chain, resolver=resolver)).success is fits
+
+
+@pytest.mark.parametrize("text", ["", "example.test", "127.0.0.1@x", "127.0.0.1@70000", "1.2.3"])
+def test_nameserver_must_be_an_address_with_an_optional_port(text: str) -> None:
+    with pytest.raises(ValueError, match="is not IP or IP@port"):
+        Resolver(nameservers=[text])
+
+
+async def test_hostile_names_are_failed_lookups_not_exceptions(resolver: Resolver) -> None:
+    for name in ("a..b", "x" * 64 + ".test", ".".join(["x" * 60] * 5), "\\999.test"):
+        assert (await resolver.lookup(name, "TXT")).status is Status.FAILED

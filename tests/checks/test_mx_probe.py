@@ -1,0 +1,180 @@
+"""The probe of an MX server against servers with each single fault."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import faulty_smtp
+import pytest
+from faulty_smtp import Fault
+from pki import self_signed
+
+from mailposture.checks.mx import probe_mx
+from mailposture.checks.result import Outcome
+from mailposture.checks.servers import judge_servers, outbound_25_closed, probe_servers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from loopback_dns import Zone
+    from pki import CertificateAuthority
+
+    from mailposture.checks.vantage import Vantage
+
+HOST = "mx1.example.test"
+SOON = timedelta(days=14)
+
+
+async def test_good_server_shows_certificate_and_tls_version_and_gets_no_mail(
+    looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    expiry = (datetime.now(UTC) + timedelta(days=60)).replace(microsecond=0)
+    context = authority.issue([HOST], not_after=expiry).server_context()
+    async with faulty_smtp.serving(context) as (server, port):
+        probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
+    assert probe.success, probe
+    assert probe.connected
+    assert probe.starttls_offered
+    assert probe.encrypted
+    assert probe.chain_valid
+    assert probe.name_valid
+    assert (probe.tls_version, probe.not_after, probe.names) == ("TLSv1.3", expiry, (HOST,))
+    assert len(probe.chain) == 2
+    assert server.commands == ["EHLO PROBE.TEST", "STARTTLS", "QUIT"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault.SILENT, "timeout"),
+        (Fault.SILENT_AFTER_STARTTLS, "timeout"),
+        (Fault.NO_STARTTLS, "starttls-not-offered"),
+        (Fault.STARTTLS_REFUSED, "starttls-refused"),
+        (Fault.STARTTLS_HANGS_UP, "tls-failed"),
+        (Fault.TURNED_AWAY, "greeting-refused"),
+        (Fault.NOT_SMTP, "smtp-error"),
+        (Fault.ENDLESS_LINE, "smtp-error"),
+        (Fault.ENDLESS_REPLY, "smtp-error"),
+        (Fault.HANGS_UP, "smtp-error"),
+    ],
+)
+async def test_each_fault_is_named(
+    looking: Callable[..., Vantage], authority: CertificateAuthority, fault: Fault, reason: str
+) -> None:
+    async with faulty_smtp.serving(authority.issue([HOST]).server_context(), fault) as (_, port):
+        probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port, timeout=1))
+    assert probe.connected
+    assert (probe.success, probe.reason) == (False, reason)
+    assert probe.detail.isprintable()
+    result = judge_servers([probe], expiring_within=SOON)[0]
+    assert (result.outcome, result.reason) == (Outcome.WRONG, reason)
+    assert result.instruction
+
+
+async def test_refused_connection_accuses_the_server(looking: Callable[..., Vantage]) -> None:
+    async with faulty_smtp.serving() as (_, port):
+        pass
+    probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
+    assert (probe.connected, probe.reason) == (False, "refused")
+    assert judge_servers([probe], expiring_within=SOON)[0].outcome is Outcome.WRONG
+
+
+@pytest.mark.parametrize(
+    ("names", "accepted"),
+    [
+        ([HOST], True),
+        (["*.example.test"], True),
+        (["example.test"], False),
+        (["other.example.test"], False),
+        (["*.test"], False),
+    ],
+)
+async def test_certificate_must_name_the_mx_host(
+    looking: Callable[..., Vantage], authority: CertificateAuthority, names: list[str], accepted: bool
+) -> None:
+    async with faulty_smtp.serving(authority.issue(names).server_context()) as (_, port):
+        probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
+    assert probe.reason == ("" if accepted else "certificate-host-mismatch")
+    assert probe.name_valid is accepted
+    assert probe.chain_valid
+    assert probe.names == tuple(names)
+
+
+async def test_expired_certificate_is_shown_with_its_date(
+    looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    expiry = (datetime.now(UTC) - timedelta(days=2)).replace(microsecond=0)
+    async with faulty_smtp.serving(authority.issue([HOST], not_after=expiry).server_context()) as (_, port):
+        probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
+    assert (probe.reason, probe.not_after) == ("certificate-expired", expiry)
+    assert (probe.encrypted, probe.chain_valid, probe.name_valid) == (True, False, True)
+
+
+async def test_self_signed_certificate_is_refused_and_shown(looking: Callable[..., Vantage], tmp_path: Path) -> None:
+    async with faulty_smtp.serving(self_signed(tmp_path, [HOST]).server_context()) as (_, port):
+        probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
+    assert probe.reason == "certificate-self-signed"
+    assert (probe.chain_valid, probe.name_valid, len(probe.chain)) == (False, True, 1)
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_server_without_tls_1_2_is_refused(
+    looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    context = authority.issue([HOST]).server_context()
+    context.set_ciphers("DEFAULT@SECLEVEL=0")
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    async with faulty_smtp.serving(context) as (_, port):
+        probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
+    assert probe.reason == "tls-failed"
+
+
+async def test_certificate_that_expires_soon_is_wrong_before_it_is_too_late(
+    looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    context = authority.issue([HOST], not_after=datetime.now(UTC) + timedelta(days=5)).server_context()
+    async with faulty_smtp.serving(context) as (_, port):
+        probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
+    assert judge_servers([probe], expiring_within=timedelta(days=4))[0].success
+    assert judge_servers([probe], expiring_within=SOON)[0].reason == "certificate-expires-soon"
+
+
+async def test_slow_server_delays_no_other(
+    looking: Callable[..., Vantage], authority: CertificateAuthority, zone: Zone
+) -> None:
+    zone.text += "mx2.example.test. 300 IN A 127.0.0.2\n"
+    good = authority.issue([HOST, "mx2.example.test"]).server_context()
+    async with (
+        faulty_smtp.serving(fault=Fault.SILENT) as (_, port),
+        faulty_smtp.serving(good, address="127.0.0.2", port=port),
+    ):
+        probes = await probe_servers([HOST, "mx2.example.test"], vantage=looking(smtp_port=port, timeout=2))
+    slow, quick = probes
+    assert (slow.reason, quick.reason) == ("timeout", "")
+    assert quick.seconds < slow.seconds
+    assert not outbound_25_closed(probes)
+    assert [one.outcome for one in judge_servers(probes, expiring_within=SOON)] == [Outcome.WRONG, Outcome.GOOD]
+
+
+async def test_where_nothing_can_be_reached_nobody_is_accused(looking: Callable[..., Vantage], zone: Zone) -> None:
+    # A listener whose backlog is full drops connections, just as a cloud's packet filter does.
+    zone.text += "mx2.example.test. 300 IN A 127.0.0.1\n"
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    port = full.getsockname()[1]
+    filling = [socket.socket() for _ in range(4)]
+    for one in filling:
+        one.setblocking(False)
+        one.connect_ex(("127.0.0.1", port))
+    try:
+        probes = await probe_servers([HOST, "mx2.example.test"], vantage=looking(smtp_port=port, timeout=1))
+    finally:
+        for one in (full, *filling):
+            one.close()
+    assert [probe.reason for probe in probes] == ["timeout", "timeout"]
+    results = judge_servers(probes, expiring_within=SOON)
+    assert {(one.outcome, one.reason) for one in results} == {(Outcome.UNKNOWN, "port-25-closed")}
+    assert "outbound port 25 seems closed here" in results[0].detail

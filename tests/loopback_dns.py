@@ -1,0 +1,70 @@
+"""A DNS server on loopback that tells what a zone file says."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dnslib import QTYPE, RCODE, RR
+from dnslib.server import BaseResolver, DNSServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Zone(BaseResolver):
+    """Answers from `text`, which a test may replace, follows aliases, and fails for the names in `broken`."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.authenticated = False  # whether answers carry AD, as those of a resolver that validates DNSSEC
+        self.broken: set[str] = set()
+        self.asked: list[tuple[str, str]] = []
+        self._lock = threading.Lock()
+
+    def resolve(self, request: Any, handler: Any) -> Any:
+        """dnslib's interface."""
+        reply = request.reply()
+        reply.header.ad = int(self.authenticated)
+        name, type_ = str(request.q.qname).lower(), QTYPE[request.q.qtype]
+        with self._lock:
+            self.asked.append((name.rstrip("."), type_))
+        if name.rstrip(".") in self.broken:
+            reply.header.rcode = RCODE.SERVFAIL
+            return reply
+        records = RR.fromZone(self.text)
+        known = False
+        for _ in range(8):
+            own = [record for record in records if str(record.rname).lower() == name]
+            known = known or bool(own)
+            found = [record for record in own if QTYPE[record.rtype] in {type_, "CNAME"}]
+            for record in found:
+                reply.add_answer(record)
+            aliases = [str(record.rdata).lower() for record in found if QTYPE[record.rtype] == "CNAME"]
+            if not aliases or type_ == "CNAME":
+                break
+            name = aliases[0]
+        if not known:
+            reply.header.rcode = RCODE.NXDOMAIN
+        return reply
+
+
+class _Silent:
+    def log_data(self, *_: Any) -> None: ...
+
+    log_pass = log_prefix = log_recv = log_send = log_request = log_reply = log_truncated = log_error = log_data
+
+
+@contextmanager
+def serving(zone: Zone) -> Iterator[int]:
+    """Serve a zone by UDP on a free loopback port."""
+    server = DNSServer(zone, port=0, address="127.0.0.1", logger=_Silent())
+    thread = threading.Thread(target=server.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server.server.server_address[1]
+    finally:
+        server.server.shutdown()
+        thread.join()
+        server.server.server_close()
