@@ -117,13 +117,12 @@ class SmtpSession(SMTP):
 
     def abort(self) -> None:
         """End without further words."""
-        if isinstance(self.transport, asyncio.Transport | asyncio.WriteTransport):
-            self.transport.abort()
+        self._writer.transport.abort()
 
     def _last_words(self, reply: str) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport) and not self.transport.is_closing():
-            self.transport.write(reply.encode() + b"\r\n")
-            self.transport.close()
+        if not self._writer.transport.is_closing():
+            self._writer.write(reply.encode() + b"\r\n")
+            self._writer.close()
             self._timeout_handle = self.loop.call_later(_FLUSH_SECONDS, self.abort)
 
     def _reset_timeout(self, duration: float | None = None) -> None:

@@ -150,6 +150,11 @@ class Talk:
         assert self.ask(f"RCPT TO:<{recipient}>").startswith("250")
         assert self.ask("DATA").startswith("354")
 
+    def vanish(self) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.file.close()
+        self.socket.close()
+
     def closed(self) -> bool:
         try:
             return self.socket.recv(1) == b""

@@ -1,0 +1,245 @@
+"""What one client may take up is bounded, and nobody else notices."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from sources_net.listeners import RCPT, SENDER, Loop, MailServer, Talk, write_certificate
+
+from collector.sources.smtp import client_network
+from collector.spool import SpoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mailposture.config import TlsFiles
+
+
+def test_too_large_is_refused_for_good_and_the_connection_goes_on(mail_server: Callable) -> None:
+    server = mail_server(limits={"message_size": 1000})
+    client = Talk(server.smtp)
+    assert client.ask(f"MAIL FROM:<{SENDER}> SIZE=1001").startswith("552 5.3.4")
+    client.begin()
+    assert client.ask(b"x" * 997 + b"\r\n" + b"\r\n.\r\n").startswith("552 5.3.4")
+    client.begin()
+    assert client.ask((b"y" * 98 + b"\r\n") * 10_000 + b".\r\nNOOP\r\n").startswith("552 5.3.4")
+    assert client.hear().startswith("250"), "the rest of the large mail was not taken for commands"
+    client.begin()
+    assert client.ask(b"x" * 998 + b"\r\n.\r\n").startswith("250")
+    assert [len(message.body) for message in server.received()] == [1000]
+
+
+def test_a_mail_of_one_long_line_is_taken(mail_server: Callable) -> None:
+    """RFC 5322 allows 998 characters, but refusing a report for that would lose it."""
+    server = mail_server()
+    client = Talk(server.smtp)
+    client.begin()
+    assert client.ask(b"{" + b" " * 1_000_000 + b"}\r\n.\r\n").startswith("250")
+    assert len(server.received()[0].body) == 1_000_004
+
+
+def test_large_mails_share_a_bounded_memory_and_small_ones_pass(mail_server: Callable) -> None:
+    server = mail_server(limits={"message_size": "200m"})  # the memory for large mails is one such mail
+    large, second, small = Talk(server.smtp), Talk(server.smtp), Talk(server.smtp)
+    block = b"x" * 1024 * 1024
+    large.begin()
+    for _ in range(150):
+        large.say(block)
+    second.begin()
+    for _ in range(60):
+        second.say(block)
+    assert second.ask(b"\r\n.\r\n").startswith("452 4.3.1")
+    small.begin()
+    assert small.ask(b"x\r\n.\r\n").startswith("250")
+    large.vanish()
+    for _ in range(100):
+        second.begin()
+        for _ in range(60):
+            second.say(block)
+        if second.ask(b"\r\n.\r\n").startswith("250"):
+            break
+        time.sleep(0.05)
+    assert sorted(len(message.body) for message in server.received()) == [3, 60 * 1024 * 1024 + 2]
+
+
+def test_more_recipients_than_allowed_come_with_another_mail(mail_server: Callable) -> None:
+    client = Talk(mail_server(limits={"recipients": 2}).smtp)
+    assert client.ask("MAIL FROM:<>").startswith("250")
+    assert [client.ask(f"RCPT TO:<{RCPT}>")[:3] for _ in range(3)] == ["250", "250", "452"]
+
+
+def test_too_many_errors_end_the_connection_and_a_good_mail_forgives_earlier_ones(mail_server: Callable) -> None:
+    client = Talk(mail_server(limits={"errors": 3}).smtp)
+    assert client.ask("NONSENSE").startswith("500")
+    assert client.ask("MAIL FROM:<>").startswith("250")
+    assert client.ask("RCPT TO:<root@example.com>").startswith("550")
+    assert client.ask(f"RCPT TO:<{RCPT}>").startswith("250")
+    assert client.ask("DATA").startswith("354")
+    assert client.ask(b"x\r\n.\r\n").startswith("250")
+    client.say("A\r\nB\r\nC\r\nD")
+    assert [client.hear()[:3] for _ in range(4)] == ["500", "500", "500", "421"]
+    assert client.closed()
+
+
+def test_too_many_commands_end_the_connection(mail_server: Callable) -> None:
+    client = Talk(mail_server(limits={"commands": 5}).smtp)
+    assert [client.ask("NOOP")[:3] for _ in range(5)] == ["250"] * 4 + ["421"]
+
+
+def test_an_overlong_command_is_an_error_and_an_endless_one_the_end(mail_server: Callable) -> None:
+    client = Talk(mail_server().smtp)
+    assert client.ask("NOOP " + "x" * 10_000).startswith("500 5.5.2")
+    assert client.ask("NOOP").startswith("250")
+    assert client.ask(b"x" * 200_000).startswith("421")
+
+
+def test_commands_and_message_out_of_step_end_the_connection(mail_server: Callable) -> None:
+    server = mail_server()
+    client = Talk(server.smtp)
+    client.say(f"MAIL FROM:<>\r\nRCPT TO:<{RCPT}>\r\nDATA\r\nSubject: x\r\n\r\n.")
+    assert [client.hear()[:3] for _ in range(3)] == ["250", "250", "554"]
+    assert client.closed()
+    assert server.received() == []
+
+
+def test_connections_are_limited_in_total(mail_server: Callable) -> None:
+    server = mail_server(limits={"connections": 3})
+    clients = [Talk(server.smtp) for _ in range(3)]
+    late = Talk(server.lmtp, greet=False)
+    assert late.hear().startswith("421 4.7.0")
+    assert late.closed()
+    assert clients[0].ask("QUIT").startswith("221")
+    assert clients[0].closed()
+    Talk(server.smtp).begin()
+
+
+def test_connections_are_limited_for_each_client(mail_server: Callable) -> None:
+    server = mail_server(limits={"connections_per_client": 2})
+    clients = [Talk(server.smtp) for _ in range(2)]
+    assert Talk(server.smtp, greet=False).hear().startswith("421 4.7.0")
+    other = socket.create_connection(server.smtp, timeout=10, source_address=("127.0.0.2", 0))
+    assert other.recv(100).startswith(b"220")
+    assert all(client.ask("NOOP").startswith("250") for client in clients)
+
+
+def test_an_ipv6_client_is_its_network() -> None:
+    assert client_network("2001:db8:0:1::1") == client_network("2001:db8:0:1:ffff::2")
+    assert client_network("2001:db8:0:1::1") != client_network("2001:db8:0:2::1")
+    assert client_network("192.0.2.1") == "192.0.2.1"
+
+
+@pytest.mark.slow
+def test_silent_and_slow_clients_are_ended_and_hold_nobody_up(mail_server: Callable) -> None:
+    server = mail_server(limits={"idle": "1s", "session": "3s"})
+    silent, half, dripping = Talk(server.smtp, greet=False), Talk(server.smtp), Talk(server.smtp)
+    half.begin()
+    half.say(b"half a mail")
+    dripping.begin()
+    never = threading.Event()
+
+    def drip() -> None:
+        while not never.wait(0.2):
+            try:
+                dripping.say(b"x")
+            except OSError:
+                return
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    started = time.monotonic()
+    try:
+        quick = Talk(server.smtp)
+        for _ in range(200):
+            quick.begin()
+            assert quick.ask(b"x\r\n.\r\n").startswith("250")
+        assert silent.hear().startswith("220")
+        assert silent.hear().startswith("421 4.4.2")
+        assert half.hear().startswith("421 4.4.2")
+        assert dripping.hear().startswith("421 4.4.2"), "a byte now and then does not keep a session for ever"
+        assert time.monotonic() - started < 10
+    finally:
+        never.set()
+        thread.join()
+    assert len(server.received()) == 200
+
+
+@pytest.mark.slow
+def test_a_client_that_reads_nothing_is_ended(mail_server: Callable) -> None:
+    server = mail_server(limits={"idle": "1s", "commands": 10**9})
+    client = Talk(server.smtp)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+    client.socket.settimeout(5)
+    with pytest.raises((ConnectionError, TimeoutError)):  # noqa: PT012  it may take many
+        for _ in range(100_000):
+            client.say(b"NOOP\r\n" * 1000)
+    for _ in range(100):
+        if not server.server._sessions:
+            break
+        time.sleep(0.1)
+    assert not server.server._sessions
+
+
+def test_closing_tells_idle_clients_and_lets_a_running_mail_end(loop: Loop, tmp_path: Path) -> None:
+    server = MailServer(loop, tmp_path / "spool")
+    idle, running, stuck = Talk(server.smtp), Talk(server.smtp), Talk(server.smtp)
+    running.begin()
+    stuck.begin()
+    closing = threading.Thread(target=server.loop.run, args=(server.server.close(1.0),))
+    closing.start()
+    assert idle.hear().startswith("421 4.3.2")
+    assert idle.closed()
+    assert running.ask(b"x\r\n.\r\n").startswith("250")
+    assert running.hear().startswith("421")
+    closing.join()
+    assert stuck.closed()
+    with pytest.raises(ConnectionError):
+        Talk(server.smtp)
+    assert len(server.received()) == 1
+    server.close()
+
+
+def test_a_full_disk_and_a_spool_in_trouble_are_answered_for_later(mail_server: Callable) -> None:
+    server = mail_server(keep_free=1 << 60)
+    client = Talk(server.smtp)
+    assert client.ask("MAIL FROM:<>").startswith("452 4.3.1")
+
+    async def fail(*_: object) -> int:
+        raise SpoolError("another process held it for 30 s")
+
+    server.spool.check_room = lambda: None
+    server.spool.put_async = fail
+    client.begin()
+    assert client.ask(b"x\r\n.\r\n").startswith("451 4.3.0")
+    lmtp = Talk(server.lmtp, greet=False)
+    lmtp.hear()
+    lmtp.ask("LHLO client.example")
+    lmtp.begin()
+    assert lmtp.ask(b"x\r\n.\r\n").startswith("451 4.3.0")
+
+
+@pytest.mark.slow
+def test_a_renewed_certificate_is_used_without_a_restart(mail_server: Callable, tls_files: TlsFiles) -> None:
+    server = mail_server(tls=tls_files)
+    kept = Talk(server.smtp)
+
+    def serial(client: Talk) -> int:
+        assert client.ask("STARTTLS").startswith("220")
+        context = ssl.create_default_context(cafile=str(tls_files.certificate))
+        tls = context.wrap_socket(client.socket, server_hostname="mx.example.com")
+        certificate = tls.getpeercert()
+        assert certificate is not None
+        return int(certificate["serialNumber"], 16)
+
+    assert serial(Talk(server.smtp)) != 0
+    renewed = int(write_certificate(tls_files, "mx.example.com"), 16)
+    time.sleep(1.1)
+    assert serial(kept) == renewed
+    tls_files.key.write_text("half written")
+    time.sleep(1.1)
+    assert serial(Talk(server.smtp)) == renewed, "an unusable renewal leaves the last good certificate"
