@@ -1,0 +1,69 @@
+"""Reports written straight into the tables of the real engine, for tests that ask what is made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from itertools import count
+from typing import TYPE_CHECKING
+
+from engine import days_ago
+
+from mailposture.failures import classify
+
+if TYPE_CHECKING:
+    from engine import Storage
+
+_keys = count(1)
+
+
+@dataclass(kw_only=True)
+class Reports:
+    """Writes reports; each is of one organization about one policy."""
+
+    storage: Storage
+
+    def add(
+        self,
+        domain: str,
+        *,
+        day: int,
+        organization: str = "Alpha",
+        successful: int = 0,
+        failures: dict[str, int] | None = None,
+        receiving_mx: str = "mx1.shop.example",
+        policy_type: str = "sts",
+        sts_mode: str = "testing",
+        trust: str = "dkim",
+        counts: bool = True,
+        delay: timedelta = timedelta(hours=10),
+    ) -> None:
+        """`day` counts back from today: 1 is yesterday. `failures`: sessions by result type."""
+        failures = failures or {}
+        when = days_ago(day)
+        start = datetime.combine(when, time(), UTC)
+        report = {
+            "day": when,
+            "report_key": next(_keys),
+            "organization": organization,
+            "trust": trust,
+            "successful_sessions": successful,
+            "failed_sessions": sum(failures.values()),
+        }
+        of_policy = {"policy_domain": domain, "policy_type": policy_type, "sts_mode": sts_mode, "counts": counts}
+        end = start + timedelta(days=1)
+        arrival = {"period_start": start, "period_end": end, "received_at": end + delay, "policy_domains": [domain]}
+        self.storage.put("tls_reports", {**report, **arrival})
+        self.storage.put("tls_policies", {**report, **of_policy})
+        del report["successful_sessions"]
+        for index, (result_type, sessions) in enumerate(failures.items()):
+            classification = classify(result_type)
+            failure = {
+                "failure_index": index,
+                "result_type": result_type,
+                "category": classification.category.value,
+                "severity": classification.severity.value,
+                "receiving_mx": receiving_mx,
+                "failed_sessions": sessions,
+            }
+            self.storage.put("tls_failures", {**report, **of_policy, **failure})
