@@ -1,0 +1,285 @@
+"""A mailbox on a real Dovecot: what is moved is in the spool, and what is in the spool is moved."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imapclient.exceptions import IMAPClientError
+
+from collector.envelope import Envelope, Source
+from collector.sources.imap import ImapSource
+from collector.spool import Spool, SpoolFullError, SpoolQueue
+from mailposture.config import ImapMailbox
+from mailposture.problems import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+PROCESSED = "mailposture.processed"  # Dovecot's separator on a maildir
+
+
+def _mail(number: int) -> bytes:
+    return b"From: a@example.net\r\nSubject: report %d\r\n\r\nbody\r\n" % number
+
+
+class RecordingSpool:
+    """Remembers what it got, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[Envelope, bytes]] = []
+        self.full = False
+        self.before_return: Callable[[], None] = lambda: None
+
+    def put(self, envelope: Envelope, body: bytes) -> int:
+        if self.full:
+            raise SpoolFullError("no room")
+        self.got.append((envelope, body))
+        self.before_return()
+        return len(self.got)
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [body for _, body in self.got]
+
+
+@pytest.fixture
+def spool() -> RecordingSpool:
+    return RecordingSpool()
+
+
+@pytest.fixture
+def read(tmp_path: Path, spool: RecordingSpool) -> Iterator[Callable[..., ImapSource]]:
+    """Starts a source on a server."""
+    sources = []
+
+    def start(server: Any, *, limit: int = 1_000_000, into: Any = spool, **more: Any) -> ImapSource:
+        (tmp_path / "password").write_text("correct-horse\n")
+        settings: dict[str, Any] = {
+            "host": "localhost",
+            "port": server.tls_port,
+            "certificate_authority": server.authority.certificate,
+            "user": "reports",
+            "password_file": tmp_path / "password",
+            "poll": timedelta(seconds=60),
+        }
+        source = ImapSource(ImapMailbox(**{**settings, **more}), spool=into, limit=limit)
+        source.start()
+        sources.append(source)
+        return source
+
+    yield start
+    for source in sources:
+        source.stop()
+
+
+def _eventually(claim: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not _holds(claim):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def _holds(claim: Callable[[], bool]) -> bool:
+    try:
+        return claim()
+    except (OSError, IMAPClientError):
+        return False  # the server restarts just now
+
+
+def test_mails_reach_the_spool_and_then_the_processed_folder(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]
+) -> None:
+    mails = [_mail(number) for number in range(250)]  # more than one group
+    dovecot.deliver(*mails)
+    read(dovecot)
+    _eventually(lambda: len(dovecot.bodies(PROCESSED)) == 250)
+    assert spool.bodies == mails
+    assert dovecot.bodies("INBOX") == []
+    envelope = spool.got[0][0]
+    assert (envelope.source, envelope.vouched) == (Source.IMAP, False)
+    assert envelope.name == "reports at localhost, INBOX UID 1"
+
+
+def test_new_mail_is_read_at_once_by_idle(dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]) -> None:
+    dovecot.deliver(_mail(1))
+    read(dovecot, poll=timedelta(hours=1))
+    _eventually(lambda: len(dovecot.bodies(PROCESSED)) == 1)
+    dovecot.deliver(_mail(2))
+    _eventually(lambda: spool.bodies == [_mail(1), _mail(2)])
+
+
+def test_server_without_idle_move_and_uidplus_is_polled(
+    new_dovecot: Callable[[str], Any], spool: RecordingSpool, read: Callable[..., ImapSource]
+) -> None:
+    server = new_dovecot("protocol imap {\n  imap_capability = IMAP4rev1 SASL-IR\n}")
+    server.deliver(_mail(1))
+    read(server, poll=timedelta(seconds=1), processed=PROCESSED)
+    _eventually(lambda: server.bodies(PROCESSED) == [_mail(1)])
+    server.deliver(_mail(2))
+    _eventually(lambda: server.bodies(PROCESSED) == [_mail(1), _mail(2)])
+    time.sleep(2)  # two more polls
+    assert spool.bodies == [_mail(1), _mail(2)]
+    assert server.bodies("INBOX") == []
+
+
+def test_folders_below_a_namespace_prefix_are_found(
+    new_dovecot: Callable[[str], Any], spool: RecordingSpool, read: Callable[..., ImapSource]
+) -> None:
+    server = new_dovecot("namespace inbox {\n  inbox = yes\n  prefix = INBOX.\n  separator = .\n}")
+    with server.client() as client:
+        client.create_folder("INBOX.tls.reports")
+    server.deliver(_mail(1), folder="INBOX.tls.reports")
+    read(server, folder="tls/reports")
+    _eventually(lambda: server.bodies("INBOX.mailposture.processed") == [_mail(1)])
+
+
+def test_trusted_mailbox_vouches(dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]) -> None:
+    dovecot.deliver(_mail(1))
+    read(dovecot, trusted=True)
+    _eventually(lambda: len(spool.got) == 1)
+    assert spool.got[0][0].vouched
+
+
+def test_plain_connection_works_where_configured(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]
+) -> None:
+    dovecot.deliver(_mail(1))
+    read(dovecot, tls=False, port=dovecot.plain_port)
+    _eventually(lambda: spool.bodies == [_mail(1)])
+
+
+def test_certificate_of_an_unknown_authority_is_refused(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource], capfd: pytest.CaptureFixture[str]
+) -> None:
+    dovecot.deliver(_mail(1))
+    read(dovecot, certificate_authority=None)
+    seen = ""
+
+    def told() -> bool:
+        nonlocal seen
+        seen += "".join(capfd.readouterr())
+        return "certificate verify failed" in seen
+
+    _eventually(told)
+    assert spool.got == []
+
+
+def test_too_large_mail_stays_and_holds_nothing_up(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]
+) -> None:
+    large = _mail(2) + b"x" * 5000 + b"\r\n"
+    dovecot.deliver(_mail(1), large, _mail(3))
+    read(dovecot, limit=2000)
+    _eventually(lambda: len(dovecot.bodies(PROCESSED)) == 2)
+    assert spool.bodies == [_mail(1), _mail(3)]
+    assert dovecot.bodies("INBOX") == [large]
+
+
+def test_nothing_moves_while_the_spool_is_full(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]
+) -> None:
+    spool.full = True
+    dovecot.deliver(_mail(1))
+    read(dovecot)
+    time.sleep(2)
+    assert dovecot.bodies("INBOX") == [_mail(1)]
+    spool.full = False
+    _eventually(lambda: dovecot.bodies(PROCESSED) == [_mail(1)])
+
+
+def test_server_that_restarts_is_read_again(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]
+) -> None:
+    dovecot.deliver(_mail(1))
+    read(dovecot)
+    _eventually(lambda: len(spool.got) == 1)
+    dovecot.stop()
+    time.sleep(2)
+    dovecot.start()
+    dovecot.deliver(_mail(2))
+    _eventually(lambda: dovecot.bodies(PROCESSED) == [_mail(1), _mail(2)], seconds=40)
+    assert spool.bodies == [_mail(1), _mail(2)]
+
+
+def test_connection_lost_between_spool_and_move_puts_no_mail_twice(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]
+) -> None:
+    def fail_once() -> None:
+        spool.before_return = lambda: None
+        dovecot.stop()
+        dovecot.start()
+
+    spool.before_return = fail_once
+    dovecot.deliver(_mail(1), _mail(2))
+    read(dovecot)
+    _eventually(lambda: len(dovecot.bodies(PROCESSED)) == 2, seconds=40)
+    assert sorted(spool.bodies) == [_mail(1), _mail(2)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_mail_spooled_but_not_moved_when_we_were_killed_comes_again(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def die() -> None:
+        raise KilledError
+
+    spool.before_return = die
+    dovecot.deliver(_mail(1))
+    first = read(dovecot)
+    _eventually(lambda: not first._thread.is_alive())
+    assert dovecot.bodies("INBOX") == [_mail(1)]
+    spool.before_return = lambda: None
+    read(dovecot)
+    _eventually(lambda: dovecot.bodies(PROCESSED) == [_mail(1)])
+    assert spool.bodies == [_mail(1), _mail(1)]  # the report in it counts once, by its key
+
+
+def test_wrong_password_is_tried_again_with_the_new_one(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource], tmp_path: Path
+) -> None:
+    dovecot.deliver(_mail(1))
+    (tmp_path / "rotated").write_text("old one")
+    read(dovecot, password_file=tmp_path / "rotated")
+    time.sleep(3)
+    assert spool.got == []
+    (tmp_path / "rotated").write_text("correct-horse")
+    _eventually(lambda: spool.bodies == [_mail(1)], seconds=40)
+
+
+def test_stop_ends_the_wait_for_mail(dovecot: Any, read: Callable[..., ImapSource]) -> None:
+    source = read(dovecot, poll=timedelta(hours=1))
+    time.sleep(1)
+    source.stop()
+    assert not source._thread.is_alive()
+
+
+def test_stop_ends_the_wait_for_a_server_that_is_away(dovecot: Any, read: Callable[..., ImapSource]) -> None:
+    dovecot.stop()
+    source = read(dovecot)
+    time.sleep(0.5)
+    source.stop()
+    assert not source._thread.is_alive()
+
+
+def test_real_spool_holds_what_was_moved(dovecot: Any, read: Callable[..., ImapSource], tmp_path: Path) -> None:
+    dovecot.deliver(_mail(1))
+    with closing(Spool(tmp_path / "spool", keep_free=0)) as spool, closing(SpoolQueue(tmp_path / "spool")) as queue:
+        source = read(dovecot, into=spool)
+        _eventually(lambda: dovecot.bodies(PROCESSED) == [_mail(1)])
+        source.stop()
+        assert queue.stats().depth == 1
+
+
+def test_mailbox_that_moves_mails_onto_themselves_is_refused(tmp_path: Path, spool: Any) -> None:
+    mailbox = ImapMailbox(host="h", user="u", password_file=tmp_path / "p", folder="A", processed="A")
+    with pytest.raises(ProblemError, match="name another folder"):
+        ImapSource(mailbox, spool=spool)
