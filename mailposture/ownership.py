@@ -7,6 +7,7 @@ for many domains, so the answer is a tuple, best first.
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ class Ownership:
             for pattern in domain.mx:
                 hosts[pattern].append(domain.name)
         self._domains_of_mx = {pattern: tuple(names) for pattern, names in hosts.items()}
+        self.domains_of = lru_cache(maxsize=16_384)(self._domains_of)  # reports name the same few hosts again and again
 
     def owns(self, name: str) -> bool:
         """Whether a (normalized) name is one of our domains."""
         return name in self._names
 
-    def domains_of(self, host: str) -> tuple[str, ...]:
+    def _domains_of(self, host: str) -> tuple[str, ...]:
         """All our domains that a (normalized) policy domain or MX host may belong to, as `Config.domain_of` ranks."""
         parent = host.partition(".")[2]
         found = dict.fromkeys(self._domains_of_mx.get(host, ()))

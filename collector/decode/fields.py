@@ -59,21 +59,19 @@ def _shown(value: object) -> str:
     return quoted(str(value)) if isinstance(value, str | int | float) else f"a JSON {type(value).__name__}"
 
 
-def text(value: Any) -> str:
-    """Free text, cleaned and capped; a number as text; anything else as empty."""
-    if type(value) is str:
-        return clean(value, LIMITS.text_length)
-    return str(value) if isinstance(value, int | float) else ""
+def _text_up_to(length: int) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        """Free text, cleaned and capped; a number as text; anything else as empty."""
+        if type(value) is str:
+            return value.strip() if len(value) <= length and value.isprintable() else clean(value, length)
+        return str(value)[:length] if isinstance(value, int | float) else ""
+
+    return read
 
 
-def name(value: Any) -> str:
-    """Like text(), as short as a name."""
-    return text(value)[: LIMITS.name_length]
-
-
-def term(value: Any) -> str:
-    """A term of the RFC, such as a result type; what the RFC does not know is kept as it is."""
-    return text(value)[: LIMITS.term_length]
+text: Final = _text_up_to(LIMITS.text_length)
+name: Final = _text_up_to(LIMITS.name_length)
+term: Final = _text_up_to(LIMITS.term_length)  # of the RFC, such as a result type; what the RFC does not know is kept
 
 
 def policy_type(value: Any) -> str:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import email
 import email.message
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import fast_mail_parser
 
@@ -29,8 +28,7 @@ _EMBEDDED_MAIL: Final = re.compile(rb"^content-type[ \t]*:\s*(?:message/|=\?)", 
 _BEFORE_MAIL: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:>?From [^\n]*\n)?")  # a mailbox's separator line
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(NamedTuple):
     """A part that is not itself made of parts."""
 
     media_type: str
@@ -38,8 +36,7 @@ class Part:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
+class Mail(NamedTuple):
     """What RFC 8460, section 5.3 puts into a mail. Header values are as written, or empty."""
 
     report_domain: str
