@@ -1,0 +1,263 @@
+"""`mailposture check`, `policy` and `records --tlsa` in a world on loopback: DNS, our policy host, an MX server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import faulty_smtp
+import pytest
+import yaml
+from click.testing import CliRunner
+from faulty_smtp import Fault
+
+import cli.check
+import cli.policy
+import cli.records
+from mailposture.config import load
+from mailposture.dns_records import records_to_publish
+from mailposture.record_formats import zone as zone_text
+from policy_host.service import PolicyHost
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+    from typing import Any
+
+    import click
+    from click.testing import Result
+    from loopback_dns import Zone
+    from pki import CertificateAuthority
+
+    from mailposture.checks.vantage import Vantage
+
+BASE = """
+example.test.            300 IN MX 10 mx1.example.test.
+example.test.            300 IN TXT "v=spf1 mx -all"
+mx1.example.test.        300 IN A 127.0.0.1
+policies.host.test.      300 IN A 127.0.0.1
+_dmarc.example.test.     300 IN TXT "v=DMARC1; p=reject; rua=mailto:dmarc@example.test"
+parked.test.             300 IN MX 0 .
+parked.test.             300 IN TXT "v=spf1 -all"
+_dmarc.parked.test.      300 IN TXT "v=DMARC1; p=reject"
+"""
+
+
+@dataclass(kw_only=True)
+class World:
+    """A configured domain, and everything that senders meet."""
+
+    config_path: Path
+    zone: Zone
+    host: PolicyHost
+    use: Callable[[Vantage], None]
+
+    def configure(self, **sections: Any) -> None:
+        """Change keys of the only domain."""
+        values = yaml.safe_load(self.config_path.read_text())
+        values["domains"][0].update(sections)
+        self.config_path.write_text(yaml.safe_dump(values))
+
+    def publish(self) -> None:
+        """Put into DNS what `mailposture records` says."""
+        config = load(self.config_path)
+        self.zone.text = BASE + zone_text(records_to_publish(config, config.domains[0]))
+
+    async def run(self, command: click.Command, *arguments: str) -> Result:
+        """Run a command as from the shell."""
+        options = ["--config", str(self.config_path), *arguments]
+        return await asyncio.to_thread(CliRunner().invoke, command, options, catch_exceptions=False)
+
+
+@pytest.fixture
+async def world(
+    zone: Zone,
+    authority: CertificateAuthority,
+    looking: Callable[..., Vantage],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[World]:
+    """All is right: the policy host serves, DNS says what our records command says. MX servers come with `mail`."""
+    issued = authority.issue(["mta-sts.example.test"])
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        ports = one.getsockname()[1], two.getsockname()[1]
+    config_path = tmp_path / "mailposture.yaml"
+    domain = {"name": "example.test", "mta_sts": {"mode": "enforce", "mx": ["mx1.example.test"]}}
+    section = {
+        "listen": f"127.0.0.1:{ports[0]}",
+        "metrics": f"127.0.0.1:{ports[1]}",
+        "hostname": "policies.host.test",
+        "tls": [{"certificate": str(issued.certificate), "key": str(issued.key)}],
+    }
+    config_path.write_text(yaml.safe_dump({"domains": [domain], "policy_host": section}))
+    host = PolicyHost(config_path=config_path)
+    await host.start()
+
+    def use(vantage: Vantage) -> None:
+        for module in (cli.check, cli.policy, cli.records):
+            monkeypatch.setattr(module, "looking_from", lambda *_: vantage)
+
+    use(looking(https_port=ports[0], smtp_port=1))
+    made = World(config_path=config_path, zone=zone, host=host, use=use)
+    made.publish()
+    yield made
+    await host.stop()
+
+
+@asynccontextmanager
+async def mail(
+    world: World, looking: Callable[..., Vantage], authority: CertificateAuthority, fault: Fault = Fault.NONE
+) -> AsyncIterator[None]:
+    """An MX server in the world."""
+    context = authority.issue(["mx1.example.test"]).server_context()
+    async with faulty_smtp.serving(context, fault) as (_, port):
+        https_port = load(world.config_path).policy_host.listen.port
+        world.use(looking(https_port=https_port, smtp_port=port, timeout=2))
+        yield
+
+
+async def test_domain_with_everything_right_is_all_good(
+    world: World, looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    async with mail(world, looking, authority):
+        result = await world.run(cli.check.command, "example.test", "--format", "json")
+    found = json.loads(result.output)
+    assert {one["outcome"] for one in found} == {"good"}, found
+    assert [one["check"] for one in found] == [
+        "mx",
+        "tls-rpt",
+        "mta-sts-record",
+        "mta-sts-policy",
+        "mta-sts-mx",
+        "starttls",
+        "tlsa",
+        "spf",
+        "dmarc",
+    ]
+    assert result.exit_code == 0
+
+
+async def test_what_is_missing_is_said_with_the_line_to_paste_and_exit_1(
+    world: World, looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    lines = [line for line in world.zone.text.splitlines() if not line.startswith("_smtp._tls")]
+    removed = next(line for line in world.zone.text.splitlines() if line.startswith("_smtp._tls"))
+    world.zone.text = "\n".join(lines)
+    async with mail(world, looking, authority):
+        result = await world.run(cli.check.command, "example.test")
+    assert result.exit_code == 1
+    assert "missing" in result.output
+    assert f"-> {removed}" in result.output
+
+
+async def test_faulty_server_is_wrong_and_exit_1(
+    world: World, looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    async with mail(world, looking, authority, Fault.NO_STARTTLS):
+        result = await world.run(cli.check.command, "example.test")
+    assert result.exit_code == 1
+    assert "wrong   starttls" in result.output
+    assert "mx1.example.test [127.0.0.1]: does not offer STARTTLS" in result.output
+
+
+async def test_closed_port_25_accuses_nobody_and_is_exit_0(world: World, looking: Callable[..., Vantage]) -> None:
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    filling = [socket.socket() for _ in range(4)]
+    for one in filling:
+        one.setblocking(False)
+        one.connect_ex(full.getsockname())
+    https_port = load(world.config_path).policy_host.listen.port
+    world.use(looking(https_port=https_port, smtp_port=full.getsockname()[1], timeout=1))
+    try:
+        result = await world.run(cli.check.command, "example.test")
+    finally:
+        for one in (full, *filling):
+            one.close()
+    assert "unknown starttls" in result.output
+    assert result.exit_code == 0, result.output
+
+
+async def test_served_policy_that_is_not_the_configured_one_is_wrong(
+    world: World, looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    world.configure(mta_sts={"mode": "testing", "mx": ["mx1.example.test"]})
+    async with mail(world, looking, authority):
+        result = await world.run(cli.check.command, "example.test", "--format", "json")
+    wrong = {one["check"]: one["reason"] for one in json.loads(result.output) if one["outcome"] == "wrong"}
+    assert wrong == {"mta-sts-record": "id-differs", "mta-sts-policy": "policy-differs"}
+
+
+async def test_parked_domain_that_is_not_configured_is_judged_as_parked(world: World) -> None:
+    result = await world.run(cli.check.command, "parked.test", "--format", "json")
+    assert {one["check"]: one["outcome"] for one in json.loads(result.output)} == {
+        "mx": "good",
+        "spf": "good",
+        "dmarc": "good",
+    }
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize("arguments", [("not a domain",), ("localhost",), ("example.test", "--format", "xml")])
+async def test_wrong_usage_is_exit_2(world: World, arguments: tuple[str, ...]) -> None:
+    assert (await world.run(cli.check.command, *arguments)).exit_code == 2
+
+
+async def test_nameserver_that_is_no_address_is_wrong_usage(tmp_path: Path) -> None:
+    path = tmp_path / "mailposture.yaml"
+    path.write_text("domains: [{name: example.test}]\n")
+    result = CliRunner().invoke(cli.check.command, ["--config", str(path), "example.test", "--nameserver", "dns.test"])
+    assert result.exit_code == 2
+    assert "is not IP or IP@port" in result.output
+
+
+async def test_change_of_policy_is_led_from_body_to_id(world: World) -> None:
+    assert (await world.run(cli.policy.command, "example.test")).exit_code == 0
+    world.configure(mta_sts={"mode": "testing", "mx": ["mx1.example.test"]})
+    first = await world.run(cli.policy.command, "example.test")
+    assert "Next step (serve)" in first.output
+    assert "_mta-sts.example.test. 3600 IN TXT" not in first.output
+    world.host.reload()
+    second = await world.run(cli.policy.command, "example.test")
+    assert "Next step (announce)" in second.output
+    assert "_mta-sts.example.test. 3600 IN TXT" in second.output
+    assert second.exit_code == 1
+    world.publish()
+    last = await world.run(cli.policy.command, "example.test")
+    assert "Next step (done)" in last.output
+    assert last.exit_code == 0
+
+
+async def test_mx_hosts_are_shown_before_they_are_trusted(world: World) -> None:
+    world.configure(mta_sts={"mode": "enforce"})
+    result = await world.run(cli.policy.command, "example.test")
+    assert "MX hosts of example.test in DNS (nothing vouches for them):\n    mx1.example.test\n" in result.output
+    assert "Next step (name-mx)" in result.output
+
+
+async def test_domain_that_is_not_configured_has_no_policy_of_ours(world: World) -> None:
+    result = await world.run(cli.policy.command, "parked.test")
+    assert result.exit_code == 2
+    assert "parked.test is not among the configured domains" in result.output
+
+
+async def test_tlsa_records_pin_what_the_servers_show(
+    world: World, looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    async with mail(world, looking, authority):
+        result = await world.run(cli.records.command, "example.test", "--tlsa")
+        world.zone.text += result.output
+        world.zone.authenticated = True
+        checked = await world.run(cli.check.command, "example.test", "--format", "json")
+    assert "_25._tcp.mx1.example.test. 3600 IN TLSA 3 1 1 " in result.output
+    tlsa = next(one for one in json.loads(checked.output) if one["check"] == "tlsa")
+    assert tlsa["detail"] == "the certificate is the one that TLSA and DNSSEC vouch for"
+
+
+async def test_server_that_cannot_be_seen_gets_no_tlsa_record_and_that_is_said(world: World) -> None:
+    result = await world.run(cli.records.command, "example.test", "--tlsa", "--format", "json")
+    assert "TLSA" not in {one["type"] for one in json.loads(result.stdout)}
+    assert "no TLSA record for mx1.example.test [127.0.0.1]: the connection is refused" in result.stderr
