@@ -1,0 +1,1 @@
+"""Grafana dashboards: build/ writes the JSON files that are committed here."""

@@ -1,0 +1,427 @@
+"""Domain: everything about one domain, with what each failure means and what to do."""
+
+from __future__ import annotations
+
+from dashboards.build import look, questions
+from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
+from dashboards.build.panels import Column, graph, stat, states, table
+from dashboards.build.questions import END, IN_RANGE, THIS_WEEK, WEEK_BEFORE
+from dashboards.build.variables import DATASOURCES, DOMAINS, cell, domain, link, page_links, stranger_id
+
+UID = "mailposture-domain"
+_CAUSES = questions.causes(DOMAINS)
+_TO_CATEGORY = link("Explore these failures", "mailposture-failures", category=cell("category"))
+
+_TO_CATEGORY_ID = link("Explore these failures", "mailposture-failures", category=cell("category_id"))
+
+_ANSWER = (
+    stat(
+        "$domain now",
+        "Causes that need attention in the newest reports of all senders (of the last three report days). The table below "
+        "names them.",
+        rows(
+            f"""{_CAUSES}
+            SELECT if((SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {DOMAINS}) = 0, NULL,
+                (SELECT countIf(needs_attention AND severity != 'info') FROM causes)) AS causes"""
+        ),
+        width=5,
+        unit="suffix: causes need attention",
+        decimals=0,
+        thresholds=steps((None, look.GOOD), (1, look.BAD)),
+        mappings=(words({"0": ("All good", look.GOOD), "1": ("1 cause needs attention", look.BAD)}),),
+        filled=True,
+        text_size=26,
+    ),
+    stat(
+        "With TLS, 7 report days",
+        "Share of the mail sessions to this domain that were encrypted and verified as the sender wanted, over the seven "
+        "report days before the end of the time range.",
+        rows(f"SELECT {questions.rate()} AS rate FROM tls_domain_daily WHERE {THIS_WEEK} AND {DOMAINS}"),
+        width=4,
+        unit="percentunit",
+        decimals=2,
+        thresholds=look.SUCCESS_RATE,
+    ),
+    stat(
+        "Against the week before",
+        "Change of that share, in percentage points, against the seven report days before.",
+        rows(
+            f"""
+            SELECT 100 * (
+                {questions.rate(f"sumIf(successful_sessions, {THIS_WEEK})", f"sumIf(failed_sessions, {THIS_WEEK})")}
+                - {questions.rate(f"sumIf(successful_sessions, {WEEK_BEFORE})", f"sumIf(failed_sessions, {WEEK_BEFORE})")}
+            ) AS change
+            FROM tls_domain_daily
+            WHERE ({THIS_WEEK} OR {WEEK_BEFORE}) AND {DOMAINS}"""
+        ),
+        width=4,
+        unit="suffix: points",
+        decimals=2,
+        thresholds=steps((None, look.BAD), (-0.5, "orange"), (-0.05, look.GOOD)),
+    ),
+    stat(
+        "Mail being refused",
+        "Failed sessions under the domain's MTA-STS policy in mode enforce, in the newest reports. Those senders do not "
+        "deliver: they try again and return the mail after some days.",
+        rows(
+            f"""
+            SELECT sum(failed_sessions) AS refused
+            FROM tls_policies_daily
+            WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce'
+                AND (policy_domain, organization, day) IN ({questions.last_words(DOMAINS)})"""
+        ),
+        width=4,
+        unit="suffix: sessions",
+        decimals=0,
+        thresholds=steps((None, look.GOOD), (1, look.BAD)),
+        mappings=(words({"0": ("none", look.GOOD)}),),
+    ),
+    stat(
+        "MTA-STS mode",
+        "The mode of the MTA-STS policy in the newest report of a sender that honours MTA-STS.",
+        rows(
+            f"""
+            SELECT argMax(sts_mode, (day, sessions)) AS mode
+            FROM (
+                SELECT day, sts_mode, sum(successful_sessions + failed_sessions) AS sessions
+                FROM tls_policies_daily
+                WHERE {IN_RANGE} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode != ''
+                GROUP BY day, sts_mode
+            )"""
+        ),
+        width=3,
+        unit="string",
+        mappings=(look.MODE_WORDS,),
+        thresholds=steps((None, "text")),
+        nothing="not seen",
+    ),
+    stat(
+        "Last report day",
+        "The newest day that a report covers. Reports come some hours after their day, a few much later.",
+        rows(
+            f"""
+            SELECT toDateTime(max(last_report_day), 'UTC') AS last_day
+            FROM tls_freshness WHERE {DOMAINS} AND last_report_day IS NOT NULL"""
+        ),
+        width=4,
+        unit="time:ddd D MMM",
+    ),
+)
+
+_WRONG_NOW = table(
+    "What is wrong now, and what to do",
+    "Each cause above the thresholds of the domain in the newest reports of all senders. Commands name the "
+    "domain and the server that failed most. Click the cause for its details.",
+    rows(
+        f"""{_CAUSES}
+        SELECT
+            severity AS "Severity",
+            cause AS "Cause",
+            if(since < '2000-01-01', NULL, since) AS "Since",
+            failed_now AS "Failed",
+            share_now AS "Of sessions",
+            servers AS "Receiving servers",
+            if(senders = 0, '', concat(toString(senders), ' of ', toString(senders_in_all), ': ', sender_names)) AS "Seen by",
+            explanation AS "What it means",
+            {questions.in_place("action", "policy_domain", "server")} AS "What to do",
+            {questions.category_of("cause")} AS category
+        FROM causes
+        LEFT JOIN (
+            SELECT term, explanation, action FROM failure_meanings WHERE kind = 'category'
+        ) AS meaning ON term = cause
+        WHERE needs_attention
+        ORDER BY indexOf(['critical', 'warning', 'info'], severity), share_now DESC"""
+    ),
+    columns=(
+        look.severity(),
+        look.category(links=(_TO_CATEGORY,), width=160),
+        look.day("Since"),
+        look.count("Failed", width=70),
+        Column(name="Of sessions", unit="percentunit", decimals=1, width=95),
+        Column(name="Receiving servers", width=150, wrap=True),
+        Column(name="Seen by", width=130, wrap=True),
+        Column(name="What it means", width=300, wrap=True),
+        Column(name="What to do", wrap=True),
+        look.hidden("category"),
+    ),
+    width=24,
+    height=8,
+    nothing="All good: nothing is above the thresholds in the newest reports.",
+)
+
+_OVER_TIME = (
+    graph(
+        "Failed sessions by category",
+        "Failed sessions a report day, by what failed.",
+        series(
+            f"""
+            {questions.failures(DOMAINS)}
+            SELECT day AS time, {look.CATEGORY_NAME.format("cause")} AS category_name, sum(sessions) AS Value
+            FROM failures
+            GROUP BY time, category_name
+            ORDER BY time, category_name"""
+        ),
+        width=12,
+        unit="locale",
+        bars=True,
+        stacked=True,
+        colors=look.CATEGORY_COLORS,
+        totals=("sum",),
+        legend="right",
+        links=(link("Explore failures", "mailposture-failures"),),
+        nothing="No failures in this time range",
+    ),
+    graph(
+        "Failed sessions by result type",
+        "The same by the result types of the standard (RFC 8460, section 4.3).",
+        series(
+            f"""
+            SELECT day AS time, result_type, sum(failed_sessions) AS Value
+            FROM tls_failures_daily
+            WHERE {IN_RANGE} AND {DOMAINS}
+            GROUP BY time, result_type
+            ORDER BY time, result_type"""
+        ),
+        width=12,
+        unit="locale",
+        bars=True,
+        stacked=True,
+        totals=("sum",),
+        legend="right",
+        links=(link("Explore failures", "mailposture-failures"),),
+        nothing="No failures in this time range",
+    ),
+    graph(
+        "Sessions with TLS by policy type",
+        "Share of successful sessions, by the policy that the sender applied: MTA-STS, DANE, or none. Senders that honour "
+        "MTA-STS and DANE report the same sessions under both.",
+        series(
+            f"""
+            SELECT day AS time, {look.POLICY_TYPE_NAME} AS policy, {questions.rate()} AS Value
+            FROM tls_policies_daily
+            WHERE {IN_RANGE} AND {DOMAINS}
+            GROUP BY time, policy
+            ORDER BY time, policy"""
+        ),
+        width=12,
+        unit="percentunit",
+        maximum=1,
+        colors=look.POLICY_TYPES,
+    ),
+    graph(
+        "Sessions",
+        "Mail sessions a report day, each counted once.",
+        series(
+            f"""
+            SELECT day AS time, sum(successful_sessions) AS "With TLS", sum(failed_sessions) AS "Failed"
+            FROM tls_domain_daily
+            WHERE {IN_RANGE} AND {DOMAINS}
+            GROUP BY time
+            ORDER BY time"""
+        ),
+        width=12,
+        unit="locale",
+        bars=True,
+        stacked=True,
+        colors={"With TLS": look.SUCCESSFUL, "Failed": look.FAILED},
+    ),
+)
+
+_WHERE_AND_WHO = (
+    table(
+        "Receiving servers with failures",
+        "Our mail servers as senders name them, with failures in the time range. Senders: how many see them. Click a server for "
+        "its failures.",
+        rows(
+            f"""
+            SELECT
+                if(receiving_mx = '', 'not named', receiving_mx) AS "Receiving server",
+                argMax(category, failed) AS "Cause",
+                sum(failed) AS "Failed",
+                uniqExactArray(organizations) AS "Senders",
+                min(first_day) AS "First day",
+                max(last_day) AS "Last day",
+                argMax(category, failed) AS category_id,
+                {stranger_id("receiving_mx")} AS mx_id
+            FROM (
+                SELECT receiving_mx, category, sum(failed_sessions) AS failed, min(day) AS first_day, max(day) AS last_day,
+                    groupUniqArray(organization) AS organizations
+                FROM tls_failures_daily
+                WHERE {IN_RANGE} AND {DOMAINS}
+                GROUP BY receiving_mx, category
+            )
+            GROUP BY receiving_mx
+            ORDER BY "Failed" DESC
+            LIMIT 100"""
+        ),
+        columns=(
+            Column(
+                name="Receiving server",
+                width=190,
+                links=(link("Failures of this server", "mailposture-failures", server=cell("mx_id")),),
+            ),
+            look.category(links=(_TO_CATEGORY_ID,), width=140),
+            look.failed(width=None),
+            look.count("Senders", width=75),
+            look.day("First day"),
+            look.day("Last day"),
+            look.hidden("category_id"),
+            look.hidden("mx_id"),
+        ),
+        width=12,
+        height=9,
+        nothing="No receiving server failed in this time range.",
+    ),
+    table(
+        "By sender",
+        "Organizations that reported about this domain in the time range, those with most failures first. Click one for its "
+        "failures.",
+        rows(
+            f"""
+            SELECT
+                organization AS "Sender",
+                sum(successful_sessions + failed_sessions) AS "Sessions",
+                {questions.rate()} AS "With TLS",
+                sum(failed_sessions) AS "Failed",
+                any(cause) AS "Cause",
+                max(day) AS "Last day",
+                any(cause) AS category_id,
+                {stranger_id("organization")} AS sender_id
+            FROM tls_sender_daily
+            LEFT JOIN (
+                SELECT organization, argMax(category, failed) AS cause
+                FROM (
+                    SELECT organization, category, sum(failed_sessions) AS failed
+                    FROM tls_failures_daily
+                    WHERE {IN_RANGE} AND {DOMAINS}
+                    GROUP BY organization, category
+                )
+                GROUP BY organization
+            ) AS causes USING (organization)
+            WHERE {IN_RANGE} AND {DOMAINS}
+            GROUP BY organization
+            ORDER BY "Failed" DESC, "Sessions" DESC
+            LIMIT 200"""
+        ),
+        columns=(
+            Column(
+                name="Sender",
+                width=190,
+                links=(link("Failures that it reports", "mailposture-failures", sender=cell("sender_id")),),
+            ),
+            look.count("Sessions", width=80),
+            look.rate("With TLS", width=85),
+            look.failed(width=None),
+            look.category(links=(_TO_CATEGORY_ID,), width=130),
+            look.day("Last day"),
+            look.hidden("category_id"),
+            look.hidden("sender_id"),
+        ),
+        width=12,
+        height=9,
+        nothing="Nobody reported about this domain in this time range.",
+    ),
+)
+
+_MODES = (
+    states(
+        "MTA-STS mode that senders saw",
+        "The mode of the MTA-STS policy in the reports of each sender that honours MTA-STS. Senders keep a policy until its "
+        "max_age runs out or its id changes, so changes arrive at different days.",
+        series(
+            f"""
+            SELECT day AS time, organization, argMax({look.MODE_NUMBER}, sessions) AS Value
+            FROM (
+                SELECT day, organization, sts_mode, sum(successful_sessions + failed_sessions) AS sessions
+                FROM tls_policies_daily
+                WHERE {IN_RANGE} AND {DOMAINS} AND policy_type = 'sts'
+                GROUP BY day, organization, sts_mode
+            )
+            GROUP BY time, organization
+            ORDER BY time, organization"""
+        ),
+        width=16,
+        height=9,
+        mappings=(look.MODE_NUMBER_WORDS,),
+        nothing="No sender saw an MTA-STS policy in this time range",
+    ),
+    table(
+        "Changes of mode",
+        "Report days from which senders saw another mode of the MTA-STS policy than before.",
+        rows(questions.mode_changes(DOMAINS)),
+        columns=(
+            look.day("Day"),
+            look.hidden("Domain"),
+            Column(name="From", width=130, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+            Column(name="To", width=130, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+            look.count("Senders", width=90),
+        ),
+        width=8,
+        height=9,
+        nothing="No change in this time range.",
+    ),
+)
+
+_MEANINGS = table(
+    "What each failure means, and what to do",
+    "Every result type that was reported in the time range, with the words of `mailposture explain`. Commands name the domain and the "
+    "server that failed most.",
+    rows(
+        f"""
+        SELECT
+            if(meaning.severity = '', 'warning', meaning.severity) AS "Severity",
+            result_type AS "Result type",
+            sum(failed_sessions) AS "Failed",
+            min(day) AS "First day",
+            max(day) AS "Last day",
+            any(title) AS "In short",
+            if(any(explanation) = '', 'Not a result type of the standard; the reason codes may say more.', any(explanation))
+                AS "What it means",
+            {questions.in_place("any(action)", "any(policy_domain)", "topKWeighted(1)(receiving_mx, failed_sessions)[1]")}
+                AS "What to do",
+            {stranger_id("result_type")} AS result_id
+        FROM tls_failures_daily
+        LEFT JOIN (
+            SELECT term, severity, title, explanation, action FROM failure_meanings WHERE kind = 'result-type'
+        ) AS meaning ON term = result_type
+        WHERE {IN_RANGE} AND {DOMAINS}
+        GROUP BY result_type, meaning.severity
+        ORDER BY indexOf(['critical', 'warning', 'info'], "Severity"), "Failed" DESC
+        LIMIT 50"""
+    ),
+    columns=(
+        look.severity(),
+        Column(
+            name="Result type",
+            width=190,
+            links=(link("Explore these failures", "mailposture-failures", result=cell("result_id")),),
+        ),
+        look.count("Failed", width=80),
+        look.day("First day"),
+        look.day("Last day"),
+        Column(name="In short", width=150, wrap=True),
+        Column(name="What it means", width=330, wrap=True),
+        Column(name="What to do", wrap=True),
+        look.hidden("result_id"),
+    ),
+    width=24,
+    height=12,
+    nothing="No failures in this time range.",
+)
+
+
+def dashboard() -> Dashboard:
+    return Dashboard(
+        uid=UID,
+        title="mailposture: Domain",
+        description="What senders report about encryption to one domain, what each failure means, and what to do.",
+        variables=(*DATASOURCES, domain(several=False)),
+        links=page_links(UID),
+        rows=(
+            Row(panels=(*_ANSWER, _WRONG_NOW)),
+            Row(title="What fails, and when", panels=_OVER_TIME),
+            Row(title="Where, and seen by whom", panels=_WHERE_AND_WHO),
+            Row(title="MTA-STS", panels=_MODES),
+            Row(title="What it means", panels=(_MEANINGS,)),
+        ),
+    )

@@ -1,0 +1,407 @@
+"""Failure explorer: from a category down to servers, addresses, reason codes, the report, and its original."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.build import look
+from dashboards.build.grafana import Dashboard, Json, Row, fixed, rows, series, steps
+from dashboards.build.panels import Column, graph, stat, table
+from dashboards.build.questions import IN_RANGE
+from dashboards.build.variables import (
+    DATASOURCES,
+    DOMAINS,
+    THIS_DOMAIN,
+    cell,
+    choice,
+    chosen,
+    chosen_stranger,
+    domain,
+    link,
+    page_links,
+    stranger_id,
+    strangers_choice,
+    textbox,
+)
+from mailposture.failures import Category
+
+UID: Final = "mailposture-failures"
+_NARROWING: Final = ("category", "result", "sender", "server")  # the variables beside the domain
+
+_CHOSEN: Final = " AND ".join(
+    (
+        IN_RANGE,
+        DOMAINS,
+        chosen("category", "category"),
+        chosen_stranger("result_type", "result"),
+        chosen_stranger("organization", "sender"),
+        chosen_stranger("receiving_mx", "server"),
+    )
+)
+_REPORT: Final = "${report:singlequote}"
+
+
+def _only(title: str, *, domain: str = "${domain:queryparam}", **choices: str) -> tuple[Json, ...]:
+    """A link to this dashboard itself that narrows what it shows."""
+    keep = tuple(name for name in _NARROWING if name not in choices)
+    return (link(title, UID, domain=domain, keep=keep, **choices),)
+
+
+_VARIABLES = (
+    *DATASOURCES,
+    domain(several=True),
+    choice(
+        "category",
+        "Category",
+        "SELECT term, title FROM failure_meanings WHERE kind = 'category' AND term != 'suspected-downgrade' ORDER BY title",
+        description="What kind of failure it is",
+    ),
+    strangers_choice(
+        "result",
+        "Result type",
+        "result_type",
+        "tls_failures_daily",
+        DOMAINS,
+        description="As reported (RFC 8460, section 4.3)",
+    ),
+    strangers_choice("sender", "Sender", "organization", "tls_sender_daily", DOMAINS, description="Who reports"),
+    strangers_choice(
+        "server",
+        "Receiving server",
+        "receiving_mx",
+        "tls_failures_daily",
+        DOMAINS,
+        description="Our server, as reported",
+    ),
+    textbox("report", "Report", description="Key of the report that is shown at the bottom: click one in the list"),
+)
+
+_ANSWER = (
+    stat(
+        "Failed sessions",
+        "Failed sessions of the choices above, each counted once.",
+        rows(f"SELECT sum(failed_sessions) AS failed FROM tls_failures_daily WHERE {_CHOSEN}"),
+        width=4,
+        unit="locale",
+        thresholds=steps((None, look.GOOD), (1, look.BAD)),
+    ),
+    stat(
+        "Of all sessions",
+        "Their share of all sessions of the chosen domains and senders in the time range.",
+        rows(
+            f"""
+            SELECT (SELECT sum(failed_sessions) FROM tls_failures_daily WHERE {_CHOSEN})
+                / nullIf(sum(successful_sessions + failed_sessions), 0) AS share
+            FROM tls_sender_daily
+            WHERE {IN_RANGE} AND {DOMAINS} AND {chosen_stranger("organization", "sender")}"""
+        ),
+        width=4,
+        unit="percentunit",
+        decimals=2,
+    ),
+    stat(
+        "First and last report day",
+        "The first and the last report day with such a failure in the time range.",
+        rows(
+            f"""
+            SELECT
+                if(count() = 0, NULL, toDateTime(min(day), 'UTC')) AS "First day",
+                if(count() = 0, NULL, toDateTime(max(day), 'UTC')) AS "Last day"
+            FROM tls_failures_daily WHERE {_CHOSEN}"""
+        ),
+        width=7,
+        unit="time:ddd D MMM",
+        nothing="No failures",
+        names=True,
+        text_size=24,
+    ),
+    stat(
+        "Affected",
+        "How many domains, receiving servers and senders have such a failure.",
+        rows(
+            f"""
+            SELECT
+                uniqExact(policy_domain) AS "Domains",
+                uniqExactIf(receiving_mx, receiving_mx != '') AS "Receiving servers",
+                uniqExact(organization) AS "Senders"
+            FROM tls_failures_daily WHERE {_CHOSEN}"""
+        ),
+        width=9,
+        unit="locale",
+        names=True,
+        text_size=24,
+    ),
+)
+
+_REPORTED_CATEGORIES = [category for category in Category if category is not Category.SUSPECTED_DOWNGRADE]
+_PIVOT = ",\n                ".join(
+    f"nullIf(sumIf(failed_sessions, category = '{category.value}'), 0) AS \"{look.CATEGORIES[category][0]}\""
+    for category in _REPORTED_CATEGORIES
+)
+
+_OVERVIEW = (
+    table(
+        "Domains and categories",
+        "Failed sessions in the time range. Click a number to look at these failures only.",
+        rows(
+            f"""
+            SELECT
+                policy_domain AS "Domain",
+                {_PIVOT}
+            FROM tls_failures_daily
+            WHERE {_CHOSEN}
+            GROUP BY policy_domain
+            ORDER BY sum(failed_sessions) DESC
+            LIMIT 200"""
+        ),
+        columns=(
+            Column(name="Domain", width=150, links=_only("Only this domain", domain=THIS_DOMAIN)),
+            *(
+                Column(
+                    name=look.CATEGORIES[category][0],
+                    unit="locale",
+                    cell=look.COLORED_TEXT,
+                    color=fixed(look.CATEGORIES[category][1]),
+                    links=_only("Only these failures", domain=THIS_DOMAIN, category=category.value),
+                )
+                for category in _REPORTED_CATEGORIES
+            ),
+        ),
+        width=13,
+        height=8,
+        nothing="No failures for these choices.",
+    ),
+    graph(
+        "Failed sessions by category",
+        "Failed sessions a report day of the choices above, by what failed.",
+        series(
+            f"""
+            SELECT day AS time, {look.CATEGORY_NAME.format("category")} AS category_name, sum(failed_sessions) AS Value
+            FROM tls_failures_daily
+            WHERE {_CHOSEN}
+            GROUP BY time, category_name
+            ORDER BY time, category_name"""
+        ),
+        width=11,
+        unit="locale",
+        bars=True,
+        stacked=True,
+        colors=look.CATEGORY_COLORS,
+        nothing="No failures for these choices",
+    ),
+)
+
+_DOWN = (
+    table(
+        "Receiving servers and addresses",
+        "Where it fails: our servers as senders name them, with the address they connected to. One address of several that "
+        "fails alone is one machine that is behind. Click a server to look at its failures only.",
+        rows(
+            f"""
+            SELECT
+                if(receiving_mx = '', 'not named', receiving_mx) AS "Receiving server",
+                receiving_ip AS "Address",
+                sum(failed_sessions) AS "Failed",
+                uniqExact(organization) AS "Senders",
+                max(day) AS "Last day",
+                {stranger_id("receiving_mx")} AS mx_id
+            FROM tls_failure_details
+            WHERE {_CHOSEN} AND counts
+            GROUP BY receiving_mx, receiving_ip
+            ORDER BY "Failed" DESC
+            LIMIT 100"""
+        ),
+        columns=(
+            Column(name="Receiving server", width=170, links=_only("Only this server", server=cell("mx_id"))),
+            Column(name="Address", width=125),
+            look.failed(width=None),
+            look.count("Senders", width=75),
+            look.day("Last day"),
+            look.hidden("mx_id"),
+        ),
+        width=9,
+        height=9,
+        nothing="No failures for these choices.",
+    ),
+    table(
+        "Sending servers",
+        "From where it fails: addresses of the senders' servers. One network that fails while others of the same sender do not "
+        "points at the path in between. Click a sender to look at its failures only.",
+        rows(
+            f"""
+            SELECT
+                organization AS "Sender",
+                if(sending_mta_ip = '', 'not named', sending_mta_ip) AS "Address",
+                sum(failed_sessions) AS "Failed",
+                max(day) AS "Last day",
+                {stranger_id("organization")} AS sender_id
+            FROM tls_failure_details
+            WHERE {_CHOSEN} AND counts
+            GROUP BY organization, sending_mta_ip
+            ORDER BY "Failed" DESC
+            LIMIT 200"""
+        ),
+        columns=(
+            Column(name="Sender", width=170, links=_only("Only this sender", sender=cell("sender_id"))),
+            Column(name="Address", width=110),
+            look.failed(width=95),
+            look.day("Last day"),
+            look.hidden("sender_id"),
+        ),
+        width=7,
+        height=9,
+        nothing="No failures for these choices.",
+    ),
+    table(
+        "Result types and reason codes",
+        "What senders say went wrong. The reason code is free text of the sender; `mailposture explain CODE` knows many. Click a "
+        "result type to look at nothing else.",
+        rows(
+            f"""
+            SELECT
+                result_type AS "Result type",
+                reason_code AS "Reason code",
+                sum(failed_sessions) AS "Failed",
+                {stranger_id("result_type")} AS result_id
+            FROM tls_failure_details
+            WHERE {_CHOSEN} AND counts
+            GROUP BY result_type, reason_code
+            ORDER BY "Failed" DESC
+            LIMIT 200"""
+        ),
+        columns=(
+            Column(name="Result type", width=175, links=_only("Only this result type", result=cell("result_id"))),
+            Column(name="Reason code"),
+            look.failed(width=95),
+            look.hidden("result_id"),
+        ),
+        width=8,
+        height=9,
+        nothing="No failures for these choices.",
+    ),
+)
+
+_DETAILS = table(
+    "Failure details",
+    "The failure details of the reports, the newest first, at most 1000. A report that describes the same sessions under MTA-STS "
+    "and DANE is listed with both. Click a report to see its original below.",
+    rows(
+        f"""
+        SELECT
+            day AS "Day",
+            policy_domain AS "Domain",
+            category AS "Cause",
+            result_type AS "Result type",
+            failed_sessions AS "Failed",
+            receiving_mx AS "Receiving server",
+            receiving_ip AS "Address",
+            organization AS "Sender",
+            sending_mta_ip AS "From",
+            transform(policy_type, ['sts', 'tlsa', 'no-policy-found'], ['MTA-STS', 'DANE', 'none'], 'other') AS "Policy",
+            sts_mode AS "Mode",
+            concat(reason_code, if(additional_information = '', '', concat(' | ', additional_information))) AS "Reason code",
+            report_key AS "Report"
+        FROM tls_failure_details
+        WHERE {_CHOSEN}
+        ORDER BY day DESC, failed_sessions DESC
+        LIMIT 1000"""
+    ),
+    columns=(
+        look.day("Day"),
+        Column(name="Domain", width=120),
+        look.category(width=120),
+        Column(name="Result type", width=175),
+        look.count("Failed", width=60),
+        Column(name="Receiving server", width=150),
+        Column(name="Address", width=105),
+        Column(name="Sender", width=170),
+        Column(name="From", width=105),
+        Column(name="Policy", width=75),
+        Column(name="Mode", width=75, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+        Column(name="Reason code"),
+        Column(
+            name="Report",
+            width=170,
+            links=(link("Show this report below", UID, keep=_NARROWING, report="${__value.raw:percentencode}"),),
+        ),
+    ),
+    width=24,
+    height=11,
+    nothing="No failures for these choices.",
+)
+
+_THE_REPORT = (
+    table(
+        "The report",
+        "Who sent the chosen report, when it came, and why it is believed.",
+        rows(
+            f"""
+            SELECT
+                organization AS "Sender",
+                contact AS "Contact",
+                report_id AS "Report id",
+                toString(period_start) AS "From",
+                toString(period_end) AS "To",
+                toString(received_at) AS "Arrived",
+                delay_hours * 3600 AS "Delay",
+                source AS "By",
+                trust AS "Believed for",
+                dkim_domain AS "Signed by",
+                arrayStringConcat(policy_domains, ', ') AS "Domains",
+                successful_sessions AS "With TLS",
+                failed_sessions AS "Failed",
+                arrayStringConcat(warnings, '; ') AS "Warnings"
+            FROM tls_report_log
+            WHERE {IN_RANGE} AND report_key = {_REPORT}"""
+        ),
+        columns=(
+            Column(name="Sender", width=180),
+            Column(name="Contact", width=210),
+            Column(name="Report id", width=230),
+            Column(name="From", width=150),
+            Column(name="To", width=150),
+            Column(name="Arrived", width=175),
+            Column(name="Delay", unit="s", decimals=0, width=80),
+            Column(name="By", width=60),
+            Column(name="Believed for", width=100),
+            Column(name="Signed by", width=130),
+            Column(name="Domains", width=130),
+            look.count("With TLS", width=80),
+            look.count("Failed", width=70),
+            Column(name="Warnings"),
+        ),
+        width=24,
+        height=3,
+        nothing="Click a report in the list above.",
+    ),
+    table(
+        "Its original",
+        "The JSON of the chosen report as it came.",
+        rows(
+            f"""
+            SELECT original AS "As received"
+            FROM tls_report_originals
+            WHERE {IN_RANGE} AND report_key = {_REPORT}"""
+        ),
+        columns=(Column(name="As received", cell={"type": "json-view"}, wrap=True),),
+        width=24,
+        height=10,
+        nothing="Click a report in the list above.",
+    ),
+)
+
+
+def dashboard() -> Dashboard:
+    return Dashboard(
+        uid=UID,
+        title="mailposture: Failure explorer",
+        description="Every reported failure, down to addresses, reason codes, reports and their originals.",
+        variables=_VARIABLES,
+        links=page_links(UID),
+        rows=(
+            Row(panels=(*_ANSWER, *_OVERVIEW)),
+            Row(title="Where, from where, and why", panels=_DOWN),
+            Row(title="Details", panels=(_DETAILS,)),
+            Row(title="The report", panels=_THE_REPORT),
+        ),
+    )

@@ -1,0 +1,370 @@
+"""MTA-STS and certificates: what mode senders see, whether enforce would be safe, and certificates that they reject."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.build import look, questions
+from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
+from dashboards.build.panels import Column, graph, stat, states, table
+from dashboards.build.questions import END, IN_RANGE
+from dashboards.build.variables import (
+    DATASOURCES,
+    DOMAINS,
+    THIS_DOMAIN,
+    cell,
+    domain,
+    link,
+    page_links,
+    stranger_id,
+)
+
+UID: Final = "mailposture-mta-sts"
+_TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
+_VERDICTS = words(
+    {
+        "ready": ("Ready", "#3F8A46"),
+        "not-ready": ("Not ready", "red"),
+        "too-little-evidence": ("Too little evidence", "#6E7582"),
+        "enforced": ("Enforced", "#2F6FB5"),
+    }
+)
+
+# The mode of each domain in the newest reports that mention one.
+_LAST_MODES: Final = f"""
+    SELECT policy_domain, argMax(sts_mode, (day, sessions)) AS mode, max(day) AS last_day
+    FROM (
+        SELECT policy_domain, day, sts_mode, sum(successful_sessions + failed_sessions) AS sessions
+        FROM tls_policies_daily
+        WHERE {IN_RANGE} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode != ''
+        GROUP BY policy_domain, day, sts_mode
+    )
+    GROUP BY policy_domain"""
+
+
+_ANSWER = (
+    stat(
+        "Mail being refused",
+        "Failed sessions under an MTA-STS policy in mode enforce, in the newest reports of all senders. Those senders do "
+        "not deliver: they try again and return the mail after some days.",
+        rows(
+            f"""
+            SELECT if((SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {DOMAINS}) = 0, NULL,
+                sum(failed_sessions)) AS refused
+            FROM tls_policies_daily
+            WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce'
+                AND (policy_domain, organization, day) IN ({questions.last_words(DOMAINS)})"""
+        ),
+        width=6,
+        unit="suffix: sessions refused",
+        decimals=0,
+        thresholds=steps((None, look.GOOD), (20, look.BAD)),
+        mappings=(words({"0": ("All good", look.GOOD)}),),
+        filled=True,
+        text_size=26,
+    ),
+    stat(
+        "Enforce",
+        "Domains whose senders saw mode enforce last: mail that cannot be encrypted and verified is refused.",
+        rows(f"SELECT countIf(mode = 'enforce') AS domains FROM ({_LAST_MODES})"),
+        width=3,
+        unit="suffix: domains",
+        decimals=0,
+        color=look.MODES["enforce"],
+    ),
+    stat(
+        "Testing",
+        "Domains whose senders saw mode testing last: failures are reported, and mail is delivered all the same.",
+        rows(f"SELECT countIf(mode = 'testing') AS domains FROM ({_LAST_MODES})"),
+        width=3,
+        unit="suffix: domains",
+        decimals=0,
+        color=look.MODES["testing"],
+    ),
+    stat(
+        "No policy seen",
+        "Domains for which no sender reported an MTA-STS policy in the time range, or whose policy says mode none.",
+        rows(
+            f"""
+            SELECT count() AS domains
+            FROM domains
+            WHERE {DOMAINS} AND policy_domain NOT IN (SELECT policy_domain FROM ({_LAST_MODES}) WHERE mode != 'none')"""
+        ),
+        width=3,
+        unit="suffix: domains",
+        decimals=0,
+        color=look.MODES["none"],
+    ),
+    stat(
+        "Ready to enforce",
+        "Domains in mode testing whose last 30 report days speak for mode enforce. The table below says why.",
+        rows(
+            f"""
+            SELECT countIf(verdict = 'ready' AND last_mode = 'testing') AS domains
+            FROM mta_sts_readiness WHERE {DOMAINS}"""
+        ),
+        width=4,
+        unit="suffix: domains",
+        decimals=0,
+        thresholds=steps((None, "text"), (1, look.GOOD)),
+    ),
+    stat(
+        "Certificates rejected now",
+        "Receiving servers whose certificate a sender rejected in its newest report.",
+        rows(
+            f"""
+            SELECT if((SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {DOMAINS}) = 0, NULL,
+                uniqExactIf((policy_domain, receiving_mx), receiving_mx != '')) AS servers
+            FROM tls_failures_daily
+            WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND category = 'certificate'
+                AND (policy_domain, organization, day) IN ({questions.last_words(DOMAINS)})"""
+        ),
+        width=5,
+        unit="suffix: servers",
+        decimals=0,
+        thresholds=steps((None, look.GOOD), (1, look.BAD)),
+        mappings=(words({"0": ("none", look.GOOD)}),),
+    ),
+)
+
+_READINESS = table(
+    "Is it safe to enforce?",
+    "What the last 30 report days before today say, whatever the time range is. Would be refused: sessions that senders "
+    "would not have delivered under mode enforce. Hosted: the mode of the policy that mailposture serves. Seen: the mode in "
+    "the newest reports.",
+    rows(
+        f"""
+        SELECT
+            policy_domain AS "Domain",
+            last_mode AS "Seen",
+            hosted_sts_mode AS "Hosted",
+            if(last_mode = 'enforce' AND verdict != 'not-ready', 'enforced', verdict) AS "Verdict",
+            sessions AS "Sessions",
+            would_be_refused AS "Would be refused",
+            would_be_refused / nullIf(sessions, 0) AS "Share",
+            organizations AS "Senders",
+            days AS "Report days",
+            arrayStringConcat(reasons, ' ') AS "Why"
+        FROM mta_sts_readiness
+        INNER JOIN domains USING (policy_domain)
+        WHERE {DOMAINS}
+        ORDER BY indexOf(['not-ready', 'ready', 'enforced', 'too-little-evidence'], "Verdict"), "Would be refused" DESC
+        LIMIT 500"""
+    ),
+    columns=(
+        Column(name="Domain", width=170, links=(_TO_DOMAIN,)),
+        Column(name="Seen", width=90, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+        Column(name="Hosted", width=90, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+        Column(name="Verdict", width=155, cell=look.COLORED_CELL, mappings=(_VERDICTS,)),
+        look.count("Sessions", width=100),
+        look.count("Would be refused", width=140),
+        Column(name="Share", unit="percentunit", decimals=2, width=85),
+        look.count("Senders", width=80),
+        look.count("Report days", width=100),
+        Column(name="Why", wrap=True),
+    ),
+    width=24,
+    height=11,
+    nothing="No domain is configured for this choice.",
+)
+
+_MODES = (
+    states(
+        "Mode that senders saw, by domain",
+        "The mode of the MTA-STS policy in most sessions of a report day, of the 30 domains with most sessions.",
+        series(
+            f"""
+            SELECT day AS time, policy_domain, argMax({look.MODE_NUMBER}, sessions) AS Value
+            FROM (
+                SELECT day, policy_domain, sts_mode, sum(successful_sessions + failed_sessions) AS sessions
+                FROM tls_policies_daily
+                WHERE {IN_RANGE} AND {DOMAINS} AND policy_type = 'sts'
+                GROUP BY day, policy_domain, sts_mode
+            )
+            WHERE policy_domain IN (
+                SELECT policy_domain
+                FROM tls_domain_daily
+                WHERE {IN_RANGE} AND {DOMAINS}
+                GROUP BY policy_domain
+                ORDER BY sum(successful_sessions + failed_sessions) DESC
+                LIMIT 30
+            )
+            GROUP BY time, policy_domain
+            ORDER BY time, policy_domain"""
+        ),
+        width=13,
+        height=9,
+        mappings=(look.MODE_NUMBER_WORDS,),
+        nothing="No sender saw an MTA-STS policy in this time range",
+    ),
+    table(
+        "Changes of mode",
+        "Report days from which senders saw another mode than before. Senders keep a policy until its max_age runs out or its "
+        "id changes, so a change takes some days to reach all of them.",
+        rows(questions.mode_changes(DOMAINS)),
+        columns=(
+            look.day("Day"),
+            Column(name="Domain", links=(_TO_DOMAIN,)),
+            Column(name="From", width=90, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+            Column(name="To", width=90, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+            look.count("Senders", width=85),
+        ),
+        width=11,
+        height=9,
+        nothing="No change in this time range.",
+    ),
+    table(
+        "Senders that see another mode",
+        "Senders whose newest report of the time range saw another mode than the newest reports of the domain: they still hold "
+        "an older policy, or cannot fetch the new one.",
+        rows(
+            f"""
+            SELECT
+                policy_domain AS "Domain",
+                organization AS "Sender",
+                own_mode AS "It sees",
+                mode AS "Newest reports",
+                own_last_day AS "Last day",
+                {stranger_id("organization")} AS sender_id
+            FROM (
+                SELECT policy_domain, organization, argMax(sts_mode, day) AS own_mode, max(day) AS own_last_day
+                FROM tls_policies_daily
+                WHERE {IN_RANGE} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode != ''
+                GROUP BY policy_domain, organization
+            ) AS own
+            INNER JOIN ({_LAST_MODES}) AS newest USING (policy_domain)
+            WHERE own_mode != mode
+            ORDER BY policy_domain, organization
+            LIMIT 200"""
+        ),
+        columns=(
+            Column(name="Domain", width=170, links=(_TO_DOMAIN,)),
+            Column(
+                name="Sender",
+                links=(
+                    link("What this sender sees", "mailposture-senders", domain=THIS_DOMAIN, sender=cell("sender_id")),
+                ),
+            ),
+            Column(name="It sees", width=90, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+            Column(name="Newest reports", width=125, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+            look.day("Last day"),
+            look.hidden("sender_id"),
+        ),
+        width=12,
+        height=7,
+        nothing="All senders see the same mode.",
+    ),
+    graph(
+        "Policy failures",
+        "Failed sessions a report day because a policy could not be fetched, read or fulfilled.",
+        series(
+            f"""
+            SELECT day AS time, result_type, sum(failed_sessions) AS Value
+            FROM tls_failures_daily
+            WHERE {IN_RANGE} AND {DOMAINS} AND category = 'mta-sts-policy'
+            GROUP BY time, result_type
+            ORDER BY time, result_type"""
+        ),
+        width=12,
+        height=7,
+        unit="locale",
+        bars=True,
+        stacked=True,
+        legend="right",
+        totals=("sum",),
+        links=(link("Explore", "mailposture-failures", category="mta-sts-policy"),),
+        nothing="No policy failures in this time range",
+    ),
+)
+
+_REFUSED = (
+    graph(
+        "Mail refused under mode enforce, by domain",
+        "Failed sessions a report day under an MTA-STS policy in mode enforce, of the ten domains with most of them.",
+        series(
+            f"""
+            SELECT day AS time, policy_domain, sum(failed_sessions) AS Value
+            FROM tls_policies_daily
+            WHERE {IN_RANGE} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce' AND policy_domain IN (
+                SELECT policy_domain
+                FROM tls_policies_daily
+                WHERE {IN_RANGE} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce'
+                GROUP BY policy_domain
+                HAVING sum(failed_sessions) > 0
+                ORDER BY sum(failed_sessions) DESC
+                LIMIT 10
+            )
+            GROUP BY time, policy_domain
+            ORDER BY time, policy_domain"""
+        ),
+        width=12,
+        unit="locale",
+        bars=True,
+        stacked=True,
+        legend="right",
+        totals=("sum",),
+        nothing="Nothing refused in this time range",
+    ),
+    table(
+        "Certificates that senders reject",
+        "Receiving servers whose certificate was rejected in the time range: expired, not trusted, or for another name. Click a "
+        "server for its failures.",
+        rows(
+            f"""
+            SELECT
+                receiving_mx AS "Receiving server",
+                policy_domain AS "Domain",
+                result_type AS "Result type",
+                sum(failed_sessions) AS "Failed",
+                uniqExact(organization) AS "Senders",
+                min(day) AS "First day",
+                max(day) AS "Last day",
+                {stranger_id("receiving_mx")} AS mx_id
+            FROM tls_failures_daily
+            WHERE {IN_RANGE} AND {DOMAINS} AND category = 'certificate'
+            GROUP BY receiving_mx, policy_domain, result_type
+            ORDER BY "Last day" DESC, "Failed" DESC
+            LIMIT 200"""
+        ),
+        columns=(
+            Column(
+                name="Receiving server",
+                width=170,
+                links=(
+                    link(
+                        "Failures of this server",
+                        "mailposture-failures",
+                        domain=THIS_DOMAIN,
+                        category="certificate",
+                        server=cell("mx_id"),
+                    ),
+                ),
+            ),
+            Column(name="Domain", width=115, links=(_TO_DOMAIN,)),
+            Column(name="Result type"),
+            look.count("Failed", width=65),
+            look.count("Senders", width=75),
+            look.day("First day"),
+            look.day("Last day"),
+            look.hidden("mx_id"),
+        ),
+        width=12,
+        height=8,
+        nothing="No certificate was rejected in this time range.",
+    ),
+)
+
+
+def dashboard() -> Dashboard:
+    return Dashboard(
+        uid=UID,
+        title="mailposture: MTA-STS and certificates",
+        description="The MTA-STS modes that senders see, readiness to enforce, mail refused, and rejected certificates.",
+        variables=(*DATASOURCES, domain(several=True)),
+        links=page_links(UID),
+        rows=(
+            Row(panels=(*_ANSWER, _READINESS)),
+            Row(title="Policies", panels=_MODES),
+            Row(title="Refused mail and certificates", panels=_REFUSED),
+        ),
+    )

@@ -1,0 +1,371 @@
+"""Overview: which of many domains need attention, and why."""
+
+from __future__ import annotations
+
+from dashboards.build import look, questions
+from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
+from dashboards.build.panels import Column, graph, stat, table
+from dashboards.build.questions import IN_RANGE, OF_TEAM, THIS_WEEK, WEEK_BEFORE
+from dashboards.build.variables import DATASOURCES, TEAM, THIS_DOMAIN, cell, domain, link, page_links, stranger_id
+
+UID = "mailposture-overview"
+_TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
+_TO_CAUSE = link("Explore these failures", "mailposture-failures", domain=THIS_DOMAIN, category=cell("category"))
+_CAUSES = questions.causes(OF_TEAM)
+
+_ANSWER = (
+    stat(
+        "Now",
+        "Domains with a cause that needs attention in the newest reports of all senders (of the last three report days): more "
+        "failures than the domain's thresholds, mail refused under MTA-STS mode enforce, a suspected downgrade, or no "
+        "reports any more. The table below names them.",
+        rows(
+            f"""{_CAUSES}
+            SELECT if((SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {OF_TEAM}) = 0, NULL,
+                (SELECT uniqExact(policy_domain) FROM causes WHERE needs_attention AND severity != 'info')) AS domains"""
+        ),
+        width=6,
+        unit="suffix: domains need attention",
+        decimals=0,
+        thresholds=steps((None, look.GOOD), (1, look.BAD)),
+        mappings=(words({"0": ("All good", look.GOOD), "1": ("1 domain needs attention", look.BAD)}),),
+        filled=True,
+        text_size=30,
+    ),
+    stat(
+        "With TLS, 7 days",
+        "Share of the mail sessions to our domains that were encrypted and verified as the sender wanted, over the seven "
+        "report days before the end of the time range.",
+        rows(f"SELECT {questions.rate()} AS rate FROM tls_domain_daily WHERE {THIS_WEEK} AND {OF_TEAM}"),
+        width=4,
+        unit="percentunit",
+        decimals=2,
+        thresholds=look.SUCCESS_RATE,
+    ),
+    stat(
+        "Against the week before",
+        "Change of that share, in percentage points, against the seven report days before.",
+        rows(
+            f"""
+            SELECT 100 * (
+                {questions.rate(f"sumIf(successful_sessions, {THIS_WEEK})", f"sumIf(failed_sessions, {THIS_WEEK})")}
+                - {questions.rate(f"sumIf(successful_sessions, {WEEK_BEFORE})", f"sumIf(failed_sessions, {WEEK_BEFORE})")}
+            ) AS change
+            FROM tls_domain_daily
+            WHERE ({THIS_WEEK} OR {WEEK_BEFORE}) AND {OF_TEAM}"""
+        ),
+        width=4,
+        unit="suffix: points",
+        decimals=2,
+        thresholds=steps((None, look.BAD), (-0.5, "orange"), (-0.05, look.GOOD)),
+    ),
+    stat(
+        "Failed, 7 days",
+        "Sessions without the encryption that the sender wanted. What that means for the mail depends on the policy: held "
+        "back in mode enforce or with DANE, delivered otherwise.",
+        rows(f"SELECT sum(failed_sessions) AS failed FROM tls_domain_daily WHERE {THIS_WEEK} AND {OF_TEAM}"),
+        width=4,
+        unit="locale",
+        thresholds=steps((None, look.GOOD), (1, "text")),
+    ),
+    stat(
+        "Senders, 7 days",
+        "Organizations with a report about the seven report days before the end of the time range.",
+        rows(
+            f"SELECT nullIf(uniqExact(organization), 0) AS senders FROM tls_sender_daily WHERE {THIS_WEEK} AND {OF_TEAM}"
+        ),
+        width=3,
+        unit="locale",
+    ),
+    stat(
+        "Last report",
+        "When the newest report came in. Reports cover a day and come some hours after it, a few much later.",
+        rows(f"SELECT toDateTime64(max(last_received_at), 3, 'UTC') AS arrived FROM tls_freshness WHERE {OF_TEAM}"),
+        width=3,
+        unit="dateTimeFromNow",
+    ),
+)
+
+_ATTENTION = table(
+    "Needs attention now",
+    "Each domain and cause above its thresholds in the newest reports of all senders. Since: the first day of this run of "
+    "failures. Seen by: senders that report it, of those that report about the domain. Click a domain for what to do, a "
+    "cause for its details.",
+    rows(
+        f"""{_CAUSES}
+        SELECT
+            severity AS "Severity",
+            policy_domain AS "Domain",
+            cause AS "Cause",
+            what AS "What",
+            if(since < '2000-01-01', NULL, since) AS "Since",
+            failed_now AS "Failed",
+            share_now AS "Of sessions",
+            multiIf(refused_now > 0 AND cause != '{look.NO_REPORTS}', 'being refused', cause = '{look.NO_REPORTS}', '', 'delivered') AS "Mail",
+            servers AS "Receiving servers",
+            if(senders = 0, '', concat(toString(senders), ' of ', toString(senders_in_all), ': ', sender_names)) AS "Seen by",
+            {questions.category_of("cause")} AS category
+        FROM causes
+        WHERE needs_attention
+        ORDER BY indexOf(['critical', 'warning', 'info'], severity), refused_now > 0 DESC, share_now DESC
+        LIMIT 200"""
+    ),
+    columns=(
+        look.severity(),
+        Column(name="Domain", width=170, links=(_TO_DOMAIN,)),
+        look.category(links=(_TO_CAUSE,)),
+        Column(name="What", width=265),
+        look.day("Since"),
+        look.count("Failed", width=80),
+        Column(name="Of sessions", unit="percentunit", decimals=1, width=100),
+        Column(
+            name="Mail",
+            width=115,
+            cell=look.COLORED_TEXT,
+            mappings=(words({"being refused": ("being refused", "red"), "delivered": ("delivered", "text")}),),
+        ),
+        Column(name="Receiving servers", width=270),
+        Column(name="Seen by"),
+        look.hidden("category"),
+    ),
+    width=24,
+    height=6,
+    nothing="All good: in the newest reports nothing is above the thresholds of its domain.",
+)
+
+_OVER_TIME = (
+    graph(
+        "Failed sessions by category",
+        "Failed sessions a report day, by what failed. From the failure details of the reports, whose sum can differ a "
+        "little from the session counts.",
+        series(
+            f"""
+            {questions.failures(OF_TEAM)}
+            SELECT day AS time, {look.CATEGORY_NAME.format("cause")} AS category_name, sum(sessions) AS Value
+            FROM failures
+            GROUP BY time, category_name
+            ORDER BY time, category_name"""
+        ),
+        width=14,
+        unit="locale",
+        bars=True,
+        stacked=True,
+        colors=look.CATEGORY_COLORS,
+        legend="right",
+        totals=("sum",),
+        links=(link("Explore failures", "mailposture-failures"),),
+        nothing="No failures in this time range",
+    ),
+    graph(
+        "Sessions with TLS by day",
+        "Share of the mail sessions of a report day that were encrypted and verified as the sender wanted.",
+        series(
+            f"""
+            SELECT day AS time, {questions.rate()} AS "Sessions with TLS"
+            FROM tls_domain_daily
+            WHERE {IN_RANGE} AND {OF_TEAM}
+            GROUP BY time
+            ORDER BY time"""
+        ),
+        width=10,
+        unit="percentunit",
+        maximum=1,
+        fill=10,
+        colors={"Sessions with TLS": look.SUCCESSFUL},
+    ),
+)
+
+_DOMAINS = table(
+    "Domains",
+    "All our domains, those with trouble first. State: failing now, failed earlier (above its thresholds on a report day of "
+    "the time range, and not now), no reports, or all good. Rates are of the last seven report days.",
+    rows(
+        f"""{_CAUSES}
+        SELECT
+            policy_domain AS "Domain",
+            team AS "Team",
+            multiIf(now_causes > 0, 'failing', missing > 0, 'no reports', all_sessions = 0, 'no reports',
+                bad_days > 0, 'failed earlier', 'all good') AS "State",
+            if("State" = 'all good', '', top_cause) AS "Cause",
+            rate_now AS "With TLS",
+            100 * (rate_now - rate_before) AS "Change",
+            sessions_week AS "Sessions",
+            failed_week AS "Failed",
+            last_report_day AS "Last report day",
+            organizations_last_7_days AS "Senders",
+            {questions.category_of("top_cause")} AS category
+        FROM domains
+        LEFT JOIN (
+            SELECT
+                policy_domain,
+                {questions.rate(f"sumIf(successful_sessions, {THIS_WEEK})", f"sumIf(failed_sessions, {THIS_WEEK})")} AS rate_now,
+                {questions.rate(f"sumIf(successful_sessions, {WEEK_BEFORE})", f"sumIf(failed_sessions, {WEEK_BEFORE})")}
+                    AS rate_before,
+                sumIf(successful_sessions + failed_sessions, {THIS_WEEK}) AS sessions_week,
+                sumIf(failed_sessions, {THIS_WEEK}) AS failed_week,
+                sum(successful_sessions + failed_sessions) AS all_sessions,
+                countIf(failed_sessions >= greatest(minimum_sessions, 1)
+                    AND failed_sessions > failure_ratio_threshold * (successful_sessions + failed_sessions)) AS bad_days
+            FROM tls_domain_daily
+            INNER JOIN domains USING (policy_domain)
+            WHERE ({IN_RANGE} OR {WEEK_BEFORE}) AND {OF_TEAM}
+            GROUP BY policy_domain
+        ) AS sessions USING (policy_domain)
+        LEFT JOIN (
+            SELECT
+                policy_domain,
+                countIf(needs_attention AND cause != '{look.NO_REPORTS}') AS now_causes,
+                countIf(cause = '{look.NO_REPORTS}') AS missing,
+                argMax(cause, (needs_attention, failed)) AS top_cause
+            FROM causes
+            GROUP BY policy_domain
+        ) AS troubles USING (policy_domain)
+        LEFT JOIN (
+            SELECT policy_domain, last_report_day, organizations_last_7_days FROM tls_freshness
+        ) AS freshness USING (policy_domain)
+        WHERE {OF_TEAM}
+        ORDER BY indexOf(['failing', 'no reports', 'failed earlier', 'all good'], "State"), "Failed" DESC
+        LIMIT 500"""
+    ),
+    columns=(
+        Column(name="Domain", width=200, links=(_TO_DOMAIN,)),
+        Column(name="Team", width=110),
+        Column(
+            name="State",
+            width=125,
+            cell=look.COLORED_CELL,
+            mappings=(
+                words(
+                    {
+                        "failing": ("Failing", "red"),
+                        "no reports": ("No reports", "#6E7582"),
+                        "failed earlier": ("Failed earlier", "#B47A1E"),
+                        "all good": ("All good", "#3F8A46"),
+                    }
+                ),
+            ),
+        ),
+        look.category(links=(_TO_CAUSE,)),
+        look.rate("With TLS"),
+        Column(
+            name="Change",
+            unit="suffix: points",
+            decimals=2,
+            width=115,
+            cell=look.COLORED_TEXT,
+            color={"mode": "thresholds"},
+            thresholds=steps((None, "red"), (-0.5, "orange"), (-0.05, "text"), (0.05, "green")),
+        ),
+        look.count("Sessions", width=110),
+        look.failed(width=None),
+        look.day("Last report day"),
+        look.count("Senders", width=80),
+        look.hidden("category"),
+    ),
+    width=24,
+    height=10,
+    nothing="No domain is configured for this choice.",
+)
+
+_WORST_SERVERS = table(
+    "Receiving servers with most failures",
+    "Our mail servers as senders name them, by failed sessions in the time range. Last day: the newest report day with a "
+    "failure. Click a server for its failures.",
+    rows(
+        f"""
+        SELECT
+            receiving_mx AS "Receiving server",
+            policy_domain AS "Domain",
+            argMax(category, failed) AS "Cause",
+            sum(failed) AS "Failed",
+            max(last_day) AS "Last day",
+            argMax(category, failed) AS category_id,
+            {stranger_id("receiving_mx")} AS mx_id
+        FROM (
+            SELECT receiving_mx, policy_domain, category, sum(failed_sessions) AS failed, max(day) AS last_day
+            FROM tls_failures_daily
+            WHERE {IN_RANGE} AND {OF_TEAM} AND receiving_mx != ''
+            GROUP BY receiving_mx, policy_domain, category
+        )
+        GROUP BY receiving_mx, policy_domain
+        ORDER BY "Failed" DESC
+        LIMIT 50"""
+    ),
+    columns=(
+        Column(
+            name="Receiving server",
+            width=210,
+            links=(link("Failures of this server", "mailposture-failures", domain=THIS_DOMAIN, server=cell("mx_id")),),
+        ),
+        Column(name="Domain", width=150, links=(_TO_DOMAIN,)),
+        look.category(
+            links=(
+                link(
+                    "Explore these failures", "mailposture-failures", domain=THIS_DOMAIN, category=cell("category_id")
+                ),
+            ),
+            width=145,
+        ),
+        look.failed(width=None),
+        look.day("Last day"),
+        look.hidden("category_id"),
+        look.hidden("mx_id"),
+    ),
+    width=12,
+    height=9,
+    nothing="No receiving server failed in this time range.",
+)
+
+_SENDERS = table(
+    "Who reports",
+    "Organizations that reported about the time range, by sessions. A sender whose rate is much lower than that of others "
+    "often sees a problem of its own: the dashboard Senders compares them.",
+    rows(
+        f"""
+        SELECT
+            organization AS "Sender",
+            uniqExact(policy_domain) AS "Domains",
+            sum(successful_sessions + failed_sessions) AS "Sessions",
+            {questions.rate()} AS "With TLS",
+            sum(failed_sessions) AS "Failed",
+            max(day) AS "Last day",
+            {stranger_id("organization")} AS sender_id
+        FROM tls_sender_daily
+        WHERE {IN_RANGE} AND {OF_TEAM}
+        GROUP BY organization
+        ORDER BY "Sessions" DESC
+        LIMIT 100"""
+    ),
+    columns=(
+        Column(
+            name="Sender",
+            width=230,
+            links=(link("What this sender sees", "mailposture-senders", sender=cell("sender_id")),),
+        ),
+        look.count("Domains", width=80),
+        look.count("Sessions"),
+        look.rate("With TLS", width=90),
+        look.failed(width=None),
+        look.day("Last day"),
+        look.hidden("sender_id"),
+    ),
+    width=12,
+    height=9,
+    nothing="Nobody reported about this time range.",
+)
+
+
+def dashboard() -> Dashboard:
+    return Dashboard(
+        uid=UID,
+        title="mailposture: Overview",
+        description="Which domains have trouble with e-mail encryption, as senders report it (TLS-RPT, RFC 8460).",
+        variables=(*DATASOURCES, TEAM, domain(several=True, of_team=True)),
+        links=page_links(UID),
+        rows=(
+            Row(panels=(*_ANSWER, _ATTENTION)),
+            Row(panels=_OVER_TIME),
+            Row(panels=(_DOMAINS,)),
+            Row(panels=(_WORST_SERVERS, _SENDERS)),
+        ),
+    )

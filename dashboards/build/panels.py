@@ -1,0 +1,245 @@
+"""The kinds of panels that we use, with the defaults that make them read the same on every dashboard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dashboards.build.grafana import Json, Panel, fixed, override, painted, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def stat(
+    title: str,
+    description: str,
+    *targets: Json,
+    width: int,
+    height: int = 4,
+    unit: str,
+    thresholds: Json | None = None,
+    color: str = "text",
+    mappings: Sequence[Json] = (),
+    decimals: int | None = None,
+    nothing: str = "No reports",
+    filled: bool = False,
+    area: bool = False,
+    links: Sequence[Json] = (),
+    text_size: int | None = None,
+    names: bool = False,
+    time_from: str | None = None,
+) -> Panel:
+    """One number (or several, with their names), coloured by thresholds if it has some."""
+    defaults: Json = {
+        "unit": unit,
+        "noValue": nothing,
+        "mappings": list(mappings),
+        "color": {"mode": "thresholds"} if thresholds else fixed(color),
+        "thresholds": thresholds or steps((None, color)),
+    }
+    if decimals is not None:
+        defaults["decimals"] = decimals
+    options: Json = {
+        "colorMode": "background_solid" if filled else "value",
+        "graphMode": "area" if area else "none",
+        "justifyMode": "auto",
+        "orientation": "auto",
+        "reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": "/.*/"},
+        "textMode": "value_and_name" if names else "value",
+        "wideLayout": True,
+    }
+    if text_size:
+        options["text"] = {"valueSize": text_size}
+    return Panel(
+        kind="stat",
+        title=title,
+        description=description,
+        targets=targets,
+        width=width,
+        height=height,
+        options=options,
+        defaults=defaults,
+        links=tuple(links),
+        time_from=time_from,
+    )
+
+
+def graph(
+    title: str,
+    description: str,
+    *targets: Json,
+    width: int,
+    height: int = 8,
+    unit: str,
+    bars: bool = False,
+    stacked: bool = False,
+    fill: int = 0,
+    colors: Mapping[str, str] | None = None,
+    overrides: Sequence[Json] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    decimals: int | None = None,
+    legend: str = "bottom",
+    totals: Sequence[str] = (),
+    interval: str | None = "1d",
+    links: Sequence[Json] = (),
+    nothing: str = "No reports in this time range",
+    time_from: str | None = None,
+) -> Panel:
+    """Lines or bars over time. Reports are about days, so the interval is a day unless it says otherwise."""
+    defaults: Json = {
+        "unit": unit,
+        "noValue": nothing,
+        "color": {"mode": "palette-classic"},
+        "custom": {
+            "drawStyle": "bars" if bars else "line",
+            "barAlignment": 1 if bars else 0,  # a day's bar begins with the day
+            "barWidthFactor": 0.8,
+            "lineWidth": 0 if bars else 2,
+            "fillOpacity": 85 if bars else fill,
+            "showPoints": "never" if bars else "auto",
+            "pointSize": 6,
+            "spanNulls": 3 * 86_400_000,
+            "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+        },
+    }
+    for key, value in (("min", 0 if bars else minimum), ("max", maximum), ("decimals", decimals)):
+        if value is not None:
+            defaults[key] = value
+    return Panel(
+        kind="timeseries",
+        title=title,
+        description=description,
+        targets=targets,
+        width=width,
+        height=height,
+        options={
+            "legend": {
+                "showLegend": True,
+                "displayMode": "table" if totals else "list",
+                "placement": legend,
+                "calcs": list(totals),
+            },
+            "tooltip": {"mode": "multi", "sort": "desc", "hideZeros": True},
+        },
+        defaults=defaults,
+        overrides=(*painted(colors or {}), *overrides),
+        interval=interval,
+        links=tuple(links),
+        time_from=time_from,
+    )
+
+
+def states(
+    title: str,
+    description: str,
+    *targets: Json,
+    width: int,
+    height: int,
+    mappings: Sequence[Json],
+    interval: str | None = "1d",
+    nothing: str = "No reports in this time range",
+) -> Panel:
+    """A line of coloured states for each series."""
+    return Panel(
+        kind="state-timeline",
+        title=title,
+        description=description,
+        targets=targets,
+        width=width,
+        height=height,
+        options={
+            "mergeValues": True,
+            "showValue": "auto",
+            "alignValue": "left",
+            "rowHeight": 0.85,
+            "perPage": 20,
+            "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom"},
+            "tooltip": {"mode": "single", "sort": "none"},
+        },
+        defaults={
+            "unit": "string",
+            "noValue": nothing,
+            "mappings": list(mappings),
+            "color": {"mode": "thresholds"},
+            "thresholds": steps((None, "text")),
+            "custom": {"fillOpacity": 75, "lineWidth": 0, "spanNulls": 3 * 86_400_000},
+        },
+        interval=interval,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """How a column of a table looks; its name is its heading."""
+
+    name: str
+    unit: str | None = None
+    width: int | None = None
+    decimals: int | None = None
+    cell: Json | None = None
+    mappings: Sequence[Json] = ()
+    thresholds: Json | None = None
+    color: Json | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    links: Sequence[Json] = ()
+    wrap: bool = False
+    hidden: bool = False
+    align: str | None = None
+
+    def override(self) -> Json:
+        settings: Json = {
+            "unit": self.unit,
+            "decimals": self.decimals,
+            "mappings": list(self.mappings) or None,
+            "thresholds": self.thresholds,
+            "color": self.color,
+            "min": self.minimum,
+            "max": self.maximum,
+            "fieldMinMax": self.cell and self.cell["type"] == "gauge" or None,
+            "links": list(self.links) or None,
+            "custom__width": self.width,
+            "custom__align": self.align,
+            "custom__hidden": self.hidden or None,
+            "custom__cellOptions": {"type": "auto", "wrapText": True} if self.wrap else self.cell,
+        }
+        return override(self.name, **{key: value for key, value in settings.items() if value is not None})
+
+
+# `noValue` of the panel is what it says without rows; without this it would also stand in each empty cell.
+_EMPTY_CELLS: Final[Json] = {
+    "matcher": {"id": "byRegexp", "options": "/.*/"},
+    "properties": [{"id": "noValue", "value": "-"}],
+}
+
+
+def table(
+    title: str,
+    description: str,
+    *targets: Json,
+    columns: Sequence[Column],
+    width: int,
+    height: int,
+    nothing: str,
+    links: Sequence[Json] = (),
+) -> Panel:
+    """Rows in the order of the query. `nothing` is what it says without any."""
+    return Panel(
+        kind="table",
+        title=title,
+        description=description,
+        targets=targets,
+        width=width,
+        height=height,
+        options={"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": [], "countRows": False}},
+        defaults={
+            "unit": "none",
+            "noValue": nothing,
+            "color": fixed("text"),
+            "custom": {"align": "auto", "filterable": False, "inspect": False, "minWidth": 60},
+        },
+        overrides=(_EMPTY_CELLS, *(column.override() for column in columns)),
+        links=tuple(links),
+    )

@@ -1,0 +1,235 @@
+"""The SQL that several dashboards ask.
+
+"Now" is what alerts mean by it too: each sender's newest report day within the last three of the time range. So a failure
+ends with the first clean reports, and not days later, and what happened in the middle of the range does not look current.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.build.look import NO_REPORTS
+from dashboards.build.variables import DOMAINS, chosen
+
+END: Final = "toDate($__toTime, 'UTC')"
+"""The last day of the time range."""
+
+THIS_WEEK: Final = f"day > {END} - 8 AND day < {END}"
+WEEK_BEFORE: Final = f"day > {END} - 15 AND day < {END} - 7"
+"""Complete report days: the last one of the range has not ended, or is cut."""
+
+IN_RANGE: Final = "$__dateFilter(day)"
+
+OF_TEAM: Final = f"{DOMAINS} AND " + chosen("policy_domain", "team").replace(
+    "${team:singlequote}", "SELECT policy_domain FROM domains WHERE team IN (${team:singlequote})"
+)
+"""Rows of the chosen domains of the chosen teams."""
+
+
+def rate(successful: str = "sum(successful_sessions)", failed: str = "sum(failed_sessions)") -> str:
+    """Share of sessions with TLS."""
+    return f"{successful} / nullIf({successful} + {failed}, 0)"
+
+
+def category_of(cause: str) -> str:
+    """The category that the failure explorer knows a cause by."""
+    return f"if({cause} = 'suspected-downgrade', 'starttls-not-supported', {cause})"
+
+
+def in_place(words: str, domain: str, server: str) -> str:
+    """SQL for a text whose commands name the domain and the server instead of example.com and mx1.example.com.
+
+    People paste commands into a shell, so a server that strangers named is put in only if it is a plain host name.
+    """
+    with_mark = f"replaceAll(replaceAll({words}, 'mx1.example.com', '\\x01'), 'example.com', {domain})"
+    plain = f"match({server}, '^[A-Za-z0-9][A-Za-z0-9._-]+$')"
+    return f"replaceAll({with_mark}, '\\x01', if({plain}, {server}, 'mx1.example.com'))"
+
+
+def last_words(domains: str) -> str:
+    """Which day is now for each sender and domain: (policy_domain, organization, day)."""
+    return f"""
+        SELECT policy_domain, organization, max(day) AS last_day
+        FROM tls_sender_daily
+        WHERE day >= {END} - 3 AND day <= {END} AND {domains}
+        GROUP BY policy_domain, organization"""
+
+
+def failures(domains: str) -> str:
+    """WITH clauses, the last of them `failures`: failed sessions of the time range with their cause.
+
+    day, policy_domain, organization, receiving_mx, result_type, sessions, now, cause: the category, where
+    suspected-downgrade takes what a sender reports that had STARTTLS before.
+    """
+    return f"""WITH
+    suspected AS (
+        SELECT DISTINCT day, policy_domain, organization, receiving_mx
+        FROM tls_suspected_downgrades
+        WHERE {IN_RANGE} AND {domains} AND likelihood IN ('likely', 'possible')
+    ),
+    last_words AS ({last_words(domains)}
+    ),
+    failures AS (
+        SELECT
+            day, policy_domain, organization, receiving_mx, result_type, failed_sessions AS sessions,
+            (policy_domain, organization, day) IN (SELECT * FROM last_words) AS now,
+            if(category = 'starttls-not-supported'
+                AND (day, policy_domain, organization, receiving_mx) IN (SELECT * FROM suspected),
+                'suspected-downgrade', category) AS cause
+        FROM tls_failures_daily
+        WHERE {IN_RANGE} AND {domains}
+    )"""
+
+
+def causes(domains: str) -> str:
+    """WITH clauses, the last of them `causes`: one row a domain and cause that failed in the time range.
+
+    policy_domain, cause (a category, or no-reports), severity, what (in words), needs_attention, since (first day of the present or
+    last run of failures; a day counts from a tenth of the worst day on, so that background noise does not), last_failed,
+    failed_now, share_now, failed, refused_now (of the domain, under mode enforce), server (that failed most), servers,
+    senders (how many see it), sender_names, senders_in_all.
+    """
+    return f"""{failures(domains)},
+    sessions_now AS (
+        SELECT policy_domain, sum(successful_sessions + failed_sessions) AS sessions, count() AS senders_in_all
+        FROM tls_sender_daily
+        WHERE day >= {END} - 3 AND day <= {END} AND {domains}
+            AND (policy_domain, organization, day) IN (SELECT * FROM last_words)
+        GROUP BY policy_domain
+    ),
+    refusals_now AS (
+        SELECT policy_domain, sum(failed_sessions) AS refused
+        FROM tls_policies_daily
+        WHERE day >= {END} - 3 AND day <= {END} AND {domains} AND policy_type = 'sts' AND sts_mode = 'enforce'
+            AND (policy_domain, organization, day) IN (SELECT * FROM last_words)
+        GROUP BY policy_domain
+    ),
+    runs AS (
+        SELECT
+            policy_domain,
+            cause,
+            arraySort(groupArray((day, failed_of_day))) AS every_day,
+            arrayMap(d -> d.1, arrayFilter(d -> d.2 * 10 >= arrayMax(arrayMap(e -> e.2, every_day)), every_day)) AS days,
+            arrayLast((d, before) -> d - before > 3, days, arrayPushFront(arrayPopBack(days), days[1] - 100)) AS since,
+            days[-1] AS last_failed
+        FROM (SELECT policy_domain, cause, day, sum(sessions) AS failed_of_day FROM failures GROUP BY policy_domain, cause, day)
+        GROUP BY policy_domain, cause
+    ),
+    totals AS (
+        SELECT
+            policy_domain,
+            cause,
+            sum(sessions) AS failed,
+            sumIf(sessions, now) AS failed_now,
+            if(failed_now > 0, topKWeightedIf(3)(receiving_mx, sessions, now AND receiving_mx != ''),
+                topKWeightedIf(3)(receiving_mx, sessions, receiving_mx != '')) AS worst_servers,
+            topKWeighted(1)(result_type, sessions)[1] AS result_type,
+            if(failed_now > 0, uniqExactIf(organization, now), uniqExact(organization)) AS senders,
+            arrayStringConcat(if(failed_now > 0, topKWeightedIf(2)(organization, sessions, now),
+                topKWeighted(2)(organization, sessions)), ', ') AS sender_names
+        FROM failures
+        GROUP BY policy_domain, cause
+        HAVING failed > 0
+    ),
+    causes AS (
+        SELECT
+            policy_domain, cause, meaning.severity AS severity,
+            if(result.category = cause, result.title, meaning.title) AS what, since, last_failed, failed, failed_now,
+            failed_now / nullIf(sessions, 0) AS share_now,
+            refused AS refused_now,
+            worst_servers[1] AS server, arrayStringConcat(worst_servers, ', ') AS servers, senders, sender_names, senders_in_all,
+            (failed_now > 0 AND cause = 'suspected-downgrade')
+                OR (failed_now >= greatest(minimum_sessions, 1)
+                    AND (share_now > failure_ratio_threshold OR refused >= greatest(minimum_sessions, 1))) AS needs_attention
+        FROM totals
+        INNER JOIN runs USING (policy_domain, cause)
+        INNER JOIN domains USING (policy_domain)
+        LEFT JOIN sessions_now USING (policy_domain)
+        LEFT JOIN refusals_now USING (policy_domain)
+        LEFT JOIN (SELECT term, severity, title FROM failure_meanings WHERE kind = 'category') AS meaning
+            ON meaning.term = cause
+        LEFT JOIN (SELECT term, category, title FROM failure_meanings WHERE kind = 'result-type') AS result
+            ON result.term = result_type
+        UNION ALL
+        SELECT
+            policy_domain, '{NO_REPORTS}', if(last_report_day IS NULL, 'info', 'warning'), 'No report any more',
+            ifNull(last_report_day, toDate(0)) + 1, ifNull(last_report_day, toDate(0)), 0, 0, NULL, 0, '', '', 0, '', 0, 1
+        FROM tls_freshness
+        INNER JOIN domains USING (policy_domain)
+        WHERE {domains} AND {END} = toDate(now(), 'UTC')
+            AND dateDiff('second', toDateTime(ifNull(last_report_day, toDate(0)) + 1, 'UTC'), now()) > stale_after_seconds
+    )"""
+
+
+def lonely_failures(chosen: str, everybody: str) -> str:
+    """Senders (of the chosen rows) that see failures at a domain which others (of all rows) hardly see.
+
+    organization, policy_domain, cause (its main category), failed, share, share_of_others, others (other senders),
+    others_failing, last_day.
+    """
+    return f"""
+        SELECT
+            organization,
+            policy_domain,
+            cause,
+            failed,
+            failed / sessions AS share,
+            (all_failed - failed) / nullIf(all_sessions - sessions, 0) AS share_of_others,
+            all_senders - 1 AS others,
+            all_failing - 1 AS others_failing,
+            last_day
+        FROM (
+            SELECT organization, policy_domain, sum(successful_sessions + failed_sessions) AS sessions,
+                sum(failed_sessions) AS failed, maxIf(day, failed_sessions > 0) AS last_day
+            FROM tls_sender_daily
+            WHERE {chosen}
+            GROUP BY organization, policy_domain
+            HAVING failed > 0
+        ) AS one
+        INNER JOIN (
+            SELECT policy_domain, sum(successful_sessions + failed_sessions) AS all_sessions,
+                sum(failed_sessions) AS all_failed, uniqExact(organization) AS all_senders,
+                uniqExactIf(organization, failed_sessions > 0) AS all_failing
+            FROM tls_sender_daily
+            WHERE {everybody}
+            GROUP BY policy_domain
+        ) AS everybody USING (policy_domain)
+        INNER JOIN domains USING (policy_domain)
+        LEFT JOIN (
+            SELECT organization, policy_domain, argMax(category, by_category) AS cause
+            FROM (
+                SELECT organization, policy_domain, category, sum(failed_sessions) AS by_category
+                FROM tls_failures_daily
+                WHERE {chosen}
+                GROUP BY organization, policy_domain, category
+            )
+            GROUP BY organization, policy_domain
+        ) AS main_causes USING (organization, policy_domain)
+        WHERE all_senders > 1 AND failed >= greatest(minimum_sessions, 1) AND share >= 3 * share_of_others"""
+
+
+def mode_changes(domains: str) -> str:
+    """Changes of the MTA-STS mode: "Day", "Domain", "From", "To", and how many "Senders" saw it on that day first."""
+    return f"""
+        SELECT day AS "Day", policy_domain AS "Domain", before AS "From", mode AS "To", count() AS "Senders"
+        FROM (
+            SELECT
+                policy_domain,
+                day,
+                mode,
+                lagInFrame(mode, 1, mode) OVER (
+                    PARTITION BY policy_domain, organization ORDER BY day
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+                ) AS before
+            FROM (
+                SELECT policy_domain, organization, day,
+                    argMax(sts_mode, successful_sessions + failed_sessions) AS mode
+                FROM tls_policies_daily
+                WHERE {IN_RANGE} AND {domains} AND policy_type = 'sts' AND sts_mode != ''
+                GROUP BY policy_domain, organization, day
+            )
+        )
+        WHERE before != mode
+        GROUP BY day, policy_domain, before, mode
+        ORDER BY day DESC, policy_domain
+        LIMIT 200"""

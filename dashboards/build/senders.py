@@ -1,0 +1,333 @@
+"""Senders: who sees failures that others do not, and suspected downgrades with their evidence."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.build import look, questions
+from dashboards.build.grafana import Dashboard, Row, fixed, rows, series, steps, words
+from dashboards.build.panels import Column, graph, stat, table
+from dashboards.build.questions import IN_RANGE
+from dashboards.build.variables import (
+    DATASOURCES,
+    DOMAINS,
+    THIS_DOMAIN,
+    cell,
+    chosen_stranger,
+    domain,
+    link,
+    page_links,
+    stranger_id,
+    strangers_choice,
+)
+
+UID: Final = "mailposture-senders"
+_CHOSEN: Final = f"{IN_RANGE} AND {DOMAINS} AND {chosen_stranger('organization', 'sender')}"
+_TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
+_TO_FAILURES = link("Failures that it reports", "mailposture-failures", domain=THIS_DOMAIN, sender=cell("sender_id"))
+_LIKELIHOODS = words(
+    {
+        "likely": ("Likely", "red"),
+        "possible": ("Possible", "orange"),
+        "server-fault": ("Our server's fault", "blue"),
+    }
+)
+
+_ANSWER = (
+    stat(
+        "Suspected downgrades",
+        "Senders that had used TLS with us before and saw no STARTTLS on a day of the time range, where the evidence "
+        "does not point at our own server. The table below has the evidence. A suspicion, never a proof.",
+        rows(
+            f"""
+            SELECT if((SELECT count() FROM tls_sender_daily WHERE {_CHOSEN}) = 0, NULL,
+                (SELECT uniqExact(organization) FROM tls_suspected_downgrades WHERE {_CHOSEN} AND likelihood != 'server-fault')) AS suspected"""
+        ),
+        width=6,
+        unit="suffix: senders suspected",
+        decimals=0,
+        thresholds=steps((None, look.GOOD), (1, look.BAD)),
+        mappings=(words({"0": ("None suspected", look.GOOD), "1": ("1 sender suspected", look.BAD)}),),
+        filled=True,
+        text_size=30,
+    ),
+    stat(
+        "See what others do not",
+        "Pairs of a sender and a domain where the sender's share of failures is at least three times that of all others together, "
+        "with at least the domain's minimum of failed sessions.",
+        rows(
+            f"""
+            SELECT count() AS senders FROM ({questions.lonely_failures(_CHOSEN, f"{IN_RANGE} AND {DOMAINS}")})"""
+        ),
+        width=5,
+        unit="locale",
+        thresholds=steps((None, look.GOOD), (1, "orange")),
+        nothing="None",
+    ),
+    stat(
+        "Senders that report",
+        "Organizations with a report about the time range.",
+        rows(f"SELECT nullIf(uniqExact(organization), 0) AS senders FROM tls_sender_daily WHERE {_CHOSEN}"),
+        width=4,
+        unit="locale",
+    ),
+    stat(
+        "Honour MTA-STS",
+        "Senders that applied an MTA-STS policy to at least one session.",
+        rows(
+            f"SELECT uniqExact(organization) AS senders FROM tls_policies_daily WHERE {_CHOSEN} AND policy_type = 'sts'"
+        ),
+        width=3,
+        unit="locale",
+    ),
+    stat(
+        "Honour DANE",
+        "Senders that applied DANE to at least one session.",
+        rows(
+            f"SELECT uniqExact(organization) AS senders FROM tls_policies_daily WHERE {_CHOSEN} AND policy_type = 'tlsa'"
+        ),
+        width=3,
+        unit="locale",
+    ),
+    stat(
+        "Reports after",
+        "Median time from the end of a report's period to its arrival.",
+        rows(
+            f"""
+            SELECT if(count() = 0, NULL, median(delay_hours) * 3600) AS delay
+            FROM tls_report_log
+            WHERE {IN_RANGE} AND {chosen_stranger("organization", "sender")}"""
+        ),
+        width=3,
+        unit="s",
+        decimals=0,
+    ),
+)
+
+_DOWNGRADES = table(
+    "Suspected downgrades, with the evidence",
+    "A sender that had TLS with this domain in the weeks before reports sessions without STARTTLS. Likely: one sending network, "
+    "while others had STARTTLS on the same day. Our server's fault: everybody lost it at once. Click the domain for what to do.",
+    rows(
+        f"""
+        SELECT
+            day AS "Day",
+            likelihood AS "Likelihood",
+            policy_domain AS "Domain",
+            organization AS "Sender",
+            receiving_mx AS "Receiving server",
+            failed_sessions AS "Without STARTTLS",
+            evidence AS "Evidence",
+            {stranger_id("organization")} AS sender_id
+        FROM tls_suspected_downgrades
+        WHERE {_CHOSEN}
+        ORDER BY day DESC, failed_sessions DESC
+        LIMIT 200"""
+    ),
+    columns=(
+        look.day("Day"),
+        Column(name="Likelihood", width=125, cell=look.COLORED_CELL, mappings=(_LIKELIHOODS,)),
+        Column(name="Domain", width=130, links=(_TO_DOMAIN,)),
+        Column(name="Sender", width=180, links=(_TO_FAILURES,)),
+        Column(name="Receiving server", width=150),
+        look.failed("Without STARTTLS", width=150),
+        Column(name="Evidence", wrap=True),
+        look.hidden("sender_id"),
+    ),
+    width=24,
+    height=8,
+    nothing="None suspected in this time range.",
+)
+
+_LONELY = table(
+    "Senders that see failures which others do not",
+    "Share of failed sessions of a sender to a domain, beside that of all other senders to the same domain. Only one sender: "
+    "often its own trust store, resolver or network, or the path in between. Many: look at the server first. Click a sender for "
+    "its failures.",
+    rows(
+        f"""
+        SELECT
+            organization AS "Sender",
+            policy_domain AS "Domain",
+            cause AS "Cause",
+            failed AS "Failed",
+            share AS "Its share failed",
+            share_of_others AS "Share of the others",
+            others AS "Other senders",
+            others_failing AS "Of them failing",
+            last_day AS "Last day",
+            {stranger_id("organization")} AS sender_id
+        FROM ({questions.lonely_failures(_CHOSEN, f"{IN_RANGE} AND {DOMAINS}")})
+        ORDER BY share DESC
+        LIMIT 200"""
+    ),
+    columns=(
+        Column(name="Sender", width=230, links=(_TO_FAILURES,)),
+        Column(name="Domain", width=160, links=(_TO_DOMAIN,)),
+        look.category(),
+        look.failed(width=None),
+        Column(
+            name="Its share failed",
+            unit="percentunit",
+            decimals=1,
+            width=130,
+            cell=look.COLORED_TEXT,
+            color=fixed(look.FAILED),
+        ),
+        Column(name="Share of the others", unit="percentunit", decimals=2, width=155),
+        look.count("Other senders", width=125),
+        look.count("Of them failing", width=130),
+        look.day("Last day"),
+        look.hidden("sender_id"),
+    ),
+    width=24,
+    height=8,
+    nothing="No sender stands out in this time range.",
+)
+
+_OVER_TIME = (
+    graph(
+        "Sessions with TLS by sender",
+        "Share of successful sessions a report day, of the ten senders with most sessions in the time range.",
+        series(
+            f"""
+            SELECT day AS time, organization, {questions.rate()} AS Value
+            FROM tls_sender_daily
+            WHERE {_CHOSEN} AND organization IN (
+                SELECT organization
+                FROM tls_sender_daily
+                WHERE {_CHOSEN}
+                GROUP BY organization
+                ORDER BY sum(successful_sessions + failed_sessions) DESC
+                LIMIT 10
+            )
+            GROUP BY time, organization
+            ORDER BY time, organization"""
+        ),
+        width=12,
+        height=9,
+        unit="percentunit",
+        maximum=1,
+        legend="right",
+        totals=("min",),
+    ),
+    graph(
+        "Failed sessions by sender",
+        "Failed sessions a report day, of the ten senders with most failures in the time range.",
+        series(
+            f"""
+            SELECT day AS time, organization, sum(failed_sessions) AS Value
+            FROM tls_sender_daily
+            WHERE {_CHOSEN} AND organization IN (
+                SELECT organization
+                FROM tls_sender_daily
+                WHERE {_CHOSEN}
+                GROUP BY organization
+                HAVING sum(failed_sessions) > 0
+                ORDER BY sum(failed_sessions) DESC
+                LIMIT 10
+            )
+            GROUP BY time, organization
+            ORDER BY time, organization"""
+        ),
+        width=12,
+        height=9,
+        unit="locale",
+        bars=True,
+        stacked=True,
+        legend="right",
+        totals=("sum",),
+        nothing="No failures in this time range",
+    ),
+)
+
+_ALL = table(
+    "All senders",
+    "Organizations that reported about the time range. Applies: the policies that it applied to at least one session. Some "
+    "senders report failures only: they have no sessions with TLS. Reports after: median time from the end of the period to "
+    "arrival.",
+    rows(
+        f"""
+        SELECT
+            organization AS "Sender",
+            domains AS "Domains",
+            sessions AS "Sessions",
+            rate AS "With TLS",
+            failed AS "Failed",
+            failing AS "Failing domains",
+            applies AS "Applies",
+            delay AS "Reports after",
+            first_day AS "First day",
+            last_day AS "Last day",
+            {stranger_id("organization")} AS sender_id
+        FROM (
+            SELECT
+                organization,
+                uniqExact(policy_domain) AS domains,
+                sum(successful_sessions + failed_sessions) AS sessions,
+                {questions.rate()} AS rate,
+                sum(failed_sessions) AS failed,
+                uniqExactIf(policy_domain, failed_sessions > 0) AS failing,
+                min(day) AS first_day,
+                max(day) AS last_day
+            FROM tls_sender_daily
+            WHERE {_CHOSEN}
+            GROUP BY organization
+        ) AS sums
+        LEFT JOIN (
+            SELECT organization, arrayStringConcat(arraySort(groupUniqArray({look.POLICY_TYPE_NAME})), ', ') AS applies
+            FROM tls_policies_daily
+            WHERE {_CHOSEN}
+            GROUP BY organization
+        ) AS policies USING (organization)
+        LEFT JOIN (
+            SELECT organization, median(delay_hours) * 3600 AS delay
+            FROM tls_report_log
+            WHERE {IN_RANGE} AND {chosen_stranger("organization", "sender")}
+            GROUP BY organization
+        ) AS delays USING (organization)
+        ORDER BY sessions DESC
+        LIMIT 500"""
+    ),
+    columns=(
+        Column(
+            name="Sender",
+            width=250,
+            links=(link("Failures that it reports", "mailposture-failures", sender=cell("sender_id")),),
+        ),
+        look.count("Domains", width=85),
+        look.count("Sessions", width=110),
+        look.rate("With TLS"),
+        look.failed(width=None),
+        look.count("Failing domains", width=125),
+        Column(name="Applies", width=230),
+        Column(name="Reports after", unit="s", decimals=1, width=120),
+        look.day("First day"),
+        look.day("Last day"),
+        look.hidden("sender_id"),
+    ),
+    width=24,
+    height=11,
+    nothing="Nobody reported about this time range.",
+)
+
+
+def dashboard() -> Dashboard:
+    return Dashboard(
+        uid=UID,
+        title="mailposture: Senders",
+        description="Which organizations see failures that others do not, and suspected downgrades with their evidence.",
+        variables=(
+            *DATASOURCES,
+            domain(several=True),
+            strangers_choice(
+                "sender", "Sender", "organization", "tls_sender_daily", DOMAINS, description="Who reports"
+            ),
+        ),
+        links=page_links(UID),
+        rows=(
+            Row(panels=(*_ANSWER, _DOWNGRADES, _LONELY)),
+            Row(title="Over time", panels=_OVER_TIME),
+            Row(title="Who reports", panels=(_ALL,)),
+        ),
+    )
