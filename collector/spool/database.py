@@ -18,6 +18,8 @@ _APPLICATION_ID = 0x6D706F73  # "mpos": tells our file from any other SQLite fil
 _SCHEMA_VERSION = 1
 _PAGE_SIZE = 8192  # most reports fit in one page
 _CHECKPOINT_PAGES = 2000  # 16 MiB of log between checkpoints: their two extra fsyncs are spread over thousands of mails
+_SHRINK_FROM_PAGES = 4096  # 32 MiB of empty pages are kept for reuse
+_SHRINK_STEP_PAGES = 512
 _BUSY_SECONDS = 30.0
 
 # A queue row never changes: rewriting one would rewrite its body. What changes is beside it, in `deferred`.
@@ -87,6 +89,18 @@ class SpoolFile:
         """Change all or nothing."""
         with translated(self.path), self._own_turn(), _transaction(self._connection):
             yield self._connection
+
+    def shrink(self) -> None:
+        """Give a little of a drained backlog's room back to the disk; call it while there is nothing to do.
+
+        Never much at once: receiving waits meanwhile.
+        """
+        with self.reading() as connection:
+            if _pragma(connection, "freelist_count") <= _SHRINK_FROM_PAGES:
+                return
+            with self._own_turn():
+                # As a script: execute() stops after the first page.
+                connection.executescript(f"PRAGMA incremental_vacuum({_SHRINK_STEP_PAGES})")
 
     def close(self) -> None:
         self._connection.close()

@@ -147,7 +147,7 @@ class Spool:
             for number, arrival in zip(ids, group, strict=True):
                 values += (number, arrival.envelope, arrival.body)
             rows = ",".join(["(?,?,?)"] * len(group))
-            connection.execute(f"INSERT INTO queue VALUES {rows}", values)  # noqa: S608  only placeholders
+            connection.execute(f"INSERT INTO queue VALUES {rows}", values)
         return ids
 
     def _recover(self, error: SpoolError) -> None:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from collector.envelope import Envelope
 
-_SHRINK_FROM_PAGES = 4096  # 32 MiB of empty pages are kept for reuse; beyond that the file gives them back
-_SHRINK_STEP_PAGES = 512
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spooled:
@@ -75,13 +72,14 @@ class SpoolQueue:
             size = sum(len(message.body) for message in claimed)
             if len(claimed) < limit and size < max_bytes:
                 claimed += self._claim_new(connection, limit - len(claimed), max_bytes - size)
+            if not claimed:
+                self._file.shrink()
         return claimed
 
     def forget(self, ids: Iterable[int]) -> None:
         """ClickHouse has them: drop them."""
         with self._lock, self._file.writing() as connection:
             self._remove(connection, list(ids))
-        self._shrink()
 
     def defer(self, ids: Iterable[int], until: datetime, reason: str) -> None:
         """Do not claim them again before then."""
@@ -170,16 +168,6 @@ class SpoolQueue:
         connection.executemany("DELETE FROM deferred WHERE id = ?", [(number,) for number in ids])
         connection.execute("UPDATE ledger SET depth = depth - ?, bytes = bytes - ?", (removed, size))
         self._claimed_again.difference_update(ids)
-
-    def _shrink(self) -> None:
-        """Give a little of a drained backlog's room back to the disk, never much at once: receiving waits meanwhile."""
-        with self._lock:
-            with self._file.reading() as connection:
-                (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-            if free <= _SHRINK_FROM_PAGES:
-                return
-            with self._file.writing() as connection:
-                connection.execute(f"PRAGMA incremental_vacuum({_SHRINK_STEP_PAGES})").fetchall()
 
 
 def _spooled(number: int, envelope: bytes, body: bytes, attempts: int) -> Spooled:
