@@ -87,7 +87,7 @@ def compare(mails: list[bytes], rounds: int, other_python: Path) -> tuple[float,
 
 def start(name: str, python: Path, mails: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [python, __file__, "--worker", name],
+        [python, "-P", __file__, "--worker", name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

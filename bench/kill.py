@@ -89,7 +89,9 @@ def run(folder: Path, *, kills: int, away: float, chance: random.Random) -> int:
             engine.stop()
 
 
-def _kill(engine: EmbeddedEngine, processes: list[Child], *, kills: int, away: float, chance: random.Random) -> dict[str, int]:
+def _kill(
+    engine: EmbeddedEngine, processes: list[Child], *, kills: int, away: float, chance: random.Random
+) -> dict[str, int]:
     """Kill and revive; returns how often each was killed."""
     killed = dict.fromkeys(["engine", *(child.name for child in processes)], 0)
     _watch(engine, processes, 3.0)
@@ -114,6 +116,8 @@ def _watch(engine: EmbeddedEngine | None, processes: list[Child], seconds: float
     """Let time pass; whoever has died is started again."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
+        for child in processes:
+            child._pause = 0.1  # what is killed on purpose need not wait longer each time
         look_after(processes)
         if engine is not None and not engine.alive():
             with contextlib.suppress(EngineError):

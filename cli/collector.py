@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Batches come and go: let freed memory go back to the system instead of staying in per-thread pools.
+_FRUGAL = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "1000000", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+
+
 def children(config_path: Path, config: Config) -> list[Child]:
     """The two processes of a collector, which add their metrics up in a folder that is emptied here."""
     shared = config.data / "run" / "metrics"
@@ -27,7 +31,7 @@ def children(config_path: Path, config: Config) -> list[Child]:
         Child(
             name=name,
             command=[sys.executable, "-m", "cli", name, "--config", str(config_path)],
-            environment={"PROMETHEUS_MULTIPROC_DIR": str(shared)},
+            environment={"PROMETHEUS_MULTIPROC_DIR": str(shared), **_FRUGAL},
         )
         for name in ("ingest", "receiver")
     ]
@@ -45,7 +49,7 @@ def command(config_path: Path | None) -> None:
 @with_config
 def receiver(config: Config) -> None:
     """Only receive: from the listeners and mailboxes into the spool."""
-    from collector.service import run_receiver  # noqa: PLC0415
+    from collector.receiver import run_receiver  # noqa: PLC0415
 
     logs.set_up("receiver")
     end_with_parent()
@@ -56,7 +60,7 @@ def receiver(config: Config) -> None:
 @with_config
 def ingest(config: Config) -> None:
     """Only store: from the spool into ClickHouse."""
-    from collector.service import run_ingest  # noqa: PLC0415
+    from collector.ingest import run_ingest  # noqa: PLC0415
 
     logs.set_up("ingest")
     end_with_parent()

@@ -25,6 +25,7 @@ _COMMANDS = {
     "migrate": "migrate",
     "collector": "collector",
     "exporter": "exporter",
+    "policy-host": "policy_host",
 }
 _INTERNAL = {"receiver": "collector:receiver", "ingest": "collector:ingest"}  # processes of their own under the others
 

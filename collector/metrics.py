@@ -1,6 +1,6 @@
 """The collector's own metrics, of two processes: prometheus_client's multiprocess mode adds them up.
 
-Multiprocess mode needs PROMETHEUS_MULTIPROC_DIR before prometheus_client is imported: cli/collector.py gives it to both.
+Multiprocess mode needs PROMETHEUS_MULTIPROC_DIR before prometheus_client is imported: cli/collector.py sets it.
 Labels are bounded: sources, outcomes and reasons are enums, never text from a report.
 """
 

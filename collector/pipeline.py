@@ -22,13 +22,13 @@ from collector.spool import HeldState, Spooled, SpoolQueue, held_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from collector.health import Heartbeat
+    from collector.heartbeat import Heartbeat
     from collector.writer import Writer
 
 log = structlog.get_logger()
 
-_BATCH_MESSAGES = 2_000
-_BATCH_BYTES = 32 * 1024 * 1024
+_BATCH_MESSAGES = 1_000
+_BATCH_BYTES = 16 * 1024 * 1024
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse is away
 _DNS_WAIT, _LONGEST_DNS_WAIT = timedelta(minutes=1), timedelta(hours=1)
 

@@ -1,12 +1,7 @@
-"""The collector's two processes: the receiver only receives, ingest decodes and writes.
-
-Splitting them keeps parsing and signatures out of the way of whoever delivers, and uses a second core. They share the
-spool, and through prometheus_client's multiprocess mode their metrics.
-"""
+"""Ingest: a process of its own that judges what the spool holds and writes it to ClickHouse, on a second core."""
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 import time
@@ -14,17 +9,13 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import structlog
-import uvloop
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector.authenticate import DkimVerifier, KeyCache
-from collector.health import Heartbeat, serve_health
+from collector.heartbeat import Heartbeat
 from collector.judge import Judge
 from collector.pipeline import Pipeline
-from collector.sources.https import serve_https
-from collector.sources.imap import ImapSource
-from collector.sources.smtp import serve_smtp
-from collector.spool import HeldMessages, Spool, SpoolQueue
+from collector.spool import HeldMessages, SpoolQueue
 from collector.writer import Writer
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.prepare import prepare
@@ -42,33 +33,6 @@ _IDLE = 0.05  # seconds between two looks at an empty spool
 _PING = 5.0  # seconds between two questions to ClickHouse while there is nothing to store
 _RETRY = 2.0  # seconds between two tries to reach the database at start
 _PRUNE = 600.0  # seconds between two prunings of what is held back
-
-
-def run_receiver(config: Config) -> None:
-    """Receive until SIGTERM: SMTP, LMTP, HTTPS and mailboxes into the spool; also serves metrics and health."""
-    uvloop.run(_receive(config))
-
-
-async def _receive(config: Config) -> None:
-    folder = config.data / "spool"
-    with closing(Spool(folder, keep_free=config.spool.keep_free)) as spool, closing(SpoolQueue(folder)) as queue:
-        heartbeat = Heartbeat(config.data / "run")
-        stopping = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        health = await serve_health(config.metrics.collector, spool=spool, queue=queue, heartbeat=heartbeat)
-        smtp = await serve_smtp(config.smtp, recipients=config.accepted_recipients(), spool=spool)
-        https = await serve_https(config.https, domains=config.domains, spool=spool)
-        mailboxes = [ImapSource(mailbox, spool=spool) for mailbox in config.imap]
-        for mailbox in mailboxes:
-            mailbox.start()
-        log.info("receiving")
-        await stopping.wait()
-        log.info("stopping: finishing what was begun")
-        await asyncio.gather(smtp.close(), https.close())
-        for mailbox in mailboxes:
-            await asyncio.to_thread(mailbox.stop)
-        await health.cleanup()
 
 
 def run_ingest(config: Config) -> None:

@@ -1,0 +1,53 @@
+"""The receiver: a process that only receives, so that parsing and signatures are never in the way of whoever delivers.
+
+It also serves metrics and health for the whole collector. It must stay light: nothing that reads reports is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import structlog
+import uvloop
+
+from collector.health import serve_health
+from collector.heartbeat import Heartbeat
+from collector.sources.https import serve_https
+from collector.sources.imap import ImapSource
+from collector.sources.smtp import serve_smtp
+from collector.spool import Spool, SpoolQueue
+
+if TYPE_CHECKING:
+    from mailposture.config import Config
+
+log = structlog.get_logger()
+
+
+def run_receiver(config: Config) -> None:
+    """Receive until SIGTERM: SMTP, LMTP, HTTPS and mailboxes into the spool; also serves metrics and health."""
+    uvloop.run(_receive(config))
+
+
+async def _receive(config: Config) -> None:
+    folder = config.data / "spool"
+    with closing(Spool(folder, keep_free=config.spool.keep_free)) as spool, closing(SpoolQueue(folder)) as queue:
+        heartbeat = Heartbeat(config.data / "run")
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        health = await serve_health(config.metrics.collector, spool=spool, queue=queue, heartbeat=heartbeat)
+        smtp = await serve_smtp(config.smtp, recipients=config.accepted_recipients(), spool=spool)
+        https = await serve_https(config.https, domains=config.domains, spool=spool)
+        mailboxes = [ImapSource(mailbox, spool=spool) for mailbox in config.imap]
+        for mailbox in mailboxes:
+            mailbox.start()
+        log.info("receiving")
+        await stopping.wait()
+        log.info("stopping: finishing what was begun")
+        await asyncio.gather(smtp.close(), https.close())
+        for mailbox in mailboxes:
+            await asyncio.to_thread(mailbox.stop)
+        await health.cleanup()
