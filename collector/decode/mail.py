@@ -1,8 +1,8 @@
 """A mail taken apart into what reports need: two header fields, and the decoded bytes of each part.
 
-The work is done by fast_mail_parser (Rust, Apache-2.0), ten times faster than the standard library. It is lazy about
-content, but it copies header fields and parts many times over, however many there are: so a mail's shape is checked
-here first. What it cannot decode, such as base64 with a gateway's footer in it, the standard library tries again.
+The work is done by fast_mail_parser (Rust, Apache-2.0), ten times faster than the standard library. But it copies
+header fields and parts many times over, however many there are: so the shape of a mail is checked here first. What
+it cannot decode, such as base64 with a gateway's footer in it, the standard library tries again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collector.decode.limits import Limits
 
 _FIRST_FIELD: Final = re.compile(rb"[!-9;-~]+[ \t]*:")  # RFC 5322, section 2.2
-_HEADER_END: Final = re.compile(rb"\n\r?\n")
 _EMBEDDED_MAIL: Final = re.compile(rb"^content-type[ \t]*:\s*(?:message/|=\?)", re.IGNORECASE | re.MULTILINE)
 _BEFORE_MAIL: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:>?From [^\n]*\n)?")  # a mailbox's separator line
 
@@ -31,7 +30,6 @@ _BEFORE_MAIL: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:>?From [^\n]*\n)?
 class Part(NamedTuple):
     """A part that is not itself made of parts."""
 
-    media_type: str
     name: str
     content: bytes
 
@@ -62,7 +60,7 @@ def read_mail(body: bytes, *, limits: Limits) -> Mail:
         body = body[start:]
     _check_shape(body, limits)
     try:
-        root = fast_mail_parser.parse_email_tree(body, mode="lazy")
+        root = fast_mail_parser.parse_email_tree(body)
         header, parts = root.headers, tuple(_leaves(root, limits))
     except fast_mail_parser.ParseError as error:
         return _read_leniently(body, limits, fault=str(error))
@@ -71,14 +69,19 @@ def read_mail(body: bytes, *, limits: Limits) -> Mail:
         if type(error).__name__ != "PanicException":
             raise
         return _read_leniently(body, limits, fault="it cannot be parsed")
-    domain = submitter = ""
-    for name, values in header.items():
-        match name.lower():
-            case "tls-report-domain":
-                domain = values[0]
-            case "tls-report-submitter":
-                submitter = values[0]
-    return Mail(report_domain=domain, report_submitter=submitter, parts=parts, undecodable=())
+    return Mail(
+        report_domain=_first_value(header, "TLS-Report-Domain"),
+        report_submitter=_first_value(header, "TLS-Report-Submitter"),
+        parts=parts,
+        undecodable=(),
+    )
+
+
+def _first_value(header: dict[str, list[str]], name: str) -> str:
+    """The first value of a header field; nearly all senders write the name as RFC 8460 does."""
+    if name in header:
+        return header[name][0]
+    return next((values[0] for written, values in header.items() if written.lower() == name.lower()), "")
 
 
 def _check_shape(body: bytes, limits: Limits) -> None:
@@ -88,8 +91,7 @@ def _check_shape(body: bytes, limits: Limits) -> None:
         raise RejectedError(Reason.TOO_MANY, f"mail has up to {boundaries} parts; {limits.mime_parts} are allowed")
     header_bytes, position = 0, 0
     while position >= 0:
-        end = _HEADER_END.search(body, position)
-        section_end = end.start() if end else len(body)
+        section_end = _end_of_header(body, position, position + limits.header_bytes + 3)
         header_bytes += section_end - position
         if header_bytes > limits.header_bytes:
             raise RejectedError(
@@ -106,7 +108,13 @@ def _check_shape(body: bytes, limits: Limits) -> None:
             position = body.find(b"\n", position + 1)
 
 
-def _leaves(root: fast_mail_parser.PyLazyMimePart, limits: Limits) -> Iterator[Part]:
+def _end_of_header(body: bytes, start: int, furthest: int) -> int:
+    """Where the empty line is that ends a header; without one, the end of what was looked at."""
+    ends = (body.find(b"\n\r\n", start, furthest), body.find(b"\n\n", start, furthest))
+    return min((end for end in ends if end >= 0), default=min(furthest, len(body)))
+
+
+def _leaves(root: fast_mail_parser.PyMimePart, limits: Limits) -> Iterator[Part]:
     pending = [(root, 1)]
     while pending:
         node, depth = pending.pop()
@@ -115,7 +123,7 @@ def _leaves(root: fast_mail_parser.PyLazyMimePart, limits: Limits) -> Iterator[P
         if node.children:
             pending += [(child, depth + 1) for child in reversed(node.children)]
         elif content := node.content:
-            yield Part(media_type=node.content_type, name=node.filename or "", content=content)
+            yield Part(name=node.filename or "", content=content)
 
 
 def _read_leniently(body: bytes, limits: Limits, *, fault: str) -> Mail:
@@ -130,7 +138,7 @@ def _read_leniently(body: bytes, limits: Limits, *, fault: str) -> Mail:
                 continue
             content = node.get_payload(decode=True)
             if isinstance(content, bytes) and content:
-                parts.append(Part(media_type=node.get_content_type(), name=node.get_filename() or "", content=content))
+                parts.append(Part(name=node.get_filename() or "", content=content))
             if node.defects:
                 defect = type(node.defects[0]).__name__
                 undecodable.append(f"part {quoted(node.get_content_type())} is damaged: {defect}")
