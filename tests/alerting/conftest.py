@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 import collector.metrics
-from collector.health import Heartbeat, _SpoolCollector
+from collector.health import _SpoolCollector
+from collector.heartbeat import Heartbeat
 from collector.spool import Spool, SpoolQueue
 from exporter.questions import QUESTIONS
 from exporter.reported import configured

@@ -1,0 +1,96 @@
+"""Real Prometheus and Alertmanager for the tests, each on a port that nobody else has, ended with the test."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+Found = TypeVar("Found")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def get(url: str) -> Any:
+    """The JSON at a URL; None if there is none."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)
+    except (OSError, ValueError):
+        return None
+
+
+def post(url: str, content: Any) -> None:
+    headers = {"Content-Type": "application/json"}
+    with urllib.request.urlopen(
+        urllib.request.Request(url, data=json.dumps(content).encode(), headers=headers), timeout=10
+    ):
+        pass
+
+
+def wait_for(what: str, look: Callable[[], Found | None], *, within: float = 60) -> Found:
+    """What `look` finds, once it finds something."""
+    deadline = time.monotonic() + within
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited {within} s in vain: {what}"
+        time.sleep(0.1)
+    return found
+
+
+@contextmanager
+def alertmanager(config: Path, folder: Path) -> Iterator[str]:
+    """Yield its URL once it is ready."""
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [
+        "prometheus-alertmanager",
+        f"--config.file={config}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address={url.removeprefix('http://')}",
+        "--cluster.listen-address=",
+    ]
+    with _running(command, folder / "alertmanager.log"):
+        wait_for("Alertmanager", lambda: get(f"{url}/api/v2/status"))
+        yield url
+
+
+@contextmanager
+def prometheus(config: Path, folder: Path) -> Iterator[str]:
+    """Yield its URL once it is ready."""
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'prometheus'}",
+        f"--web.listen-address={url.removeprefix('http://')}",
+    ]
+    with _running(command, folder / "prometheus.log"):
+        wait_for("Prometheus", lambda: get(f"{url}/api/v1/query?query=vector(1)"))
+        yield url
+
+
+@contextmanager
+def _running(command: Sequence[str], log: Path) -> Iterator[None]:
+    with log.open("wb") as words:
+        process = subprocess.Popen(command, stdout=words, stderr=words)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

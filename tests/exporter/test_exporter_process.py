@@ -1,0 +1,95 @@
+"""The exporter as it is run: a process of its own beside the engine, which may go away."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from engine import Storage, engine_config
+
+from mailposture.clickhouse.embedded import EmbeddedEngine
+from mailposture.clickhouse.migrate import migrate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def wait_for(url: str, pattern: str, *, status: int = 200) -> str:
+    """The text at a URL once it has the status and matches the pattern."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = get(url)
+        if answer[0] == status and re.search(pattern, answer[1], re.MULTILINE):
+            return answer[1]
+        assert time.monotonic() < deadline, f"{url} never said {status} {pattern}: {answer[1][-2000:]}"
+        time.sleep(0.1)
+
+
+def test_clickhouse_may_go_and_come_back_while_the_exporter_tells_the_truth(tmp_path: Path) -> None:
+    settings = {
+        "domains": [{"name": "shop.example"}],
+        "data": str(tmp_path / "data"),
+        "clickhouse": {"http": "127.0.0.1:0", "native": "127.0.0.1:0"},
+        "metrics": {"exporter": "127.0.0.1:0", "refresh": "1s"},
+    }
+    file = tmp_path / "mailposture.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    config = engine_config(tmp_path / "data", domains=settings["domains"])
+    log = tmp_path / "log"
+    with log.open("wb") as words:
+        exporter = subprocess.Popen(
+            [sys.executable, "-c", "from cli.main import main; main()", "exporter", "--config", str(file)],
+            stderr=words,
+        )
+    try:
+        address = wait_for_address(log)
+        assert get(f"{address}/healthz") == (200, "ok\n")
+        assert get(f"{address}/readyz")[0] == 503
+        wait_for(f"{address}/metrics", "^mailposture_reported_up 0.0$")
+
+        with EmbeddedEngine(config) as endpoint:
+            migrate(Storage(config=config, endpoint=endpoint).client(), config)
+            wait_for(f"{address}/metrics", "^mailposture_reported_up 1.0$")
+            assert 'tlsrpt_sessions{policy_domain="shop.example"' in get(f"{address}/metrics")[1]
+            assert get(f"{address}/readyz") == (200, "ready\n")
+
+        wait_for(f"{address}/metrics", "^mailposture_reported_up 0.0$")
+        assert 'tlsrpt_sessions{policy_domain="shop.example"' in get(f"{address}/metrics")[1]
+        assert "ClickHouse does not answer" in get(f"{address}/readyz")[1]
+        assert get(f"{address}/healthz") == (200, "ok\n")
+
+        with EmbeddedEngine(config):  # on other ports than before
+            wait_for(f"{address}/metrics", "^mailposture_reported_up 1.0$")
+
+        exporter.send_signal(signal.SIGTERM)
+        assert exporter.wait(10) == 0
+    finally:
+        exporter.kill()
+        exporter.wait()
+    assert "Traceback" not in log.read_text()
+
+
+def wait_for_address(log: Path) -> str:
+    deadline = time.monotonic() + 30
+    while not (found := re.search(r'"url": "(http://[^/]+)/metrics"', log.read_text())):
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+    return found[1]
