@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from clickhouse_connect.driver import Client
 
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.clickhouse.engine_files import Endpoint
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains, write_failure_words
 from mailposture.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from clickhouse_connect.driver import Client
+
+    from mailposture.clickhouse.engine_files import Endpoint
 
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)
@@ -57,13 +61,11 @@ class Storage:
 
     def empty(self) -> None:
         """Forget all rows, and have the configured domains and the words anew."""
-        for (table,) in self.ask(
-            "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine != 'View'"
-        ):
-            if table != "schema_steps":
+        filled = "SELECT name FROM system.tables WHERE database = currentDatabase() AND total_rows > 0"
+        for (table,) in self.ask(filled):
+            if table not in ("schema_steps", "failure_words"):
                 self.client().command(f"TRUNCATE TABLE {table}")
         write_domains(self.client(), self.config)
-        write_failure_words(self.client(), self.config)
 
 
 _POLICY: dict[str, Any] = {
@@ -125,6 +127,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     with EmbeddedEngine(config) as endpoint:
         storage = Storage(config=config, endpoint=endpoint)
         migrate(storage.client(), config)
+        write_failure_words(storage.client(), config)
         yield storage
 
 

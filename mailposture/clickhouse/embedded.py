@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _STARTS_WITHIN = 60.0  # seconds; half a second is usual, but a busy machine with a large store takes its time
-_ENDS_WITHIN = 10.0
+_ENDS_WITHIN = 1.0  # idle connections of clients may hold it up longer, and there is nothing more to wait for
+_OTHERS_END_WITHIN = 15.0
 _LOOK_EVERY = 0.05
 
 
@@ -49,30 +50,20 @@ class EmbeddedEngine:
     """The engine of one data folder, as a child of this process."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config.clickhouse
+        self._config = config
+        self._clickhouse = config.clickhouse
         self._folder = EngineFolder(config)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Endpoint:
         """Start the child and return once it answers. Raises EngineError."""
+        lock = self._lock_folder()
         try:
-            self._folder.prepare()
-            lock = _lock(self._folder)
-        except OSError as error:
-            raise EngineError(
-                f"{self._folder.path}: cannot be written ({error.strerror}); give this account the folder, or "
-                "set `data` in the configuration to one that it may write"
-            ) from error
-        if lock is None:
-            raise EngineRunsError(
-                f"{self._folder.path}: another process already runs the embedded engine of this data folder"
-            )
-        try:
-            http_port = _free_port(self._config.http, "clickhouse.http")
-            native_port = _free_port(self._config.native, "clickhouse.native")
-            self._folder.write_conf(self._config, http_port=http_port, native_port=native_port)
+            http_port = _free_port(self._clickhouse.http, "clickhouse.http")
+            native_port = _free_port(self._clickhouse.native, "clickhouse.native")
+            self._folder.write_conf(self._clickhouse, http_port=http_port, native_port=native_port)
             endpoint = Endpoint(
-                host=_reachable(self._config.http.host),
+                host=_reachable(self._clickhouse.http.host),
                 http_port=http_port,
                 native_port=native_port,
                 passwords=self._folder.passwords,
@@ -84,6 +75,25 @@ class EmbeddedEngine:
         self._folder.write_state(endpoint)
         log.info("embedded engine started", http=endpoint.url, native_port=native_port, store=str(self._folder.store))
         return endpoint
+
+    def _lock_folder(self) -> int:
+        """Make the folder ours; an engine whose parent was killed may need a moment to end."""
+        deadline = time.monotonic() + _OTHERS_END_WITHIN
+        try:
+            self._folder.make()
+            while (lock := _lock(self._folder)) is None:
+                if running_endpoint(self._config) is not None or time.monotonic() > deadline:
+                    raise EngineRunsError(
+                        f"{self._folder.path}: another process already runs the engine of this data folder"
+                    )
+                time.sleep(_LOOK_EVERY)
+            self._folder.tidy()
+        except OSError as error:
+            raise EngineError(
+                f"{self._folder.path}: cannot be written ({error.strerror}); give this account the folder, or "
+                "set `data` in the configuration to one that it may write"
+            ) from error
+        return lock
 
     def _spawn(self, lock: int, endpoint: Endpoint) -> int:
         """Start the child; return where in the log its words begin."""
@@ -105,7 +115,9 @@ class EmbeddedEngine:
         while time.monotonic() < deadline:
             if not self.alive():
                 raise self._failure(began)
-            if _answers(endpoint, self._config.collector_user, self._folder.password(self._config.collector_user)):
+            if _answers(
+                endpoint, self._clickhouse.collector_user, self._folder.password(self._clickhouse.collector_user)
+            ):
                 self._pass_on_warnings(began)
                 return
             time.sleep(_LOOK_EVERY)
@@ -153,7 +165,7 @@ class EmbeddedEngine:
         return self._process.pid if self._process else None
 
     def stop(self) -> None:
-        """End the child in order: closing its standard input lets it finish what it is doing."""
+        """End the child: in order, or, where that takes long, by force. What was acknowledged is on disk either way."""
         if self._process is None:
             return
         if self._process.stdin:
@@ -162,7 +174,7 @@ class EmbeddedEngine:
         try:
             self._process.wait(_ENDS_WITHIN)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # what was acknowledged is on disk
+            self._process.kill()
             self._process.wait()
         self._process = None
 

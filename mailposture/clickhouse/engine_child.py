@@ -42,29 +42,29 @@ def main() -> int:
     """Run until standard input closes."""
     folder, ports = Path(sys.argv[1]), [int(port) for port in sys.argv[2:4]]
     _shut_in(folder, ports)
-    os.environ["TMPDIR"] = str(folder / "tmp")  # the import below opens an engine of its own there, which nobody uses
     try:
-        from chdb import _chdb  # noqa: PLC0415  loading it starts threads, which a sandbox made later would not reach
+        error = _run_engine(folder)
     except ModuleNotFoundError:
         return EXIT_NOT_INSTALLED
-    except ImportError as error:
-        _say(f"chdb-core cannot be loaded: {error}")
+    except (ImportError, AttributeError, TypeError) as changed:
+        _say(f"its interface is not the one that starts listeners: {changed}")
         return EXIT_API_CHANGED
-    os.chdir(folder / "conf")  # the engine reads ./config.xml of the working directory that it finds at its first query
-    try:
-        result = _chdb.query(  # type: ignore[attr-defined]
-            _BOOT, "TabSeparated", path=str(folder / "store")
-        )
-    except (AttributeError, TypeError) as error:
-        _say(f"chdb-core no longer has the interface that starts listeners: {error}")
-        return EXIT_API_CHANGED
-    except RuntimeError as error:
-        _say(_first_line(str(error)))
-        return EXIT_ENGINE_FAILED
-    if result.has_error():
-        _say(_first_line(result.error_message()))
+    except RuntimeError as failed:
+        error = str(failed)
+    if error:
+        _say(_first_line(error))
         return EXIT_ENGINE_FAILED
     return 0
+
+
+def _run_engine(folder: Path) -> str:
+    """Listen until standard input closes; return what went wrong, if anything did."""
+    os.environ["TMPDIR"] = str(folder / "tmp")  # the import below opens an engine of its own there, which nobody uses
+    from chdb import _chdb  # noqa: PLC0415  loading it starts threads, which a sandbox made later would not reach
+
+    os.chdir(folder / "conf")  # the engine reads ./config.xml of the working directory that it finds at its first query
+    result = _chdb.query(_BOOT, "TabSeparated", path=str(folder / "store"))  # type: ignore[attr-defined]
+    return str(result.error_message()) if result.has_error() else ""
 
 
 def _shut_in(folder: Path, ports: list[int]) -> None:

@@ -54,16 +54,20 @@ class EngineFolder:
         self.conf = self.path / "conf"
         self.store = self.path / "store"
         self.passwords = self.path / "passwords"
+        self.tmp = self.path / "tmp"
         self.log = self.path / "engine.log"
         self.lock = self.path / "lock"
         self.state = self.path / "state.json"
 
-    def prepare(self) -> None:
+    def make(self) -> None:
         """Make the folders. Raises OSError."""
-        for folder in (self.path, self.conf, self.store, self.passwords):
+        for folder in (self.path, self.conf, self.store, self.passwords, self.tmp):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.rmtree(self.path / "tmp", ignore_errors=True)
-        (self.path / "tmp").mkdir(mode=0o700)
+
+    def tidy(self) -> None:
+        """Remove what an engine that was killed left behind; only for the holder of the lock. Raises OSError."""
+        for remains in self.tmp.iterdir():
+            shutil.rmtree(remains)
         if self.log.exists() and self.log.stat().st_size > _LOG_KEPT:
             self.log.replace(self.log.with_suffix(".log.1"))
 

@@ -53,8 +53,7 @@ def migrate(client: Client, config: Config, *, dry_run: bool = False) -> list[St
         _run(client, schema_steps.create_database(clickhouse))
         with _locked(client, clickhouse):
             steps = pending(client, config)
-            for step in steps:
-                _apply(client, clickhouse, step)
+            _apply(client, clickhouse, steps)
     except ClickHouseError as error:
         raise StorageError(f"database {clickhouse.database}: {_reason(error)}") from error
     return steps
@@ -107,19 +106,22 @@ def _retention(client: Client, config: ClickHouse) -> list[Step]:
     return steps
 
 
-def _apply(client: Client, config: ClickHouse, step: Step) -> None:
+def _apply(client: Client, config: ClickHouse, steps: list[Step]) -> None:
+    """Run the steps, and note those that were run, also when one fails."""
+    done: list[tuple[str, str, datetime]] = []
     try:
-        _run(client, step)
-    except ClickHouseError as error:
-        raise StorageError(f"database {config.database}: {step.name} failed: {_reason(error)}") from error
-    if step.checksum:
-        client.insert(
-            "schema_steps",
-            [(step.name, step.checksum, datetime.now(UTC))],
-            column_names=("name", "checksum", "applied_at"),
-            database=config.database,
-        )
-    log.info("schema step applied", step=step.name, database=config.database)
+        for step in steps:
+            try:
+                _run(client, step)
+            except ClickHouseError as error:
+                raise StorageError(f"database {config.database}: {step.name} failed: {_reason(error)}") from error
+            log.info("schema step applied", step=step.name, database=config.database)
+            if step.checksum:
+                done.append((step.name, step.checksum, datetime.now(UTC)))
+    finally:
+        if done:
+            columns = ("name", "checksum", "applied_at")
+            client.insert("schema_steps", done, column_names=columns, database=config.database)
 
 
 @contextlib.contextmanager

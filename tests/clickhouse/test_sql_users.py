@@ -5,11 +5,14 @@ from __future__ import annotations
 import http.client
 import urllib.parse
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
-from engine import Storage
+
+if TYPE_CHECKING:
+    from engine import Storage
 
 READERS = ("exporter", "analyst", "grafana")
 ALL_USERS = ("collector", *READERS)
@@ -121,7 +124,7 @@ def test_nobody_crashes_the_engine_by_the_python_table_function(storage: Storage
         "SELECT groupArray(repeat('x', 1000000)) FROM numbers(100000)",  # 100 GB
         "SELECT uniqExact(number) FROM numbers(1000000000) SETTINGS max_execution_time = 1",
         f"SELECT {'(' * 5000}1{')' * 5000}",
-        "SELECT count() FROM tls_daily AS a, numbers(1000000) AS b, numbers(1000000) AS c SETTINGS max_execution_time = 1",
+        "SELECT count() FROM numbers(1000000) AS b, numbers(1000000) AS c SETTINGS max_execution_time = 1",
         "SELECT * FROM tls_daily WHERE match(organization, '(a*)*b')",
     ],
     ids=["memory", "time", "depth", "product", "pattern"],
