@@ -133,11 +133,8 @@ class HttpsServer:
             )
             try:
                 await self._spool.put_async(envelope, body)
-            except SpoolFullError as error:
-                raise _come_back("spool-full") from error
             except SpoolError as error:
-                _log.error("report not stored", domain=domain, reason=str(error))
-                raise _come_back("spool-trouble") from error
+                raise _not_stored(error) from error
         RECEIVED.labels(Source.HTTPS.value).inc()
         _log.debug("post received", name=name, bytes=len(body))
         return web.Response(status=201, text=f"Stored as {name}\n")
@@ -154,8 +151,8 @@ class HttpsServer:
             raise _come_back("too-many-requests")
         try:
             self._spool.check_room()
-        except SpoolFullError as error:
-            raise _come_back("spool-full") from error
+        except SpoolError as error:
+            raise _not_stored(error) from error
         return domain
 
     @contextlib.asynccontextmanager
@@ -223,6 +220,13 @@ async def _explain(_request: web.Request) -> web.Response:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def _not_stored(error: SpoolError) -> web.HTTPException:
+    if isinstance(error, SpoolFullError):
+        return _come_back("spool-full")
+    _log.error("post not stored", reason=str(error))
+    return _come_back("spool-trouble")
 
 
 def _come_back(reason: str) -> web.HTTPException:

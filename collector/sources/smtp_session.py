@@ -297,9 +297,8 @@ class SmtpSession(SMTP):
             raise _RefusedError("553 5.6.7 An address that is not ASCII needs SMTPUTF8")
         try:
             self._server.spool.check_room()
-        except SpoolFullError as error:
-            REFUSED.labels(self._source.value, "spool-full").inc()
-            raise _RefusedError("452 4.3.1 No room on disk, try again later") from error
+        except SpoolError as error:
+            raise _RefusedError(self._not_stored(error)) from error
         self._mail_from = path.address
         self._reply("250 2.1.0 OK")
 
@@ -371,13 +370,8 @@ class SmtpSession(SMTP):
             )
             self._busy = True
             await self._server.spool.put_async(envelope, message)
-        except SpoolFullError:
-            REFUSED.labels(self._source.value, "spool-full").inc()
-            return "452 4.3.1 No room on disk, try again later"
         except SpoolError as error:
-            REFUSED.labels(self._source.value, "spool-trouble").inc()
-            _log.error("report not stored", peer=self.peer, reason=str(error))
-            return "451 4.3.0 Cannot store it now, try again later"
+            return self._not_stored(error)
         finally:
             self._busy = False
             self._server.memory.release(self._share)
@@ -387,6 +381,14 @@ class SmtpSession(SMTP):
         RECEIVED.labels(self._source.value).inc()
         _log.debug("mail received", peer=self.peer, name=name, bytes=len(message))
         return f"250 2.0.0 OK: queued as {name}"
+
+    def _not_stored(self, error: SpoolError) -> str:
+        if isinstance(error, SpoolFullError):
+            REFUSED.labels(self._source.value, "spool-full").inc()
+            return "452 4.3.1 No room on disk, try again later"
+        REFUSED.labels(self._source.value, "spool-trouble").inc()
+        _log.error("mail not stored", peer=self.peer, reason=str(error))
+        return "451 4.3.0 Cannot store it now, try again later"
 
     async def _read_message(self) -> tuple[bytes, str]:
         """The message as its sender signed it: dots unstuffed (RFC 5321, section 4.5.2), nothing else touched.

@@ -71,13 +71,13 @@ class Spool:
         return waiter
 
     def check_room(self) -> None:
-        """Raise SpoolFullError when a put would be refused: for peers that ask before they send."""
+        """Raise the SpoolError of a put that would fail for known reasons: for peers that ask before they send."""
         now = time.monotonic()
         if now >= self._room_known_until:
             self._refusal = self._look_for_room()
             self._room_known_until = now + _RECHECK_SECONDS
         if self._refusal is not None:
-            raise self._refusal
+            raise type(self._refusal)(*self._refusal.args)  # anew: a raised exception keeps what its raisers held
 
     def close(self) -> None:
         """Finish what was put, then close the file."""
@@ -93,7 +93,10 @@ class Spool:
         self._arrivals.put(_Arrival(envelope_text.encode(envelope), body, waiter))
 
     def _look_for_room(self) -> SpoolError | None:
-        disk = os.statvfs(self._folder)
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError as error:
+            return SpoolError(f"{self._folder}: {error.strerror}; is the disk mounted?")
         free = disk.f_bavail * disk.f_frsize
         if free >= self._keep_free:
             return None

@@ -243,3 +243,15 @@ def test_a_renewed_certificate_is_used_without_a_restart(mail_server: Callable, 
     tls_files.key.write_text("half written")
     time.sleep(1.1)
     assert serial(Talk(server.smtp)) == renewed, "an unusable renewal leaves the last good certificate"
+
+
+def test_a_spool_that_went_away_is_trouble_for_later(mail_server: Callable) -> None:
+    server = mail_server()
+    client = Talk(server.smtp)
+    moved = server.folder.with_name("moved")
+    server.folder.rename(moved)
+    try:
+        assert client.ask("MAIL FROM:<>").startswith("451 4.3.0")
+        assert client.ask("NOOP").startswith("250")
+    finally:
+        moved.rename(server.folder)
