@@ -20,10 +20,11 @@ from policy_host.site import PolicySite
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from mailposture.config import Config, Listen
+    from policy_host.policies import HostedPolicy
 
     Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -51,6 +52,11 @@ class PolicyHost:
         self._servers: list[asyncio.Server] = []
         self._sweepers: list[asyncio.Task[None]] = []
         self._note_success()
+
+    @property
+    def policies(self) -> Mapping[str, HostedPolicy]:
+        """What is served now, by policy host."""
+        return self._site.policies
 
     async def start(self) -> None:
         """Listen; raises ProblemError if an address cannot be had."""
