@@ -25,6 +25,7 @@ from mailposture.config import MIB
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from collector.sources.smtp_connection import SmtpConnection
     from collector.spool import Spool
     from mailposture.config import Listen, Smtp
 
@@ -58,7 +59,7 @@ class SmtpServer:
         self.closing = False
         self._recipients = frozenset(map(comparable, recipients))
         self._listeners: list[asyncio.Server] = []
-        self._sessions: set[SmtpSession] = set()
+        self._sessions: set[SmtpConnection] = set()
         self._sessions_of_client: Counter[str] = Counter()
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
@@ -79,7 +80,7 @@ class SmtpServer:
         """Whether reports are expected at an address. Sub-addresses (`tlsrpt+x@`) only if they are configured."""
         return comparable(address) in self._recipients
 
-    def admit(self, session: SmtpSession) -> str | None:
+    def admit(self, session: SmtpConnection) -> str | None:
         """Count a new connection; returns the reason to turn it away, if there is one."""
         self._sessions.add(session)
         self._deserted.clear()
@@ -93,7 +94,7 @@ class SmtpServer:
             return "too-many-connections-of-client"
         return None
 
-    def dismiss(self, session: SmtpSession) -> None:
+    def dismiss(self, session: SmtpConnection) -> None:
         """A connection ended."""
         self._sessions.discard(session)
         client = client_network(session.peer)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 from sources_net.listeners import RCPT, SENDER, Talk
 
 from collector.envelope import Source
@@ -224,3 +225,31 @@ def test_a_failed_handshake_leaves_the_listener_well(mail_server: Callable, tls_
     client.say(b"this is no handshake\r\n" * 10)
     assert client.closed() or client.closed()
     Talk(server.smtp).begin()
+
+
+def test_what_is_received_and_refused_is_counted(mail_server: Callable) -> None:
+    def count(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0
+
+    def counts() -> tuple[float, float, float]:
+        return (
+            count("mailposture_received_total", source="smtp"),
+            count("mailposture_refused_total", source="smtp", reason="unknown-recipient"),
+            count("mailposture_connections_total", source="smtp"),
+        )
+
+    before = counts()
+    client = Talk(mail_server().smtp)
+    client.begin()
+    client.ask(b"x\r\n.\r\n")
+    client.ask("MAIL FROM:<>")
+    client.ask("RCPT TO:<nobody@example.com>")
+    assert counts() == tuple(number + 1 for number in before)
+
+
+def test_an_ipv6_client_is_named_by_its_address(mail_server: Callable) -> None:
+    server = mail_server(listen="[::1]:0")
+    client = Talk(server.smtp)
+    client.begin()
+    assert client.ask(b"x\r\n.\r\n").startswith("250")
+    assert server.received()[0].envelope.peer == "::1"
