@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
-from pyarrow import ArrowInvalid
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import metrics
 from collector.judge import Believed, Judge, Judgement, NotYet, Unproven, Unusable
 from collector.rejection import Reason, RejectedError, RejectionRow
 from collector.spool import HeldState, Spooled, SpoolQueue, held_id
+from collector.writer import RowsRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,9 +31,6 @@ _BATCH_MESSAGES = 1_000
 _BATCH_BYTES = 16 * 1024 * 1024
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse is away
 _DNS_WAIT, _LONGEST_DNS_WAIT = timedelta(minutes=1), timedelta(hours=1)
-
-# ClickHouse's codes for "not these rows": parsing, types, ranges, nulls, constraints. Any other error may pass.
-_REFUSES_ROWS = frozenset({6, 27, 33, 41, 53, 69, 70, 117, 131, 321, 349, 429, 441, 469})
 
 
 class Pipeline:
@@ -72,13 +69,12 @@ class Pipeline:
             self._heartbeat.alive()
             try:
                 self._write(judged)
-            except (ClickHouseError, OSError, ArrowInvalid) as error:
+            except RowsRefusedError as error:
+                metrics.BATCHES.labels("refused").inc()
+                self._divide(judged, error)
+                return
+            except (ClickHouseError, OSError) as error:
                 metrics.BATCHES.labels("failed").inc()
-                if isinstance(error, ArrowInvalid) or (
-                    isinstance(error, DatabaseError) and error.code in _REFUSES_ROWS
-                ):
-                    self._divide(judged, error)
-                    return
                 reason = str(error)
             else:
                 metrics.BATCHES.labels("stored").inc()
@@ -100,7 +96,7 @@ class Pipeline:
         if rejected:
             self._writer.reject(rejected)
 
-    def _divide(self, judged: list[tuple[Spooled, Judgement]], error: Exception) -> None:
+    def _divide(self, judged: list[tuple[Spooled, Judgement]], error: RowsRefusedError) -> None:
         """ClickHouse refuses something in a batch: find the message, and let the others pass."""
         if len(judged) > 1:
             middle = len(judged) // 2

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -108,6 +109,14 @@ _REJECTIONS = pa.schema(
 )
 
 
+# ClickHouse's codes for "not these rows": parsing, types, ranges, nulls, constraints. Any other error may pass.
+_REFUSES_ROWS = frozenset({6, 27, 33, 41, 53, 69, 70, 117, 131, 321, 349, 429, 441, 469})
+
+
+class RowsRefusedError(Exception):
+    """Something in the rows themselves cannot be stored: writing them again is pointless."""
+
+
 class Writer:
     """Writes rows of reports and rejections; not for use by two threads at once."""
 
@@ -119,7 +128,8 @@ class Writer:
         """Write the rows of reports; when it returns, they are durable and queryable.
 
         A report's row in tls_reports comes after its policies and failures: who sees it, sees all of it.
-        Raises what clickhouse_connect raises; then any part may have been written, and writing again is right.
+        Raises RowsRefusedError, or else what clickhouse_connect raises: then any part may have been written, and
+        writing again is right.
         """
         reports = list(reports)
         self._insert("tls_policies", _POLICIES, [row for rows in reports for row in rows.policies], _report_month)
@@ -135,9 +145,24 @@ class Writer:
         for _, partition in groupby(rows, key=partition_of):
             same_month = list(partition)
             for start in range(0, len(same_month), _ROWS_AN_INSERT):
-                columns = zip(*same_month[start : start + _ROWS_AN_INSERT], strict=True)
-                arrays = [pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)]
-                self._client.insert_arrow(table, pa.Table.from_arrays(arrays, schema=schema), database=self._database)
+                self._insert_part(table, _as_arrow(same_month[start : start + _ROWS_AN_INSERT], schema))
+
+    def _insert_part(self, table: str, rows: pa.Table) -> None:
+        try:
+            self._client.insert_arrow(table, rows, database=self._database)
+        except DatabaseError as error:
+            if error.code in _REFUSES_ROWS:
+                raise RowsRefusedError(str(error)) from error
+            raise
+
+
+def _as_arrow(rows: list[Any], schema: pa.Schema) -> pa.Table:
+    try:
+        columns = zip(*rows, strict=True)
+        arrays = [pa.array(values, kind) for values, kind in zip(columns, schema.types, strict=True)]
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        raise RowsRefusedError(f"a value does not fit its column: {error}") from error
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _report_month(row: PolicyRow | FailureRow | ReportRow) -> int:
