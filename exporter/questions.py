@@ -20,7 +20,7 @@ from exporter.exposition import Gauge
 
 _LATEST_DAYS = 3  # how long a sender's last word counts; see above
 _KNOWN_DAYS = 28  # a receiving server that failed within as many days before is not newly failing
-_REMEMBERED_DAYS = 90  # how far back the last report of a domain is looked for
+_REMEMBERED_DAYS = 35  # how far back the last report of a domain is looked for
 
 
 def days(*, today: date, window: timedelta) -> dict[str, date]:
@@ -74,11 +74,11 @@ NEWLY_FAILING = Gauge(
 )
 LAST_DAY = Gauge(
     name="tlsrpt_last_report_day_timestamp_seconds",
-    help="Start of the newest day that a report covers; no series when none of the last 90 days is covered",
+    help="Start of the newest day that a report covers; no series when none of the last 35 days is covered",
 )
 LAST_ARRIVAL = Gauge(
     name="tlsrpt_last_arrival_timestamp_seconds",
-    help="When the last report arrived; no series when none of the last 90 days is covered",
+    help="When the last report arrived; no series when none of the last 35 days is covered",
 )
 DELAY = Gauge(
     name="tlsrpt_report_delay_seconds",
@@ -174,8 +174,8 @@ _RESULT_TYPES = Question(
     columns=(Column(gauge=RESULT_TYPES),),
 )
 
-# From the summaries of sts policies, whether or not they `count`: DANE in the same report changes nothing here. A policy
-# that cannot be fetched or read is not applied (RFC 8461, section 5), so such failures refuse nothing.
+# From the summaries of sts policies, whether or not they `count`: DANE in the same report changes nothing here. A
+# policy that cannot be fetched or read is not applied (RFC 8461, section 5), so such failures refuse nothing.
 _REFUSED_SESSIONS = Question(
     sql="""
         WITH last_words AS (
@@ -243,20 +243,11 @@ _NEWLY_FAILING_SERVERS = Question(
     columns=(Column(gauge=NEWLY_FAILING, otherwise=0),),
 )
 
-_LAST_REPORT_DAY = Question(
-    sql="""
-        SELECT policy_domain, toUnixTimestamp(toDateTime(max(day), 'UTC'))
-        FROM tls_authenticated_domain_daily
-        WHERE day >= {remembered_start:Date} AND day <= {today:Date}
-        GROUP BY policy_domain
-    """,
-    columns=(Column(gauge=LAST_DAY),),
-)
-
-_ARRIVALS = Question(
+_LAST_REPORTS = Question(
     sql="""
         SELECT
             policy_domain,
+            toUnixTimestamp(toDateTime(max(day), 'UTC')),
             toUnixTimestamp(max(received_at)),
             if(max(day) >= {period_start:Date}, medianIf(delay_hours, day >= {period_start:Date}) * 3600, NULL)
         FROM tls_report_log
@@ -264,7 +255,7 @@ _ARRIVALS = Question(
         WHERE day >= {remembered_start:Date} AND day <= {today:Date} AND trust != 'none'
         GROUP BY policy_domain
     """,
-    columns=(Column(gauge=LAST_ARRIVAL), Column(gauge=DELAY)),
+    columns=(Column(gauge=LAST_DAY), Column(gauge=LAST_ARRIVAL), Column(gauge=DELAY)),
 )
 
 _READINESS = Question(
@@ -279,7 +270,6 @@ QUESTIONS = (
     _REFUSED_SESSIONS,
     _SUSPECTED_DOWNGRADES,
     _NEWLY_FAILING_SERVERS,
-    _LAST_REPORT_DAY,
-    _ARRIVALS,
+    _LAST_REPORTS,
     _READINESS,
 )
