@@ -17,6 +17,8 @@ _LONGEST_NAME = 253
 def normalize(name: str) -> str | None:
     """Return the lower-case A-label form of a host or domain name, without a trailing dot, or None if it is no name."""
     name = name.strip().rstrip(".").lower()
+    if len(name) > _LONGEST_NAME:
+        return None  # before IDNA, which takes seconds for what only an attacker sends
     if not name.isascii():
         try:
             name = name.encode("idna").decode("ascii")

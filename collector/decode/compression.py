@@ -71,7 +71,13 @@ def gunzip(packed: bytes, *, budget: Budget) -> tuple[bytes, bool]:
     """
     output = b""
     rest = packed
+    members = 0
     while rest.startswith(GZIP_MAGIC):
+        members += 1
+        if members > budget.limits.gzip_members:
+            raise RejectedError(
+                Reason.TOO_MANY, f"gzip has more than the {budget.limits.gzip_members} members that are allowed"
+            )
         stream = zlib.decompressobj(_GZIP_WINDOW)
         allowed = budget.next_output - len(output) + 1
         if allowed <= 0:

@@ -33,6 +33,7 @@ _LARGEST_COUNT: Final = 2**63 - 1  # sums of a few of these still fit ClickHouse
 # The same few hosts fill most reports. Long text stays out of the caches, where strangers could fill memory with it.
 _known_name: Final = lru_cache(maxsize=65_536)(normalize)
 _known_pattern: Final = lru_cache(maxsize=65_536)(normalize_pattern)
+_LONGEST_LINES: Final = LIMITS.list_entries * LIMITS.text_length
 _LONGEST_NAME: Final = 300  # of a name with white space around it
 
 
@@ -179,7 +180,7 @@ def strings(value: Any) -> tuple[str, ...]:
     """The lines of policy-string. Microsoft sends TLSA records as one string that holds a JSON array."""
     if type(value) is str or (isinstance(value, list) and len(value) == 1 and type(value[0]) is str):
         single = value if type(value) is str else value[0]
-        value = _unwrapped(single) if single.lstrip().startswith("[") else single.splitlines()
+        value = _unwrapped(single) if single.lstrip().startswith("[") else single[:_LONGEST_LINES].splitlines()
     if not isinstance(value, list):
         return ()
     return tuple(filter(None, map(text, value[: LIMITS.list_entries])))

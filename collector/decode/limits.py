@@ -22,6 +22,7 @@ class Limits:
     compression_ratio: int = 250  # JSON of repeated failure details reaches 100; deflate at its best, and bombs, 1,032
     ratio_exempt_bytes: int = MIB  # below this much output a high ratio harms nobody
     archive_nesting: int = 2  # a .json.gz inside a .zip is seen; anything deeper is somebody testing us
+    gzip_members: int = 100  # written in one go it has one; each costs a copy of the rest
     zip_members: int = 100  # a zip of a month of reports has 31
     mime_parts: int = 500  # a report has two parts; forwarded mails and digests have dozens
     mime_nesting: int = 20  # multipart in multipart; mail in mail in mail

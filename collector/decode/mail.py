@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collector.decode.limits import Limits
 
 _FIRST_FIELD: Final = re.compile(rb"[!-9;-~]+[ \t]*:")  # RFC 5322, section 2.2
+_HEADER_END: Final = re.compile(rb"\n\r?\n")
 _EMBEDDED_MAIL: Final = re.compile(rb"^content-type[ \t]*:\s*(?:message/|=\?)", re.IGNORECASE | re.MULTILINE)
 _BEFORE_MAIL: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:>?From [^\n]*\n)?")  # a mailbox's separator line
 
@@ -91,7 +92,8 @@ def _check_shape(body: bytes, limits: Limits) -> None:
         raise RejectedError(Reason.TOO_MANY, f"mail has up to {boundaries} parts; {limits.mime_parts} are allowed")
     header_bytes, position = 0, 0
     while position >= 0:
-        section_end = _end_of_header(body, position, position + limits.header_bytes + 3)
+        end = _HEADER_END.search(body, position)
+        section_end = end.start() if end else len(body)
         header_bytes += section_end - position
         if header_bytes > limits.header_bytes:
             raise RejectedError(
@@ -106,12 +108,6 @@ def _check_shape(body: bytes, limits: Limits) -> None:
         position = body.find(b"\n--", section_end)
         if position >= 0:
             position = body.find(b"\n", position + 1)
-
-
-def _end_of_header(body: bytes, start: int, furthest: int) -> int:
-    """Where the empty line is that ends a header; without one, the end of what was looked at."""
-    ends = (body.find(b"\n\r\n", start, furthest), body.find(b"\n\n", start, furthest))
-    return min((end for end in ends if end >= 0), default=min(furthest, len(body)))
 
 
 def _leaves(root: fast_mail_parser.PyMimePart, limits: Limits) -> Iterator[Part]:

@@ -213,6 +213,18 @@ def test_deeply_nested_mail_is_too_nested(depth):
     assert rejection(levels + b"Content-Type: application/json\n\n{}\n").reason in (Reason.TOO_NESTED, Reason.TOO_MANY)
 
 
+@pytest.mark.parametrize(("outer", "inner"), [("frontier", "frontier-1"), ("frontier-1", "frontier"), ("a", "b")])
+def test_a_report_in_a_nested_multipart_is_found(plain, outer, inner):
+    nested = mail(("text/plain", b"hello"), ("application/gzip", gzip.compress(json.dumps(plain).encode())))
+    within = nested.replace(b"frontier", inner.encode())
+    body = (
+        b'Content-Type: multipart/mixed; boundary="%b"\n\n--%b\n%b\n--%b\nContent-Type: text/plain\n\nfooter\n--%b--\n'
+    )
+    border = outer.encode()
+    opened = open_message(body % (border, border, within, border, border))
+    assert [json.loads(document.json) for document in opened.documents] == [plain]
+
+
 def test_a_forwarded_mail_is_opened(sample):
     forwarded = b"Subject: Fwd: report\nContent-Type: message/rfc822\n\n" + sample("plain_report.eml")
     (report,) = read_reports(open_message(forwarded))
