@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from engine import engine, storage  # noqa: F401  fixtures
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
