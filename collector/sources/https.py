@@ -38,7 +38,7 @@ PATH = "/v1/tls-reports/"
 _LARGE_BODIES_IN_MEMORY = 128 * MIB
 _RETRY_SECONDS = 300
 _LINGERING_SECONDS = 2.0  # for the rest of a body that we refused
-_IDLE_CONNECTIONS = 4  # open connections for each request that may run
+_IDLE_CONNECTIONS = 2  # open connections for each request that may run
 _EXPLANATION = (
     "This is where mail servers post TLS reports (RFC 8460). To have reports about your domain sent here, publish\n"
     f'  _smtp._tls.<your domain>. TXT "v=TLSRPTv1; rua=https://<this host>{PATH}<secret token of the domain>"\n'
