@@ -106,6 +106,8 @@ class SmtpConnection(SMTP):
         if not self._writer.transport.is_closing():
             self._writer.write(reply.encode() + b"\r\n")
             self._writer.close()
+            if self._timeout_handle is not None:
+                self._timeout_handle.cancel()
             self._timeout_handle = self.loop.call_later(_FLUSH_SECONDS, self.abort)
 
     def _reset_timeout(self, duration: float | None = None) -> None:
