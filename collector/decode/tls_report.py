@@ -55,7 +55,7 @@ class FailureDetail(_Part):
 
 
 class Policy(_Part):
-    """A policy that the sender applied, with its session counts (RFC 8460, section 4.3)."""
+    """A policy that the sender applied, with its session counts (RFC 8460, section 4.4)."""
 
     policy_type: Annotated[str, PlainValidator(fields.policy_type)] = Field(
         "", validation_alias=AliasPath("policy", "policy-type")
