@@ -5,12 +5,15 @@ The one dashboard whose time is the time of arrival.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dashboards.build import look
 from dashboards.build.grafana import Dashboard, Panel, Row, metric, rows, series, steps, words
 from dashboards.build.panels import Column, graph, stat, table
 from dashboards.build.variables import DATASOURCES, DOMAINS, THIS_DOMAIN, domain, link, page_links
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 UID: Final = "mailposture-collector"
 _ARRIVED: Final = (
@@ -22,7 +25,13 @@ _NO_METRICS: Final = "No metrics: is the collector scraped (job mailposture-coll
 _UP = words({"1": ("up", look.GOOD), "0": ("down", look.BAD)})
 
 
-def _rates(title: str, description: str, *expressions: tuple[str, str], width: int, stacked: bool = True) -> Panel:
+def _rates(
+    title: str,
+    description: str,
+    *expressions: tuple[str, str],
+    width: int,
+    colors: Mapping[str, str] | None = None,
+) -> Panel:
     """Counts a minute."""
     return graph(
         title,
@@ -34,8 +43,9 @@ def _rates(title: str, description: str, *expressions: tuple[str, str], width: i
         width=width,
         unit="cpm",
         minimum=0,
-        stacked=stacked,
-        fill=25 if stacked else 0,
+        stacked=True,
+        fill=25,
+        colors=colors,
         interval="1m",
         nothing=_NO_METRICS,
     )
@@ -65,22 +75,23 @@ _ANSWER = (
     ),
     stat(
         "Parts",
-        "Accepting: the disk has room, so senders are not turned away. Ingest: the process that reads the spool shows signs of "
-        "life. ClickHouse: it takes what ingest writes; while it does not, the spool keeps all. Exporter: it reads the views.",
+        "Accepting: the disk has room, so senders are not turned away. Ingest: the process that reads the spool "
+        "shows signs of life. ClickHouse: it takes what ingest writes; while it does not, the spool keeps all. "
+        "Exporter: it reads the views.",
         metric("min(mailposture_spool_accepting)", legend="Accepting", now=True, ref="A"),
         metric("min(mailposture_ingest_up)", legend="Ingest", now=True, ref="B"),
         metric("min(mailposture_clickhouse_up)", legend="ClickHouse", now=True, ref="C"),
         metric("min(mailposture_reported_up)", legend="Exporter", now=True, ref="D"),
-        width=8,
+        width=7,
         unit="none",
         thresholds=steps((None, look.BAD), (1, look.GOOD)),
         mappings=(_UP,),
         nothing=_NOT_SCRAPED,
         names=True,
-        text_size=24,
+        text_size=22,
     ),
     stat(
-        "Waiting in the spool",
+        "In the spool",
         "Messages that are accepted and not yet stored. It rises while ClickHouse is away, and falls by itself after.",
         metric("sum(mailposture_spool_messages)", now=True),
         width=3,
@@ -104,7 +115,7 @@ _ANSWER = (
         "In quarantine",
         "Messages that nothing vouches for. `mailposture quarantine list` shows them.",
         metric('sum(mailposture_held_messages{state="quarantined"})', now=True),
-        width=2,
+        width=3,
         unit="locale",
         thresholds=steps((None, "text"), (1, "orange")),
         nothing=_NOT_SCRAPED,
@@ -115,6 +126,7 @@ _ANSWER = (
         rows("SELECT toDateTime64(max(last_received_at), 3, 'UTC') AS arrived FROM tls_freshness"),
         width=3,
         unit="dateTimeFromNow",
+        numbers=False,
     ),
 )
 
@@ -127,23 +139,33 @@ _ARRIVAL = (
     ),
     _rates(
         "What became of them",
-        "Reports stored, by why they are believed, and messages rejected, quarantined, or put off because DNS did not answer.",
+        "Reports stored, by why they are believed, and messages rejected, quarantined, or put off because DNS did "
+        "not answer.",
         (_per_minute("mailposture_reports_stored_total", "trust"), "stored ({{trust}})"),
         (_per_minute("mailposture_rejected_total"), "rejected"),
         (_per_minute("mailposture_quarantined_total"), "quarantined"),
         (_per_minute("mailposture_deferred_total"), "put off"),
         width=8,
+        colors={
+            "stored (dkim)": look.SUCCESSFUL,
+            "stored (operator)": "#37872D",
+            "stored (token)": "#96D98D",
+            "stored (none)": "#9FA7B3",
+            "rejected": look.FAILED,
+            "quarantined": "#FF9830",
+            "put off": "#5794F2",
+        },
     ),
     _rates(
         "Turned away",
-        "Peers turned away before anything was accepted, by source and reason. Reasons like a full disk lose reports of senders "
-        "that do not try again.",
+        "Peers turned away before anything was accepted, by source and reason. Reasons like a full disk lose reports "
+        "of senders that do not try again.",
         (_per_minute("mailposture_refused_total", "source", "reason"), "{{source}}: {{reason}}"),
         width=8,
     ),
     graph(
-        "Reports by day of arrival",
-        "Reports that arrived on a day (UTC), by source.",
+        "Reports by day of arrival, 30 days",
+        "Reports that arrived on a day (UTC) of the last 30, by source.",
         series(
             f"""
             SELECT toDate(received_at, 'UTC') AS time, source, count() AS Value
@@ -156,12 +178,13 @@ _ARRIVAL = (
         unit="locale",
         bars=True,
         stacked=True,
-        nothing="No report arrived in this time range",
+        time_from="30d",
+        nothing="No report arrived in the last 30 days",
     ),
     graph(
-        "From the report's day to its arrival",
-        "Time from the end of a report's period to its arrival, by day of arrival. Half a day is usual. If all senders become "
-        "later at once, look for a queue on our side.",
+        "From the report's day to its arrival, 30 days",
+        "Time from the end of a report's period to its arrival, by day of arrival. Half a day is usual. If all "
+        "senders become later at once, look for a queue on our side.",
         series(
             f"""
             SELECT toDate(received_at, 'UTC') AS time,
@@ -175,7 +198,8 @@ _ARRIVAL = (
         width=12,
         unit="s",
         minimum=0,
-        nothing="No report arrived in this time range",
+        time_from="30d",
+        nothing="No report arrived in the last 30 days",
     ),
 )
 
@@ -202,7 +226,7 @@ _UNUSABLE = (
             Column(name="Arrived", unit="time:YYYY-MM-DD HH:mm", width=140),
             Column(name="Source", width=70),
             Column(name="Reason", width=135),
-            Column(name="What is wrong"),
+            Column(name="What is wrong", inspect=True),
             Column(name="From", width=125),
             Column(name="Size", unit="bytes", decimals=0, width=75),
             Column(name="ID", width=130),
@@ -278,6 +302,7 @@ _INSIDE = (
         "Batches a minute, by outcome. Failed ones are tried again until ClickHouse has them.",
         (_per_minute("mailposture_insert_batches_total", "outcome"), "{{outcome}}"),
         width=6,
+        colors={"stored": look.SUCCESSFUL, "failed": look.FAILED},
     ),
     graph(
         "Bytes waiting and held back",
@@ -292,7 +317,8 @@ _INSIDE = (
     ),
     graph(
         "Age of the exporter's numbers",
-        "How old the metrics about reports are. They are renewed each minute; the old ones stay while ClickHouse is away.",
+        "How old the metrics about reports are. They are renewed each minute; the old ones stay while ClickHouse is "
+        "away.",
         metric("max(mailposture_reported_age_seconds)", legend="age", ref="A"),
         metric("max(mailposture_reported_refresh_duration_seconds)", legend="time to renew", ref="B"),
         width=8,

@@ -17,12 +17,12 @@ _TO_CATEGORY_ID = link("Explore these failures", "mailposture-failures", categor
 _ANSWER = (
     stat(
         "$domain now",
-        "Causes that need attention in the newest reports of all senders (of the last three report days). The table below "
-        "names them.",
+        "Causes that need attention in the newest reports of all senders (of the last three report days). The table "
+        "below names them.",
         rows(
             f"""{_CAUSES}
-            SELECT if((SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {DOMAINS}) = 0, NULL,
-                (SELECT countIf(needs_attention AND severity != 'info') FROM causes)) AS causes"""
+            SELECT if({questions.no_reports(DOMAINS)}, NULL, countIf(needs_attention AND severity != 'info')) AS number
+            FROM causes"""
         ),
         width=5,
         unit="suffix: causes need attention",
@@ -34,8 +34,8 @@ _ANSWER = (
     ),
     stat(
         "With TLS, 7 report days",
-        "Share of the mail sessions to this domain that were encrypted and verified as the sender wanted, over the seven "
-        "report days before the end of the time range.",
+        "Share of the mail sessions to this domain that were encrypted and verified as the sender wanted, over the "
+        "seven report days before the end of the time range.",
         rows(f"SELECT {questions.rate()} AS rate FROM tls_domain_daily WHERE {THIS_WEEK} AND {DOMAINS}"),
         width=4,
         unit="percentunit",
@@ -47,10 +47,7 @@ _ANSWER = (
         "Change of that share, in percentage points, against the seven report days before.",
         rows(
             f"""
-            SELECT 100 * (
-                {questions.rate(f"sumIf(successful_sessions, {THIS_WEEK})", f"sumIf(failed_sessions, {THIS_WEEK})")}
-                - {questions.rate(f"sumIf(successful_sessions, {WEEK_BEFORE})", f"sumIf(failed_sessions, {WEEK_BEFORE})")}
-            ) AS change
+            SELECT 100 * ({questions.rate_if(THIS_WEEK)} - {questions.rate_if(WEEK_BEFORE)}) AS change
             FROM tls_domain_daily
             WHERE ({THIS_WEEK} OR {WEEK_BEFORE}) AND {DOMAINS}"""
         ),
@@ -61,8 +58,8 @@ _ANSWER = (
     ),
     stat(
         "Mail being refused",
-        "Failed sessions under the domain's MTA-STS policy in mode enforce, in the newest reports. Those senders do not "
-        "deliver: they try again and return the mail after some days.",
+        "Failed sessions under the domain's MTA-STS policy in mode enforce, in the newest reports. Those senders do "
+        "not deliver: they try again and return the mail after some days.",
         rows(
             f"""
             SELECT sum(failed_sessions) AS refused
@@ -73,7 +70,7 @@ _ANSWER = (
         width=4,
         unit="suffix: sessions",
         decimals=0,
-        thresholds=steps((None, look.GOOD), (1, look.BAD)),
+        thresholds=steps((None, look.GOOD), (1, "orange"), (20, look.BAD)),
         mappings=(words({"0": ("none", look.GOOD)}),),
     ),
     stat(
@@ -91,6 +88,7 @@ _ANSWER = (
         ),
         width=3,
         unit="string",
+        numbers=False,
         mappings=(look.MODE_WORDS,),
         thresholds=steps((None, "text")),
         nothing="not seen",
@@ -105,6 +103,7 @@ _ANSWER = (
         ),
         width=4,
         unit="time:ddd D MMM",
+        numbers=False,
     ),
 )
 
@@ -121,7 +120,7 @@ _WRONG_NOW = table(
             failed_now AS "Failed",
             share_now AS "Of sessions",
             servers AS "Receiving servers",
-            if(senders = 0, '', concat(toString(senders), ' of ', toString(senders_in_all), ': ', sender_names)) AS "Seen by",
+            seen_by AS "Seen by",
             explanation AS "What it means",
             {questions.in_place("action", "policy_domain", "server")} AS "What to do",
             {questions.category_of("cause")} AS category
@@ -186,6 +185,7 @@ _OVER_TIME = (
         unit="locale",
         bars=True,
         stacked=True,
+        colors=look.RESULT_COLORS,
         totals=("sum",),
         legend="right",
         links=(link("Explore failures", "mailposture-failures"),),
@@ -193,8 +193,8 @@ _OVER_TIME = (
     ),
     graph(
         "Sessions with TLS by policy type",
-        "Share of successful sessions, by the policy that the sender applied: MTA-STS, DANE, or none. Senders that honour "
-        "MTA-STS and DANE report the same sessions under both.",
+        "Share of successful sessions, by the policy that the sender applied: MTA-STS, DANE, or none. Senders that "
+        "honour MTA-STS and DANE report the same sessions under both.",
         series(
             f"""
             SELECT day AS time, {look.POLICY_TYPE_NAME} AS policy, {questions.rate()} AS Value
@@ -230,8 +230,8 @@ _OVER_TIME = (
 _WHERE_AND_WHO = (
     table(
         "Receiving servers with failures",
-        "Our mail servers as senders name them, with failures in the time range. Senders: how many see them. Click a server for "
-        "its failures.",
+        "Our mail servers as senders name them, with failures in the time range. Senders: how many see them. Click a "
+        "server for its failures.",
         rows(
             f"""
             SELECT
@@ -244,8 +244,8 @@ _WHERE_AND_WHO = (
                 argMax(category, failed) AS category_id,
                 {stranger_id("receiving_mx")} AS mx_id
             FROM (
-                SELECT receiving_mx, category, sum(failed_sessions) AS failed, min(day) AS first_day, max(day) AS last_day,
-                    groupUniqArray(organization) AS organizations
+                SELECT receiving_mx, category, sum(failed_sessions) AS failed, min(day) AS first_day,
+                    max(day) AS last_day, groupUniqArray(organization) AS organizations
                 FROM tls_failures_daily
                 WHERE {IN_RANGE} AND {DOMAINS}
                 GROUP BY receiving_mx, category
@@ -274,8 +274,8 @@ _WHERE_AND_WHO = (
     ),
     table(
         "By sender",
-        "Organizations that reported about this domain in the time range, those with most failures first. Click one for its "
-        "failures.",
+        "Organizations that reported about this domain in the time range, those with most failures first. Click one "
+        "for its failures.",
         rows(
             f"""
             SELECT
@@ -326,8 +326,8 @@ _WHERE_AND_WHO = (
 _MODES = (
     states(
         "MTA-STS mode that senders saw",
-        "The mode of the MTA-STS policy in the reports of each sender that honours MTA-STS. Senders keep a policy until its "
-        "max_age runs out or its id changes, so changes arrive at different days.",
+        "The mode of the MTA-STS policy in the reports of each sender that honours MTA-STS. Senders keep a policy "
+        "until its max_age runs out or its id changes, so changes arrive at different days.",
         series(
             f"""
             SELECT day AS time, organization, argMax({look.MODE_NUMBER}, sessions) AS Value
@@ -364,8 +364,8 @@ _MODES = (
 
 _MEANINGS = table(
     "What each failure means, and what to do",
-    "Every result type that was reported in the time range, with the words of `mailposture explain`. Commands name the domain and the "
-    "server that failed most.",
+    "Every result type that was reported in the time range, with the words of `mailposture explain`. Commands name "
+    "the domain and the server that failed most.",
     rows(
         f"""
         SELECT
@@ -375,10 +375,10 @@ _MEANINGS = table(
             min(day) AS "First day",
             max(day) AS "Last day",
             any(title) AS "In short",
-            if(any(explanation) = '', 'Not a result type of the standard; the reason codes may say more.', any(explanation))
+            if(any(explanation) = '', 'No result type of the standard; see the reason codes.', any(explanation))
                 AS "What it means",
-            {questions.in_place("any(action)", "any(policy_domain)", "topKWeighted(1)(receiving_mx, failed_sessions)[1]")}
-                AS "What to do",
+            topKWeighted(1)(receiving_mx, failed_sessions)[1] AS server,
+            {questions.in_place("any(action)", "any(policy_domain)", "server")} AS "What to do",
             {stranger_id("result_type")} AS result_id
         FROM tls_failures_daily
         LEFT JOIN (
@@ -402,6 +402,7 @@ _MEANINGS = table(
         Column(name="In short", width=150, wrap=True),
         Column(name="What it means", width=330, wrap=True),
         Column(name="What to do", wrap=True),
+        look.hidden("server"),
         look.hidden("result_id"),
     ),
     width=24,

@@ -53,7 +53,8 @@ _VARIABLES = (
     choice(
         "category",
         "Category",
-        "SELECT term, title FROM failure_meanings WHERE kind = 'category' AND term != 'suspected-downgrade' ORDER BY title",
+        "SELECT term, title FROM failure_meanings WHERE kind = 'category' AND term != 'suspected-downgrade' ORDER BY "
+        "title",
         description="What kind of failure it is",
     ),
     strangers_choice(
@@ -111,6 +112,7 @@ _ANSWER = (
         ),
         width=7,
         unit="time:ddd D MMM",
+        numbers=False,
         nothing="No failures",
         names=True,
         text_size=24,
@@ -155,7 +157,7 @@ _OVERVIEW = (
             LIMIT 200"""
         ),
         columns=(
-            Column(name="Domain", width=150, links=_only("Only this domain", domain=THIS_DOMAIN)),
+            Column(name="Domain", width=130, links=_only("Only this domain", domain=THIS_DOMAIN)),
             *(
                 Column(
                     name=look.CATEGORIES[category][0],
@@ -167,7 +169,7 @@ _OVERVIEW = (
                 for category in _REPORTED_CATEGORIES
             ),
         ),
-        width=13,
+        width=14,
         height=8,
         nothing="No failures for these choices.",
     ),
@@ -182,7 +184,7 @@ _OVERVIEW = (
             GROUP BY time, category_name
             ORDER BY time, category_name"""
         ),
-        width=11,
+        width=10,
         unit="locale",
         bars=True,
         stacked=True,
@@ -194,15 +196,14 @@ _OVERVIEW = (
 _DOWN = (
     table(
         "Receiving servers and addresses",
-        "Where it fails: our servers as senders name them, with the address they connected to. One address of several that "
-        "fails alone is one machine that is behind. Click a server to look at its failures only.",
+        "Where it fails: our servers as senders name them, with the address they connected to. One address of "
+        "several that fails alone is one machine that is behind. Click a server to look at its failures only.",
         rows(
             f"""
             SELECT
                 if(receiving_mx = '', 'not named', receiving_mx) AS "Receiving server",
                 receiving_ip AS "Address",
                 sum(failed_sessions) AS "Failed",
-                uniqExact(organization) AS "Senders",
                 max(day) AS "Last day",
                 {stranger_id("receiving_mx")} AS mx_id
             FROM tls_failure_details
@@ -212,21 +213,20 @@ _DOWN = (
             LIMIT 100"""
         ),
         columns=(
-            Column(name="Receiving server", width=170, links=_only("Only this server", server=cell("mx_id"))),
-            Column(name="Address", width=125),
+            Column(name="Receiving server", width=165, links=_only("Only this server", server=cell("mx_id"))),
+            Column(name="Address", width=115),
             look.failed(width=None),
-            look.count("Senders", width=75),
             look.day("Last day"),
             look.hidden("mx_id"),
         ),
-        width=9,
+        width=8,
         height=9,
         nothing="No failures for these choices.",
     ),
     table(
         "Sending servers",
-        "From where it fails: addresses of the senders' servers. One network that fails while others of the same sender do not "
-        "points at the path in between. Click a sender to look at its failures only.",
+        "From where it fails: addresses of the senders' servers. One network that fails while others of the same "
+        "sender do not points at the path in between. Click a sender to look at its failures only.",
         rows(
             f"""
             SELECT
@@ -248,14 +248,14 @@ _DOWN = (
             look.day("Last day"),
             look.hidden("sender_id"),
         ),
-        width=7,
+        width=8,
         height=9,
         nothing="No failures for these choices.",
     ),
     table(
         "Result types and reason codes",
-        "What senders say went wrong. The reason code is free text of the sender; `mailposture explain CODE` knows many. Click a "
-        "result type to look at nothing else.",
+        "What senders say went wrong. The reason code is free text of the sender; `mailposture explain CODE` knows "
+        "many. Click a result type to look at nothing else.",
         rows(
             f"""
             SELECT
@@ -271,7 +271,7 @@ _DOWN = (
         ),
         columns=(
             Column(name="Result type", width=175, links=_only("Only this result type", result=cell("result_id"))),
-            Column(name="Reason code"),
+            Column(name="Reason code", inspect=True),
             look.failed(width=95),
             look.hidden("result_id"),
         ),
@@ -283,8 +283,8 @@ _DOWN = (
 
 _DETAILS = table(
     "Failure details",
-    "The failure details of the reports, the newest first, at most 1000. A report that describes the same sessions under MTA-STS "
-    "and DANE is listed with both. Click a report to see its original below.",
+    "The failure details of the reports, the newest first, at most 1000. A report that describes the same sessions "
+    "under MTA-STS and DANE is listed with both. Click a report to see its original below.",
     rows(
         f"""
         SELECT
@@ -297,9 +297,10 @@ _DETAILS = table(
             receiving_ip AS "Address",
             organization AS "Sender",
             sending_mta_ip AS "From",
-            transform(policy_type, ['sts', 'tlsa', 'no-policy-found'], ['MTA-STS', 'DANE', 'none'], 'other') AS "Policy",
+            {look.POLICY_TYPE_NAME} AS "Policy",
             sts_mode AS "Mode",
-            concat(reason_code, if(additional_information = '', '', concat(' | ', additional_information))) AS "Reason code",
+            arrayStringConcat(arrayFilter(text -> text != '', [reason_code, additional_information]), ' | ')
+                AS "Reason code",
             report_key AS "Report"
         FROM tls_failure_details
         WHERE {_CHOSEN}
@@ -318,10 +319,10 @@ _DETAILS = table(
         Column(name="From", width=105),
         Column(name="Policy", width=75),
         Column(name="Mode", width=75, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
-        Column(name="Reason code"),
+        Column(name="Reason code", inspect=True),
         Column(
             name="Report",
-            width=170,
+            width=95,
             links=(link("Show this report below", UID, keep=_NARROWING, report="${__value.raw:percentencode}"),),
         ),
     ),
@@ -383,7 +384,7 @@ _THE_REPORT = (
             FROM tls_report_originals
             WHERE {IN_RANGE} AND report_key = {_REPORT}"""
         ),
-        columns=(Column(name="As received", cell={"type": "json-view"}, wrap=True),),
+        columns=(Column(name="As received", cell={"type": "json-view"}, inspect=True),),
         width=24,
         height=10,
         nothing="Click a report in the list above.",

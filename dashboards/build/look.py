@@ -27,6 +27,21 @@ NO_REPORTS: Final = "no-reports"
 """Beside the categories: a domain that nobody reports about any more."""
 
 CATEGORY_COLORS: Final = dict(CATEGORIES.values())
+# Shades of the category that each belongs to.
+RESULT_COLORS: Final = {
+    "certificate-expired": "#F2495C",
+    "certificate-host-mismatch": "#FF8A98",
+    "certificate-not-trusted": "#B32D3E",
+    "starttls-not-supported": "#FF9830",
+    "sts-policy-fetch-error": "#B877D9",
+    "sts-policy-invalid": "#D3A8EA",
+    "sts-webpki-invalid": "#8A4FB0",
+    "dnssec-invalid": "#5794F2",
+    "tlsa-invalid": "#2BB8C4",
+    "dane-required": "#7FD6DE",
+    "validation-failure": "#FADE2A",
+}
+
 CATEGORY_WORDS: Final = words(
     {category.value: look for category, look in CATEGORIES.items()} | {NO_REPORTS: ("No reports", "#9FA7B3")}
 )

@@ -27,6 +27,7 @@ _VERDICTS = words(
         "not-ready": ("Not ready", "red"),
         "too-little-evidence": ("Too little evidence", "#6E7582"),
         "enforced": ("Enforced", "#2F6FB5"),
+        "refusing": ("Enforced, refused mail", "#B47A1E"),
     }
 )
 
@@ -45,21 +46,26 @@ _LAST_MODES: Final = f"""
 _ANSWER = (
     stat(
         "Mail being refused",
-        "Failed sessions under an MTA-STS policy in mode enforce, in the newest reports of all senders. Those senders do "
-        "not deliver: they try again and return the mail after some days.",
+        "Domains with at least their minimum of failed sessions under an MTA-STS policy in mode enforce, in the newest "
+        "reports of all senders. Those senders do not deliver: they try again and return the mail after some days.",
         rows(
             f"""
-            SELECT if((SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {DOMAINS}) = 0, NULL,
-                sum(failed_sessions)) AS refused
-            FROM tls_policies_daily
-            WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce'
-                AND (policy_domain, organization, day) IN ({questions.last_words(DOMAINS)})"""
+            SELECT if({questions.no_reports(DOMAINS)}, NULL,
+                countIf(refused >= greatest(minimum_sessions, 1))) AS domains
+            FROM (
+                SELECT policy_domain, sum(failed_sessions) AS refused
+                FROM tls_policies_daily
+                WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce'
+                    AND (policy_domain, organization, day) IN ({questions.last_words(DOMAINS)})
+                GROUP BY policy_domain
+            ) AS refusals
+            INNER JOIN domains USING (policy_domain)"""
         ),
         width=6,
-        unit="suffix: sessions refused",
+        unit="suffix: domains refused mail",
         decimals=0,
-        thresholds=steps((None, look.GOOD), (20, look.BAD)),
-        mappings=(words({"0": ("All good", look.GOOD)}),),
+        thresholds=steps((None, look.GOOD), (1, look.BAD)),
+        mappings=(words({"0": ("All good", look.GOOD), "1": ("1 domain is refused mail", look.BAD)}),),
         filled=True,
         text_size=26,
     ),
@@ -113,7 +119,7 @@ _ANSWER = (
         "Receiving servers whose certificate a sender rejected in its newest report.",
         rows(
             f"""
-            SELECT if((SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {DOMAINS}) = 0, NULL,
+            SELECT if({questions.no_reports(DOMAINS)}, NULL,
                 uniqExactIf((policy_domain, receiving_mx), receiving_mx != '')) AS servers
             FROM tls_failures_daily
             WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND category = 'certificate'
@@ -129,16 +135,16 @@ _ANSWER = (
 
 _READINESS = table(
     "Is it safe to enforce?",
-    "What the last 30 report days before today say, whatever the time range is. Would be refused: sessions that senders "
-    "would not have delivered under mode enforce. Hosted: the mode of the policy that mailposture serves. Seen: the mode in "
-    "the newest reports.",
+    "What the last 30 report days before today say, whatever the time range is. Would be refused: sessions that "
+    "senders do not deliver under mode enforce. Hosted: the mode of the policy that mailposture serves. Seen: the "
+    "mode in the newest reports.",
     rows(
         f"""
         SELECT
             policy_domain AS "Domain",
             last_mode AS "Seen",
             hosted_sts_mode AS "Hosted",
-            if(last_mode = 'enforce' AND verdict != 'not-ready', 'enforced', verdict) AS "Verdict",
+            multiIf(last_mode != 'enforce', verdict, verdict = 'not-ready', 'refusing', 'enforced') AS "Verdict",
             sessions AS "Sessions",
             would_be_refused AS "Would be refused",
             would_be_refused / nullIf(sessions, 0) AS "Share",
@@ -148,14 +154,16 @@ _READINESS = table(
         FROM mta_sts_readiness
         INNER JOIN domains USING (policy_domain)
         WHERE {DOMAINS}
-        ORDER BY indexOf(['not-ready', 'ready', 'enforced', 'too-little-evidence'], "Verdict"), "Would be refused" DESC
+        ORDER BY
+            indexOf(['refusing', 'not-ready', 'ready', 'enforced', 'too-little-evidence'], "Verdict"),
+            "Would be refused" DESC
         LIMIT 500"""
     ),
     columns=(
         Column(name="Domain", width=170, links=(_TO_DOMAIN,)),
         Column(name="Seen", width=90, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
         Column(name="Hosted", width=90, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
-        Column(name="Verdict", width=155, cell=look.COLORED_CELL, mappings=(_VERDICTS,)),
+        Column(name="Verdict", width=175, cell=look.COLORED_CELL, mappings=(_VERDICTS,)),
         look.count("Sessions", width=100),
         look.count("Would be refused", width=140),
         Column(name="Share", unit="percentunit", decimals=2, width=85),
@@ -199,8 +207,8 @@ _MODES = (
     ),
     table(
         "Changes of mode",
-        "Report days from which senders saw another mode than before. Senders keep a policy until its max_age runs out or its "
-        "id changes, so a change takes some days to reach all of them.",
+        "Report days from which senders saw another mode than before. Senders keep a policy until its max_age runs "
+        "out or its id changes, so a change takes some days to reach all of them.",
         rows(questions.mode_changes(DOMAINS)),
         columns=(
             look.day("Day"),
@@ -215,8 +223,8 @@ _MODES = (
     ),
     table(
         "Senders that see another mode",
-        "Senders whose newest report of the time range saw another mode than the newest reports of the domain: they still hold "
-        "an older policy, or cannot fetch the new one.",
+        "Senders whose newest report of the time range saw another mode than the newest reports of the domain: they "
+        "still hold an older policy, or cannot fetch the new one.",
         rows(
             f"""
             SELECT
@@ -270,6 +278,7 @@ _MODES = (
         unit="locale",
         bars=True,
         stacked=True,
+        colors=look.RESULT_COLORS,
         legend="right",
         totals=("sum",),
         links=(link("Explore", "mailposture-failures", category="mta-sts-policy"),),
@@ -297,7 +306,7 @@ _REFUSED = (
             GROUP BY time, policy_domain
             ORDER BY time, policy_domain"""
         ),
-        width=12,
+        width=10,
         unit="locale",
         bars=True,
         stacked=True,
@@ -307,8 +316,8 @@ _REFUSED = (
     ),
     table(
         "Certificates that senders reject",
-        "Receiving servers whose certificate was rejected in the time range: expired, not trusted, or for another name. Click a "
-        "server for its failures.",
+        "Receiving servers whose certificate was rejected in the time range: expired, not trusted, or for another "
+        "name. Click a server for its failures.",
         rows(
             f"""
             SELECT
@@ -340,7 +349,7 @@ _REFUSED = (
                     ),
                 ),
             ),
-            Column(name="Domain", width=115, links=(_TO_DOMAIN,)),
+            Column(name="Domain", width=120, links=(_TO_DOMAIN,)),
             Column(name="Result type"),
             look.count("Failed", width=65),
             look.count("Senders", width=75),
@@ -348,7 +357,7 @@ _REFUSED = (
             look.day("Last day"),
             look.hidden("mx_id"),
         ),
-        width=12,
+        width=14,
         height=8,
         nothing="No certificate was rejected in this time range.",
     ),
@@ -359,7 +368,7 @@ def dashboard() -> Dashboard:
     return Dashboard(
         uid=UID,
         title="mailposture: MTA-STS and certificates",
-        description="The MTA-STS modes that senders see, readiness to enforce, mail refused, and rejected certificates.",
+        description="MTA-STS modes that senders see, readiness to enforce, refused mail, and rejected certificates.",
         variables=(*DATASOURCES, domain(several=True)),
         links=page_links(UID),
         rows=(

@@ -16,13 +16,14 @@ _CAUSES = questions.causes(OF_TEAM)
 _ANSWER = (
     stat(
         "Now",
-        "Domains with a cause that needs attention in the newest reports of all senders (of the last three report days): more "
-        "failures than the domain's thresholds, mail refused under MTA-STS mode enforce, a suspected downgrade, or no "
-        "reports any more. The table below names them.",
+        "Domains with a cause that needs attention in the newest reports of all senders (of the last three report "
+        "days): more failures than the domain's thresholds, mail refused under MTA-STS mode enforce, a suspected "
+        "downgrade, or no reports any more. The table below names them.",
         rows(
             f"""{_CAUSES}
-            SELECT if((SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {OF_TEAM}) = 0, NULL,
-                (SELECT uniqExact(policy_domain) FROM causes WHERE needs_attention AND severity != 'info')) AS domains"""
+            SELECT if({questions.no_reports(OF_TEAM)}, NULL,
+                uniqExactIf(policy_domain, needs_attention AND severity != 'info')) AS domains
+            FROM causes"""
         ),
         width=6,
         unit="suffix: domains need attention",
@@ -34,8 +35,8 @@ _ANSWER = (
     ),
     stat(
         "With TLS, 7 days",
-        "Share of the mail sessions to our domains that were encrypted and verified as the sender wanted, over the seven "
-        "report days before the end of the time range.",
+        "Share of the mail sessions to our domains that were encrypted and verified as the sender wanted, over the "
+        "seven report days before the end of the time range.",
         rows(f"SELECT {questions.rate()} AS rate FROM tls_domain_daily WHERE {THIS_WEEK} AND {OF_TEAM}"),
         width=4,
         unit="percentunit",
@@ -47,10 +48,7 @@ _ANSWER = (
         "Change of that share, in percentage points, against the seven report days before.",
         rows(
             f"""
-            SELECT 100 * (
-                {questions.rate(f"sumIf(successful_sessions, {THIS_WEEK})", f"sumIf(failed_sessions, {THIS_WEEK})")}
-                - {questions.rate(f"sumIf(successful_sessions, {WEEK_BEFORE})", f"sumIf(failed_sessions, {WEEK_BEFORE})")}
-            ) AS change
+            SELECT 100 * ({questions.rate_if(THIS_WEEK)} - {questions.rate_if(WEEK_BEFORE)}) AS change
             FROM tls_domain_daily
             WHERE ({THIS_WEEK} OR {WEEK_BEFORE}) AND {OF_TEAM}"""
         ),
@@ -61,8 +59,8 @@ _ANSWER = (
     ),
     stat(
         "Failed, 7 days",
-        "Sessions without the encryption that the sender wanted. What that means for the mail depends on the policy: held "
-        "back in mode enforce or with DANE, delivered otherwise.",
+        "Sessions without the encryption that the sender wanted. What that means for the mail depends on the policy: "
+        "held back in mode enforce or with DANE, delivered otherwise.",
         rows(f"SELECT sum(failed_sessions) AS failed FROM tls_domain_daily WHERE {THIS_WEEK} AND {OF_TEAM}"),
         width=4,
         unit="locale",
@@ -72,7 +70,10 @@ _ANSWER = (
         "Senders, 7 days",
         "Organizations with a report about the seven report days before the end of the time range.",
         rows(
-            f"SELECT nullIf(uniqExact(organization), 0) AS senders FROM tls_sender_daily WHERE {THIS_WEEK} AND {OF_TEAM}"
+            f"""
+            SELECT nullIf(uniqExact(organization), 0) AS senders
+            FROM tls_sender_daily
+            WHERE {THIS_WEEK} AND {OF_TEAM}"""
         ),
         width=3,
         unit="locale",
@@ -83,14 +84,15 @@ _ANSWER = (
         rows(f"SELECT toDateTime64(max(last_received_at), 3, 'UTC') AS arrived FROM tls_freshness WHERE {OF_TEAM}"),
         width=3,
         unit="dateTimeFromNow",
+        numbers=False,
     ),
 )
 
 _ATTENTION = table(
     "Needs attention now",
-    "Each domain and cause above its thresholds in the newest reports of all senders. Since: the first day of this run of "
-    "failures. Seen by: senders that report it, of those that report about the domain. Click a domain for what to do, a "
-    "cause for its details.",
+    "Each domain and cause above its thresholds in the newest reports of all senders. Since: the first day of this "
+    "run of failures. Seen by: senders that report it, of those that report about the domain. Click a domain for "
+    "what to do, a cause for its details.",
     rows(
         f"""{_CAUSES}
         SELECT
@@ -101,9 +103,9 @@ _ATTENTION = table(
             if(since < '2000-01-01', NULL, since) AS "Since",
             failed_now AS "Failed",
             share_now AS "Of sessions",
-            multiIf(refused_now > 0 AND cause != '{look.NO_REPORTS}', 'being refused', cause = '{look.NO_REPORTS}', '', 'delivered') AS "Mail",
+            multiIf(cause = '{look.NO_REPORTS}', '', refused_now > 0, 'being refused', 'delivered') AS "Mail",
             servers AS "Receiving servers",
-            if(senders = 0, '', concat(toString(senders), ' of ', toString(senders_in_all), ': ', sender_names)) AS "Seen by",
+            seen_by AS "Seen by",
             {questions.category_of("cause")} AS category
         FROM causes
         WHERE needs_attention
@@ -177,8 +179,8 @@ _OVER_TIME = (
 
 _DOMAINS = table(
     "Domains",
-    "All our domains, those with trouble first. State: failing now, failed earlier (above its thresholds on a report day of "
-    "the time range, and not now), no reports, or all good. Rates are of the last seven report days.",
+    "All our domains, those with trouble first. State: failing now, failed earlier (above its thresholds on a report "
+    "day of the time range, and not now), no reports, or all good. Rates are of the last seven report days.",
     rows(
         f"""{_CAUSES}
         SELECT
@@ -198,9 +200,8 @@ _DOMAINS = table(
         LEFT JOIN (
             SELECT
                 policy_domain,
-                {questions.rate(f"sumIf(successful_sessions, {THIS_WEEK})", f"sumIf(failed_sessions, {THIS_WEEK})")} AS rate_now,
-                {questions.rate(f"sumIf(successful_sessions, {WEEK_BEFORE})", f"sumIf(failed_sessions, {WEEK_BEFORE})")}
-                    AS rate_before,
+                {questions.rate_if(THIS_WEEK)} AS rate_now,
+                {questions.rate_if(WEEK_BEFORE)} AS rate_before,
                 sumIf(successful_sessions + failed_sessions, {THIS_WEEK}) AS sessions_week,
                 sumIf(failed_sessions, {THIS_WEEK}) AS failed_week,
                 sum(successful_sessions + failed_sessions) AS all_sessions,
@@ -269,8 +270,8 @@ _DOMAINS = table(
 
 _WORST_SERVERS = table(
     "Receiving servers with most failures",
-    "Our mail servers as senders name them, by failed sessions in the time range. Last day: the newest report day with a "
-    "failure. Click a server for its failures.",
+    "Our mail servers as senders name them, by failed sessions in the time range. Last day: the newest report day "
+    "with a failure. Click a server for its failures.",
     rows(
         f"""
         SELECT
@@ -318,8 +319,8 @@ _WORST_SERVERS = table(
 
 _SENDERS = table(
     "Who reports",
-    "Organizations that reported about the time range, by sessions. A sender whose rate is much lower than that of others "
-    "often sees a problem of its own: the dashboard Senders compares them.",
+    "Organizations that reported about the time range, by sessions. A sender whose rate is much lower than that of "
+    "others often sees a problem of its own: the dashboard Senders compares them.",
     rows(
         f"""
         SELECT

@@ -28,9 +28,9 @@ def stat(
     links: Sequence[Json] = (),
     text_size: int | None = None,
     names: bool = False,
-    time_from: str | None = None,
+    numbers: bool = True,
 ) -> Panel:
-    """One number (or several, with their names), coloured by thresholds if it has some."""
+    """One number (or several, with their names), coloured by thresholds if it has some; not `numbers`: texts or times."""
     defaults: Json = {
         "unit": unit,
         "noValue": nothing,
@@ -45,7 +45,7 @@ def stat(
         "graphMode": "area" if area else "none",
         "justifyMode": "auto",
         "orientation": "auto",
-        "reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": "/.*/"},
+        "reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": "" if numbers else "/.*/"},
         "textMode": "value_and_name" if names else "value",
         "wideLayout": True,
     }
@@ -61,7 +61,6 @@ def stat(
         options=options,
         defaults=defaults,
         links=tuple(links),
-        time_from=time_from,
     )
 
 
@@ -186,6 +185,7 @@ class Column:
     maximum: float | None = None
     links: Sequence[Json] = ()
     wrap: bool = False
+    inspect: bool = False  # long texts can be opened
     hidden: bool = False
     align: str | None = None
 
@@ -198,11 +198,12 @@ class Column:
             "color": self.color,
             "min": self.minimum,
             "max": self.maximum,
-            "fieldMinMax": self.cell and self.cell["type"] == "gauge" or None,
+            "fieldMinMax": True if self.cell and self.cell["type"] == "gauge" else None,
             "links": list(self.links) or None,
             "custom__width": self.width,
             "custom__align": self.align,
             "custom__hidden": self.hidden or None,
+            "custom__inspect": self.inspect or None,
             "custom__cellOptions": {"type": "auto", "wrapText": True} if self.wrap else self.cell,
         }
         return override(self.name, **{key: value for key, value in settings.items() if value is not None})
@@ -235,7 +236,7 @@ def table(
         height=height,
         options={"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": [], "countRows": False}},
         defaults={
-            "unit": "none",
+            "unit": "string",  # else digits in a text, like the key of a report, are rounded as numbers
             "noValue": nothing,
             "color": fixed("text"),
             "custom": {"align": "auto", "filterable": False, "inspect": False, "minWidth": 60},

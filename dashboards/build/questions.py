@@ -1,7 +1,8 @@
 """The SQL that several dashboards ask.
 
-"Now" is what alerts mean by it too: each sender's newest report day within the last three of the time range. So a failure
-ends with the first clean reports, and not days later, and what happened in the middle of the range does not look current.
+"Now" is what alerts mean by it too: each sender's newest report day within the last three of the time range. So a
+failure ends with the first clean reports, and not days later, and what happened in the middle of the range does not
+look current.
 """
 
 from __future__ import annotations
@@ -26,9 +27,20 @@ OF_TEAM: Final = f"{DOMAINS} AND " + chosen("policy_domain", "team").replace(
 """Rows of the chosen domains of the chosen teams."""
 
 
-def rate(successful: str = "sum(successful_sessions)", failed: str = "sum(failed_sessions)") -> str:
+def rate() -> str:
     """Share of sessions with TLS."""
-    return f"{successful} / nullIf({successful} + {failed}, 0)"
+    return "sum(successful_sessions) / nullIf(sum(successful_sessions + failed_sessions), 0)"
+
+
+def rate_if(condition: str) -> str:
+    """The same of the rows for which the condition holds."""
+    all_sessions = f"sumIf(successful_sessions + failed_sessions, {condition})"
+    return f"sumIf(successful_sessions, {condition}) / nullIf({all_sessions}, 0)"
+
+
+def no_reports(domains: str) -> str:
+    """True if nobody reported in the time range: then nothing can be called good."""
+    return f"(SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {domains}) = 0"
 
 
 def category_of(cause: str) -> str:
@@ -84,10 +96,10 @@ def failures(domains: str) -> str:
 def causes(domains: str) -> str:
     """WITH clauses, the last of them `causes`: one row a domain and cause that failed in the time range.
 
-    policy_domain, cause (a category, or no-reports), severity, what (in words), needs_attention, since (first day of the present or
-    last run of failures; a day counts from a tenth of the worst day on, so that background noise does not), last_failed,
-    failed_now, share_now, failed, refused_now (of the domain, under mode enforce), server (that failed most), servers,
-    senders (how many see it), sender_names, senders_in_all.
+    policy_domain, cause (a category, or no-reports), severity, what (in words), needs_attention, since (first day of
+    the last run of failures; a day counts from a tenth of the worst day on, so that background noise does not), failed,
+    failed_now, share_now, refused_now (of the domain, under mode enforce), server (that failed most), servers, seen_by
+    (in words).
     """
     return f"""{failures(domains)},
     sessions_now AS (
@@ -109,10 +121,13 @@ def causes(domains: str) -> str:
             policy_domain,
             cause,
             arraySort(groupArray((day, failed_of_day))) AS every_day,
-            arrayMap(d -> d.1, arrayFilter(d -> d.2 * 10 >= arrayMax(arrayMap(e -> e.2, every_day)), every_day)) AS days,
-            arrayLast((d, before) -> d - before > 3, days, arrayPushFront(arrayPopBack(days), days[1] - 100)) AS since,
-            days[-1] AS last_failed
-        FROM (SELECT policy_domain, cause, day, sum(sessions) AS failed_of_day FROM failures GROUP BY policy_domain, cause, day)
+            arrayMap(d -> d.1, arrayFilter(d -> d.2 * 10 >= max(failed_of_day), every_day)) AS days,
+            arrayLast((d, before) -> d - before > 3, days, arrayPushFront(arrayPopBack(days), days[1] - 100)) AS since
+        FROM (
+            SELECT policy_domain, cause, day, sum(sessions) AS failed_of_day
+            FROM failures
+            GROUP BY policy_domain, cause, day
+        )
         GROUP BY policy_domain, cause
     ),
     totals AS (
@@ -134,13 +149,16 @@ def causes(domains: str) -> str:
     causes AS (
         SELECT
             policy_domain, cause, meaning.severity AS severity,
-            if(result.category = cause, result.title, meaning.title) AS what, since, last_failed, failed, failed_now,
+            if(result.category = cause, result.title, meaning.title) AS what, since, failed, failed_now,
             failed_now / nullIf(sessions, 0) AS share_now,
             refused AS refused_now,
-            worst_servers[1] AS server, arrayStringConcat(worst_servers, ', ') AS servers, senders, sender_names, senders_in_all,
+            worst_servers[1] AS server,
+            arrayStringConcat(worst_servers, ', ') AS servers,
+            concat(toString(senders), ' of ', toString(senders_in_all), ': ', sender_names) AS seen_by,
             (failed_now > 0 AND cause = 'suspected-downgrade')
                 OR (failed_now >= greatest(minimum_sessions, 1)
-                    AND (share_now > failure_ratio_threshold OR refused >= greatest(minimum_sessions, 1))) AS needs_attention
+                    AND (share_now > failure_ratio_threshold OR refused >= greatest(minimum_sessions, 1)))
+                AS needs_attention
         FROM totals
         INNER JOIN runs USING (policy_domain, cause)
         INNER JOIN domains USING (policy_domain)
@@ -152,12 +170,19 @@ def causes(domains: str) -> str:
             ON result.term = result_type
         UNION ALL
         SELECT
-            policy_domain, '{NO_REPORTS}', if(last_report_day IS NULL, 'info', 'warning'), 'No report any more',
-            ifNull(last_report_day, toDate(0)) + 1, ifNull(last_report_day, toDate(0)), 0, 0, NULL, 0, '', '', 0, '', 0, 1
-        FROM tls_freshness
+            policy_domain, '{NO_REPORTS}', if(never, 'info', 'warning'),
+            if(never, 'No report yet', 'No report any more'), silent_since, 0, 0, NULL, 0, '', '', '', 1
+        FROM (
+            SELECT
+                policy_domain,
+                last_report_day IS NULL AS never,
+                ifNull(last_report_day, toDate(0)) + 1 AS silent_since
+            FROM tls_freshness
+            WHERE {domains}
+        ) AS freshness
         INNER JOIN domains USING (policy_domain)
-        WHERE {domains} AND {END} = toDate(now(), 'UTC')
-            AND dateDiff('second', toDateTime(ifNull(last_report_day, toDate(0)) + 1, 'UTC'), now()) > stale_after_seconds
+        WHERE {END} = toDate(now(), 'UTC')
+            AND dateDiff('second', toDateTime(silent_since, 'UTC'), now()) > stale_after_seconds
     )"""
 
 

@@ -40,8 +40,10 @@ _ANSWER = (
         "does not point at our own server. The table below has the evidence. A suspicion, never a proof.",
         rows(
             f"""
-            SELECT if((SELECT count() FROM tls_sender_daily WHERE {_CHOSEN}) = 0, NULL,
-                (SELECT uniqExact(organization) FROM tls_suspected_downgrades WHERE {_CHOSEN} AND likelihood != 'server-fault')) AS suspected"""
+            SELECT
+                if((SELECT count() FROM tls_sender_daily WHERE {_CHOSEN}) = 0, NULL, uniqExact(organization)) AS senders
+            FROM tls_suspected_downgrades
+            WHERE {_CHOSEN} AND likelihood != 'server-fault'"""
         ),
         width=6,
         unit="suffix: senders suspected",
@@ -53,8 +55,8 @@ _ANSWER = (
     ),
     stat(
         "See what others do not",
-        "Pairs of a sender and a domain where the sender's share of failures is at least three times that of all others together, "
-        "with at least the domain's minimum of failed sessions.",
+        "Pairs of a sender and a domain where the sender's share of failures is at least three times that of all "
+        "others together, with at least the domain's minimum of failed sessions.",
         rows(
             f"""
             SELECT count() AS senders FROM ({questions.lonely_failures(_CHOSEN, f"{IN_RANGE} AND {DOMAINS}")})"""
@@ -75,7 +77,10 @@ _ANSWER = (
         "Honour MTA-STS",
         "Senders that applied an MTA-STS policy to at least one session.",
         rows(
-            f"SELECT uniqExact(organization) AS senders FROM tls_policies_daily WHERE {_CHOSEN} AND policy_type = 'sts'"
+            f"""
+            SELECT uniqExact(organization) AS senders
+            FROM tls_policies_daily
+            WHERE {_CHOSEN} AND policy_type = 'sts'"""
         ),
         width=3,
         unit="locale",
@@ -84,7 +89,10 @@ _ANSWER = (
         "Honour DANE",
         "Senders that applied DANE to at least one session.",
         rows(
-            f"SELECT uniqExact(organization) AS senders FROM tls_policies_daily WHERE {_CHOSEN} AND policy_type = 'tlsa'"
+            f"""
+            SELECT uniqExact(organization) AS senders
+            FROM tls_policies_daily
+            WHERE {_CHOSEN} AND policy_type = 'tlsa'"""
         ),
         width=3,
         unit="locale",
@@ -106,8 +114,9 @@ _ANSWER = (
 
 _DOWNGRADES = table(
     "Suspected downgrades, with the evidence",
-    "A sender that had TLS with this domain in the weeks before reports sessions without STARTTLS. Likely: one sending network, "
-    "while others had STARTTLS on the same day. Our server's fault: everybody lost it at once. Click the domain for what to do.",
+    "A sender that had TLS with this domain in the weeks before reports sessions without STARTTLS. Likely: one "
+    "sending network, while others had STARTTLS on the same day. Our server's fault: everybody lost it at once. "
+    "Click the domain for what to do.",
     rows(
         f"""
         SELECT
@@ -131,7 +140,7 @@ _DOWNGRADES = table(
         Column(name="Sender", width=180, links=(_TO_FAILURES,)),
         Column(name="Receiving server", width=150),
         look.failed("Without STARTTLS", width=150),
-        Column(name="Evidence", wrap=True),
+        Column(name="Evidence", wrap=True, inspect=True),
         look.hidden("sender_id"),
     ),
     width=24,
@@ -141,9 +150,9 @@ _DOWNGRADES = table(
 
 _LONELY = table(
     "Senders that see failures which others do not",
-    "Share of failed sessions of a sender to a domain, beside that of all other senders to the same domain. Only one sender: "
-    "often its own trust store, resolver or network, or the path in between. Many: look at the server first. Click a sender for "
-    "its failures.",
+    "Share of failed sessions of a sender to a domain, beside that of all other senders to the same domain. Only one "
+    "sender: often its own trust store, resolver or network, or the path in between. Many: look at the server first. "
+    "Click a sender for its failures.",
     rows(
         f"""
         SELECT
@@ -181,7 +190,7 @@ _LONELY = table(
         look.hidden("sender_id"),
     ),
     width=24,
-    height=8,
+    height=6,
     nothing="No sender stands out in this time range.",
 )
 
@@ -243,9 +252,9 @@ _OVER_TIME = (
 
 _ALL = table(
     "All senders",
-    "Organizations that reported about the time range. Applies: the policies that it applied to at least one session. Some "
-    "senders report failures only: they have no sessions with TLS. Reports after: median time from the end of the period to "
-    "arrival.",
+    "Organizations that reported about the time range. Applies: the policies that it applied to at least one "
+    "session. Some senders report failures only: they have no sessions with TLS. Reports after: median time from the "
+    "end of the period to arrival.",
     rows(
         f"""
         SELECT
@@ -316,7 +325,7 @@ def dashboard() -> Dashboard:
     return Dashboard(
         uid=UID,
         title="mailposture: Senders",
-        description="Which organizations see failures that others do not, and suspected downgrades with their evidence.",
+        description="Organizations that see failures which others do not; suspected downgrades with their evidence.",
         variables=(
             *DATASOURCES,
             domain(several=True),
