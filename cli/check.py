@@ -40,16 +40,20 @@ def command(config_path: Path | None, domains: tuple[str, ...], nameservers: tup
     findings are also compared with the configuration. Looks at MX, _smtp._tls, _mta-sts, the MTA-STS policy, STARTTLS
     and certificate of each MX server, TLSA, SPF and DMARC. Sends no mail.
 
-    Exit codes: 0 nothing is wrong or missing, 1 something is, 2 wrong usage. What cannot be seen from here (outbound
-    port 25 is closed in most clouds) is `unknown`, and not counted as wrong.
+    Exit codes: 0 nothing is wrong or missing, 1 something is or no nameserver answers, 2 wrong usage. MX servers that
+    cannot be seen from here (outbound port 25 is closed in most clouds) are `unknown`, and not counted as wrong.
     """
     config = _config(config_path)
     expectations = _expectations(config, domains)
     vantage = looking_from(config.probes if config else Probes(), nameservers)
     results = asyncio.run(_check_all(expectations, vantage))
     click.echo(_as_json(results) if format_ == "json" else _as_text(results))
-    bad = any(one.outcome in {Outcome.WRONG, Outcome.MISSING} for found in results.values() for one in found)
-    raise SystemExit(FAILED if bad else DONE)
+    raise SystemExit(FAILED if any(_counts(one) for found in results.values() for one in found) else DONE)
+
+
+def _counts(result: CheckResult) -> bool:
+    """Whether a finding makes the command fail; without DNS nothing was checked, and that is no success either."""
+    return result.outcome in {Outcome.WRONG, Outcome.MISSING} or result.reason == "dns-error"
 
 
 def _config(path: Path | None) -> Config | None:

@@ -26,6 +26,9 @@ _COMMANDS = {
     "collector": "collector",
     "exporter": "exporter",
     "policy-host": "policy_host",
+    "policy": "policy",
+    "records": "records",
+    "check": "check",
 }
 _INTERNAL = {"receiver": "collector:receiver", "ingest": "collector:ingest"}  # processes of their own under the others
 

@@ -20,6 +20,8 @@ def command(config_path: Path | None) -> None:
     With `policy_host.tls` it speaks HTTPS by itself; without, it speaks HTTP for a proxy in front (see
     provisioning/caddy). SIGHUP reads the configuration again; certificates are read again when their files change.
     """
+    from mailposture import logs  # noqa: PLC0415
     from policy_host.service import run  # noqa: PLC0415
 
+    logs.set_up("policy-host")
     run(find_config(config_path))

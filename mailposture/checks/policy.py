@@ -51,8 +51,16 @@ async def fetch_policy(domain: str, *, vantage: Vantage) -> PolicyFetch:
     Whatever happens is a result, never an exception.
     """
     subject = Subject("mta-sts-policy", policy_url(domain))
+    host = policy_host_name(domain)
+    addresses = await vantage.resolver.addresses(host)
+    if addresses.status is Status.FAILED:
+        return PolicyFetch(result=subject.unanswered(addresses.detail))
+    if addresses.status is Status.ABSENT:
+        instruction = f"publish a CNAME or A/AAAA record at {host}"
+        result = subject.missing(f"{host} has no address", instruction, reason="policy-host-without-address")
+        return PolicyFetch(result=result)
     try:
-        body = await _fetch(domain, vantage)
+        body = await _fetch(host, addresses.records, vantage)
     except _RefusedError as error:
         return PolicyFetch(result=subject.wrong(error.reason, str(error), error.instruction))
     reading = read_policy(body)
@@ -65,17 +73,9 @@ async def fetch_policy(domain: str, *, vantage: Vantage) -> PolicyFetch:
     return PolicyFetch(result=subject.good("; ".join([words, *reading.remarks])), policy=policy, body=body)
 
 
-async def _fetch(domain: str, vantage: Vantage) -> bytes:
-    host = policy_host_name(domain)
-    addresses = await vantage.resolver.addresses(host)
-    if addresses.status is Status.ABSENT:
-        raise _RefusedError(
-            "policy-host-without-address", f"{host} has no address", f"publish a CNAME or A/AAAA record at {host}"
-        )
-    if addresses.status is Status.FAILED:
-        raise _RefusedError("dns-error", addresses.detail, f"see why the nameservers of {host} do not answer")
+async def _fetch(host: str, addresses: Sequence[str], vantage: Vantage) -> bytes:
     port = "" if vantage.https_port == 443 else f":{vantage.https_port}"
-    connector = aiohttp.TCPConnector(resolver=_Found(addresses.records), ssl=vantage.trusting_context())
+    connector = aiohttp.TCPConnector(resolver=_Found(addresses), ssl=vantage.trusting_context())
     try:
         async with (
             aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(vantage.timeout)) as session,

@@ -14,6 +14,8 @@ import dns.name
 import dns.nameserver
 import dns.resolver
 
+from mailposture.quoting import quoted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,13 +64,22 @@ class Resolver:
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return Answer(status=Status.ABSENT, detail=f"there is no {record_type} record at {name}")
         except (dns.exception.DNSException, OSError) as error:
-            return Answer(status=Status.FAILED, detail=f"{record_type} of {name} got no answer: {error}")
+            return Answer(status=Status.FAILED, detail=f"{record_type} of {name}: {self._words(error)}")
         return Answer(
             status=Status.FOUND,
             records=tuple(answer.rrset or ()),
             authenticated=bool(answer.response.flags & dns.flags.AD),
             ttl=answer.rrset.ttl if answer.rrset else 0,
         )
+
+    def _words(self, error: Exception) -> str:
+        """Why there is no answer, in one line: dnspython tells every attempt."""
+        if isinstance(error, dns.resolver.LifetimeTimeout):
+            return f"no nameserver answered within {self._resolver.lifetime:g} s"
+        if isinstance(error, dns.resolver.NoNameservers):
+            replies = sorted({str(attempt[3]) for attempt in error.kwargs["errors"]})
+            return f"every nameserver failed: {quoted('; '.join(replies))}"
+        return f"no answer: {quoted(str(error))}"
 
     async def addresses(self, host: str) -> Answer:
         """The IPv6 and IPv4 addresses of a host, as text in `records`; FAILED only if neither question was answered."""

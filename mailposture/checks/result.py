@@ -47,9 +47,9 @@ class Subject:
         """There, and not as it must be."""
         return self._bad(Outcome.WRONG, reason, detail, instruction)
 
-    def missing(self, detail: str, instruction: str) -> CheckResult:
+    def missing(self, detail: str, instruction: str, *, reason: str = "no-record") -> CheckResult:
         """Not there."""
-        return self._bad(Outcome.MISSING, "no-record", detail, instruction)
+        return self._bad(Outcome.MISSING, reason, detail, instruction)
 
     def unknown(self, reason: str, detail: str, instruction: str) -> CheckResult:
         """Not to be seen from here."""

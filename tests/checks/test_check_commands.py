@@ -201,6 +201,14 @@ async def test_parked_domain_that_is_not_configured_is_judged_as_parked(world: W
     assert result.exit_code == 0
 
 
+async def test_nameservers_that_do_not_answer_are_no_success(world: World) -> None:
+    world.zone.broken.add("parked.test")
+    result = await world.run(cli.check.command, "parked.test")
+    assert "unknown mx" in result.output
+    assert "MX of parked.test: every nameserver failed: 'SERVFAIL'" in result.output
+    assert result.exit_code == 1
+
+
 @pytest.mark.parametrize("arguments", [("not a domain",), ("localhost",), ("example.test", "--format", "xml")])
 async def test_wrong_usage_is_exit_2(world: World, arguments: tuple[str, ...]) -> None:
     assert (await world.run(cli.check.command, *arguments)).exit_code == 2

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "-c", "from cli.policy_host import command; command()", "--config"]
+COMMAND = [sys.executable, "-m", "cli", "policy-host", "--config"]
 
 
 @pytest.fixture

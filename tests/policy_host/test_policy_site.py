@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -140,6 +141,18 @@ async def test_metrics_count_by_domain_and_status_and_strangers_make_no_labels(
     info = f'mta_sts_hosted_policy_info{{id="{policy_id(body)}",mode="testing",policy_domain="tested.example"}} 1.0'
     assert info in metrics
     assert 'mta_sts_hosted_policy_max_age_seconds{policy_domain="enforced.example"} 1.2096e+06' in metrics
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+async def test_promtool_finds_nothing_wrong_with_the_metrics(start: Callable[..., Awaitable[Running]]) -> None:
+    running = await start()
+    await ask(running.port, "mta-sts.tested.example")
+    _, _, metrics = await ask(running.metrics_port, "localhost", "/metrics")
+    child = await asyncio.create_subprocess_exec(
+        "promtool", "check", "metrics", stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    _, complaints = await child.communicate(metrics)
+    assert (child.returncode, complaints) == (0, b"")
 
 
 async def test_healthz_answers_on_both_listeners(start: Callable[..., Awaitable[Running]]) -> None:
