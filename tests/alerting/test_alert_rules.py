@@ -85,6 +85,14 @@ def test_dashboards_that_alerts_and_runbooks_link_to_exist_and_know_the_variable
         assert set(re.findall(r"var-(\w+)=", query)) <= dashboards[uid]
 
 
+def test_the_documentation_names_every_alert_and_every_metric(rules: list[Rule], exported: set[str]) -> None:
+    docs = RULES.parent / "docs"
+    alerts, metrics = (docs / "alerts.md").read_text(), (docs / "metrics.md").read_text()
+    assert {rule.name for rule in rules} == set(re.findall(r"\.\./alerting-rules/runbooks/(\w+)\.md", alerts))
+    bases = {re.sub(r"(_seconds)_(bucket|sum|count)$", r"\1", name) for name in exported}
+    assert {name for name in bases if f"`{name}`" not in metrics} == set()
+
+
 def metrics_in(node: Any) -> Iterator[str]:
     """The metric names in a PromQL expression."""
     match node:
