@@ -1,0 +1,165 @@
+"""The command line as its users type it: every command in a process of its own, on the embedded engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+
+
+def report(domain: str = "a.example", *, failed: int = 3, report_id: str = "1") -> bytes:
+    return json.dumps(
+        {
+            "organization-name": "Sender Inc.",
+            "contact-info": "tls@sender.example",
+            "report-id": report_id,
+            "date-range": {"start-datetime": f"{YESTERDAY}T00:00:00Z", "end-datetime": f"{YESTERDAY}T23:59:59Z"},
+            "policies": [
+                {
+                    "policy": {"policy-type": "sts", "policy-domain": domain},
+                    "summary": {"total-successful-session-count": 97, "total-failure-session-count": failed},
+                    "failure-details": [
+                        {
+                            "result-type": "certificate-expired",
+                            "receiving-mx-hostname": f"mx1.{domain}",
+                            "failed-session-count": failed,
+                        }
+                    ],
+                }
+            ],
+        }
+    ).encode()
+
+
+class Here:
+    """A folder that somebody works in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *arguments: str, stdin: bytes = b"", code: int = 0) -> str:
+        """Run `mailposture …`; returns what it printed, and checks the exit code."""
+        environment = {name: value for name, value in os.environ.items() if name != "MAILPOSTURE_CONFIG"}
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=self.folder,
+            input=stdin,
+            capture_output=True,
+            env=environment,
+            timeout=120,
+            check=False,
+        )
+        self.said = done.stderr.decode()
+        assert done.returncode == code, done.stdout.decode() + self.said
+        return done.stdout.decode()
+
+
+@pytest.fixture
+def empty(tmp_path):
+    return Here(tmp_path)
+
+
+@pytest.fixture
+def here(empty):
+    empty.run("init", ".", "--domain", "a.example", "--domain", "b.example")
+    return empty
+
+
+def test_first_steps_from_init_to_answers_with_no_service_running(here):
+    (here.folder / "one.json").write_bytes(report())
+    (here.folder / "again.json").write_bytes(report())
+    (here.folder / "broken.json.gz").write_bytes(b"\x1f\x8b\x08\x00truncated")
+
+    printed = here.run("import", "one.json", "again.json", "broken.json.gz", code=1)
+    assert printed == "1 reports, 1 duplicates, 1 rejected\n"
+    assert "broken.json.gz" in here.said
+    assert "bad-compression" in here.said
+
+    assert here.run("import", "-", stdin=report()) == "0 reports, 1 duplicates, 0 rejected\n"
+    assert here.run("sql", "SELECT policy_domain, successful_sessions, failed_sessions FROM tls_domain_daily") == (
+        "a.example\t97\t3\n"
+    )
+    assert here.run("sql", "SELECT source, name, reason FROM rejections") == "file\tbroken.json.gz\tbad-compression\n"
+    assert "broken.json.gz" in here.run("quarantine", "list", "--state", "rejected")
+
+    summary = json.loads(here.run("summary", "--format", "json", "--days", "7"))
+    assert summary[0]["policy_domain"] == "a.example"
+    assert summary[0]["success_rate"] == pytest.approx(0.97)
+    assert summary[0]["categories"] == [{"name": "certificate", "failed_sessions": 3}]
+    assert summary[0]["receiving_servers"] == [{"name": "mx1.a.example", "failed_sessions": 3}]
+    assert [entry["policy_domain"] for entry in summary] == ["a.example", "b.example"]
+    assert "97.00 %" in here.run("summary")
+    assert here.run("summary", "--domain", "b.example", "--format", "csv").splitlines()[1].startswith("b.example,0,0,")
+
+
+def test_rejected_bytes_are_shown_released_and_discarded(here):
+    here.run("import", "-", stdin=b"not a report", code=1)
+    held = here.run("sql", "SELECT held_id FROM rejections").strip()
+    assert "not a report" in here.run("quarantine", "show", held[:6])
+    assert here.run("quarantine", "show", "--bytes", held) == "not a report"
+    here.run("quarantine", "release", held)
+    here.run("quarantine", "release", held, code=1)
+    assert "nothing is held under" in here.said
+
+
+def test_migrate_dry_run_prints_the_sql_and_changes_nothing(here):
+    assert "CREATE TABLE" in here.run("migrate", "--dry-run")
+    assert "0001_tls_reports" in here.run("migrate")
+    assert here.run("migrate") == "nothing to do\n"
+
+
+def test_sql_may_only_read(here):
+    here.run("sql", "DROP TABLE tls_reports", code=1)
+    assert "mailposture:" in here.said
+    here.run("sql", "SELECT * FROM file('/etc/passwd', 'LineAsString')", code=1)
+    assert here.run("sql", "--format", "JSONEachRow", "SELECT 1 AS one") == '{"one":1}\n'
+
+
+def test_wrong_configuration_names_file_line_and_key(here):
+    path = here.folder / "mailposture.yaml"
+    path.write_text(path.read_text() + "smpt:\n  listen: 127.0.0.1:25\n")
+    here.run("summary", code=2)
+    line = path.read_text().splitlines().index("smpt:") + 1
+    assert f"{path.name}:{line}: smpt: there is no such key" in here.said
+
+
+def test_without_configuration_the_message_says_how_to_get_one(empty):
+    empty.run("summary", code=2)
+    assert "mailposture init" in empty.said
+
+
+def test_init_never_overwrites(here):
+    before = (here.folder / "mailposture.yaml").read_bytes()
+    here.run("init", ".", "--domain", "other.example", code=2)
+    assert (here.folder / "mailposture.yaml").read_bytes() == before
+    here.run("init", "new", "--domain", "not a domain", code=2)
+    assert "not a domain name" in here.said
+
+
+def test_explain_has_words_for_a_result_type_and_a_hint_for_a_typo(empty):
+    words = empty.run("explain", "certificate-expired")
+    assert "What it means" in words
+    assert "What to do" in words
+    empty.run("explain", "certificate-expird", code=2)
+    assert "certificate-expired" in empty.said
+    assert "timeout" in empty.run("explain")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "run", "init", "import", "summary", "sql", "explain", "quarantine", "migrate", "collector", "exporter"],
+)
+def test_help_teaches(empty, command):
+    assert len(empty.run(*([command] if command else []), "--help").splitlines()) > 5
