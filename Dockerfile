@@ -18,7 +18,7 @@ COPY exporter exporter
 COPY mailposture mailposture
 COPY policy_host policy_host
 RUN /opt/mailposture/bin/pip install --only-binary :all: --no-binary mailposture --constraint constraints.txt . \
-    && /opt/mailposture/bin/python -c "import cli.collector, collector.service, exporter.service, policy_host.service"
+    && /opt/mailposture/bin/python -c "import collector.ingest, collector.receiver, exporter.service, policy_host.service"
 
 FROM ${BASE}
 # An account whose number the host does not use; it owns nothing but the spool.

@@ -1,0 +1,226 @@
+"""Collector and exporter as the stack runs them: with the stack's configuration, against ClickHouse as a server.
+
+The server is the embedded engine's HTTP port under another process's care; the services know only its URL and the
+folder of passwords, and cannot load an engine of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from demo.config import config_text
+from demo.keys import load_or_generate, public_records
+from demo.mails import DemoMail, Fate, mails
+from demo.nameserver import Nameserver
+from demo.send import send
+from mailposture.clickhouse.client import connect
+from mailposture.clickhouse.embedded import EmbeddedEngine
+from mailposture.config import Config, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def fetch(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as page:
+            return str(page.read().decode())
+    except OSError:
+        return ""
+
+
+def wait(until: Callable[[], object], what: str, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not until():
+        assert time.monotonic() < deadline, f"never: {what}\n{log.read_text()[-3000:]}"
+        time.sleep(0.1)
+
+
+@dataclass(kw_only=True)
+class Server:
+    """ClickHouse at an address that stays the same over restarts."""
+
+    config: Config
+    engine: EmbeddedEngine | None = None
+
+    def start(self) -> None:
+        self.engine = EmbeddedEngine(self.config)
+        self.engine.start()
+
+    def stop(self) -> None:
+        if self.engine is not None:
+            self.engine.stop()
+            self.engine = None
+
+
+@dataclass(kw_only=True)
+class Stack:
+    """The services of the stack, as processes."""
+
+    folder: Path
+    server: Server
+    smtp: int
+    collector: str
+    exporter: str
+    month: list[DemoMail]
+    log: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "mailposture.yaml"
+
+    def environment(self) -> dict[str, str]:
+        """As in the image: the configuration's place in a variable, and no embedded engine installed."""
+        return {**os.environ, "MAILPOSTURE_CONFIG": str(self.config_path), "PYTHONPATH": str(self.folder / "no-engine")}
+
+    def start(self, *command: str) -> None:
+        with self.log.open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "cli", *command],
+                    cwd=self.folder,
+                    env=self.environment(),
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+
+    def run(self, *command: str, given: bytes = b"") -> str:
+        """What a command prints, as `docker compose exec collector mailposture …` would."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *command],
+            cwd=self.folder,
+            env=self.environment(),
+            input=given,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def stored(self) -> int:
+        """How many reports an analyst finds."""
+        config = load(self.config_path)
+        client = connect(config, user=config.clickhouse.analyst_user)
+        try:
+            return int(str(client.command("SELECT count() FROM tls_report_log")))
+        except ClickHouseError:
+            return 0  # before the collector has made the views
+        finally:
+            client.close()
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(30)
+
+
+@pytest.fixture
+def stack(tmp_path: Path, root: Path) -> Iterator[Stack]:
+    keys = load_or_generate(tmp_path / "keys")
+    http_port = free_port()
+    engine_config = Config.model_validate(
+        {
+            "domains": [{"name": "example.com"}],
+            "data": tmp_path / "server",
+            "clickhouse": {"http": f"127.0.0.1:{http_port}", "native": "127.0.0.1:0"},
+        }
+    )
+    (tmp_path / "no-engine" / "chdb").mkdir(parents=True)
+    (tmp_path / "no-engine" / "chdb" / "__init__.py").write_text("raise ImportError('not in the image')\n")
+    smtp, collector, exporter = free_port(), free_port(), free_port()
+    with Nameserver(public_records(keys)) as nameserver:
+        settings: dict[str, Any] = yaml.safe_load((root / "docker" / "mailposture.yaml").read_text())
+        demo = yaml.safe_load(config_text(nameserver=nameserver.address))
+        settings |= {"domains": demo["domains"], "authentication": demo["authentication"], "probes": demo["probes"]}
+        settings["data"] = "spool"
+        settings["smtp"] = {"listen": f"127.0.0.1:{smtp}"}
+        settings["https"] = {"listen": f"127.0.0.1:{free_port()}"}
+        settings["metrics"] = {
+            "collector": f"127.0.0.1:{collector}",
+            "exporter": f"127.0.0.1:{exporter}",
+            "refresh": "1s",
+        }
+        settings["clickhouse"] |= {
+            "url": f"http://127.0.0.1:{http_port}",
+            "passwords": str(tmp_path / "server" / "engine" / "passwords"),
+        }
+        (tmp_path / "mailposture.yaml").write_text(yaml.safe_dump(settings))
+        started = Stack(
+            folder=tmp_path,
+            server=Server(config=engine_config),
+            smtp=smtp,
+            collector=f"http://127.0.0.1:{collector}",
+            exporter=f"http://127.0.0.1:{exporter}",
+            month=[mail for mail in mails(datetime.now(UTC).date(), keys) if mail.fate is Fate.STORED],
+            log=tmp_path / "log",
+        )
+        try:
+            yield started
+        finally:
+            started.end()
+            started.server.stop()
+
+
+def test_reports_by_mail_reach_a_server_and_metrics(stack: Stack) -> None:
+    first, second = stack.month[-60:-30], stack.month[-30:]
+    stack.server.start()
+    stack.start("collector")
+    stack.start("exporter")
+    wait(lambda: fetch(f"{stack.collector}/healthz") == "ok\n", "collector healthy", stack.log)
+
+    assert send(first, host="127.0.0.1", port=stack.smtp) == 30
+    wait(lambda: stack.stored() == 30, "thirty reports stored", stack.log)
+    wait(lambda: fetch(f"{stack.exporter}/readyz") == "ready\n", "exporter ready", stack.log)
+    wait(lambda: "\ntlsrpt_" in fetch(f"{stack.exporter}/metrics"), "reported metrics", stack.log)
+
+    # ClickHouse goes away: mail is accepted all the same, health says so, and rows follow when it is back.
+    stack.server.stop()
+    assert send(second, host="127.0.0.1", port=stack.smtp) == 30
+    wait(lambda: "ClickHouse does not answer" in fetch(f"{stack.collector}/healthz"), "health tells", stack.log)
+    stack.server.start()
+    wait(lambda: stack.stored() == 60, "sixty reports stored", stack.log)
+    assert send(second, host="127.0.0.1", port=stack.smtp) == 30
+    metrics = f"{stack.collector}/metrics"
+    wait(lambda: "\nmailposture_spool_messages 0.0\n" in fetch(metrics), "spool empty", stack.log)
+    assert stack.stored() == 60, "the same reports again count once"
+
+
+def test_commands_work_beside_a_running_collector(stack: Stack) -> None:
+    stack.server.start()
+    stack.start("collector")
+    wait(lambda: fetch(f"{stack.collector}/healthz") == "ok\n", "collector healthy", stack.log)
+    mail = stack.month[-1]
+    imported = stack.run("import", "-", given=mail.content)
+    assert imported.startswith("1 reports, 0 duplicates, 0 rejected")
+    assert stack.stored() == 1
+    days = stack.run("sql", "SELECT policy_domain, successful_sessions FROM tls_domain_daily ORDER BY policy_domain")
+    assert days
+    summary = stack.run("summary", "--days", "30", "--format", "csv")
+    for domain, sessions in (line.split("\t") for line in days.splitlines()):
+        assert f"\n{domain},{sessions},0," in summary
+    assert stack.run("migrate", "--dry-run").startswith("-- the database has the schema of this version")
