@@ -30,6 +30,7 @@ def _rates(
     description: str,
     *expressions: tuple[str, str],
     width: int,
+    stacked: bool = True,
     colors: Mapping[str, str] | None = None,
 ) -> Panel:
     """Counts a minute."""
@@ -43,7 +44,7 @@ def _rates(
         width=width,
         unit="cpm",
         minimum=0,
-        stacked=True,
+        stacked=stacked,
         fill=25,
         colors=colors,
         interval="1m",
@@ -146,6 +147,7 @@ _ARRIVAL = (
         (_per_minute("mailposture_quarantined_total"), "quarantined"),
         (_per_minute("mailposture_deferred_total"), "put off"),
         width=8,
+        stacked=False,
         colors={
             "stored (dkim)": look.SUCCESSFUL,
             "stored (operator)": "#37872D",

@@ -82,7 +82,7 @@ BAR: Final[Json] = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"
 
 
 def day(name: str) -> Column:
-    return Column(name=name, unit="time:YYYY-MM-DD", width=105)
+    return Column(name=name, unit="time:YYYY-MM-DD", width=max(105, 8 * len(name) + 8))
 
 
 def rate(name: str, *, width: int = 100) -> Column:

@@ -30,7 +30,7 @@ def stat(
     names: bool = False,
     numbers: bool = True,
 ) -> Panel:
-    """One number (or several, with their names), coloured by thresholds if it has some; not `numbers`: texts or times."""
+    """One number (or several, with their names), coloured by thresholds. Without `numbers`: a text or a time."""
     defaults: Json = {
         "unit": unit,
         "noValue": nothing,
