@@ -33,6 +33,7 @@ log = structlog.get_logger()
 # A sender needs one request of a few hundred bytes, and waits a minute at most (RFC 8461, section 3.3): who is still
 # connected after that is cut off, so slow clients pile up nowhere. Caddy in front opens a new connection then.
 LONGEST_CONNECTION = 60.0
+MOST_CONNECTIONS = 1000  # at the same time, each some 50 KB with TLS; who comes after them is hung up on
 HANDSHAKE_TIMEOUT = 10.0
 CERTIFICATE_CHECK = 10.0  # seconds between looks at the certificate files
 
@@ -119,7 +120,7 @@ class PolicyHost:
         try:
             self._servers.append(
                 await asyncio.get_running_loop().create_server(
-                    server, listen.host, listen.port, ssl=context, ssl_handshake_timeout=timeout
+                    lambda: _admitted(server), listen.host, listen.port, ssl=context, ssl_handshake_timeout=timeout
                 )
             )
         except OSError as error:
@@ -147,6 +148,15 @@ class PolicyHost:
         self._metrics.reload_time.set_to_current_time()
 
 
+class _HangUp(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _admitted(server: web.Server) -> asyncio.Protocol:
+    return server() if len(server.connections) < MOST_CONNECTIONS else _HangUp()
+
+
 async def _cut_off_lingering(server: web.Server) -> None:
     """Close, for ever, the connections that were open at the last look but one: none outlives LONGEST_CONNECTION."""
     earlier: set[web.RequestHandler] = set()
@@ -172,12 +182,12 @@ def _needs_restart(old: Config, new: Config) -> list[str]:
 async def serve(config_path: Path) -> None:
     """Serve until SIGTERM or SIGINT."""
     host = PolicyHost(config_path=config_path)
-    await host.start()
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, host.reload)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
+    await host.start()
     watching = asyncio.create_task(host.watch_certificates())
     await ended.wait()
     watching.cancel()

@@ -36,7 +36,7 @@ def vantage_of(probes: Probes, *, nameservers: Sequence[str] = ()) -> Vantage:
     """The vantage that the configuration describes; raises ValueError if a nameserver is not IP or IP@port."""
     return Vantage(
         resolver=Resolver(nameservers=nameservers or probes.nameservers),
-        hostname=probes.hostname or socket.getfqdn(),
+        hostname=probes.hostname or socket.gethostname(),
         timeout=probes.timeout.total_seconds(),
         certificate_authority=probes.certificate_authority,
     )

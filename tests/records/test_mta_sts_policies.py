@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import string
 
 import pytest
 
 from mailposture.config import Domain, MtaStsPolicy, PolicyMode
-from mailposture.mta_sts import configured_policy, covers, policy_id, read_policy, render, render_record
+from mailposture.mta_sts import LARGEST_POLICY, configured_policy, covers, policy_id, read_policy, render, render_record
 
 ENFORCED = MtaStsPolicy(mode=PolicyMode.ENFORCE, mx=("mx1.example.com", "*.backup.example.net"), max_age=1_209_600)
 GOOD = b"version: STSv1\r\nmode: enforce\r\nmx: mx1.example.com\r\nmx: *.backup.example.net\r\nmax_age: 1209600\r\n"
@@ -132,3 +133,21 @@ def test_policy_takes_its_mx_from_the_domain_when_it_names_none() -> None:
 
 def test_policy_without_any_mx_is_not_hosted() -> None:
     assert configured_policy(Domain(name="example.com", mta_sts=MtaStsPolicy(mode=PolicyMode.ENFORCE))) is None
+
+
+def test_noise_is_refused_without_an_exception() -> None:
+    chance = random.Random(8461)
+    for _ in range(500):
+        body = bytearray(GOOD)
+        for _ in range(chance.randrange(1, 6)):
+            body[chance.randrange(len(body))] = chance.randrange(256)
+        reading = read_policy(bytes(body))
+        assert (reading.policy is None) is bool(reading.faults)
+        assert all(fault.isprintable() for fault in (*reading.faults, *reading.remarks))
+        assert read_policy(chance.randbytes(chance.randrange(300))).policy is None
+
+
+def test_mad_policy_of_the_largest_size_is_read_in_linear_time() -> None:
+    for filler in (b" ", b"\t", b":", b"mx:a\n", b"mx: *.\n", b"a:\n", b"\r\n", b"."):
+        body = (b"mode:" + filler * LARGEST_POLICY)[: LARGEST_POLICY - 1] + b"x"
+        assert read_policy(body).policy is None

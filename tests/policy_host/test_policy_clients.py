@@ -1,0 +1,97 @@
+"""Clients that are slow, silent, many or mad take nothing away from senders."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from policy_host import service
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import pytest
+    from conftest import Running
+    from pki import CertificateAuthority
+
+REQUEST = b"GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: mta-sts.tested.example\r\nConnection: close\r\n\r\n"
+
+
+async def policy_from(port: int) -> bytes:
+    """What a sender gets."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(REQUEST)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_silent_and_dripping_clients_are_cut_off(
+    start: Callable[..., Awaitable[Running]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "LONGEST_CONNECTION", 0.4)
+    running = await start()
+    silent, _ = await asyncio.open_connection("127.0.0.1", running.port)
+    dripping, writer = await asyncio.open_connection("127.0.0.1", running.port)
+
+    async def drip() -> None:
+        while True:
+            writer.write(b"X")
+            await asyncio.sleep(0.02)
+
+    drops = asyncio.create_task(drip())
+    async with asyncio.timeout(20):
+        assert await silent.read() == b""
+        await asyncio.gather(dripping.read(), return_exceptions=True)
+    drops.cancel()
+    assert b"STSv1" in await policy_from(running.port)
+
+
+async def test_connections_are_bounded_and_those_over_the_bound_hung_up_on(
+    start: Callable[..., Awaitable[Running]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_CONNECTIONS", 3)
+    running = await start()
+    open_ones = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(3)]
+    for _, writer in open_ones:  # all three have been accepted once they have their answers
+        writer.write(REQUEST.replace(b"Connection: close\r\n", b""))
+    for reader, _ in open_ones:
+        await reader.readuntil(b"max_age: 86400\r\n")
+    assert await policy_from(running.port) == b""
+    open_ones[0][1].close()
+    for _ in range(1000):
+        if answer := await policy_from(running.port):
+            break
+        await asyncio.sleep(0.01)
+    assert b"STSv1" in answer
+    for _, writer in open_ones:
+        writer.close()
+
+
+async def test_noise_gets_no_policy_and_harms_nobody(start: Callable[..., Awaitable[Running]]) -> None:
+    running = await start()
+    chance = random.Random(8461)
+    for _ in range(50):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(chance.randbytes(chance.randrange(1, 400)) + b"\r\n\r\n")
+        writer.write_eof()
+        assert b"STSv1" not in await reader.read()
+        writer.close()
+    assert b"STSv1" in await policy_from(running.port)
+
+
+async def test_plain_http_on_the_tls_listener_does_not_disturb_it(
+    start: Callable[..., Awaitable[Running]], authority: CertificateAuthority
+) -> None:
+    running = await start(authority.issue(["mta-sts.tested.example"]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(REQUEST)
+    await asyncio.gather(reader.read(), return_exceptions=True)
+    writer.close()
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", running.port, ssl=authority.client_context(), server_hostname="mta-sts.tested.example"
+    )
+    writer.write(REQUEST)
+    assert b"STSv1" in await reader.read()
+    writer.close()
