@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.options import FAILED, with_config
-from collector.spool import HeldMessages, HeldState
+from collector.spool import HeldMessages, HeldState, NotHeldError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +119,7 @@ def _told() -> Iterator[None]:
     """Turn "there is no such id" into a message and exit code 1."""
     try:
         yield
-    except KeyError as error:
+    except NotHeldError as error:
         click.echo(f"mailposture: {error.args[0]}", err=True)
         sys.exit(FAILED)
 

@@ -113,41 +113,59 @@ class Judge:
         dkim: DkimResult | None,
         now: datetime,
     ) -> Judgement:
-        """All reports of a message are believed, or none."""
-
-        def rows(report: TlsReport, decision: Decision) -> Rows:
-            return rows_of(
-                report,
-                opened=opened,
-                envelope=envelope,
-                trust=decision.trust,
-                dkim_domain=decision.dkim_domain,
-                ownership=self._ownership,
-            )
-
-        believed = []
+        """Reports that are about others are left out beside one that is about us; what remains is believed, or none."""
+        believed: list[Rows] = []
+        faults: list[RejectedError] = []
         for report in reports:
-            nobody = Decision(verdict=Verdict.QUARANTINE, trust=Trust.NONE)
-            # Only a secret path depends on what the report is about.
-            about = rows(report, nobody).report.policy_domains if envelope.source is Source.HTTPS else ()
-            decision = decide_trust(
-                envelope,
-                organization=report.organization,
-                contact=report.contact,
-                submitter=opened.submitter,
-                policy_domains=about,
-                dkim=dkim,
-                rules=self._rules,
-                now=now,
-            )
-            believed.append(
-                rows(report, decision)
-            )  # before the verdict: what is not about us is not worth keeping back
+            try:
+                decision, rows = self._decide(envelope, opened, report, dkim, now)
+            except RejectedError as fault:
+                faults.append(fault)
+                continue
             if decision.verdict is Verdict.RETRY:
                 return NotYet(decision.reason)
             if decision.verdict is Verdict.QUARANTINE:
                 return Unproven(_bounded(dkim), decision.reason)
-        return Believed(tuple(believed))
+            believed.append(rows)
+        if not believed:
+            raise faults[0]
+        beside = tuple(f"beside this report: {fault.detail}" for fault in faults)
+        return Believed(tuple(_with_warnings(rows, beside) for rows in believed))
+
+    def _decide(
+        self, envelope: Envelope, opened: Opened, report: TlsReport, dkim: DkimResult | None, now: datetime
+    ) -> tuple[Decision, Rows]:
+        """Whether to believe a report, and its rows; raises RejectedError for what is not about us, believed or not."""
+
+        def rows(trust: Trust, dkim_domain: str) -> Rows:
+            return rows_of(
+                report,
+                opened=opened,
+                envelope=envelope,
+                trust=trust,
+                dkim_domain=dkim_domain,
+                ownership=self._ownership,
+            )
+
+        # Only a secret path depends on what the report is about.
+        about = rows(Trust.NONE, "").report.policy_domains if envelope.source is Source.HTTPS else ()
+        decision = decide_trust(
+            envelope,
+            organization=report.organization,
+            contact=report.contact,
+            submitter=opened.submitter,
+            policy_domains=about,
+            dkim=dkim,
+            rules=self._rules,
+            now=now,
+        )
+        return decision, rows(decision.trust, decision.dkim_domain)
+
+
+def _with_warnings(rows: Rows, warnings: tuple[str, ...]) -> Rows:
+    if not warnings:
+        return rows
+    return rows._replace(report=rows.report._replace(warnings=rows.report.warnings + warnings))
 
 
 def _open(body: bytes) -> tuple[Opened, tuple[TlsReport, ...]] | RejectedError:

@@ -6,6 +6,7 @@ It also serves metrics and health for the whole collector. It must stay light: n
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ log = structlog.get_logger()
 
 def run_receiver(config: Config) -> None:
     """Receive until SIGTERM: SMTP, LMTP, HTTPS and mailboxes into the spool; also serves metrics and health."""
+    # Each connection needs a file descriptor; the usual soft limit of 1024 is below what the limits allow.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvloop.run(_receive(config))
 
 

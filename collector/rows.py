@@ -105,7 +105,6 @@ class Rows(NamedTuple):
     failures: tuple[FailureRow, ...]
 
 
-_MOST_SESSIONS: Final = 2**64 - 1  # what a UInt64 holds
 _STS_MODE: Final = re.compile(r"\bmode\s*:\s*(enforce|testing|none)\b", re.IGNORECASE)
 
 
@@ -183,8 +182,8 @@ def rows_of(
         trusted,
         dkim_domain,
         ours.domains,
-        min(sum(row.successful_sessions for row in policies if row.counts), _MOST_SESSIONS),
-        min(sum(row.failed_sessions for row in policies if row.counts), _MOST_SESSIONS),
+        sum(row.successful_sessions for row in policies if row.counts),
+        sum(row.failed_sessions for row in policies if row.counts),
         _shortened(opened.warnings + report.warnings + ours.warnings),
         report.original,
         version,

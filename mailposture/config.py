@@ -199,7 +199,7 @@ class Spool(_Section):
     """The durable queue. Sources answer "try again later" while the disk has less than `keep_free`."""
 
     keep_free: ByteSize = 256 * MIB
-    held_size: ByteSize = 1024 * MIB  # rejected bytes kept at most; the oldest go first, quarantine is never dropped
+    held_size: ByteSize = 1024 * MIB  # bytes kept at most of what is rejected, and of quarantine; the oldest go first
     held_for: Duration = timedelta(days=90)
 
 

@@ -14,7 +14,6 @@ from mailposture import mta_sts, tls_rpt
 if TYPE_CHECKING:
     from mailposture.config import Config, Domain
 
-REPORT_PATH = "/v1/tls-reports/"  # of the HTTPS listener; the domain's token follows
 TTL = 3600  # seconds; also how long senders may miss a policy's new id
 
 
@@ -53,7 +52,7 @@ def report_destinations(config: Config, domain: Domain) -> tuple[str, ...]:
 
 def report_path(token: str) -> str:
     """The path that a domain's reports are posted to; the secret in it is what vouches for them."""
-    return f"{REPORT_PATH}{token}"
+    return f"{tls_rpt.REPORT_PATH}{token}"
 
 
 def tls_rpt_record(config: Config, domain: Domain) -> DnsRecord:

@@ -9,12 +9,15 @@ from urllib.parse import quote, unquote, urlsplit
 
 from mailposture.domain_names import normalize
 from mailposture.quoting import quoted
+from mailposture.version_record import read_only_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+REPORT_PATH = "/v1/tls-reports/"  # where our HTTPS listener takes reports; the domain's token follows
+
 _VERSION = "TLSRPTv1"
-_FIELD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31})=([\x20-\x7e]*)")
+_VALUE = re.compile(r"[\x20-\x7e]*")
 # RFC 3986 characters, less the three that RFC 8460, section 3 wants percent-encoded in a rua: "!" "," ";".
 _SAFE = "%:/?#[]@$&'()*+="
 _URI = re.compile(r"[A-Za-z0-9._~%:/?#\[\]@$&'()*+=-]+")
@@ -39,31 +42,13 @@ class RecordReading:
 
 
 def read_records(texts: Iterable[bytes]) -> RecordReading:
-    """Read all TXT records at `_smtp._tls.<domain>`: exactly one may begin with `v=TLSRPTv1;` (RFC 8460, section 3)."""
-    found = list(texts)
-    own = [text for text in found if re.match(rb"v=TLSRPTv1[ \t]*;", text)]
-    if not own:
-        shown = f"; what is there: {quoted(found[0].decode('ascii', 'replace'))}" if found else ""
-        return RecordReading(destinations=(), faults=(f"no TXT record begins with `v={_VERSION};`{shown}",))
-    if len(own) > 1:
-        fault = f"{len(own)} TXT records begin with `v={_VERSION};`, exactly one may"
-        return RecordReading(destinations=(), faults=(fault,))
-    return _read_record(own[0].decode("ascii", "replace"))
-
-
-def _read_record(text: str) -> RecordReading:
-    rua: str | None = None
-    faults: list[str] = []
-    for part in text.rstrip(" \t").removesuffix(";").split(";")[1:]:
-        field = _FIELD.fullmatch(part.strip(" \t"))
-        if field is None:
-            faults.append(f"the record has {quoted(part.strip())} where `name=value` belongs")
-        elif field[1] == "rua" and rua is None:
-            rua = field[2]
+    """Read all TXT records at `_smtp._tls.<domain>` (RFC 8460, section 3)."""
+    fields = read_only_record(texts, version=_VERSION, value=_VALUE)
+    rua = fields.values.get("rua")
     if rua is None:
-        return RecordReading(destinations=(), faults=(*faults, "the record has no `rua`"))
+        return RecordReading(destinations=(), faults=fields.faults or ("the record has no `rua`",))
     destinations = tuple(uri.strip(" \t") for uri in rua.split(","))
-    faults += [fault for uri in destinations if (fault := _uri_fault(uri)) is not None]
+    faults = [*fields.faults, *(fault for uri in destinations if (fault := _uri_fault(uri)) is not None)]
     return RecordReading(destinations=() if faults else destinations, faults=tuple(faults))
 
 

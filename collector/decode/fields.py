@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _POLICY_TYPES: Final = frozenset(("sts", "tlsa", "no-policy-found"))
 NO_ADDRESS: Final = bytes(16)  # `::`, which no server has
 _V4_MAPPED: Final = bytes(10) + b"\xff\xff"  # RFC 4291, section 2.5.5.2
-_LARGEST_COUNT: Final = 2**63 - 1  # sums of a few of these still fit ClickHouse's UInt64
+# Nobody has that many sessions with one domain in a day; one absurd report must not bend every sum, nor overflow it.
+_LARGEST_COUNT: Final = 10**12
 
 # The same few hosts fill most reports. Long text stays out of the caches, where strangers could fill memory with it.
 _known_name: Final = lru_cache(maxsize=65_536)(normalize)

@@ -25,6 +25,7 @@ from collector.sources.certificate import Certificate
 from collector.sources.memory import MemoryShare
 from collector.spool import SpoolError, SpoolFullError
 from mailposture.config import MIB
+from mailposture.tls_rpt import REPORT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -34,14 +35,13 @@ if TYPE_CHECKING:
     from collector.spool import Spool
     from mailposture.config import Domain, Https
 
-PATH = "/v1/tls-reports/"
 _LARGE_BODIES_IN_MEMORY = 128 * MIB
 _RETRY_SECONDS = 300
 _LINGERING_SECONDS = 2.0  # for the rest of a body that we refused
 _IDLE_CONNECTIONS = 2  # open connections for each request that may run
 _EXPLANATION = (
     "This is where mail servers post TLS reports (RFC 8460). To have reports about your domain sent here, publish\n"
-    f'  _smtp._tls.<your domain>. TXT "v=TLSRPTv1; rua=https://<this host>{PATH}<secret token of the domain>"\n'
+    f'  _smtp._tls.<your domain>. TXT "v=TLSRPTv1; rua=https://<this host>{REPORT_PATH}<secret token of the domain>"\n'
 )
 _log = structlog.get_logger()
 _quiet = logging.Logger("aiohttp")
@@ -69,8 +69,8 @@ class HttpsServer:
         self._running = 0
         application = web.Application(middlewares=[_answer_trouble])
         application.router.add_get("/", _explain)
-        application.router.add_get(PATH + "{token:.*}", _explain)
-        application.router.add_post(PATH + "{token:[^/]+}{slash:/?}", self._receive, expect_handler=self._expect)
+        application.router.add_get(REPORT_PATH + "{token:.*}", _explain)
+        application.router.add_post(REPORT_PATH + "{token:[^/]+}{slash:/?}", self._receive, expect_handler=self._expect)
         self._runner = web.AppRunner(
             application,
             access_log=None,

@@ -125,19 +125,20 @@ class HeldMessages:
             connection.execute("DELETE FROM held WHERE id = ?", (self._find(connection, name)[0],))
 
     def prune(self, *, held_size: int, held_for: timedelta) -> int:
-        """Drop what was held longer than `held_for`, and the oldest rejected beyond `held_size` stored bytes.
+        """Drop what was held longer than `held_for`, and of each state the oldest beyond `held_size` stored bytes.
 
-        Quarantine is never dropped for its size: those may be true reports. Returns how many were dropped.
+        Quarantine is bounded too: else a flood of forged reports could fill the disk and keep true ones out. Returns
+        how many were dropped.
         """
         with self._lock, self._file.writing() as connection:
             dropped = connection.execute(
                 "DELETE FROM held WHERE held_at < ?", (time.time() - held_for.total_seconds(),)
             ).rowcount
             dropped += connection.execute(
-                "DELETE FROM held WHERE rowid IN (SELECT rowid FROM ("
-                " SELECT rowid, sum(stored) OVER (ORDER BY held_at DESC, rowid DESC) AS kept FROM held WHERE state = ?)"
+                "DELETE FROM held WHERE rowid IN (SELECT rowid FROM (SELECT rowid,"
+                " sum(stored) OVER (PARTITION BY state ORDER BY held_at DESC, rowid DESC) AS kept FROM held)"
                 " WHERE kept > ?)",
-                (HeldState.REJECTED.value, held_size),
+                (held_size,),
             ).rowcount
         return dropped
 

@@ -8,7 +8,7 @@ from email.message import EmailMessage
 
 import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
-from conftest import arrived, report
+from ingesting import arrived, report
 
 from collector.envelope import Source
 from collector.judge import Believed
@@ -149,6 +149,19 @@ def test_message_whose_rows_clickhouse_refuses_does_not_block_the_others(ingest,
     assert storage.ask("SELECT reason FROM rejections") == [("internal",)]
     (held,) = ingest.held.list(HeldState.REJECTED)
     assert ingest.held.get(held.id)[1] == report(3)
+
+
+def test_report_about_others_is_left_out_beside_one_about_us(ingest, storage):
+    message = EmailMessage()
+    message["From"] = "tls@sender.example"
+    message.set_content("Two TLS reports.")
+    for document in (report(1, domain="foreign.example"), report(2)):
+        message.add_attachment(document, maintype="application", subtype="tlsrpt+json")
+    ingest.spool.put(arrived(Source.SMTP, vouched=True), message.as_bytes())
+    ingest.drain()
+    ((report_id, warnings),) = storage.ask("SELECT report_id, warnings FROM tls_reports FINAL")
+    assert report_id == "2"
+    assert any("foreign.example" in warning for warning in warnings)
 
 
 def test_fault_of_ours_costs_one_message_only(ingest, monkeypatch):

@@ -286,7 +286,7 @@ def test_counts_that_are_no_numbers_do_not_lose_the_report(plain, count):
     written = json.dumps(plain).replace(
         '"total-successful-session-count": 100', f'"total-successful-session-count": {count}'
     )
-    assert parse_report(written.encode()).policies[0].successful_sessions in (0, 1, 2**63 - 1)
+    assert parse_report(written.encode()).policies[0].successful_sessions in (0, 1, 10**12)
 
 
 def test_entries_that_are_no_objects_are_left_out_with_a_warning(plain):

@@ -185,7 +185,7 @@ def test_discarding_needs_an_unambiguous_id(folder: Path) -> None:
     assert held.list(HeldState.QUARANTINED) == []
 
 
-def test_pruning_drops_the_oldest_rejected_first_and_never_quarantine_for_its_size(folder: Path) -> None:
+def test_pruning_drops_the_oldest_beyond_the_size_that_each_state_may_have(folder: Path) -> None:
     put(folder, *(bytes([number]) * 5000 for number in range(6)))
     queue = SpoolQueue(folder)
     names = [
@@ -202,8 +202,9 @@ def test_pruning_drops_the_oldest_rejected_first_and_never_quarantine_for_its_si
     assert held.prune(held_size=total, held_for=WEEK) == 0
     assert held.prune(held_size=total // 2 + 4, held_for=WEEK) == 2
     assert {message.id for message in held.list()} == {names[0], names[1], names[4], names[5]}
-    assert held.prune(held_size=0, held_for=WEEK) == 2
-    assert held.prune(held_size=0, held_for=timedelta(0)) == 2
+    assert held.prune(held_size=total // 4, held_for=WEEK) == 2
+    assert {message.id for message in held.list()} == {names[1], names[5]}
+    assert held.prune(held_size=total, held_for=timedelta(0)) == 2
 
 
 def test_surrogates_in_an_envelope_do_not_stop_a_mail(folder: Path) -> None:
