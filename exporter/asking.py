@@ -1,8 +1,10 @@
-"""Queries as the SQL user of the exporter, over one connection that is made again after a fault."""
+"""Queries as the SQL user of the exporter, over one connection that is made again when it broke."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from clickhouse_connect.driver.exceptions import OperationalError
 
 from mailposture.clickhouse.client import connect
 
@@ -22,12 +24,16 @@ class Asking:
         self._client: Client | None = None
 
     def __call__(self, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-        """Raises StorageError or ClickHouseError; the next call connects anew, wherever the engine listens by then."""
-        if self._client is None:
-            self._client = connect(self._config, user=self._config.clickhouse.exporter_user)
-        try:
-            return self._client.query(sql, parameters=dict(parameters)).result_rows
-        except Exception:
-            self._client.close()
-            self._client = None
-            raise
+        """Raises StorageError if ClickHouse cannot be reached, ClickHouseError if it does not answer the query."""
+        if self._client is not None:
+            try:
+                return self._rows(self._client, sql, parameters)
+            except OperationalError:  # the engine was started again, perhaps on another port
+                self._client.close()
+                self._client = None
+        self._client = connect(self._config, user=self._config.clickhouse.exporter_user)
+        return self._rows(self._client, sql, parameters)
+
+    @staticmethod
+    def _rows(client: Client, sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        return client.query(sql, parameters=dict(parameters)).result_rows

@@ -15,13 +15,14 @@ from prometheus_client.process_collector import ProcessCollector
 from exporter.asking import Asking
 from exporter.reported import configured, reported
 from exporter.snapshot import Refresher
+from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from prometheus_client.registry import Collector
 
-    from mailposture.config import Config
+    from mailposture.config import Config, Listen
 
 log = structlog.get_logger()
 
@@ -30,7 +31,10 @@ _PATIENCE = 2.0  # seconds that a running scrape gets at the end
 
 
 def run(config: Config, *, collectors: Sequence[Collector] = ()) -> None:
-    """Serve metrics until SIGTERM or SIGINT. `collectors` (the probes) are read at each scrape and must not block."""
+    """Serve metrics until SIGTERM or SIGINT; raises ProblemError.
+
+    `collectors` (the probes) are read at each scrape and must not block.
+    """
     asyncio.run(_serve(config, collectors=collectors))
 
 
@@ -55,8 +59,7 @@ async def _serve(config: Config, *, collectors: Sequence[Collector]) -> None:
     await runner.setup()
     refresher.start()
     try:
-        listen = config.metrics.exporter
-        await web.TCPSite(runner, listen.host, listen.port).start()
+        await _listen(runner, config.metrics.exporter)
         host, port = runner.addresses[0][:2]
         log.info("exporter listening", url=f"http://{host}:{port}/metrics", domains=len(config.domains))
         await stopped.wait()
@@ -64,6 +67,16 @@ async def _serve(config: Config, *, collectors: Sequence[Collector]) -> None:
         refresher.stop()
         await runner.cleanup()
         log.info("exporter ended")
+
+
+async def _listen(runner: web.AppRunner, listen: Listen) -> None:
+    try:
+        await web.TCPSite(runner, listen.host, listen.port).start()
+    except OSError as error:
+        raise ProblemError(
+            f"the exporter cannot listen on {listen} ({error.strerror}); end the program that does (another exporter?) "
+            "or set metrics.exporter in the configuration"
+        ) from error
 
 
 def _reader(config: Config) -> Callable[[], str]:

@@ -27,6 +27,8 @@ log = structlog.get_logger()
 _GZIP = 16 + zlib.MAX_WBITS  # zlib: with gzip's header and trailer
 _FAST = 1  # compression level: a tenth of the size already, in a third of the time of level 6
 _SOONEST_RETRY = 5.0  # seconds after a failed renewal
+_OVERDUE = 5  # periods without a renewal after which something hangs
+_LONGEST_FAULT = 300  # characters of an error that are shown
 
 
 class Page:
@@ -67,7 +69,7 @@ class Refresher(Collector):
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
         self._before_first = Page(without_reports)
         self._snapshot: Snapshot | None = None
-        self._succeeded = False
+        self._fault: str | None = "ClickHouse has not answered yet"
         self._duration = 0.0
         self._refreshes = Counter(
             "mailposture_reported_refreshes",
@@ -91,13 +93,19 @@ class Refresher(Collector):
     @property
     def fault(self) -> str | None:
         """Why the reported metrics are not to be relied on now; None if all is well."""
-        snapshot = self._snapshot
-        if snapshot is None:
-            return "ClickHouse has not answered yet"
-        if not self._succeeded:
-            age = time.time() - snapshot.taken_at
-            return f"ClickHouse does not answer; the reported metrics are {age:.0f} s old"
+        fault, age = self._fault, self._age()
+        if age is None:
+            return fault
+        if fault is not None:
+            return f"the reported metrics are {age:.0f} s old: {fault}"
+        if age > _OVERDUE * self._every:
+            return f"the reported metrics are {age:.0f} s old: ClickHouse takes long to answer"
         return None
+
+    def _age(self) -> float | None:
+        """Seconds since the last success."""
+        snapshot = self._snapshot
+        return max(0.0, time.time() - snapshot.taken_at) if snapshot else None
 
     def start(self) -> None:
         self._thread.start()
@@ -112,16 +120,18 @@ class Refresher(Collector):
         try:
             page = Page(self._read())
         except Exception as error:  # whatever it is, scrapes must go on and the next attempt must come
-            self._succeeded = False
-            log.error("reported metrics not renewed", error=str(error), error_type=type(error).__name__)
+            fault = f"{error}"[:_LONGEST_FAULT] or type(error).__name__
+            if fault != self._fault:
+                log.error("reported metrics not renewed", reason=fault)
+            self._fault = fault
         else:
             self._snapshot = Snapshot(page=page, taken_at=time.time())
-            if not self._succeeded:
+            if self._fault is not None:
                 log.info("reported metrics renewed", bytes=len(page.text))
-            self._succeeded = True
+            self._fault = None
         self._duration = time.monotonic() - started
-        self._refreshes.labels("success" if self._succeeded else "failure").inc()
-        return self._succeeded
+        self._refreshes.labels("failure" if self._fault else "success").inc()
+        return self._fault is None
 
     def _run(self) -> None:
         pause = 0.0
@@ -131,20 +141,20 @@ class Refresher(Collector):
             pause = max(0.0, period - (time.monotonic() - started))
 
     def collect(self) -> Iterator[Metric]:
-        snapshot = self._snapshot
         yield GaugeMetricFamily(
             "mailposture_reported_up",
             "1 if the last renewal of the reported metrics succeeded, else 0: they are old, or missing",
-            value=float(self._succeeded),
+            value=float(self._fault is None),
         )
         yield GaugeMetricFamily(
             "mailposture_reported_refresh_duration_seconds",
             "How long the last renewal of the reported metrics took",
             value=self._duration,
         )
-        if snapshot is not None:
+        age = self._age()
+        if age is not None:
             yield GaugeMetricFamily(
                 "mailposture_reported_age_seconds",
                 "Age of the reported metrics; no series before the first success",
-                value=max(0.0, time.time() - snapshot.taken_at),
+                value=age,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
+
+EXPORTER = [sys.executable, "-c", "from cli.main import main; main()", "exporter"]
 
 
 def get(url: str) -> tuple[int, str]:
@@ -56,7 +59,7 @@ def test_clickhouse_may_go_and_come_back_while_the_exporter_tells_the_truth(tmp_
     log = tmp_path / "log"
     with log.open("wb") as words:
         exporter = subprocess.Popen(
-            [sys.executable, "-c", "from cli.main import main; main()", "exporter", "--config", str(file)],
+            [*EXPORTER, "--config", str(file)],
             stderr=words,
         )
     try:
@@ -73,7 +76,7 @@ def test_clickhouse_may_go_and_come_back_while_the_exporter_tells_the_truth(tmp_
 
         wait_for(f"{address}/metrics", "^mailposture_reported_up 0.0$")
         assert 'tlsrpt_sessions{policy_domain="shop.example"' in get(f"{address}/metrics")[1]
-        assert "ClickHouse does not answer" in get(f"{address}/readyz")[1]
+        assert re.match(r"the reported metrics are \d+ s old: no embedded engine runs", get(f"{address}/readyz")[1])
         assert get(f"{address}/healthz") == (200, "ok\n")
 
         with EmbeddedEngine(config):  # on other ports than before
@@ -85,6 +88,21 @@ def test_clickhouse_may_go_and_come_back_while_the_exporter_tells_the_truth(tmp_
         exporter.kill()
         exporter.wait()
     assert "Traceback" not in log.read_text()
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = {"domains": [{"name": "shop.example"}], "metrics": {"exporter": listen}}
+        file = tmp_path / "mailposture.yaml"
+        file.write_text(yaml.safe_dump(settings))
+        done = subprocess.run(
+            [*EXPORTER, "--config", str(file)], capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert f"the exporter cannot listen on {listen}" in done.stderr
+    assert "metrics.exporter" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def wait_for_address(log: Path) -> str:

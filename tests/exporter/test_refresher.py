@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
 from exporter.snapshot import Page, Refresher
@@ -64,14 +65,34 @@ def test_the_last_good_page_stays_and_ages_when_clickhouse_is_away(
     age = registry.get_sample_value("mailposture_reported_age_seconds")
     assert age is not None
     assert 600 <= age < 660
-    assert refresher.fault is not None
-    assert "ClickHouse does not answer" in refresher.fault
+    assert refresher.fault == "the reported metrics are 600 s old: port 18123"
     assert registry.get_sample_value("mailposture_reported_refreshes_total", {"outcome": "failure"}) == 1
 
     answers.fault, answers.page = None, "second\n"
     refresher.refresh()
     assert refresher.page.plain_with(b"") == b"second\n"
     assert registry.get_sample_value("mailposture_reported_up") == 1
+
+
+def test_numbers_that_nobody_renews_are_not_relied_on(refresher: Refresher, monkeypatch: pytest.MonkeyPatch) -> None:
+    refresher.refresh()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 299)
+    assert refresher.fault is None
+    monkeypatch.setattr(time, "time", lambda: now + 301)
+    assert refresher.fault is not None
+    assert "ClickHouse takes long to answer" in refresher.fault
+
+
+def test_the_same_fault_is_logged_once(refresher: Refresher, answers: Answers) -> None:
+    with structlog.testing.capture_logs() as said:
+        answers.fault = TimeoutError("port 18123")
+        refresher.refresh()
+        refresher.refresh()
+        answers.fault = None
+        refresher.refresh()
+        refresher.refresh()
+    assert [entry["event"] for entry in said] == ["reported metrics not renewed", "reported metrics renewed"]
 
 
 def test_the_thread_goes_on_after_a_failure(answers: Answers, registry: CollectorRegistry) -> None:
