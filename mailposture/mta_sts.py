@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mailposture.config import MtaStsPolicy, PolicyMode
 from mailposture.domain_names import matches, normalize_pattern
 from mailposture.quoting import quoted
+from mailposture.version_record import read_only_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,8 +34,7 @@ _MOST_FAULTS = 20  # named at most; a hostile file could hold tens of thousands
 # RFC 8461, section 3.2: sts-policy-ext-name; the known names have the same form.
 _FIELD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _MAX_AGE = re.compile(r"[0-9]{1,10}")
-# RFC 8461, section 3.1: sts-field, sts-id and sts-extension.
-_RECORD_FIELD = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31})=([\x21-\x3a\x3c\x3e-\x7e]+)")
+_RECORD_VALUE = re.compile(r"[\x21-\x3a\x3c\x3e-\x7e]+")  # sts-ext-value (RFC 8461, section 3.1)
 _RECORD_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
 
@@ -192,29 +192,12 @@ class RecordReading:
 
 
 def read_records(texts: Iterable[bytes]) -> RecordReading:
-    """Read all TXT records at `_mta-sts.<domain>`: exactly one may begin with `v=STSv1;` (RFC 8461, section 3.1)."""
-    found = list(texts)
-    own = [text for text in found if re.match(rb"v=STSv1[ \t]*;", text)]
-    if not own:
-        shown = f"; what is there: {quoted(found[0].decode('ascii', 'replace'))}" if found else ""
-        return RecordReading(id=None, faults=(f"no TXT record begins with `v={_VERSION};`{shown}",))
-    if len(own) > 1:
-        return RecordReading(id=None, faults=(f"{len(own)} TXT records begin with `v={_VERSION};`, exactly one may",))
-    return _read_record(own[0])
-
-
-def _read_record(record: bytes) -> RecordReading:
-    text = record.decode("ascii", "replace")
-    ids: list[str] = []
-    faults: list[str] = []
-    for part in text.rstrip(" \t").removesuffix(";").split(";")[1:]:
-        field = _RECORD_FIELD.fullmatch(part.strip(" \t"))
-        if field is None:
-            faults.append(f"the record has {quoted(part.strip())} where `name=value` belongs")
-        elif field[1] == "id":
-            ids.append(field[2])
-    if not ids:
+    """Read all TXT records at `_mta-sts.<domain>` (RFC 8461, section 3.1)."""
+    fields = read_only_record(texts, version=_VERSION, value=_RECORD_VALUE)
+    faults = list(fields.faults)
+    record_id = fields.values.get("id")
+    if record_id is None and not faults:
         faults.append("the record has no `id`")
-    elif not _RECORD_ID.fullmatch(ids[0]):
-        faults.append(f"the record's id {quoted(ids[0])} is not 1 to 32 letters and digits")
-    return RecordReading(id=None if faults else ids[0], faults=tuple(faults))
+    elif record_id is not None and not _RECORD_ID.fullmatch(record_id):
+        faults.append(f"the record's id {quoted(record_id)} is not 1 to 32 letters and digits")
+    return RecordReading(id=None if faults else record_id, faults=tuple(faults))

@@ -12,10 +12,9 @@ import pytest
 from checkdmarc.mta_sts import parse_mta_sts_record
 from checkdmarc.smtp_tls_reporting import parse_smtp_tls_reporting_record
 
-import collector.sources.https
 from mailposture import mta_sts, tls_rpt
 from mailposture.config import Config
-from mailposture.dns_records import DnsRecord, records_to_publish
+from mailposture.dns_records import DnsRecord, records_to_publish, report_path
 from mailposture.record_formats import as_json, terraform, txt_strings, zone
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def test_reports_are_also_asked_for_by_https_where_we_receive_them() -> None:
     assert value is not None
     destinations = tls_rpt.read_records([value.encode()]).destinations
     assert destinations[0] == "mailto:tls@reports.example.com"
-    assert destinations[1] == f"https://reports.example.com{collector.sources.https.PATH}0123456789abcdef"
+    assert destinations[1] == "https://reports.example.com" + report_path("0123456789abcdef")
 
 
 def test_recipient_of_the_domain_itself_is_preferred() -> None:
