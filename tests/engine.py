@@ -49,9 +49,9 @@ class Storage:
             self._clients[role] = connect(self.config, user=user, endpoint=self.endpoint)
         return self._clients[role]
 
-    def ask(self, sql: str, role: str = "collector", **parameters: Any) -> list[tuple[Any, ...]]:
+    def ask(self, query: str, role: str = "collector", **parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of an answer."""
-        return [tuple(row) for row in self.client(role).query(sql, parameters=parameters).result_rows]
+        return [tuple(row) for row in self.client(role).query(query, parameters=parameters).result_rows]
 
     def put(self, table: str, *rows: dict[str, Any]) -> None:
         """Insert rows of a table; what a row does not name has the default below."""

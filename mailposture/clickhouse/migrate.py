@@ -137,7 +137,7 @@ def _locked(client: Client, config: ClickHouse) -> Iterator[None]:
         except DatabaseError as error:
             if error.code != _TABLE_ALREADY_EXISTS:
                 raise
-        if _ask(client, _LOCK_IS_DEAD, config):
+        if _ask(client, _LOCK_IS_DEAD, config, lock=_LOCK, seconds=_LOCK_IS_DEAD_AFTER):
             log.warning("lock of a migration that died is broken", database=config.database)
             _run(client, drop)
         else:
@@ -148,10 +148,10 @@ def _locked(client: Client, config: ClickHouse) -> Iterator[None]:
         _run(client, drop)
 
 
-_LOCK_IS_DEAD = f"""
+_LOCK_IS_DEAD = """
     SELECT 1 FROM system.tables
-    WHERE database = {{database:String}} AND name = '{_LOCK}'
-      AND metadata_modification_time < now() - least({_LOCK_IS_DEAD_AFTER}, uptime())
+    WHERE database = {database:String} AND name = {lock:String}
+      AND metadata_modification_time < now() - least({seconds:UInt32}, uptime())
 """
 
 
@@ -173,9 +173,9 @@ def _run(client: Client, step: Step) -> None:
     client.raw_query(step.sql, use_database=False)
 
 
-def _ask(client: Client, sql: str, config: ClickHouse) -> list[tuple[object, ...]]:
+def _ask(client: Client, sql: str, config: ClickHouse, **more: object) -> list[tuple[object, ...]]:
     answer = client.raw_query(
-        sql, parameters={"database": config.database}, fmt="JSONCompactEachRow", use_database=False
+        sql, parameters={"database": config.database, **more}, fmt="JSONCompactEachRow", use_database=False
     )
     return [tuple(json.loads(line)) for line in answer.splitlines()]
 

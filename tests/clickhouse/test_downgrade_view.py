@@ -1,0 +1,127 @@
+"""Suspected downgrades: what makes one, how likely it is, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from engine import YESTERDAY, days_ago
+
+if TYPE_CHECKING:
+    from engine import Storage
+
+VICTIM = "Victim"
+OTHERS = ("Other One", "Other Two", "Other Three")
+
+
+@pytest.fixture
+def keys() -> Any:
+    return iter(range(1, 1000))
+
+
+def successes(keys: Any, organization: str, *, days: tuple[int, ...], sessions: int = 50) -> list[dict[str, Any]]:
+    return [
+        {"organization": organization, "day": days_ago(day), "successful_sessions": sessions, "report_key": next(keys)}
+        for day in days
+    ]
+
+
+def no_starttls(keys: Any, organization: str, *addresses: str, **more: Any) -> list[dict[str, Any]]:
+    report = next(keys)
+    return [
+        {
+            "organization": organization,
+            "report_key": report,
+            "failure_index": index,
+            "result_type": "starttls-not-supported",
+            "category": "starttls-not-supported",
+            "sending_mta_ip": address,
+            "failed_sessions": 3,
+            **more,
+        }
+        for index, address in enumerate(addresses)
+    ]
+
+
+def suspicions(storage: Storage, columns: str) -> list[tuple[Any, ...]]:
+    return storage.ask(f"SELECT {columns} FROM tls_suspected_downgrades ORDER BY organization")
+
+
+def test_one_sender_from_one_network_while_others_succeed_is_likely(storage: Storage, keys: Any) -> None:
+    storage.put("tls_policies", *successes(keys, VICTIM, days=(2, 3, 10)))
+    for other in OTHERS:
+        storage.put("tls_policies", *successes(keys, other, days=(1, 2)))
+    storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1", "::ffff:192.0.2.77"))
+    columns = "day, organization, failed_sessions, earlier_successful_sessions, other_organizations_succeeding,"
+    columns += " other_organizations_failing, sending_networks, likelihood"
+    assert suspicions(storage, columns) == [(YESTERDAY, VICTIM, 6, 150, 3, 0, 1, "likely")]
+    assert suspicions(storage, "evidence") == [
+        (
+            "Found no STARTTLS in 6 sessions, after 150 with TLS in the 28 days before. "
+            "That day 3 other senders found STARTTLS and 0 did not. It sent from one network.",
+        )
+    ]
+
+
+def test_every_sender_at_once_is_our_server(storage: Storage, keys: Any) -> None:
+    for organization in (VICTIM, *OTHERS):
+        storage.put("tls_policies", *successes(keys, organization, days=(2,)))
+        storage.put("tls_failures", *no_starttls(keys, organization, "::ffff:192.0.2.1"))
+    assert set(suspicions(storage, "likelihood")) == {("server-fault",)}
+
+
+def test_a_sender_from_several_networks_is_only_possible(storage: Storage, keys: Any) -> None:
+    storage.put("tls_policies", *successes(keys, VICTIM, days=(2,)), *successes(keys, OTHERS[0], days=(1,)))
+    storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1", "::ffff:198.51.100.1", "2001:db8::1"))
+    assert suspicions(storage, "sending_networks, likelihood") == [(3, "possible")]
+
+
+def test_without_other_senders_to_compare_it_is_only_possible(storage: Storage, keys: Any) -> None:
+    storage.put("tls_policies", *successes(keys, VICTIM, days=(2,)))
+    storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1"))
+    assert suspicions(storage, "likelihood") == [("possible",)]
+
+
+def test_unreported_addresses_are_no_network(storage: Storage, keys: Any) -> None:
+    storage.put("tls_policies", *successes(keys, VICTIM, days=(2,)), *successes(keys, OTHERS[0], days=(1,)))
+    storage.put("tls_failures", *no_starttls(keys, VICTIM, "::"))
+    assert suspicions(storage, "sending_networks, likelihood") == [(0, "possible")]
+
+
+def test_a_sender_that_never_had_tls_lost_nothing(storage: Storage, keys: Any) -> None:
+    storage.put("tls_policies", *successes(keys, OTHERS[0], days=(1, 2)))
+    storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1"))
+    assert suspicions(storage, "likelihood") == []
+
+
+def test_success_longer_ago_than_four_weeks_or_later_is_no_evidence(storage: Storage, keys: Any) -> None:
+    storage.put("tls_policies", *successes(keys, VICTIM, days=(40, 1)))
+    storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1", day=days_ago(5)))
+    assert suspicions(storage, "likelihood") == []
+
+
+def test_success_of_the_same_day_is_not_earlier(storage: Storage, keys: Any) -> None:
+    storage.put("tls_policies", *successes(keys, VICTIM, days=(1,)))
+    storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1"))
+    assert suspicions(storage, "likelihood") == []
+
+
+def test_other_failures_are_no_downgrade(storage: Storage, keys: Any) -> None:
+    storage.put("tls_policies", *successes(keys, VICTIM, days=(2,)))
+    storage.put("tls_failures", {"organization": VICTIM, "report_key": 99})
+    assert suspicions(storage, "likelihood") == []
+
+
+def test_each_receiving_server_is_a_row_of_its_own(storage: Storage, keys: Any) -> None:
+    storage.put("tls_policies", *successes(keys, VICTIM, days=(2,)), *successes(keys, OTHERS[0], days=(1,)))
+    for mx in ("mx1.example.com", "mx2.example.com"):
+        storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1", receiving_mx=mx))
+    rows = suspicions(storage, "receiving_mx, other_organizations_failing, likelihood")
+    assert sorted(rows) == [("mx1.example.com", 0, "likely"), ("mx2.example.com", 0, "likely")]
+
+
+def test_another_domains_reports_prove_nothing(storage: Storage, keys: Any) -> None:
+    elsewhere = {"policy_domain": "example.net"}
+    storage.put("tls_policies", *({**row, **elsewhere} for row in successes(keys, VICTIM, days=(2,))))
+    storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1"))
+    assert suspicions(storage, "likelihood") == []

@@ -1,0 +1,100 @@
+"""Ready to enforce? The verdict, and the reasons it gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from engine import DOMAIN, TODAY, days_ago
+
+if TYPE_CHECKING:
+    from engine import Storage
+
+ORGANIZATIONS = ("Sender One", "Sender Two", "Sender Three")
+
+
+@pytest.fixture
+def quiet_month(storage: Storage) -> Storage:
+    """Thirty days of three senders that looked at a testing policy and saw nothing wrong: 100 sessions each a day."""
+    rows = [
+        {"day": days_ago(day), "organization": organization, "report_key": day * 10 + number}
+        for day in range(1, 31)
+        for number, organization in enumerate(ORGANIZATIONS)
+    ]
+    storage.put("tls_policies", *({**row, "sts_mode": "testing", "successful_sessions": 100} for row in rows))
+    return storage
+
+
+def readiness(storage: Storage, columns: str) -> tuple[Any, ...]:
+    (row,) = storage.ask(f"SELECT {columns} FROM mta_sts_readiness WHERE policy_domain = '{DOMAIN}'")
+    return row
+
+
+def test_a_quiet_month_is_ready(quiet_month: Storage) -> None:
+    assert readiness(quiet_month, "days, sessions, would_be_refused, organizations, last_mode, verdict, reasons") == (
+        30, 9000, 0, 3, "testing", "ready", ["None of 9000 sessions would be refused."],
+    )  # fmt: skip
+
+
+def test_failures_that_enforce_would_refuse_speak_against_it_by_name(quiet_month: Storage) -> None:
+    failing = {"policy_type": "sts", "sts_mode": "testing", "organization": "Sender Two", "report_key": 9001}
+    quiet_month.put("tls_policies", {**failing, "failed_sessions": 40})
+    quiet_month.put("tls_failures", {**failing, "failed_sessions": 40, "result_type": "certificate-host-mismatch"})
+    assert readiness(quiet_month, "would_be_refused, verdict, reasons") == (
+        40, "not-ready",
+        ["40 of 9040 sessions would be refused.", "certificate-host-mismatch: 40 sessions of 1 sender."],
+    )  # fmt: skip
+
+
+def test_a_handful_in_ten_thousand_is_bearable_but_said(quiet_month: Storage) -> None:
+    failing = {"sts_mode": "testing", "report_key": 9001, "failed_sessions": 5}
+    quiet_month.put("tls_policies", failing)
+    quiet_month.put("tls_failures", failing)
+    verdict, reasons = readiness(quiet_month, "verdict, reasons")
+    assert verdict == "ready"
+    assert reasons[0] == "5 of 9005 sessions would be refused."
+
+
+def test_a_policy_that_could_not_be_fetched_refuses_nothing(quiet_month: Storage) -> None:
+    """RFC 8461, section 5: without a policy the sender delivers."""
+    failing = {"sts_mode": "", "report_key": 9001, "failed_sessions": 500}
+    quiet_month.put("tls_policies", failing)
+    quiet_month.put("tls_failures", {**failing, "result_type": "sts-policy-fetch-error", "category": "mta-sts-policy"})
+    would_be_refused, verdict, reasons = readiness(quiet_month, "would_be_refused, verdict, reasons")
+    assert (would_be_refused, verdict) == (0, "ready")
+    assert "500 sessions could not read the policy and went on without it." in reasons
+
+
+def test_few_days_are_too_little_evidence(storage: Storage) -> None:
+    storage.put(
+        "tls_policies",
+        *(
+            {"organization": organization, "report_key": number, "sts_mode": "testing", "successful_sessions": 1000}
+            for number, organization in enumerate(ORGANIZATIONS)
+        ),
+    )
+    verdict, reasons = readiness(storage, "verdict, reasons")
+    assert verdict == "too-little-evidence"
+    assert "Only 1 report days; wait for 7." in reasons
+
+
+def test_a_domain_whose_policy_nobody_looked_at_says_so(storage: Storage) -> None:
+    storage.put("tls_policies", {"policy_type": "no-policy-found", "sts_mode": "", "successful_sessions": 1000})
+    assert readiness(storage, "sessions, last_mode, verdict, reasons") == (
+        0, "", "too-little-evidence", ["No sender reported an MTA-STS policy in the last 30 days."],
+    )  # fmt: skip
+
+
+def test_today_and_what_is_older_than_thirty_days_do_not_count(quiet_month: Storage) -> None:
+    bad = {"sts_mode": "testing", "failed_sessions": 10_000}
+    quiet_month.put("tls_policies", {**bad, "day": TODAY, "report_key": 9001}, {**bad, "day": days_ago(31)})
+    assert readiness(quiet_month, "would_be_refused, verdict") == (0, "ready")
+
+
+def test_the_last_mode_is_that_of_the_newest_day(quiet_month: Storage) -> None:
+    quiet_month.put("tls_policies", {"day": days_ago(1), "report_key": 9001, "sts_mode": "", "successful_sessions": 1})
+    assert readiness(quiet_month, "last_mode") == ("testing",)
+
+
+def test_every_configured_domain_has_a_verdict(storage: Storage) -> None:
+    assert storage.ask("SELECT policy_domain FROM mta_sts_readiness ORDER BY 1") == [("example.com",), ("example.net",)]
