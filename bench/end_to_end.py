@@ -4,9 +4,9 @@
     python -m bench.end_to_end --one-mail            one mail a connection
     python -m bench.end_to_end --rate 200            that many a second, for the time from acceptance to queryable
 
-Real processes: the embedded engine, receiver and ingest as `mailposture collector` runs them. Each mail is another report,
-signed by one of twelve senders; it is acknowledged when durable, its DKIM signature verified, and counted when a query finds
-it. The load comes from this machine too, so its processor time is taken from the same cores.
+Real processes: the embedded engine, receiver and ingest as `mailposture run` starts them. Each mail is another report,
+signed by one of twelve senders; it is acknowledged when durable, its DKIM signature is verified, and it counts when a
+query finds it. The load comes from this machine too, so its processor time is taken from the same cores.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import argparse
 import asyncio
 import email
 import logging
+import pickle
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,17 +28,11 @@ import uvloop
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bench import decode
-from bench.kill import _free_ports
-from cli.collector import children
+from bench.stack import Stack, running
 from demo.dkim_signature import signature_field
 from demo.keys import SigningKey
 from demo.nameserver import Nameserver
-from mailposture.clickhouse.client import connect
-from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.clickhouse.prepare import prepare
 from mailposture import logs
-from mailposture.config import load
-from mailposture.processes import end
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
@@ -55,7 +48,6 @@ SIGNED = (
     "tls-report-domain",
     "tls-report-submitter",
 )
-READY_WITHIN = 60.0
 QUERYABLE_WITHIN = 300.0
 
 
@@ -72,55 +64,30 @@ def main() -> int:
     keys = {f"sender{number}.example": _key(f"sender{number}.example") for number in range(12)}
     mails = [_signed(mail, keys) for mail in plain]
     theirs = _parsedmarc_rate(plain[:300], arguments.parsedmarc_python or decode.parsedmarc_python())
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailposture-bench-")))
-        nameserver = stack.enter_context(Nameserver({key.record_name: key.record for key in keys.values()}))
-        smtp, https, metrics, exporter, http, native = _free_ports(6)
-        path = folder / "mailposture.yaml"
-        path.write_text(
-            f"domains: [{{name: {decode.DOMAIN}}}]\n"
-            f"smtp: {{listen: '127.0.0.1:{smtp}', limits: {{connections_per_client: 500}}}}\n"
-            f"https: {{listen: '127.0.0.1:{https}'}}\n"
-            f"metrics: {{collector: '127.0.0.1:{metrics}', exporter: '127.0.0.1:{exporter}'}}\n"
-            f"clickhouse: {{http: '127.0.0.1:{http}', native: '127.0.0.1:{native}'}}\n"
-            f"authentication: {{nameservers: ['{nameserver.address}']}}\n"
-        )
-        config = load(path)
-        engine = EmbeddedEngine(config)
-        engine.start()
-        stack.callback(engine.stop)
-        client = connect(config, user=config.clickhouse.collector_user)
-        stack.callback(client.close_connections)
-        prepare(client, config)
-        processes = children(path, config)
-        log = stack.enter_context((folder / "log").open("ab"))
-        for child in processes:
-            child.log = log
-            child.start()
-        stack.callback(end, processes)
-        _wait_for(smtp)
+    kept = "one mail each" if arguments.one_mail else "kept"
+    size = statistics.mean(map(len, mails)) / 1024
+    print(f"{len(mails):,} mails of {size:.1f} KB, {arguments.connections} connections, {kept}")
+    print(f"parsedmarc's parser, one core   {theirs:8,.0f} reports/s")
+    with (
+        tempfile.TemporaryDirectory(prefix="mailposture-bench-") as folder,
+        Nameserver({key.record_name: key.record for key in keys.values()}) as nameserver,
+        running(Path(folder), domain=decode.DOMAIN, authentication={"nameservers": [nameserver.address]}) as stack,
+    ):
+        client = stack.client(stack.config.clickhouse.analyst_user)
+        used = _processor_seconds(stack)
         started = time.monotonic()
-        uvloop.run(_load(smtp, mails, arguments.connections, kept=not arguments.one_mail, rate=arguments.rate))
+        load = _load(stack.smtp_port, mails, arguments.connections, kept=not arguments.one_mail, rate=arguments.rate)
+        uvloop.run(load)
         accepted = time.monotonic() - started
         _wait_until_queryable(client, len(mails))
         elapsed = time.monotonic() - started
-        trust = client.query("SELECT trust, count() FROM tls_reports FINAL GROUP BY trust").result_rows
-        print(
-            f"{len(mails):,} mails of {statistics.mean(map(len, mails)) / 1024:.1f} KB, {arguments.connections} connections"
-            f"{', one mail each' if arguments.one_mail else ''}; trust: {dict(trust)}"
-        )
-        print(f"parsedmarc's parser, one core   {theirs:8,.0f} reports/s")
+        trust = dict(client.query("SELECT trust, count() FROM tls_reports FINAL GROUP BY trust").result_rows)
+        client.close_connections()
         print(f"accepted (durable)              {len(mails) / accepted:8,.0f} reports/s")
-        print(f"queryable                       {len(mails) / elapsed:8,.0f} reports/s")
+        print(f"queryable, {trust}    {len(mails) / elapsed:8,.0f} reports/s")
         print(f"ratio, queryable to parsedmarc  {len(mails) / elapsed / theirs:8.2f}")
-        _print_delay(metrics)
-        for name, pid in {"engine": engine.pid, **{c.name: c.process.pid for c in processes if c.process}}.items():
-            process = psutil.Process(pid)
-            cpu = process.cpu_times()
-            print(
-                f"{name:10} {process.memory_info().rss / 2**20:6.0f} MB resident, "
-                f"{(cpu.user + cpu.system) / len(mails) * 1e6:6.0f} µs of processor a mail"
-            )
+        _print_delay(stack)
+        _print_processes(stack, used, len(mails))
     return 0
 
 
@@ -142,8 +109,6 @@ def _signed(mail: bytes, keys: dict[str, SigningKey]) -> bytes:
 
 def _parsedmarc_rate(mails: list[bytes], python: Path) -> float:
     """Reports a second that parsedmarc's parser does on one core."""
-    import pickle
-
     with tempfile.NamedTemporaryFile() as file:
         file.write(pickle.dumps(mails))
         file.flush()
@@ -192,14 +157,6 @@ async def _load(port: int, mails: list[bytes], connections: int, *, kept: bool, 
     await asyncio.gather(*(client() for _ in range(connections)))
 
 
-def _wait_for(port: int) -> None:
-    until = time.monotonic() + READY_WITHIN
-    while subprocess.run(["bash", "-c", f"</dev/tcp/127.0.0.1/{port}"], stderr=subprocess.DEVNULL).returncode:
-        if time.monotonic() > until:
-            raise TimeoutError("the receiver does not listen")
-        time.sleep(0.1)
-
-
 def _wait_until_queryable(client: Client, number: int) -> None:
     until = time.monotonic() + QUERYABLE_WITHIN
     while int(client.command("SELECT count() FROM tls_reports FINAL")) < number:
@@ -208,17 +165,30 @@ def _wait_until_queryable(client: Client, number: int) -> None:
         time.sleep(0.05)
 
 
-def _print_delay(port: int) -> None:
+def _print_delay(stack: Stack) -> None:
     """The shares of reports that were queryable within so many seconds after acceptance."""
-    import urllib.request
-
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
-        lines = response.read().decode().splitlines()
+    lines = stack.page("/metrics").splitlines()
     buckets = [line for line in lines if line.startswith("mailposture_queryable_seconds_bucket")]
     counts = {line.split('le="')[1].split('"')[0]: float(line.rsplit(" ", 1)[1]) for line in buckets}
     total = counts["+Inf"]
     shares = ", ".join(f"{count / total:.1%} in {limit} s" for limit, count in counts.items() if float(limit) <= 10)
     print(f"from acceptance to queryable: {shares}")
+
+
+def _processes(stack: Stack) -> dict[str, psutil.Process]:
+    pids = {child.name: child.process.pid for child in stack.processes if child.process is not None}
+    return {name: psutil.Process(pid) for name, pid in {"engine": stack.engine.pid, **pids}.items()}
+
+
+def _processor_seconds(stack: Stack) -> dict[str, float]:
+    return {name: sum(process.cpu_times()[:2]) for name, process in _processes(stack).items()}
+
+
+def _print_processes(stack: Stack, used: dict[str, float], mails: int) -> None:
+    for name, process in _processes(stack).items():
+        spent = sum(process.cpu_times()[:2]) - used[name]
+        memory = process.memory_info().rss / 2**20
+        print(f"{name:10} {spent / mails * 1e6:6.0f} µs of processor a mail, {memory:6.0f} MB resident")
 
 
 if __name__ == "__main__":

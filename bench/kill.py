@@ -1,11 +1,12 @@
 """Kill collector and engine at random instants under load, then read every acknowledged report back, once.
 
-    python bench/kill.py --kills 300                 some ten minutes
-    python bench/kill.py --kills 10 --away 5         the short version that the tests run
+    python -m bench.kill --kills 300                 some ten minutes
+    python -m bench.kill --kills 12 --away 4         the short version that the tests run
 
-Senders mail reports to the real SMTP listener and note which were acknowledged (250). Meanwhile receiver, ingest and engine
-are killed (SIGKILL) and started again; `--away` leaves the engine dead for so many seconds in the middle. In the end each
-acknowledged report must be in tls_reports once, and the sessions in the views must be those of the reports, each once.
+Senders mail reports to the real SMTP listener and note which were acknowledged (250). Meanwhile receiver, ingest and
+engine are killed (SIGKILL) and started again; `--away` leaves the engine dead for so many seconds in the middle. In
+the end each acknowledged report must be in tls_reports once, and the sessions in the views must be those of the
+reports, each once.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import random
 import signal
 import smtplib
-import socket
 import sys
 import tempfile
 import threading
@@ -26,12 +27,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cli.collector import children
-from mailposture.clickhouse.client import connect
-from mailposture.clickhouse.embedded import EmbeddedEngine, EngineError
-from mailposture.config import Config, load
-from mailposture.processes import Child, end, look_after
+from bench.stack import Stack, running
+from collector.spool import SpoolQueue
+from mailposture import logs
+from mailposture.clickhouse.embedded import EngineError
+from mailposture.processes import look_after
+
+if TYPE_CHECKING:
+    from mailposture.processes import Child
 
 DOMAIN = "kill.example"
 SENDERS = 4
@@ -40,89 +45,85 @@ DRAIN_WITHIN = 180.0  # seconds
 
 @dataclass
 class Acknowledged:
-    """What the listener has said 250 to, and how often it could not be asked."""
+    """What the listener has said 250 to."""
 
     report_ids: set[str] = field(default_factory=set)
-    attempts: int = 0
+    mailed: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=300)
-    parser.add_argument("--away", type=float, default=60.0, help="seconds that the engine stays dead in the middle")
+    parser.add_argument("--away", type=float, default=120.0, help="seconds that the engine stays dead in the middle")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     arguments = parser.parse_args()
+    logs.set_up("bench", least=logging.CRITICAL)
     print(f"seed {arguments.seed}")
-    with tempfile.TemporaryDirectory(prefix="mailposture-kill-") as folder:
-        return run(Path(folder), kills=arguments.kills, away=arguments.away, chance=random.Random(arguments.seed))
-
-
-def run(folder: Path, *, kills: int, away: float, chance: random.Random) -> int:
-    """Returns 0 if nothing is lost and nothing counts twice."""
-    config = load(_write_config(folder))
-    smtp = config.smtp.listen
-    assert smtp is not None
-    engine = EmbeddedEngine(config)
-    engine.start()
-    processes = children(folder / "mailposture.yaml", config)
-    with (folder / "log").open("ab") as log:
-        for child in processes:
-            child.log = log
-            child.start()
+    chance = random.Random(arguments.seed)
+    accept = {"unverified": "accept", "nameservers": ["127.0.0.1@9"]}  # signatures are not what is tested here
+    with (
+        tempfile.TemporaryDirectory(prefix="mailposture-kill-") as folder,
+        running(Path(folder), domain=DOMAIN, authentication=accept) as stack,
+    ):
         acknowledged, stop = Acknowledged(), threading.Event()
         senders = [
-            threading.Thread(target=_send, args=(number, smtp.port, acknowledged, stop), daemon=True)
+            threading.Thread(target=_send, args=(number, stack.smtp_port, acknowledged, stop), daemon=True)
             for number in range(SENDERS)
         ]
         for sender in senders:
             sender.start()
-        try:
-            killed = _kill(engine, processes, kills=kills, away=away, chance=chance)
-            stop.set()
-            for sender in senders:
-                sender.join(60)
-            _drain(engine, processes, folder)
-            return _account(config, acknowledged, killed, folder)
-        finally:
-            end(processes)
-            engine.stop()
+        killed = _kill(stack, kills=arguments.kills, away=arguments.away, chance=chance)
+        stop.set()
+        for sender in senders:
+            sender.join(60)
+        _drain(stack)
+        return _account(stack, acknowledged, killed)
 
 
-def _kill(
-    engine: EmbeddedEngine, processes: list[Child], *, kills: int, away: float, chance: random.Random
-) -> dict[str, int]:
+def _kill(stack: Stack, *, kills: int, away: float, chance: random.Random) -> dict[str, int]:
     """Kill and revive; returns how often each was killed."""
-    killed = dict.fromkeys(["engine", *(child.name for child in processes)], 0)
-    _watch(engine, processes, 3.0)
+    killed = dict.fromkeys(["engine", *(child.name for child in stack.processes)], 0)
+    _watch(stack, 2.0)
     for number in range(kills):
         victim = chance.choice(list(killed))
-        pids = {"engine": engine.pid} | {child.name: child.process.pid for child in processes if child.process}
-        pid = pids.get(victim)
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-                killed[victim] += 1
+        killed[victim] += _kill_one(stack, victim)
         if number == kills // 2 and away:
-            if engine.pid is not None:
-                os.kill(engine.pid, signal.SIGKILL)
-            _watch(None, processes, away)
-        _watch(engine, processes, chance.uniform(0.02, 2.0))
-    _watch(engine, processes, 5.0)
+            killed["engine"] += _kill_one(stack, "engine")
+            _watch(stack, away, revive_engine=False)
+        _watch(stack, chance.uniform(0.02, 2.0))
+    _watch(stack, 5.0)
     return killed
 
 
-def _watch(engine: EmbeddedEngine | None, processes: list[Child], seconds: float) -> None:
+def _kill_one(stack: Stack, victim: str) -> int:
+    """Returns 1 if it was alive."""
+    pids = {child.name: child.process.pid for child in stack.processes if child.process is not None}
+    if stack.engine.alive() and stack.engine.pid is not None:
+        pids["engine"] = stack.engine.pid
+    try:
+        os.kill(pids[victim], signal.SIGKILL)
+    except (KeyError, ProcessLookupError):
+        return 0
+    return 1
+
+
+def _watch(stack: Stack, seconds: float, *, revive_engine: bool = True) -> None:
     """Let time pass; whoever has died is started again."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        for child in processes:
-            child._pause = 0.1  # what is killed on purpose need not wait longer each time
-        look_after(processes)
-        if engine is not None and not engine.alive():
+        _revive_at_once(stack.processes)
+        if revive_engine and not stack.engine.alive():
             with contextlib.suppress(EngineError):
-                engine.start()
+                stack.engine.start()
         time.sleep(0.02)
+
+
+def _revive_at_once(processes: list[Child]) -> None:
+    """What is killed on purpose need not wait longer each time."""
+    for child in processes:
+        child._pause = 0.05
+    look_after(processes)
 
 
 def _send(number: int, port: int, acknowledged: Acknowledged, stop: threading.Event) -> None:
@@ -134,7 +135,7 @@ def _send(number: int, port: int, acknowledged: Acknowledged, stop: threading.Ev
                 while not stop.is_set():
                     report_id = f"{number}-{serial}"
                     serial += 1
-                    acknowledged.attempts += 1
+                    acknowledged.mailed += 1
                     connection.sendmail("reports@sender.example", [f"tlsrpt@{DOMAIN}"], _mail(report_id))
                     with acknowledged.lock:
                         acknowledged.report_ids.add(report_id)
@@ -164,55 +165,30 @@ def _mail(report_id: str) -> bytes:
     return mail.as_bytes()
 
 
-def _drain(engine: EmbeddedEngine, processes: list[Child], folder: Path) -> None:
-    from collector.spool import SpoolQueue
-
+def _drain(stack: Stack) -> None:
     until = time.monotonic() + DRAIN_WITHIN
-    queue = SpoolQueue(folder / "data" / "spool")
-    while queue.stats().depth and time.monotonic() < until:
-        _watch(engine, processes, 0.5)
-    queue.close()
+    with contextlib.closing(SpoolQueue(stack.config.data / "spool")) as queue:
+        while queue.stats().depth and time.monotonic() < until:
+            _watch(stack, 0.5)
 
 
-def _account(config: Config, acknowledged: Acknowledged, killed: dict[str, int], folder: Path) -> int:
-    client = connect(config, user=config.clickhouse.analyst_user)
+def _account(stack: Stack, acknowledged: Acknowledged, killed: dict[str, int]) -> int:
+    client = stack.client(stack.config.clickhouse.analyst_user)
     stored = [str(row[0]) for row in client.query("SELECT report_id FROM tls_reports FINAL").result_rows]
     sessions = int(client.command("SELECT sum(successful_sessions) FROM tls_domain_daily"))
+    client.close_connections()
     lost = acknowledged.report_ids - set(stored)
     doubles = len(stored) - len(set(stored))
     print(
         f"killed {killed}\n"
-        f"mailed {acknowledged.attempts:,}, acknowledged {len(acknowledged.report_ids):,}, stored {len(stored):,}\n"
-        f"acknowledged and lost {len(lost):,}, twice in tls_reports {doubles:,}, sessions in tls_domain_daily {sessions:,}"
+        f"mailed {acknowledged.mailed:,}, acknowledged {len(acknowledged.report_ids):,}, stored {len(stored):,}\n"
+        f"acknowledged and lost {len(lost):,}, twice in tls_reports {doubles:,}, sessions in the view {sessions:,}"
     )
     good = bool(stored) and not lost and not doubles and sessions == len(stored)
     if not good:
-        print((folder / "log").read_text(encoding="utf-8", errors="replace")[-6000:], file=sys.stderr)
+        print(stack.log.read_text(encoding="utf-8", errors="replace")[-6000:], file=sys.stderr)
     print("nothing lost, nothing twice" if good else "FAILED")
     return 0 if good else 1
-
-
-def _write_config(folder: Path) -> Path:
-    ports = iter(_free_ports(6))
-    path = folder / "mailposture.yaml"
-    path.write_text(
-        f"domains: [{{name: {DOMAIN}}}]\n"
-        f"smtp: {{listen: '127.0.0.1:{next(ports)}'}}\n"
-        f"https: {{listen: '127.0.0.1:{next(ports)}'}}\n"
-        f"metrics: {{collector: '127.0.0.1:{next(ports)}', exporter: '127.0.0.1:{next(ports)}'}}\n"
-        f"clickhouse: {{http: '127.0.0.1:{next(ports)}', native: '127.0.0.1:{next(ports)}'}}\n"
-        "authentication: {unverified: accept, nameservers: ['127.0.0.1@9']}\n",
-        encoding="utf-8",
-    )
-    return path
-
-
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 if __name__ == "__main__":
