@@ -190,15 +190,15 @@ _ARRIVAL = (
         series(
             f"""
             SELECT toDate(received_at, 'UTC') AS time,
-                quantile(0.5)(delay_hours) * 3600 AS "half of them within",
-                quantile(0.95)(delay_hours) * 3600 AS "95 of 100 within"
+                quantile(0.5)(delay_hours) AS "half of them within",
+                quantile(0.95)(delay_hours) AS "95 of 100 within"
             FROM tls_report_log
             WHERE {_ARRIVED}
             GROUP BY time
             ORDER BY time"""
         ),
         width=12,
-        unit="s",
+        unit="h",
         minimum=0,
         time_from="30d",
         nothing="No report arrived in the last 30 days",
@@ -231,7 +231,7 @@ _UNUSABLE = (
             Column(name="What is wrong", inspect=True),
             Column(name="From", width=125),
             Column(name="Size", unit="bytes", decimals=0, width=75),
-            Column(name="ID", width=130),
+            Column(name="ID", width=130, inspect=True),
         ),
         width=16,
         height=8,

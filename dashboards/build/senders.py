@@ -102,12 +102,12 @@ _ANSWER = (
         "Median time from the end of a report's period to its arrival.",
         rows(
             f"""
-            SELECT if(count() = 0, NULL, median(delay_hours) * 3600) AS delay
+            SELECT if(count() = 0, NULL, median(delay_hours)) AS delay
             FROM tls_report_log
             WHERE {IN_RANGE} AND {chosen_stranger("organization", "sender")}"""
         ),
         width=3,
-        unit="s",
+        unit="h",
         decimals=0,
     ),
 )
@@ -290,7 +290,7 @@ _ALL = table(
             GROUP BY organization
         ) AS policies USING (organization)
         LEFT JOIN (
-            SELECT organization, median(delay_hours) * 3600 AS delay
+            SELECT organization, median(delay_hours) AS delay
             FROM tls_report_log
             WHERE {IN_RANGE} AND {chosen_stranger("organization", "sender")}
             GROUP BY organization
@@ -310,7 +310,7 @@ _ALL = table(
         look.failed(width=None),
         look.count("Failing domains", width=125),
         Column(name="Applies", width=230),
-        Column(name="Reports after", unit="s", decimals=1, width=120),
+        Column(name="Reports after", unit="h", decimals=1, width=120),
         look.day("First day"),
         look.day("Last day"),
         look.hidden("sender_id"),

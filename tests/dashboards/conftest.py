@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from hostile_reports import hostile_reports
 
 from collector.authenticate import DkimVerifier, KeyCache
 from collector.envelope import Envelope, Source
 from collector.judge import Believed, Judge
 from collector.rejection import Reason, RejectedError, RejectionRow
-from collector.rows import Rows
 from collector.writer import Writer
 from demo.config import config_text
 from demo.mails import report_mail
 from demo.reports import reports
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.clickhouse.engine_files import Endpoint
 from mailposture.clickhouse.prepare import prepare
 from mailposture.config import Config, load
 from mailposture.ownership import Ownership
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from collector.rows import Rows
+    from mailposture.clickhouse.engine_files import Endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +49,10 @@ class DemoStore:
 
 
 @contextmanager
-def demo_store(folder: Path, today: date) -> Iterator[DemoStore]:
-    """Start an engine, bring in the month before today as if by mail, and some mails that are no reports."""
+def store_of(
+    folder: Path, messages: Callable[[], Iterable[tuple[Envelope, bytes]]], today: date
+) -> Iterator[DemoStore]:
+    """Start an engine, bring in these messages, and some mails that are no reports."""
     file = folder / "mailposture.yaml"
     settings = yaml.safe_load(config_text(nameserver="127.0.0.1@9"))
     settings["clickhouse"] = {"http": "127.0.0.1:0", "native": "127.0.0.1:0"}
@@ -56,28 +63,27 @@ def demo_store(folder: Path, today: date) -> Iterator[DemoStore]:
         with closing(client):
             prepare(client, config)
             writer = Writer(client=client, database=config.clickhouse.database)
-            writer.write(_rows(config, today))
+            writer.write(_rows(config, list(messages())))
             writer.reject(_rejections(today))
         yield DemoStore(config=config, endpoint=endpoint)
 
 
-def _rows(config: Config, today: date) -> list[Rows]:
-    """The demo's reports, decoded by the collector's own code."""
+def demo_messages(today: date) -> Iterator[tuple[Envelope, bytes]]:
+    """The month before today as mails, each arriving some hours after its day."""
+    for number, report in enumerate(reports(today)):
+        usual = datetime.combine(report.day + timedelta(days=1), time(number % 10, number % 60), UTC)
+        yield envelope(f"queue-{number}", min(usual, datetime.now(UTC))), report_mail(report, None)
+
+
+def envelope(name: str, received_at: datetime) -> Envelope:
+    """Of a mail that we vouch for: signatures are tested elsewhere."""
+    return Envelope(source=Source.SMTP, received_at=received_at, name=name, peer="198.18.0.25", vouched=True)
+
+
+def _rows(config: Config, messages: list[tuple[Envelope, bytes]]) -> list[Rows]:
+    """The rows of messages, made by the collector's own code."""
     with closing(KeyCache()) as keys:
         judge = Judge(verifier=DkimVerifier(keys=keys), ownership=Ownership(config), rules=config.authentication)
-        messages = [
-            (
-                Envelope(
-                    source=Source.SMTP,
-                    received_at=datetime.combine(report.day + timedelta(days=1), time(number % 10, number % 60), UTC),
-                    name=f"queue-{number}",
-                    peer="198.18.0.25",
-                    vouched=True,  # by us: the signatures are tested elsewhere
-                ),
-                report_mail(report, None),
-            )
-            for number, report in enumerate(reports(today))
-        ]
         verdicts = judge.judge(messages, now=datetime.now(UTC))
     believed = [verdict for verdict in verdicts if isinstance(verdict, Believed)]
     assert len(believed) == len(messages)
@@ -91,17 +97,31 @@ def _rejections(today: date) -> Iterator[RejectionRow]:
         RejectedError(Reason.NO_REPORT, "no part of the mail is a report"),
     )
     for number, fault in enumerate(faults):
-        envelope = Envelope(
+        arrived = Envelope(
             source=Source.SMTP,
             received_at=datetime.combine(today - timedelta(days=1 + number), time(9, 30), UTC),
             name=f"queue-odd-{number}",
             peer="198.18.200.66",
         )
-        yield RejectionRow.of(envelope, fault, size=4711, held_id=f"{number:032x}")
+        yield RejectionRow.of(arrived, fault, size=4711, held_id=f"{number:032x}")
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStore]:
     """The demo as of today."""
-    with demo_store(tmp_path_factory.mktemp("dashboards"), datetime.now(UTC).date()) as running:
+    today = datetime.now(UTC).date()
+    with store_of(tmp_path_factory.mktemp("dashboards"), lambda: demo_messages(today), today) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStore]:
+    """Reports whose senders put things into names that are meant for SQL, shells, templates and browsers."""
+    today = datetime.now(UTC).date()
+    with store_of(tmp_path_factory.mktemp("hostile"), lambda: _hostile_messages(today), today) as running:
+        yield running
+
+
+def _hostile_messages(today: date) -> Iterator[tuple[Envelope, bytes]]:
+    for number, report in enumerate(hostile_reports(today - timedelta(days=1))):
+        yield envelope(f"queue-hostile-{number}", datetime.now(UTC)), report
