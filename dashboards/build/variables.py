@@ -85,7 +85,8 @@ def strangers_choice(name: str, label: str, column: str, view: str, where: str, 
     """A choice among texts that strangers wrote."""
     query = (
         f"SELECT {stranger_id('choice')}, if(choice = '', 'not named', choice) FROM ("
-        f"SELECT DISTINCT {column} AS choice FROM {view} WHERE $__dateFilter(day) AND {where}) ORDER BY choice LIMIT 1000"
+        f"SELECT DISTINCT {column} AS choice FROM {view} WHERE $__dateFilter(day) AND {where}"
+        ") ORDER BY choice LIMIT 1000"
     )
     return choice(name, label, query, description=description)
 
