@@ -244,7 +244,7 @@ _DOWN = (
         columns=(
             Column(name="Sender", width=170, links=_only("Only this sender", sender=cell("sender_id"))),
             Column(name="Address", width=110),
-            look.failed(width=95),
+            look.failed(width=85),
             look.day("Last day"),
             look.hidden("sender_id"),
         ),
@@ -270,9 +270,9 @@ _DOWN = (
             LIMIT 200"""
         ),
         columns=(
-            Column(name="Result type", width=175, links=_only("Only this result type", result=cell("result_id"))),
+            Column(name="Result type", width=190, links=_only("Only this result type", result=cell("result_id"))),
             Column(name="Reason code", inspect=True),
-            look.failed(width=95),
+            look.failed(width=85),
             look.hidden("result_id"),
         ),
         width=8,
