@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -20,9 +20,10 @@ from collector.spool import HeldState, Spooled, SpoolQueue, held_id
 from collector.writer import RowsRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from collector.heartbeat import Heartbeat
+    from collector.suspects import Suspects
     from collector.writer import Writer
 
 log = structlog.get_logger()
@@ -32,9 +33,19 @@ _BATCH_BYTES = 16 * 1024 * 1024
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse is away
 _DNS_WAIT, _LONGEST_DNS_WAIT = timedelta(minutes=1), timedelta(hours=1)
 
+_FATAL = RejectedError(
+    Reason.INTERNAL,
+    "reading it ended mailposture itself, several times; the bytes are kept: please report this with them",
+)
+
+Judged: TypeAlias = "list[tuple[Spooled, Judgement]]"
+
 
 class Pipeline:
-    """Ingest: takes batches from the spool, judges them, stores them, and only then lets the spool forget."""
+    """Ingest: takes batches from the spool, judges them, stores them, and only then lets the spool forget.
+
+    take() and store() may run in two threads: one batch is judged while ClickHouse writes the one before.
+    """
 
     def __init__(
         self,
@@ -43,6 +54,7 @@ class Pipeline:
         judge: Judge,
         writer: Writer,
         heartbeat: Heartbeat,
+        suspects: Suspects,
         stopping: Callable[[], bool],
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
@@ -50,19 +62,23 @@ class Pipeline:
         self._judge = judge
         self._writer = writer
         self._heartbeat = heartbeat
+        self._suspects = suspects
         self._stopping = stopping
         self._pause = pause
 
-    def step(self) -> int:
-        """Take one batch all the way; returns how many messages it held."""
+    def take(self) -> Judged:
+        """Claim the next batch and judge it; empty when nothing waits."""
         self._heartbeat.alive()
-        batch = self._queue.claim(_BATCH_MESSAGES, _BATCH_BYTES)
-        if batch:
+        batch = self._queue.claim(self._suspects.limit(_BATCH_MESSAGES), _BATCH_BYTES)
+        if not batch:
+            return []
+        with self._suspects.judging(batch) as worth_trying:
+            if not worth_trying:
+                return [(each, Unusable(_FATAL)) for each in batch]
             verdicts = self._judge.judge([(each.envelope, each.body) for each in batch], now=datetime.now(UTC))
-            self._store(list(zip(batch, verdicts, strict=True)))
-        return len(batch)
+        return list(zip(batch, verdicts, strict=True))
 
-    def _store(self, judged: list[tuple[Spooled, Judgement]]) -> None:
+    def store(self, judged: Judged) -> None:
         """Write what was judged, again and again until ClickHouse has it, then settle it with the spool."""
         wait = _FIRST_WAIT
         while not self._stopping():
@@ -88,7 +104,7 @@ class Pipeline:
             self._pause(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    def _write(self, judged: Sequence[tuple[Spooled, Judgement]]) -> None:
+    def _write(self, judged: Judged) -> None:
         rows = [rows for _, verdict in judged if isinstance(verdict, Believed) for rows in verdict.reports]
         rejected = [_rejection(each, verdict.fault) for each, verdict in judged if isinstance(verdict, Unusable)]
         if rows:
@@ -96,12 +112,12 @@ class Pipeline:
         if rejected:
             self._writer.reject(rejected)
 
-    def _divide(self, judged: list[tuple[Spooled, Judgement]], error: RowsRefusedError) -> None:
+    def _divide(self, judged: Judged, error: RowsRefusedError) -> None:
         """ClickHouse refuses something in a batch: find the message, and let the others pass."""
         if len(judged) > 1:
             middle = len(judged) // 2
-            self._store(judged[:middle])
-            self._store(judged[middle:])
+            self.store(judged[:middle])
+            self.store(judged[middle:])
             return
         ((message, verdict),) = judged
         if isinstance(verdict, Unusable):  # even its rejection is refused: keep the bytes at least
@@ -111,9 +127,9 @@ class Pipeline:
         fault = RejectedError(
             Reason.INTERNAL, "ClickHouse refuses its rows; the bytes are kept, the log has the reason"
         )
-        self._store([(message, Unusable(fault))])
+        self.store([(message, Unusable(fault))])
 
-    def _settle(self, judged: Sequence[tuple[Spooled, Judgement]]) -> None:
+    def _settle(self, judged: Judged) -> None:
         """Stored: forget, hold back or put off."""
         now = datetime.now(UTC)
         stored = []

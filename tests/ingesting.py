@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collector.heartbeat import Heartbeat
     from collector.judge import Judge
     from collector.spool import HeldMessages, Spool, SpoolQueue
+    from collector.suspects import Suspects
     from collector.writer import Writer
 
 
@@ -54,6 +55,7 @@ class Ingest:
     judge: Judge
     writer: Writer
     heartbeat: Heartbeat
+    suspects: Suspects
     pauses: list[float] = field(default_factory=list)
 
     def pipeline(self, **changes: object) -> Pipeline:
@@ -63,6 +65,7 @@ class Ingest:
             "judge": self.judge,
             "writer": self.writer,
             "heartbeat": self.heartbeat,
+            "suspects": self.suspects,
             "stopping": lambda: False,
             "pause": self.pauses.append,
         }
@@ -71,5 +74,5 @@ class Ingest:
     def drain(self) -> None:
         """Take everything that waits all the way."""
         pipeline = self.pipeline()
-        while pipeline.step():
-            pass
+        while judged := pipeline.take():
+            pipeline.store(judged)

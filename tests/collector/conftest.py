@@ -14,6 +14,7 @@ from collector.authenticate import DkimVerifier, KeyCache
 from collector.heartbeat import Heartbeat
 from collector.judge import Judge
 from collector.spool import HeldMessages, Spool, SpoolQueue
+from collector.suspects import Suspects
 from collector.writer import Writer
 from mailposture.config import Authentication
 from mailposture.ownership import Ownership
@@ -45,4 +46,5 @@ def ingest(storage: Storage, tmp_path: Path) -> Iterator[Ingest]:
             judge=Judge(verifier=DkimVerifier(keys=keys), ownership=Ownership(storage.config), rules=rules),
             writer=Writer(client=storage.client(), database=storage.config.clickhouse.database),
             heartbeat=Heartbeat(tmp_path / "run"),
+            suspects=Suspects(tmp_path / "run"),
         )

@@ -13,6 +13,7 @@ from ingesting import arrived, report
 from collector.envelope import Source
 from collector.judge import Believed
 from collector.spool import HeldState, SpoolQueue
+from collector.suspects import Suspects
 from collector.writer import RowsRefusedError
 
 
@@ -115,7 +116,8 @@ def test_clickhouse_away_keeps_the_batch_and_tries_again(ingest, storage):
 def test_stop_while_clickhouse_is_away_leaves_the_batch_in_the_spool(ingest, storage):
     ingest.spool.put(arrived(), report())
     ingest.writer.write = lambda _rows: (_ for _ in ()).throw(OperationalError("refused"))
-    ingest.pipeline(stopping=lambda: bool(ingest.pauses)).step()
+    pipeline = ingest.pipeline(stopping=lambda: bool(ingest.pauses))
+    pipeline.store(pipeline.take())
     assert ingest.queue.stats().depth == 1
     assert storage.ask("SELECT count() FROM tls_reports") == [(0,)]
 
@@ -171,6 +173,33 @@ def test_fault_of_ours_costs_one_message_only(ingest, monkeypatch):
     monkeypatch.setattr("collector.judge.rows_of", broken)
     verdicts = ingest.judge.judge([(arrived(), report())], now=datetime.now(UTC))
     assert "ZeroDivisionError" in verdicts[0].fault.detail
+
+
+def test_message_that_kills_ingest_each_time_is_set_aside_and_the_others_are_stored(ingest, storage, tmp_path):
+    for number in range(4):
+        ingest.spool.put(arrived(), report(number))
+    judge = ingest.judge.judge
+
+    def deadly(messages, *, now):
+        if any(body == report(2) for _, body in messages):
+            raise KeyboardInterrupt  # stands for a death that no handler sees
+        return judge(messages, now=now)
+
+    deaths = 0
+    while True:
+        ingest.judge = replace_judge(deadly)
+        try:
+            ingest.drain()
+            break
+        except KeyboardInterrupt:
+            deaths += 1
+            ingest.queue = SpoolQueue(tmp_path / "spool")
+            ingest.suspects = Suspects(tmp_path / "run")
+    assert deaths == 4  # once in a batch, three times alone
+    assert storage.ask("SELECT count() FROM tls_reports FINAL") == [(3,)]
+    (held,) = ingest.held.list(HeldState.REJECTED)
+    assert ingest.held.get(held.id)[1] == report(2)
+    assert Suspects(tmp_path / "run").limit(1000) == 1000
 
 
 def test_column_values_that_arrow_cannot_hold_are_refused_alone(ingest, storage):
