@@ -82,7 +82,8 @@ LAST_ARRIVAL = Gauge(
 )
 DELAY = Gauge(
     name="tlsrpt_report_delay_seconds",
-    help="Median time from the end of a report's period to its arrival, over the configured window",
+    help="Median time from the end of a report's period to its arrival, over the configured window; imported files do "
+    "not count, and no series when nothing else came",
 )
 READY = Gauge(
     name="mta_sts_ready_to_enforce",
@@ -243,13 +244,15 @@ _NEWLY_FAILING_SERVERS = Question(
     columns=(Column(gauge=NEWLY_FAILING, otherwise=0),),
 )
 
+# Files are imported whenever somebody likes: their delay says nothing about the way that reports take.
 _LAST_REPORTS = Question(
     sql="""
+        WITH day >= {period_start:Date} AND source != 'file' AS timely
         SELECT
             policy_domain,
             toUnixTimestamp(toDateTime(max(day), 'UTC')),
             toUnixTimestamp(max(received_at)),
-            if(max(day) >= {period_start:Date}, medianIf(delay_hours, day >= {period_start:Date}) * 3600, NULL)
+            if(countIf(timely) > 0, medianIf(delay_hours, timely) * 3600, NULL)
         FROM tls_report_log
         ARRAY JOIN policy_domains AS policy_domain
         WHERE day >= {remembered_start:Date} AND day <= {today:Date} AND trust != 'none'

@@ -37,6 +37,7 @@ class Reports:
         trust: str = "dkim",
         counts: bool = True,
         delay: timedelta = timedelta(hours=10),
+        source: str = "smtp",
     ) -> None:
         """`day` counts back from today: 1 is yesterday. `failures`: sessions by result type."""
         failures = failures or {}
@@ -53,7 +54,7 @@ class Reports:
         of_policy = {"policy_domain": domain, "policy_type": policy_type, "sts_mode": sts_mode, "counts": counts}
         end = start + timedelta(days=1)
         arrival = {"period_start": start, "period_end": end, "received_at": end + delay, "policy_domains": [domain]}
-        self.storage.put("tls_reports", {**report, **arrival})
+        self.storage.put("tls_reports", {**report, **arrival, "source": source})
         self.storage.put("tls_policies", {**report, **of_policy})
         del report["successful_sessions"]
         for index, (result_type, sessions) in enumerate(failures.items()):

@@ -79,6 +79,7 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
     settings = {
         "domains": [{"name": "shop.example", "team": "web"}, {"name": "quiet.example"}],
         "metrics": {"exporter": f"127.0.0.1:{free_port()}", "refresh": "1s"},
+        "probes": {"enabled": False},
     }
     file = {**settings, "data": "data", "clickhouse": {"http": "127.0.0.1:0", "native": "127.0.0.1:0"}}
     (tmp_path / "mailposture.yaml").write_text(yaml.safe_dump(file))

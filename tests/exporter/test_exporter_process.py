@@ -52,6 +52,7 @@ def test_clickhouse_may_go_and_come_back_while_the_exporter_tells_the_truth(tmp_
         "data": str(tmp_path / "data"),
         "clickhouse": {"http": "127.0.0.1:0", "native": "127.0.0.1:0"},
         "metrics": {"exporter": "127.0.0.1:0", "refresh": "1s"},
+        "probes": {"enabled": False},
     }
     file = tmp_path / "mailposture.yaml"
     file.write_text(yaml.safe_dump(settings))
@@ -93,7 +94,11 @@ def test_clickhouse_may_go_and_come_back_while_the_exporter_tells_the_truth(tmp_
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
-        settings = {"domains": [{"name": "shop.example"}], "metrics": {"exporter": listen}}
+        settings = {
+            "domains": [{"name": "shop.example"}],
+            "metrics": {"exporter": listen},
+            "probes": {"enabled": False},
+        }
         file = tmp_path / "mailposture.yaml"
         file.write_text(yaml.safe_dump(settings))
         done = subprocess.run(

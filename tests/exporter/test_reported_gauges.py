@@ -130,6 +130,13 @@ def test_last_report_day_arrival_and_delay_are_told_apart(reports: Reports, gaug
     assert not [name for name in found if "timestamp" in name and "other.example" in name]
 
 
+def test_imported_files_are_not_called_late(reports: Reports, gauges: Gauges) -> None:
+    reports.add("shop.example", day=2, successful=1, source="file", delay=timedelta(days=6))
+    assert "tlsrpt_report_delay_seconds shop.example" not in gauges.read()
+    reports.add("shop.example", day=2, successful=1, delay=timedelta(hours=8))
+    assert gauges.read()["tlsrpt_report_delay_seconds shop.example"] == 8 * HOUR
+
+
 def test_the_delay_is_unknown_when_no_report_is_about_the_window(reports: Reports, gauges: Gauges) -> None:
     reports.add("shop.example", day=30, successful=1)
     found = gauges.read()
