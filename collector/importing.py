@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
-    from collector.envelope import Envelope
     from collector.rows import Rows
     from collector.sources.files import Found
     from collector.writer import Writer
@@ -47,21 +46,17 @@ class Importer:
         account = Account()
         seen: set[int] = set()
         for batch in _batches(found):
+            unreadable = [(each, each.fault) for each in batch if each.fault is not None]
+            self._writer.reject([self._reject(each, fault, account) for each, fault in unreadable])
             readable = [each for each in batch if each.fault is None]
-            verdicts = self._judge.judge([(each.envelope, each.body) for each in readable], now=datetime.now(UTC))
-            judged = dict(zip(map(id, readable), verdicts, strict=True))
-            reports: list[Rows] = []
-            rejections: list[RejectionRow] = []
-            for each in batch:
-                verdict = judged.get(id(each))
-                if isinstance(verdict, Believed):
-                    reports += verdict.reports
-                elif isinstance(verdict, Unusable):
-                    rejections.append(self._reject(each.envelope, each.body, verdict.fault, account))
-                elif each.fault is not None:
-                    rejections.append(self._reject(each.envelope, b"", each.fault, account))
-            self._store(reports, seen, account)
-            self._writer.reject(rejections)
+            while readable:
+                verdicts = self._judge.judge([(each.envelope, each.body) for each in readable], now=datetime.now(UTC))
+                judged = list(zip(readable, verdicts, strict=False))
+                believed = [verdict.reports for _, verdict in judged if isinstance(verdict, Believed)]
+                self._store([rows for reports in believed for rows in reports], seen, account)
+                unusable = [(each, verdict.fault) for each, verdict in judged if isinstance(verdict, Unusable)]
+                self._writer.reject([self._reject(each, fault, account) for each, fault in unusable])
+                readable = readable[len(judged) :]
             for _ in batch:
                 tell()
         return account
@@ -88,11 +83,11 @@ class Importer:
         )
         return {int(row[0]) for row in answer.result_rows}
 
-    def _reject(self, envelope: Envelope, body: bytes, fault: RejectedError, account: Account) -> RejectionRow:
-        account.rejected.append((envelope.name, fault))
+    def _reject(self, found: Found, fault: RejectedError, account: Account) -> RejectionRow:
+        account.rejected.append((found.envelope.name, fault))
         reason, detail = fault.reason.value, fault.detail
-        held_id = self._held.keep(envelope, body, state=HeldState.REJECTED, reason=reason, detail=detail)
-        return RejectionRow.of(envelope, fault, size=len(body), held_id=held_id)
+        held_id = self._held.keep(found.envelope, found.body, state=HeldState.REJECTED, reason=reason, detail=detail)
+        return RejectionRow.of(found.envelope, fault, size=len(found.body), held_id=held_id)
 
 
 def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:

@@ -7,7 +7,7 @@ Bytes and envelope in, verdict out; nothing is stored here. Ingest judges what t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
@@ -15,11 +15,11 @@ from collector.authenticate import Decision, Outcome, Verdict, decide_trust, nee
 from collector.decode.message import open_message
 from collector.decode.tls_report import read_reports
 from collector.envelope import Source, Trust
-from collector.rejection import Reason, RejectedError
+from collector.rejection import Reason, RejectedError, UnprovenReason
 from collector.rows import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from collector.decode.message import Opened
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from mailposture.ownership import Ownership
 
 log = structlog.get_logger()
+
+_ENTRY_BYTES = 2048  # about what a policy or failure detail takes in memory, until its rows are stored
+_MOST_BYTES = 128 * 1024 * 1024  # of opened messages in memory together; usual batches take a tenth
+
+_Contents: TypeAlias = "tuple[Opened, tuple[TlsReport, ...]] | RejectedError"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class Believed:
 class Unproven:
     """Reports that nothing vouches for."""
 
-    reason: str  # bounded: no-signature, invalid, not-aligned, no-token
+    reason: UnprovenReason
     detail: str
 
 
@@ -74,8 +79,12 @@ class Judge:
         self._rules = rules
 
     def judge(self, messages: Sequence[tuple[Envelope, bytes]], *, now: datetime) -> list[Judgement]:
-        """Judge messages, in order. Keys of DKIM signers are looked up for all of them together."""
-        opened = [_open(body) for _, body in messages]
+        """Judge the first of these messages, in order: at least one, and as many as fit into memory once opened.
+
+        Keys of DKIM signers are looked up for all of them together.
+        """
+        opened = _open_together(body for _, body in messages)
+        messages = messages[: len(opened)]
         mails = [
             number
             for number, (envelope, _) in enumerate(messages)
@@ -91,7 +100,7 @@ class Judge:
     def _conclude(
         self,
         envelope: Envelope,
-        contents: tuple[Opened, tuple[TlsReport, ...]] | RejectedError,
+        contents: _Contents,
         dkim: DkimResult | None,
         now: datetime,
     ) -> Judgement:
@@ -168,7 +177,20 @@ def _with_warnings(rows: Rows, warnings: tuple[str, ...]) -> Rows:
     return rows._replace(report=rows.report._replace(warnings=rows.report.warnings + warnings))
 
 
-def _open(body: bytes) -> tuple[Opened, tuple[TlsReport, ...]] | RejectedError:
+def _open_together(bodies: Iterable[bytes]) -> list[_Contents]:
+    """Open messages until what is in them fills the memory that is theirs: few bytes may unpack to very many."""
+    opened: list[_Contents] = []
+    taken = 0
+    for body in bodies:
+        opened.append(contents := _open(body))
+        if not isinstance(contents, RejectedError):
+            taken += sum(2 * len(report.original) + _ENTRY_BYTES * report.entries for report in contents[1])
+        if taken > _MOST_BYTES:
+            break
+    return opened
+
+
+def _open(body: bytes) -> _Contents:
     try:
         opened = open_message(body)
         return opened, read_reports(opened)
@@ -183,7 +205,9 @@ def _our_fault(error: Exception) -> RejectedError:
     return RejectedError(Reason.INTERNAL, f"mailposture could not read it ({type(error).__name__}); the bytes are kept")
 
 
-def _bounded(dkim: DkimResult | None) -> str:
+def _bounded(dkim: DkimResult | None) -> UnprovenReason:
     if dkim is None:
-        return "no-token"
-    return "not-aligned" if dkim.outcome is Outcome.VALID else dkim.outcome.value
+        return UnprovenReason.NO_TOKEN
+    if dkim.outcome is Outcome.VALID:
+        return UnprovenReason.NOT_ALIGNED
+    return UnprovenReason(dkim.outcome.value)

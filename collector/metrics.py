@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Histogram
 
+from collector.envelope import Source, Trust
+from collector.rejection import Reason, UnprovenReason
+
 RECEIVED = Counter("mailposture_received", "Messages and posts made durable in the spool, by source", ["source"])
 REFUSED = Counter(
     "mailposture_refused", "Peers turned away before anything was accepted, by source and reason", ["source", "reason"]
@@ -25,3 +28,21 @@ QUERYABLE = Histogram(
     "Time from acceptance of a report to its rows being queryable",
     buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 3600, 86400),
 )
+
+
+def _begin_at_zero() -> None:
+    """Show every series from the start: a counter that first appears with 1 has no increase that an alert could see."""
+    for source in Source:
+        RECEIVED.labels(source.value)
+    for trust in Trust:
+        STORED.labels(trust.value)
+    for reason in Reason:
+        REJECTED.labels(reason.value)
+    for why in UnprovenReason:
+        QUARANTINED.labels(why.value)
+    for outcome in ("stored", "failed", "refused"):
+        BATCHES.labels(outcome)
+    DEFERRED.labels("dns")
+
+
+_begin_at_zero()

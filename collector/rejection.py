@@ -30,6 +30,16 @@ class Reason(StrEnum):
     INTERNAL = "internal"  # our own fault; the bytes are kept for a later version
 
 
+class UnprovenReason(StrEnum):
+    """Why a report is not believed; bounded as well."""
+
+    NO_SIGNATURE = "no-signature"
+    INVALID = "invalid"  # no DKIM signature holds
+    DNS_FAILURE = "dns-failure"  # the signer's key stayed unknown for days
+    NOT_ALIGNED = "not-aligned"  # signed, but by somebody else than the report claims
+    NO_TOKEN = "no-token"  # noqa: S105  posted about another domain than the secret path's
+
+
 class RejectedError(Exception):
     """Bytes are no report that can be used. `detail` names the fault in words that a person understands."""
 

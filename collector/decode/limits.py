@@ -33,7 +33,7 @@ class Limits:
     json_values: int = 500_000  # values in one document: each costs up to 250 bytes once parsed
     json_depth: int = 254  # a report nests 6 deep; orjson writes no more than this
     policies: int = 1_000  # policies in one report: one for each policy domain and policy type
-    failure_details: int = 50_000  # in all policies of one report together
+    failure_details: int = 50_000  # in all reports of one message together: each costs a kilobyte or two
     list_entries: int = 100  # policy-string and mx-host: a policy file has a handful
     text_length: int = 1_000  # characters kept of free text
     term_length: int = 100  # characters kept of what should be a term of the RFC, such as a result type
