@@ -22,13 +22,14 @@ import structlog
 
 from mailposture.clickhouse.engine_child import EXIT_API_CHANGED, EXIT_NOT_INSTALLED
 from mailposture.clickhouse.engine_files import Endpoint, EngineFolder
+from mailposture.config import Listen
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from mailposture.config import Config, Listen
+    from mailposture.config import Config
 
 log = structlog.get_logger()
 
@@ -202,7 +203,7 @@ def use_or_start(config: Config) -> Iterator[Endpoint]:
         if (endpoint := running_endpoint(config)) is not None:
             yield endpoint
             return
-        engine = EmbeddedEngine(config)
+        engine = EmbeddedEngine(_on_any_ports(config))
         try:
             endpoint = engine.start()
             break
@@ -214,6 +215,12 @@ def use_or_start(config: Config) -> Iterator[Endpoint]:
         yield endpoint
     finally:
         engine.stop()
+
+
+def _on_any_ports(config: Config) -> Config:
+    """For a command that needs the engine for itself: nobody is told these ports, and the configured ones may be taken."""
+    any_port = {"http": Listen(host="127.0.0.1", port=0), "native": Listen(host="127.0.0.1", port=0)}
+    return config.model_copy(update={"clickhouse": config.clickhouse.model_copy(update=any_port)})
 
 
 def running_endpoint(config: Config) -> Endpoint | None:

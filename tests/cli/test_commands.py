@@ -163,3 +163,14 @@ def test_explain_has_words_for_a_result_type_and_a_hint_for_a_typo(empty):
 )
 def test_help_teaches(empty, command):
     assert len(empty.run(*([command] if command else []), "--help").splitlines()) > 5
+
+
+def test_two_folders_are_asked_at_the_same_time(tmp_path):
+    folders = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        folders.append(Here(tmp_path / name))
+        folders[-1].run("init", ".", "--domain", f"{name}.example")
+    command = [sys.executable, "-m", "cli", "sql", "SELECT sleep(2), policy_domain FROM domains"]
+    running = [subprocess.Popen(command, cwd=each.folder, stdout=subprocess.PIPE, text=True) for each in folders]
+    assert [each.communicate(timeout=120)[0] for each in running] == ["0\tone.example\n", "0\ttwo.example\n"]
