@@ -218,7 +218,7 @@ def use_or_start(config: Config) -> Iterator[Endpoint]:
 
 
 def _on_any_ports(config: Config) -> Config:
-    """For a command that needs the engine for itself: nobody is told these ports, and the configured ones may be taken."""
+    """For a command that needs the engine for itself: the configured ports may be taken, and nobody else needs them."""
     any_port = {"http": Listen(host="127.0.0.1", port=0), "native": Listen(host="127.0.0.1", port=0)}
     return config.model_copy(update={"clickhouse": config.clickhouse.model_copy(update=any_port)})
 
