@@ -204,8 +204,8 @@ _DOMAINS = table(
                 {questions.rate_if(WEEK_BEFORE)} AS rate_before,
                 sumIf(successful_sessions + failed_sessions, {THIS_WEEK}) AS sessions_week,
                 sumIf(failed_sessions, {THIS_WEEK}) AS failed_week,
-                sum(successful_sessions + failed_sessions) AS all_sessions,
-                countIf(failed_sessions >= greatest(minimum_sessions, 1)
+                sumIf(successful_sessions + failed_sessions, {IN_RANGE}) AS all_sessions,
+                countIf({IN_RANGE} AND failed_sessions >= greatest(minimum_sessions, 1)
                     AND failed_sessions > failure_ratio_threshold * (successful_sessions + failed_sessions)) AS bad_days
             FROM tls_domain_daily
             INNER JOIN domains USING (policy_domain)

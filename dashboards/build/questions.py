@@ -116,24 +116,15 @@ def causes(domains: str) -> str:
             AND (policy_domain, organization, day) IN (SELECT * FROM last_words)
         GROUP BY policy_domain
     ),
-    runs AS (
-        SELECT
-            policy_domain,
-            cause,
-            arraySort(groupArray((day, failed_of_day))) AS every_day,
-            arrayMap(d -> d.1, arrayFilter(d -> d.2 * 10 >= max(failed_of_day), every_day)) AS days,
-            arrayLast((d, before) -> d - before > 3, days, arrayPushFront(arrayPopBack(days), days[1] - 100)) AS since
-        FROM (
-            SELECT policy_domain, cause, day, sum(sessions) AS failed_of_day
-            FROM failures
-            GROUP BY policy_domain, cause, day
-        )
-        GROUP BY policy_domain, cause
-    ),
     totals AS (
         SELECT
             policy_domain,
             cause,
+            sumMap([day], [sessions]) AS by_day,
+            arrayFilter((d, failed_then) -> failed_then * 10 >= arrayMax(by_day.2), by_day.1, by_day.2) AS bad_days,
+            arrayLast(
+                (d, before) -> d - before > 3, bad_days, arrayPushFront(arrayPopBack(bad_days), bad_days[1] - 100)
+            ) AS since,
             sum(sessions) AS failed,
             sumIf(sessions, now) AS failed_now,
             if(failed_now > 0, topKWeightedIf(3)(receiving_mx, sessions, now AND receiving_mx != ''),
@@ -160,7 +151,6 @@ def causes(domains: str) -> str:
                     AND (share_now > failure_ratio_threshold OR refused >= greatest(minimum_sessions, 1)))
                 AS needs_attention
         FROM totals
-        INNER JOIN runs USING (policy_domain, cause)
         INNER JOIN domains USING (policy_domain)
         LEFT JOIN sessions_now USING (policy_domain)
         LEFT JOIN refusals_now USING (policy_domain)
@@ -235,26 +225,33 @@ def lonely_failures(chosen: str, everybody: str) -> str:
 
 def mode_changes(domains: str) -> str:
     """Changes of the MTA-STS mode: "Day", "Domain", "From", "To", and how many "Senders" saw it on that day first."""
+    rows_with_mode = f"{IN_RANGE} AND {domains} AND policy_type = 'sts' AND sts_mode != ''"
     return f"""
-        SELECT day AS "Day", policy_domain AS "Domain", before AS "From", mode AS "To", count() AS "Senders"
+        SELECT change.1 AS "Day", policy_domain AS "Domain", change.2 AS "From", change.3 AS "To", count() AS "Senders"
         FROM (
             SELECT
                 policy_domain,
-                day,
-                mode,
-                lagInFrame(mode, 1, mode) OVER (
-                    PARTITION BY policy_domain, organization ORDER BY day
-                    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-                ) AS before
+                arraySort(groupArray((day, mode))) AS seen,
+                arrayFilter(
+                    each -> each.2 != each.3,
+                    arrayMap((later, before) -> (later.1, before.2, later.2), arrayPopFront(seen), arrayPopBack(seen))
+                ) AS changes
             FROM (
                 SELECT policy_domain, organization, day,
                     argMax(sts_mode, successful_sessions + failed_sessions) AS mode
                 FROM tls_policies_daily
-                WHERE {IN_RANGE} AND {domains} AND policy_type = 'sts' AND sts_mode != ''
+                WHERE {rows_with_mode} AND policy_domain IN (
+                    SELECT policy_domain
+                    FROM tls_policies_daily
+                    WHERE {rows_with_mode}
+                    GROUP BY policy_domain
+                    HAVING uniqExact(sts_mode) > 1
+                )
                 GROUP BY policy_domain, organization, day
             )
+            GROUP BY policy_domain, organization
         )
-        WHERE before != mode
-        GROUP BY day, policy_domain, before, mode
-        ORDER BY day DESC, policy_domain
+        ARRAY JOIN changes AS change
+        GROUP BY change, policy_domain
+        ORDER BY "Day" DESC, "Domain"
         LIMIT 200"""
