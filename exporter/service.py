@@ -13,14 +13,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from exporter.asking import Asking
+from exporter.probes.probing import Probing
 from exporter.reported import configured, reported
 from exporter.snapshot import Refresher
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from prometheus_client.registry import Collector
+    from collections.abc import Callable
 
     from mailposture.config import Config, Listen
 
@@ -30,19 +29,15 @@ _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _PATIENCE = 2.0  # seconds that a running scrape gets at the end
 
 
-def run(config: Config, *, collectors: Sequence[Collector] = ()) -> None:
-    """Serve metrics until SIGTERM or SIGINT; raises ProblemError.
-
-    `collectors` (the probes) are read at each scrape and must not block.
-    """
-    asyncio.run(_serve(config, collectors=collectors))
+def run(config: Config) -> None:
+    """Serve metrics until SIGTERM or SIGINT; raises ProblemError."""
+    asyncio.run(_serve(config))
 
 
-async def _serve(config: Config, *, collectors: Sequence[Collector]) -> None:
+async def _serve(config: Config) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    for collector in collectors:
-        registry.register(collector)
+    probing = Probing(config=config, registry=registry) if config.probes.enabled else None
     refresher = Refresher(
         read=_reader(config),
         without_reports=configured(config),
@@ -54,10 +49,14 @@ async def _serve(config: Config, *, collectors: Sequence[Collector]) -> None:
         asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
 
     runner = web.AppRunner(
-        application(refresher=refresher, registry=registry), access_log=None, shutdown_timeout=_PATIENCE
+        application(refresher=refresher, registry=registry, probing=probing),
+        access_log=None,
+        shutdown_timeout=_PATIENCE,
     )
     await runner.setup()
     refresher.start()
+    if probing is not None:
+        probing.start()
     try:
         await _listen(runner, config.metrics.exporter)
         host, port = runner.addresses[0][:2]
@@ -66,6 +65,8 @@ async def _serve(config: Config, *, collectors: Sequence[Collector]) -> None:
     finally:
         refresher.stop()
         await runner.cleanup()
+        if probing is not None:
+            probing.stop()
         log.info("exporter ended")
 
 
@@ -92,11 +93,13 @@ def _reader(config: Config) -> Callable[[], str]:
     return read
 
 
-def application(*, refresher: Refresher, registry: CollectorRegistry) -> web.Application:
+def application(
+    *, refresher: Refresher, registry: CollectorRegistry, probing: Probing | None = None
+) -> web.Application:
     """The routes; what they serve is ready before they are asked."""
 
     async def metrics(request: web.Request) -> web.Response:
-        own = generate_latest(registry)
+        own = (probing.page if probing else b"") + generate_latest(registry)
         headers = {hdrs.CONTENT_TYPE: _TEXT_FORMAT, hdrs.VARY: hdrs.ACCEPT_ENCODING}
         if "gzip" not in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
             return web.Response(body=refresher.page.plain_with(own), headers=headers)
@@ -105,11 +108,13 @@ def application(*, refresher: Refresher, registry: CollectorRegistry) -> web.App
 
     async def healthz(_: web.Request) -> web.Response:
         """Whether to restart this process: not because ClickHouse is away."""
-        if refresher.alive:
-            return web.Response(text="ok\n")
-        return web.Response(
-            status=503, text="the thread that renews the reported metrics has ended; restart the exporter\n"
-        )
+        if not refresher.alive:
+            return web.Response(
+                status=503, text="the thread that renews the reported metrics has ended; restart the exporter\n"
+            )
+        if probing is not None and not probing.alive:
+            return web.Response(status=503, text="the thread that probes has ended; restart the exporter\n")
+        return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
         """Whether /metrics says what reports say now."""

@@ -185,13 +185,24 @@ def test_the_grants_name_exactly_the_views(storage: Storage) -> None:
     views, _ = views_and_tables(storage)
     users = ET.parse("provisioning/clickhouse/users.xml").getroot().find("users")
     assert users is not None
-    for user, more in (("exporter", set()), ("grafana", {"rejections"})):
+    for user, more in (("exporter", {"GRANT INSERT ON mailposture.probe_results"}), ("grafana", {"rejections"})):
         grants = {
             grant.text.removeprefix("GRANT SELECT ON mailposture.")
             for grant in users.iterfind(f"mailposture_{user}/grants/query")
             if grant.text
         }
         assert grants == set(views) | more
+
+
+def test_the_exporter_writes_what_probes_see_and_nothing_else(storage: Storage) -> None:
+    insert = "INSERT INTO mailposture.{} FORMAT JSONEachRow {{}}"
+    storage.client("exporter").raw_query("INSERT INTO mailposture.probe_results (day) VALUES (today())")
+    assert storage.ask("SELECT count() FROM probe_results") == [(1,)]
+    for table in set(views_and_tables(storage)[1]) - {"probe_results"}:
+        assert refused(storage, insert.format(table), "exporter") == ACCESS_DENIED, table
+    assert refused(storage, "SELECT count() FROM probe_results", "exporter") == ACCESS_DENIED
+    for user in ("analyst", "grafana"):
+        assert refused(storage, insert.format("probe_results"), user) in (ACCESS_DENIED, READONLY)
 
 
 def test_every_column_of_a_view_is_explained(storage: Storage) -> None:

@@ -1,9 +1,12 @@
 -- No report says "downgrade" (RFC 8460 knows only what one sender saw). One is suspected when a sender that had TLS with us
 -- in the four weeks before now finds no STARTTLS. Many senders at once: our server broke. One sender, out of one network,
 -- while others succeed the same day: somebody may sit in its path.
+--
+-- What was seen before is read only for the domains and senders that lost STARTTLS: they are few. The last 90 days are
+-- looked at, because a filter on the day of the loss cannot reach the days before it.
 CREATE OR REPLACE VIEW {database}.tls_suspected_downgrades {on_cluster}
 (
-    day Date COMMENT 'Report day (UTC)',
+    day Date COMMENT 'Report day (UTC), of the last 90',
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     organization LowCardinality(String) COMMENT 'The sender that finds no STARTTLS',
     receiving_mx LowCardinality(String) COMMENT 'Our server that it reached, or thought to; empty if not reported',
@@ -18,65 +21,65 @@ CREATE OR REPLACE VIEW {database}.tls_suspected_downgrades {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
+    lost AS
+    (
+        SELECT
+            day, policy_domain, organization, receiving_mx, failed_sessions, sending_networks,
+            groupUniqArray(organization) OVER (PARTITION BY day, policy_domain) AS organizations_failing
+        FROM
+        (
+            SELECT
+                day, policy_domain, organization, receiving_mx, sum(failed_sessions) AS failed_sessions,
+                -- /48 of IPv6; IPv4 is mapped into the last four bytes.
+                uniqExactIf(cutIPv6(sending_mta_ip, 10, 1), sending_mta_ip != toIPv6('::')) AS sending_networks
+            FROM {database}.tls_failures FINAL
+            WHERE category = 'starttls-not-supported' AND counts AND trust != 'none' AND day >= today() - 90
+            GROUP BY day, policy_domain, organization, receiving_mx
+        )
+    ),
+    before AS
+    (
+        SELECT policy_domain, organization, groupArray((day, successful_sessions)) AS successes
+        FROM {database}.tls_policies FINAL
+        WHERE counts AND trust != 'none' AND successful_sessions > 0 AND day >= today() - 90 - 28
+          AND policy_domain IN (SELECT policy_domain FROM lost)
+          AND (policy_domain, organization) IN (SELECT policy_domain, organization FROM lost)
+        GROUP BY policy_domain, organization
+    ),
+    that_day AS
+    (
+        SELECT day, policy_domain, groupUniqArray(organization) AS organizations
+        FROM {database}.tls_policies FINAL
+        WHERE counts AND trust != 'none' AND successful_sessions > 0 AND day >= today() - 90
+          AND (day, policy_domain) IN (SELECT day, policy_domain FROM lost)
+        GROUP BY day, policy_domain
+    )
+SELECT
+    day, policy_domain, organization, receiving_mx, failed_sessions,
+    arraySum(success -> success.2, arrayFilter(success -> success.1 < day AND success.1 >= day - 28, before.successes))
+        AS earlier_successful_sessions,
+    length(arrayFilter(other -> NOT has(organizations_failing, other), that_day.organizations))
+        AS other_organizations_succeeding,
+    length(organizations_failing) - 1 AS other_organizations_failing,
+    sending_networks,
     multiIf(
         other_organizations_failing > 0 AND other_organizations_failing >= other_organizations_succeeding, 'server-fault',
         other_organizations_failing = 0 AND other_organizations_succeeding > 0 AND sending_networks = 1, 'likely',
         'possible'
-    ) AS verdict
-SELECT
-    day, policy_domain, organization, receiving_mx, failed_sessions,
-    earlier_successful_sessions, other_organizations_succeeding, other_organizations_failing, sending_networks,
-    verdict AS likelihood,
+    ) AS likelihood,
     concat(
         'Found no STARTTLS in ', toString(failed_sessions), ' sessions, after ', toString(earlier_successful_sessions),
-        ' with TLS in the 28 days before. That day ', toString(other_organizations_succeeding), ' other senders found STARTTLS and ',
-        toString(other_organizations_failing), ' did not. ',
-        multiIf(sending_networks = 0, 'It does not say where it sent from.',
-                sending_networks = 1, 'It sent from one network.',
-                concat('It sent from ', toString(sending_networks), ' networks.'))
-    ) AS evidence
-FROM
-(
-    SELECT
-        lost.day AS day,
-        lost.policy_domain AS policy_domain,
-        lost.organization AS organization,
-        lost.receiving_mx AS receiving_mx,
-        any(lost.failed_sessions) AS failed_sessions,
-        any(lost.sending_networks) AS sending_networks,
-        sumIf(seen.successful_sessions, seen.organization = lost.organization AND seen.day < lost.day) AS earlier_successful_sessions,
-        uniqExactIf(
-            seen.organization,
-            seen.day = lost.day AND seen.successful_sessions > 0 AND NOT has(lost.organizations_failing, seen.organization)
-        ) AS other_organizations_succeeding,
-        any(length(lost.organizations_failing)) - 1 AS other_organizations_failing
-    FROM
-    (
-        SELECT
-            day, policy_domain, organization, receiving_mx, failed_sessions, sending_networks,
-            groupUniqArray(organization) OVER (PARTITION BY policy_domain, day) AS organizations_failing
-        FROM
-        (
-            SELECT
-                day, policy_domain, organization, receiving_mx,
-                sum(failed_sessions) AS failed_sessions,
-                uniqExactIf(
-                    cutIPv6(sending_mta_ip, 10, 1), sending_mta_ip != toIPv6('::')
-                ) AS sending_networks
-            FROM {database}.tls_failures FINAL
-            WHERE category = 'starttls-not-supported' AND counts AND trust != 'none'
-            GROUP BY day, policy_domain, organization, receiving_mx
+        ' with TLS in the 28 days before. That day ', toString(other_organizations_succeeding),
+        ' other senders found STARTTLS and ', toString(other_organizations_failing), ' did not. ',
+        multiIf(
+            sending_networks = 0, 'It does not say where it sent from.',
+            sending_networks = 1, 'It sent from one network.',
+            concat('It sent from ', toString(sending_networks), ' networks.')
         )
-    ) AS lost
-    INNER JOIN
-    (
-        SELECT day, policy_domain, organization, successful_sessions
-        FROM {database}.tls_policies FINAL
-        WHERE counts AND trust != 'none'
-    ) AS seen ON seen.policy_domain = lost.policy_domain
-    WHERE seen.day BETWEEN lost.day - 28 AND lost.day
-    GROUP BY day, policy_domain, organization, receiving_mx
-)
+    ) AS evidence
+FROM lost
+INNER JOIN before USING (policy_domain, organization)
+LEFT JOIN that_day USING (day, policy_domain)
 WHERE earlier_successful_sessions > 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Senders that lost the STARTTLS they had: suspected downgrades, with evidence'

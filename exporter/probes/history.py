@@ -1,0 +1,96 @@
+"""What probes saw, as rows of table probe_results: to be put beside what senders report about the same day."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import astuple, fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from prometheus_client import Counter
+
+from exporter.probes.outcome import Finding
+from mailposture.clickhouse.client import connect
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver import Client
+    from prometheus_client import CollectorRegistry
+
+    from exporter.probes.schedule import Probed
+    from mailposture.config import Config
+
+log = structlog.get_logger()
+
+_TABLE = "probe_results"
+_ABOUT = ("day", "policy_domain", "probe", "probed_at")
+_FINDING = tuple(field.name for field in fields(Finding))
+_COLUMNS = (*_ABOUT, *_FINDING)
+_DURATION = _FINDING.index("duration_seconds")
+_REASON = _FINDING.index("reason")
+_DETAIL = _FINDING.index("detail")
+_NOT_AFTER = _FINDING.index("certificate_not_after")
+
+_MOST_WAITING = 50_000  # rows kept while ClickHouse is away; then the oldest go: metrics and alerts do not need them
+_MOST_AT_ONCE = 10_000
+_LONGEST_DETAIL = 500
+_LAST_TIME = datetime(2299, 12, 31, tzinfo=UTC)  # of DateTime64; certificates may say 9999
+
+
+class History:
+    """Rows on their way to ClickHouse. note() in the thread of the probes, write() in one other at a time."""
+
+    def __init__(self, *, config: Config, registry: CollectorRegistry) -> None:
+        self._config = config
+        self._client: Client | None = None
+        self._waiting: deque[tuple[Any, ...]] = deque()
+        self._rows = Counter(
+            "mailposture_probe_rows",
+            "Rows of the probe history, by outcome: written to ClickHouse, or lost because it was away for too long",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in ("written", "lost"):
+            self._rows.labels(outcome)
+
+    def note(self, probed: Probed) -> None:
+        """Take in the findings of a probe; one that broke off has none."""
+        for finding in probed.outcome.findings:
+            if len(self._waiting) >= _MOST_WAITING:
+                self._waiting.popleft()
+                self._rows.labels("lost").inc()
+            self._waiting.append(_row(probed, finding))
+
+    def write(self) -> None:
+        """Write what waits, oldest first; on failure it keeps waiting. A row that is written twice counts once."""
+        while batch := [self._waiting[index] for index in range(min(len(self._waiting), _MOST_AT_ONCE))]:
+            try:
+                self._insert(batch)
+            except Exception as error:  # whatever it is, the next attempt must come
+                log.warning("probe history not written", error=str(error)[:300], waiting=len(self._waiting))
+                return
+            for row in batch:
+                if self._waiting and self._waiting[0] is row:
+                    self._waiting.popleft()
+            self._rows.labels("written").inc(len(batch))
+
+    def _insert(self, batch: list[tuple[Any, ...]]) -> None:
+        if self._client is None:
+            self._client = connect(self._config, user=self._config.clickhouse.exporter_user)
+        try:
+            self._client.insert(_TABLE, batch, column_names=_COLUMNS, database=self._config.clickhouse.database)
+        except Exception:
+            self._client.close()
+            self._client = None
+            raise
+
+
+def _row(probed: Probed, finding: Finding) -> tuple[Any, ...]:
+    values = list(astuple(finding))
+    if finding.duration_seconds is None:
+        values[_DURATION] = probed.duration
+    values[_REASON] = str(finding.reason or "")
+    values[_DETAIL] = finding.detail[:_LONGEST_DETAIL]
+    if finding.certificate_not_after is not None:
+        values[_NOT_AFTER] = min(finding.certificate_not_after, _LAST_TIME)
+    return (probed.probed_at.date(), probed.policy_domain, probed.probe, probed.probed_at, *values)

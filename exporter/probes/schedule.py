@@ -1,0 +1,94 @@
+"""Each probe of each domain on a schedule of its own: concurrent, bounded in number and time, and never all at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
+
+import structlog
+
+from exporter.probes.outcome import ProbeOutcome, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from exporter.probes.outcome import Probe, ProbeContext
+    from mailposture.config import Domain
+
+log = structlog.get_logger()
+
+_JITTER = 0.1  # share of the interval
+_FIRST_APART = 0.2  # seconds between first probes, on average: a start must not hit all servers and nameservers at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """A probe that has been made."""
+
+    policy_domain: str
+    probe: str
+    probed_at: datetime
+    duration: float
+    outcome: ProbeOutcome
+
+
+class Scheduler:
+    """Probes forever. One server that hangs takes up one slot until its time is over, and delays no other."""
+
+    def __init__(
+        self,
+        *,
+        domains: Sequence[Domain],
+        probes: Mapping[str, Probe],
+        context: ProbeContext,
+        interval: float,
+        concurrency: int,
+        patience: float,
+        publish: Callable[[Probed], None],
+    ) -> None:
+        """`patience`: seconds for one probe of one domain, however many servers it has; `publish` must not block."""
+        self._domains = domains
+        self._probes = probes
+        self._context = context
+        self._interval = interval
+        self._patience = patience
+        self._publish = publish
+        self._slots = asyncio.Semaphore(concurrency)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        spread = min(self._interval, _FIRST_APART * len(self._domains) * len(self._probes))
+        async with asyncio.TaskGroup() as group:
+            for domain in self._domains:
+                for probe in self._probes.values():
+                    group.create_task(self._repeat(domain, probe, delay=random.uniform(0, spread)))  # noqa: S311
+
+    async def _repeat(self, domain: Domain, probe: Probe, *, delay: float) -> NoReturn:
+        while True:
+            await asyncio.sleep(delay)
+            async with self._slots:
+                self._publish(await self._once(domain, probe))
+            delay = self._interval * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+
+    async def _once(self, domain: Domain, probe: Probe) -> Probed:
+        probed_at, started = datetime.now(UTC), time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience):
+                outcome = await probe.run(domain, self._context)
+        except TimeoutError:
+            outcome = ProbeOutcome(success=False, reason=Reason.TOO_SLOW)
+            log.warning("probe takes too long", probe=probe.name, domain=domain.name, seconds=self._patience)
+        except Exception:  # a fault of ours must not end the schedule
+            outcome = ProbeOutcome(success=False, reason=Reason.BROKEN)
+            log.exception("probe failed", probe=probe.name, domain=domain.name)
+        return Probed(
+            policy_domain=domain.name,
+            probe=probe.name,
+            probed_at=probed_at,
+            duration=time.monotonic() - started,
+            outcome=outcome,
+        )
