@@ -7,7 +7,6 @@ folder of passwords, and cannot load an engine of their own.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from compose.ports import free_port
 
 from demo.config import config_text
 from demo.keys import load_or_generate, public_records
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def fetch(url: str) -> str:

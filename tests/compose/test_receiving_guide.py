@@ -1,0 +1,207 @@
+"""docs/receiving.md: its lines, taken out of the page, work in the programs that they are for."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from compose.ports import free_port
+from sources_net.listeners import Loop, MailServer, PostServer, write_certificate
+
+# A Postfix without a chroot, every daemon with its defaults.
+from sources_net.test_behind_postfix import MASTER
+
+from collector.envelope import Source
+from mailposture.config import TlsFiles, load
+from mailposture.tls_rpt import REPORT_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.slow
+
+
+MAIN = """
+compatibility_level = 3.6
+config_directory = {folder}
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+maillog_file = {folder}/log
+maillog_file_prefixes = {folder}
+myhostname = mx.example.com
+mydestination = example.com
+alias_maps =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+smtp_dns_support_level = disabled
+{from_the_page}
+"""
+
+
+def blocks(root: Path, language: str) -> list[str]:
+    """The page's blocks of a language."""
+    found = re.findall(
+        rf"^```{re.escape(language)}\n(.*?)^```$", (root / "docs/receiving.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert found, language
+    return found
+
+
+@pytest.fixture
+def mail_server(tmp_path: Path) -> Iterator[MailServer]:
+    loop = Loop()
+    server = MailServer(loop, tmp_path / "spool")
+    yield server
+    server.close()
+    loop.close()
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def swaks(root: Path, address: tuple[str, int], *options: str) -> str:
+    """The page's own test mail, to another port."""
+    (line,) = blocks(root, "swaks")
+    return run(*shlex.split(line.replace("127.0.0.1:2525", f"{address[0]}:{address[1]}")), *options)
+
+
+def test_every_configuration_on_the_page_loads(root: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(blocks(root, "mailposture.yaml")):
+        path = tmp_path / f"{number}.yaml"
+        settings = yaml.safe_load(text)
+        settings.setdefault("domains", [{"name": "example.com"}])
+        path.write_text(yaml.safe_dump(settings))
+        load(path)
+
+
+def test_addresses_on_the_page_are_ours(root: Path) -> None:
+    page = (root / "docs/receiving.md").read_text()
+    assert f"https://reports.example.com{REPORT_PATH}TOKEN" in page
+    assert set(re.findall(r"/v1/[a-z-]+/", page)) == {REPORT_PATH}
+
+
+@pytest.mark.skipif(shutil.which("swaks") is None, reason="swaks is not installed")
+def test_the_test_mail_is_accepted_and_strangers_addresses_are_not(root: Path, mail_server: MailServer) -> None:
+    assert "250 2.0.0 OK: queued" in swaks(root, mail_server.smtp)
+    (message,) = mail_server.received()
+    assert message.body.rstrip().endswith(b"not a report")
+    refused = subprocess.run(
+        ["swaks", "--server", f"127.0.0.1:{mail_server.smtp[1]}", "--from", "a@b.example", "--to", "x@example.com"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "550 5.1.1" in refused.stdout
+
+
+@pytest.mark.skipif(shutil.which("postfix") is None, reason="Postfix is not installed")
+@pytest.mark.skipif(shutil.which("swaks") is None, reason="swaks is not installed")
+@pytest.mark.skipif(os.getuid() != 0, reason="Postfix starts as root only")
+@pytest.mark.parametrize("protocol", ["smtp", "lmtp"])
+def test_postfix_hands_the_address_over(root: Path, mail_server: MailServer, protocol: str) -> None:
+    (transport,) = blocks(root, "transport")
+    (settings,) = blocks(root, "main.cf")
+    if protocol == "lmtp":
+        assert "lmtp:inet:127.0.0.1:2424" in (root / "docs/receiving.md").read_text()
+        transport = transport.replace("smtp:[127.0.0.1]:2525", f"lmtp:inet:127.0.0.1:{mail_server.lmtp[1]}")
+    else:
+        transport = transport.replace("[127.0.0.1]:2525", f"[127.0.0.1]:{mail_server.smtp[1]}")
+    folder = Path(tempfile.mkdtemp(prefix="postfix-"))
+    folder.chmod(0o755)  # its daemons are not root
+    address = ("127.0.0.1", free_port())
+    (folder / "mailposture").write_text(transport)
+    (folder / "master.cf").write_text(MASTER.format(port=f"127.0.0.1:{address[1]}"))
+    (folder / "main.cf").write_text(
+        MAIN.format(folder=folder, from_the_page=settings.replace("/etc/postfix", str(folder)))
+    )
+    (folder / "queue").mkdir()
+    (folder / "data").mkdir()
+    shutil.chown(folder / "data", "postfix")
+    run("postmap", "-c", folder, f"hash:{folder}/mailposture")
+    run("postfix", "-c", folder, "start")
+    try:
+        time.sleep(0.5)
+        swaks(root, address)
+        log = folder / "log"
+        for _ in range(400):
+            if "status=sent (250 2.0.0 OK: queued as " in log.read_text():
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail(log.read_text())
+        (message,) = mail_server.received()
+        assert message.envelope.source is Source(protocol)
+        assert message.envelope.recipients == ("tlsrpt@example.com",)
+        # Nobody else's mail comes here, and unknown addresses are still refused.
+        client = [
+            "swaks",
+            "--server",
+            f"127.0.0.1:{address[1]}",
+            "--from",
+            "a@b.example",
+            "--to",
+            "no-such-account@example.com",
+        ]
+        refused = subprocess.run(client, capture_output=True, text=True, check=False)
+        assert "550 5.1.1" in refused.stdout
+    finally:
+        subprocess.run(["postfix", "-c", folder, "abort"], capture_output=True, check=False)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is not installed")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("way", ["page", "stack"])
+def test_a_report_comes_through_caddy(root: Path, tmp_path: Path, way: str) -> None:
+    if way == "page":
+        (site,) = blocks(root, "caddyfile")
+    else:
+        site = (root / "docker/caddy/reports.caddyfile.example").read_text()
+    loop = Loop()
+    server = PostServer(loop, tmp_path / "spool")
+    port, plain_port = free_port(), free_port()
+    site = re.sub(
+        r"(127\.0\.0\.1|collector):8460",
+        f"127.0.0.1:{server.address[1]}\n\ttls {tmp_path}/c.pem {tmp_path}/k.pem",
+        site,
+        count=1,
+    )
+    files = TlsFiles(certificate=tmp_path / "c.pem", key=tmp_path / "k.pem")
+    write_certificate(files, "reports.example.com")
+    options = f"{{\n\tadmin off\n\thttps_port {port}\n\thttp_port {plain_port}\n}}\n"
+    (tmp_path / "Caddyfile").write_text(options + site)
+    environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(tmp_path / "Caddyfile")]
+    (tmp_path / "report.json.gz").write_bytes(b"\x1f\x8b\x08" + bytes(2_000_000))
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as caddy,
+    ):
+        try:
+            token = "secret-of-example-com"
+            post = [
+                *("curl", "--silent", "--cacert", str(files.certificate), "--retry", "20", "--retry-connrefused"),
+                *("--retry-delay", "1", "--resolve", f"reports.example.com:{port}:127.0.0.1"),
+                *("--output", os.devnull, "--write-out", "%{http_code}"),
+                *("--data-binary", f"@{tmp_path}/report.json.gz", "-H", "Content-Type: application/tlsrpt+gzip"),
+                f"https://reports.example.com:{port}{REPORT_PATH}{token}",
+            ]
+            assert run(*post) == "201", (tmp_path / "log").read_text()
+            (message,) = server.received()
+            assert len(message.body) == 2_000_003
+        finally:
+            caddy.terminate()
+    server.close()
+    loop.close()
