@@ -137,16 +137,17 @@ def test_delay_is_from_the_end_of_the_period_to_arrival(storage: Storage) -> Non
 
 def test_freshness_tells_of_domains_without_reports_too(storage: Storage) -> None:
     storage.put(
-        "tls_reports",
-        {"report_key": 1, "day": days_ago(1)},
+        "tls_policies",
+        {"report_key": 1, "policy_index": 0},
+        {"report_key": 1, "policy_index": 1, "policy_type": "tlsa"},
         {"report_key": 2, "day": days_ago(3), "organization": "Sender Two"},
         {"report_key": 3, "day": days_ago(20), "organization": "Sender Three"},
     )
     rows = storage.ask(
         "SELECT policy_domain, last_report_day, organizations_last_7_days, reports_last_7_days,"
-        " last_received_at IS NULL FROM tls_freshness ORDER BY policy_domain"
+        " last_received_at >= now() - 60 FROM tls_freshness ORDER BY policy_domain"
     )
-    assert rows == [("example.com", days_ago(1), 2, 2, False), ("example.net", None, 0, 0, True)]
+    assert rows == [("example.com", YESTERDAY, 2, 2, 1), ("example.net", None, 0, 0, None)]
 
 
 def test_domains_that_leave_the_configuration_disappear_and_may_come_back(storage: Storage) -> None:

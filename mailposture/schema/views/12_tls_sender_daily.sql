@@ -1,4 +1,5 @@
--- Each session once, by who reports it.
+-- Each session once, by who reports it. A sender may have several rows a day: sum them. Grouping here would cost a second
+-- over ten thousand domains.
 CREATE OR REPLACE VIEW {database}.tls_sender_daily {on_cluster}
 (
     day Date COMMENT 'Report day (UTC)',
@@ -9,9 +10,8 @@ CREATE OR REPLACE VIEW {database}.tls_sender_daily {on_cluster}
 )
 SQL SECURITY DEFINER
 AS
-SELECT day, policy_domain, organization, sum(successful_sessions) AS successful_sessions, sum(failed_sessions) AS failed_sessions
+SELECT day, policy_domain, organization, successful_sessions, failed_sessions
 FROM {database}.tls_policies FINAL
 WHERE counts
-GROUP BY day, policy_domain, organization
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'Sessions a day by sender, each counted once'
+COMMENT 'Sessions a day by sender, each counted once; sum the rows of a sender'

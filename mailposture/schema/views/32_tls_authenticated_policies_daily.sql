@@ -12,9 +12,8 @@ CREATE OR REPLACE VIEW {database}.tls_authenticated_policies_daily {on_cluster}
 )
 SQL SECURITY DEFINER
 AS
-SELECT day, policy_domain, organization, policy_type, sts_mode, sum(successful_sessions) AS successful_sessions, sum(failed_sessions) AS failed_sessions
+SELECT day, policy_domain, organization, policy_type, sts_mode, successful_sessions, failed_sessions
 FROM {database}.tls_policies FINAL
 WHERE trust != 'none'
-GROUP BY day, policy_domain, organization, policy_type, sts_mode
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Sessions by policy type and MTA-STS mode, of authenticated reports; do not add up sts and tlsa'

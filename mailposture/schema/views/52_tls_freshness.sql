@@ -3,8 +3,8 @@
 CREATE OR REPLACE VIEW {database}.tls_freshness {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    last_report_day Nullable(Date) COMMENT 'Newest report day; NULL if no report is kept',
-    last_received_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When the last report arrived; NULL if none is kept',
+    last_report_day Nullable(Date) COMMENT 'Newest report day; NULL if none of the last 90 days is reported about',
+    last_received_at Nullable(DateTime('UTC')) COMMENT 'When the last report was stored; NULL likewise',
     organizations_last_7_days UInt64 COMMENT 'How many senders reported about the last 7 days',
     reports_last_7_days UInt64 COMMENT 'How many reports there are about the last 7 days'
 )
@@ -14,14 +14,19 @@ SELECT policy_domain, last_report_day, last_received_at, organizations_last_7_da
 FROM (SELECT policy_domain FROM {database}.configured_domains FINAL WHERE active) AS configured
 LEFT JOIN
 (
+    SELECT policy_domain, toNullable(max(day)) AS last_report_day, toNullable(max(stored_at)) AS last_received_at
+    FROM {database}.tls_policies
+    WHERE day >= today() - 90
+    GROUP BY policy_domain
+) AS ever USING (policy_domain)
+LEFT JOIN
+(
     SELECT
         policy_domain,
-        toNullable(max(day)) AS last_report_day,
-        toNullable(max(received_at)) AS last_received_at,
-        uniqExactIf(organization, day >= today() - 7) AS organizations_last_7_days,
-        uniqExactIf(report_key, day >= today() - 7) AS reports_last_7_days
-    FROM {database}.tls_reports
-    ARRAY JOIN policy_domains AS policy_domain
+        uniqExact(organization) AS organizations_last_7_days,
+        uniqExact(report_key) AS reports_last_7_days
+    FROM {database}.tls_policies
+    WHERE day >= today() - 7
     GROUP BY policy_domain
-) AS reported USING (policy_domain)
+) AS lately USING (policy_domain)
 COMMENT 'When each of our domains was last reported about'
