@@ -202,6 +202,19 @@ def test_message_that_kills_ingest_each_time_is_set_aside_and_the_others_are_sto
     assert Suspects(tmp_path / "run").limit(1000) == 1000
 
 
+def test_messages_that_unpack_to_much_are_stored_in_several_batches(ingest, storage, monkeypatch):
+    monkeypatch.setattr("collector.judge._MOST_BYTES", 10_000)
+    for number in range(9):
+        ingest.spool.put(arrived(), report(number))
+    pipeline = ingest.pipeline()
+    sizes = []
+    while judged := pipeline.take():
+        pipeline.store(judged)
+        sizes.append(len(judged))
+    assert len(sizes) > 2
+    assert storage.ask("SELECT count() FROM tls_reports FINAL") == [(9,)]
+
+
 def test_column_values_that_arrow_cannot_hold_are_refused_alone(ingest, storage):
     """A row from a bug of ours (a count beyond 64 bits) must not stop the queue either."""
     ingest.spool.put(arrived(), report(1))

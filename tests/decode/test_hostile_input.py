@@ -37,6 +37,9 @@ BOMBS = {
         "a hundred thousand policies": "body = b'{\"policies\":[' + b'{},' * 100_000 + b'{}],\"date-range\":{}}'",
         "a gzip of a million members": "body = gzip.compress(b'') * 1_000_000",
         "a zip of a million members": "body = b'PK\\x05\\x06' + b'PK\\x01\\x02' * 1_000_000",
+        "a million details": "body = report(b'[]', b'1', b'{},' * 450_000 + b'{}')",
+        "details in many reports": "day = gzip.compress(report(b'[]', b'1', b'{},' * 49_000 + b'{}'));"
+        " body = MULTI + (b'--b\\n' + HEAD + base64.encodebytes(day)) * 200",
         "gzip of commas": "body = gzip.compress(b'{\"policies\":[' + b'[],' * 5_000_000 + b'[]]}', 1)",
     },
     Reason.TOO_NESTED: {
