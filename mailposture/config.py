@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -53,9 +54,21 @@ def _size(value: object) -> object:
     return value
 
 
+def _nameserver(value: str) -> str:
+    address, at, port = value.partition("@")
+    try:
+        ip_address(address)
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not IP or IP@port, for example 192.0.2.53") from error
+    if at and not (port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(f"{value!r} has no usable port after the @")
+    return value
+
+
 DomainName = Annotated[str, AfterValidator(_domain_name)]
 MxPattern = Annotated[str, AfterValidator(_mx_pattern)]
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Nameserver = Annotated[str, AfterValidator(_nameserver)]
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta())]
 ByteSize = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 
 
@@ -190,7 +203,7 @@ class Authentication(_Section):
     """Whom to believe. RFC 8460, section 3: a mailed report without a valid DKIM signature must be ignored."""
 
     unverified: Unverified = Unverified.QUARANTINE
-    nameservers: tuple[str, ...] = ()  # IP or IP@port; the system's resolver if empty
+    nameservers: tuple[Nameserver, ...] = ()  # IP or IP@port; the system's resolver if empty
     dns_timeout: Duration = timedelta(seconds=5)
     dns_give_up: Duration = timedelta(days=2)  # after that an unanswered key lookup means quarantine
 
@@ -217,7 +230,7 @@ class ClickHouse(_Section):
     passwords: Path | None = None  # server: a folder with one file a user, named as the user; embedded makes its own
     certificate_authority: Path | None = None
     cluster: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    retention: Duration = timedelta(days=400)
+    retention: Duration = Field(default=timedelta(days=400), ge=timedelta(days=1))  # 0 days would delete all at once
 
 
 class Metrics(_Section):
@@ -245,7 +258,7 @@ class Probes(_Section):
     interval: Duration = timedelta(minutes=15)
     timeout: Duration = timedelta(seconds=20)
     concurrency: int = Field(default=20, ge=1)
-    nameservers: tuple[str, ...] = ()
+    nameservers: tuple[Nameserver, ...] = ()
     hostname: DomainName | None = None  # what the probe says in EHLO
     certificate_authority: Path | None = None  # instead of the system's roots
 
@@ -311,6 +324,8 @@ def load(path: Path) -> Config:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: is not YAML: {error.problem}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # control characters, days such as 2026-13-45
+        raise ConfigError(f"{path}: is not YAML that can be read: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}:1: must hold keys and values, beginning with `domains:`")
     try:

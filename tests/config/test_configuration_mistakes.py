@@ -1,0 +1,39 @@
+"""A mistake in the configuration is named by file, line and key before anything starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailposture.config import ConfigError, load
+
+DOMAINS = "domains: [{name: example.com}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", ":1: must hold keys and values"),
+        ("domains: []\n", ":1: domains: "),
+        ("domains:\n\t- x\n", ":2: is not YAML"),
+        (DOMAINS + "\x07", ": is not YAML that can be read: "),
+        (DOMAINS + "retention: 2026-13-45\n", ": is not YAML that can be read: month must be"),
+        (DOMAINS + "smtp:\n  listne: 127.0.0.1:25\n", ":3: smtp.listne: there is no such key"),
+        (DOMAINS + "smtp:\n  limits: {idle: -5}\n", ":3: smtp.limits.idle: "),
+        (DOMAINS + "clickhouse:\n  retention: 90\n", ":3: clickhouse.retention: "),  # 90 seconds, not days
+        (DOMAINS + "clickhouse:\n  retention: 12h\n", ":3: clickhouse.retention: "),
+        (DOMAINS + "authentication:\n  nameservers: [ns.example]\n", ":3: authentication.nameservers[0]: "),
+        (DOMAINS + "probes:\n  nameservers: ['192.0.2.1@x']\n", ":3: probes.nameservers[0]: "),
+    ],
+)
+def test_mistake_is_named_with_its_place(tmp_path, text, complaint):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}{complaint}")
+
+
+def test_nameservers_may_have_ports(tmp_path):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text(DOMAINS + "authentication: {nameservers: ['192.0.2.1', '::1@5353']}\n", encoding="utf-8")
+    assert load(path).authentication.nameservers == ("192.0.2.1", "::1@5353")
