@@ -7,6 +7,7 @@ folder of passwords, and cannot load an engine of their own.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -204,17 +205,28 @@ def test_reports_by_mail_reach_a_server_and_metrics(stack: Stack) -> None:
     assert stack.stored() == 60, "the same reports again count once"
 
 
-def test_commands_work_beside_a_running_collector(stack: Stack) -> None:
+def test_a_drill_is_imported_seen_and_removed_beside_a_running_collector(stack: Stack, root: Path) -> None:
     stack.server.start()
     stack.start("collector")
     wait(lambda: fetch(f"{stack.collector}/healthz") == "ok\n", "collector healthy", stack.log)
-    mail = stack.month[-1]
-    imported = stack.run("import", "-", given=mail.content)
-    assert imported.startswith("1 reports, 0 duplicates, 0 rejected")
-    assert stack.stored() == 1
-    days = stack.run("sql", "SELECT policy_domain, successful_sessions FROM tls_domain_daily ORDER BY policy_domain")
-    assert days
-    summary = stack.run("summary", "--days", "30", "--format", "csv")
-    for domain, sessions in (line.split("\t") for line in days.splitlines()):
-        assert f"\n{domain},{sessions},0," in summary
+    drill = root / "docker" / "drill.sh"
+    report = subprocess.run([drill, "report", "bank.example"], check=True, capture_output=True).stdout
+    assert stack.run("import", "-", given=report).startswith("1 reports, 0 duplicates, 0 rejected")
+    assert stack.run("import", "-", given=report).startswith("0 reports, 1 duplicates, 0 rejected")
+    assert "\nbank.example,60,40," in stack.run("summary", "--format", "csv")
+    seen = "SELECT policy_domain, category, failed_sessions FROM tls_authenticated_failures_daily"
+    assert stack.run("sql", seen) == "bank.example\tcertificate\t40\n", "alerts look at this view"
     assert stack.run("migrate", "--dry-run").startswith("-- the database has the schema of this version")
+
+    script = drill.read_text()
+    (statement,) = re.findall(r'"(ALTER TABLE .*)"$', script, re.MULTILINE)
+    (sender,) = re.findall(r'^sender="(.*)"$', script, re.MULTILINE)
+    (tables,) = re.findall(r"for table in (.*);", script)
+    config = load(stack.config_path)
+    client = connect(config, user=config.clickhouse.collector_user)
+    for table in tables.split():
+        client.command(statement.replace("$table", table).replace("$sender", sender))
+    client.close()
+    assert stack.stored() == 0
+    assert stack.run("sql", "SELECT count() FROM tls_failures FINAL") == "0\n"
+    assert stack.run("sql", "SELECT count() FROM tls_policies FINAL") == "0\n"

@@ -1,0 +1,32 @@
+#!/bin/sh
+# A drill: see an alert before there is a reason for one.
+#
+#   docker/drill.sh report DOMAIN   print a made-up report: yesterday 40 of 100 sessions met an expired certificate
+#   docker/drill.sh remove          delete what was imported of such reports from the stack's database
+#
+# docker/drill.sh report example.com | docker compose exec -T collector mailposture import -
+set -eu
+sender="mailposture drill"
+case "${1:-}:${2:-}" in
+  report:?*)
+    day=$(date -u -d yesterday +%F 2>/dev/null || date -u -v-1d +%F)  # GNU, else BSD and macOS
+    cat <<JSON
+{"organization-name": "$sender", "contact-info": "drill@invalid.example", "report-id": "drill-$day-$2",
+ "date-range": {"start-datetime": "${day}T00:00:00Z", "end-datetime": "${day}T23:59:59Z"},
+ "policies": [{"policy": {"policy-type": "no-policy-found", "policy-domain": "$2"},
+   "summary": {"total-successful-session-count": 60, "total-failure-session-count": 40},
+   "failure-details": [{"result-type": "certificate-expired", "receiving-mx-hostname": "mx.$2", "failed-session-count": 40}]}]}
+JSON
+    ;;
+  remove:)
+    for table in tls_reports tls_policies tls_failures; do
+      docker compose exec -T clickhouse sh -c 'clickhouse-client --user mailposture_collector \
+        --password "$(cat /run/secrets/mailposture_collector)" --query "$0"' \
+        "ALTER TABLE mailposture.$table DELETE WHERE organization = '$sender' SETTINGS mutations_sync = 1"
+    done
+    ;;
+  *)
+    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+esac
