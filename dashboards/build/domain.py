@@ -145,7 +145,7 @@ _WRONG_NOW = table(
     ),
     width=24,
     height=8,
-    nothing="All good: nothing is above the thresholds in the newest reports.",
+    nothing="Nothing to do: no cause is above the thresholds in the newest reports.",
 )
 
 _OVER_TIME = (
@@ -205,6 +205,7 @@ _OVER_TIME = (
         ),
         width=12,
         unit="percentunit",
+        soft_minimum=0.9,
         maximum=1,
         colors=look.POLICY_TYPES,
     ),
@@ -285,7 +286,7 @@ _WHERE_AND_WHO = (
                 sum(failed_sessions) AS "Failed",
                 any(cause) AS "Cause",
                 max(day) AS "Last day",
-                any(cause) AS category_id,
+                {questions.category_of("any(cause)")} AS category_id,
                 {stranger_id("organization")} AS sender_id
             FROM tls_sender_daily
             LEFT JOIN (

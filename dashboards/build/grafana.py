@@ -86,12 +86,26 @@ class Panel:
             "fieldConfig": {"defaults": self.defaults, "overrides": list(self.overrides)},
         }
         if self.links:
-            panel["links"] = list(self.links)
+            panel["links"] = [page_link(link, keep=False) for link in self.links]
         if self.interval:
             panel["interval"] = self.interval
         if self.time_from:
             panel["timeFrom"] = self.time_from
         return panel
+
+
+def page_link(link: Json, *, keep: bool) -> Json:
+    """A link on top of a dashboard or a panel; `keep` adds time and variables, which others have in their URL."""
+    return {
+        **link,
+        "type": "link",
+        "icon": "dashboard",
+        "tooltip": "",
+        "tags": [],
+        "asDropdown": False,
+        "keepTime": keep,
+        "includeVars": keep,
+    }
 
 
 def steps(*bounds: tuple[float | None, str]) -> Json:

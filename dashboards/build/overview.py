@@ -132,7 +132,7 @@ _ATTENTION = table(
     ),
     width=24,
     height=6,
-    nothing="All good: in the newest reports nothing is above the thresholds of its domain.",
+    nothing="Nothing to do: no cause is above the thresholds of its domain in the newest reports.",
 )
 
 _OVER_TIME = (
@@ -171,6 +171,7 @@ _OVER_TIME = (
         ),
         width=10,
         unit="percentunit",
+        soft_minimum=0.9,
         maximum=1,
         fill=10,
         colors={"Sessions with TLS": look.SUCCESSFUL},
@@ -195,7 +196,7 @@ _DOMAINS = table(
             failed_week AS "Failed",
             last_report_day AS "Last report day",
             organizations_last_7_days AS "Senders",
-            {questions.category_of("top_cause")} AS category
+            {questions.category_of('"Cause"')} AS category
         FROM domains
         LEFT JOIN (
             SELECT

@@ -78,6 +78,7 @@ def graph(
     overrides: Sequence[Json] = (),
     minimum: float | None = None,
     maximum: float | None = None,
+    soft_minimum: float | None = None,
     decimals: int | None = None,
     legend: str = "bottom",
     totals: Sequence[str] = (),
@@ -106,6 +107,8 @@ def graph(
     for key, value in (("min", 0 if bars else minimum), ("max", maximum), ("decimals", decimals)):
         if value is not None:
             defaults[key] = value
+    if soft_minimum is not None:
+        defaults["custom"]["axisSoftMin"] = soft_minimum
     return Panel(
         kind="timeseries",
         title=title,

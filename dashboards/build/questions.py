@@ -44,8 +44,13 @@ def no_reports(domains: str) -> str:
 
 
 def category_of(cause: str) -> str:
-    """The category that the failure explorer knows a cause by."""
-    return f"if({cause} = 'suspected-downgrade', 'starttls-not-supported', {cause})"
+    """What to choose as category in the failure explorer for a cause; everything for what is no failure.
+
+    `$__all` is in two parts so that nobody takes it for a macro.
+    """
+    everything = "concat('$', '__all')"
+    reported = f"if({cause} = 'suspected-downgrade', 'starttls-not-supported', {cause})"
+    return f"if({cause} IN ('', '{NO_REPORTS}'), {everything}, {reported})"
 
 
 def in_place(words: str, domain: str, server: str) -> str:

@@ -216,6 +216,7 @@ _OVER_TIME = (
         width=12,
         height=9,
         unit="percentunit",
+        soft_minimum=0.9,
         maximum=1,
         legend="right",
         totals=("min",),

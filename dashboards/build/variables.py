@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dashboards.build.grafana import CLICKHOUSE, Json
+from dashboards.build.grafana import CLICKHOUSE, Json, page_link
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,6 @@ def choice(name: str, label: str, query: str, *, several: bool = True, descripti
         "type": "query",
         "datasource": CLICKHOUSE,
         "query": {"refId": f"variable-{name}", "editorType": "sql", "queryType": "sql", "rawSql": query},
-        "definition": query,
         "refresh": 2,  # when the time range changes
         "sort": 0,
         "regex": "",
@@ -132,18 +131,7 @@ _PAGES: Final = {
 def page_links(uid: str) -> tuple[Json, ...]:
     """The links on top of a dashboard: all the others, with time and choices."""
     return tuple(
-        {
-            "type": "link",
-            "title": title,
-            "url": f"/d/{other}",
-            "icon": "dashboard",
-            "tooltip": "",
-            "tags": [],
-            "asDropdown": False,
-            "targetBlank": False,
-            "keepTime": True,
-            "includeVars": True,
-        }
+        page_link({"title": title, "url": f"/d/{other}", "targetBlank": False}, keep=True)
         for other, title in _PAGES.items()
         if other != uid
     )

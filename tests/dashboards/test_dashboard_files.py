@@ -161,9 +161,8 @@ def test_links_lead_to_dashboards_and_variables_that_exist(board: dict[str, Any]
     for link in links:
         uid = link["url"].split("?")[0].removeprefix("/d/")
         assert uid in variables
-        if link.get("type") == "link":
+        if link.get("includeVars"):
             assert link["keepTime"]
-            assert link["includeVars"]
             continue
         assert "${__url_time_range}" in link["url"]
         query = link["url"].split("?")[1]
