@@ -194,11 +194,13 @@ def rows_of(
 def _report_key(report: TlsReport, domains: tuple[str, ...]) -> int:
     """The identity of a report: organization, contact, report-id, period and policies, all of which the content holds.
 
-    A report-id alone identifies nothing: every Postfix reporter sends the same one. The domains tell apart reports that
-    leave the policy domain out. How a report came in is no part of it, so by mail and by HTTPS it is one.
+    A report-id alone identifies nothing: every Postfix reporter sends the same one. Our domains tell apart reports that
+    leave the policy domain out, and only those: else a report that is imported again once another domain of it is
+    configured would count twice. How it came in is no part of it, so by mail and by HTTPS it is one.
     """
     digest = hashlib.sha256(report.canonical)
-    digest.update("\n".join(("", *domains)).encode())
+    if not (report.policies and all(policy.domain != "" for policy in report.policies)):
+        digest.update("\n".join(("", *domains)).encode())
     return int.from_bytes(digest.digest()[:8])
 
 

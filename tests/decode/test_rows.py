@@ -111,6 +111,19 @@ def test_reports_without_a_policy_domain_differ_by_the_domain_they_are_about(rep
     assert len(keys) == 2
 
 
+def test_a_report_stays_the_same_when_another_domain_of_it_becomes_ours(report):
+    (policy,) = report("plain_report.eml").policies
+    policies = (policy, policy.model_copy(update={"domain": "later.example"}))
+
+    def rows_with(*names: str):
+        ownership = Ownership(Config.model_validate({"domains": [{"name": name} for name in names]}))
+        return of(report("plain_report.eml"), ownership, policies=policies)
+
+    before, after = rows_with("example.com"), rows_with("example.com", "later.example")
+    assert before.report.report_key == after.report.report_key
+    assert set(before.policies) < set(after.policies)
+
+
 def test_an_unknown_mx_host_is_not_ours_when_nothing_else_says_so(report, ownership):
     stray = (Policy.model_validate({"policy": {"policy-type": "tlsa", "policy-domain": "mx7.provider.example"}}),)
     with pytest.raises(RejectedError):
