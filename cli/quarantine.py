@@ -53,7 +53,7 @@ def list_(config: Config, state: str, limit: int) -> None:
         table.add_row(
             message.id,
             f"{envelope.received_at:%Y-%m-%d %H:%M}",
-            Text(envelope.mail_from or envelope.name or envelope.peer or envelope.source),
+            Text(_printable(envelope.mail_from or envelope.name or envelope.peer or envelope.source)),
             Text(f"{message.reason}: {message.detail}"),
         )
     Console(highlight=False).print(table)

@@ -171,6 +171,6 @@ def _fault(path: Path, fault: RejectedError) -> Found:
 
 
 def _envelope(name: str) -> Envelope:
-    """Names are text in tables: what is not UTF-8 in them is shown escaped."""
-    printable = name.encode("utf-8", "backslashreplace").decode()
+    """Names are shown on terminals and kept in tables, and strangers name the members of archives: escape the rest."""
+    printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
     return Envelope(source=Source.FILE, received_at=datetime.now(UTC), name=printable, vouched=True)

@@ -6,10 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+
+from collector.envelope import Envelope, Source
+from collector.spool import HeldMessages, HeldState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,6 +116,15 @@ def test_rejected_bytes_are_shown_released_and_discarded(here):
     here.run("quarantine", "release", held)
     here.run("quarantine", "release", held, code=1)
     assert "nothing is held under" in here.said
+
+
+def test_address_that_would_steer_the_terminal_is_shown_without_its_controls(here):
+    sender = Envelope(source=Source.SMTP, received_at=datetime.now(UTC), mail_from="\x9b2Jx@sender.example")
+    with closing(HeldMessages(here.folder / "data" / "spool")) as held:
+        held.keep(sender, b"x", state=HeldState.QUARANTINED, reason="no-signature", detail="the mail has none")
+    listed = here.run("quarantine", "list")
+    assert "2Jx@sender.example" in listed
+    assert "\x9b" not in listed
 
 
 def test_migrate_dry_run_prints_the_sql_and_changes_nothing(here):

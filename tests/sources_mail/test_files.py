@@ -267,3 +267,9 @@ def test_memory_is_bounded_for_very_many_files(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 3_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_names_that_would_steer_a_terminal_are_escaped(write):
+    archive = write("old.zip", _zipped({"\x1b]0;owned\x07.json": JSON, "\x9b2J\n.json": JSON}))
+    names = [each.envelope.name for each in find([archive])]
+    assert names == [f"{archive}!\\x1b]0;owned\\x07.json", f"{archive}!\\x9b2J\\n.json"]
