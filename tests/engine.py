@@ -106,6 +106,15 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "original": "{}",
         "version": 3,
     },
+    "probe_results": {
+        "day": YESTERDAY,
+        "policy_domain": DOMAIN,
+        "probe": "mx",
+        "probed_at": datetime.combine(YESTERDAY, datetime.min.time(), UTC),
+        "receiving_mx": "mx.example.com",
+        "receiving_ip": "::ffff:203.0.113.1",
+        "success": True,
+    },
     "rejections": {
         "received_at": datetime(2026, 1, 1, tzinfo=UTC),
         "held_id": "1",

@@ -29,6 +29,6 @@ CREATE TABLE IF NOT EXISTS {database}.probe_results {on_cluster}
 )
 ENGINE = {replacing}
 PARTITION BY toYYYYMM(day)
-ORDER BY (policy_domain, day, probe, record, receiving_mx, receiving_ip, probed_at)
+ORDER BY (day, policy_domain, probe, record, receiving_mx, receiving_ip, probed_at)
 TTL day + INTERVAL {retention_days} DAY
 COMMENT 'History of what probes saw'

@@ -44,7 +44,11 @@ async def test_mta_sts_record_is_asked_for_only_where_somebody_wants_mta_sts(wor
 
 
 async def test_domain_that_takes_no_mail_needs_only_the_records_that_say_so(world: World) -> None:
-    world.zone.text = f'{DOMAIN}. 300 IN MX 0 .\n{DOMAIN}. 300 IN TXT "v=spf1 -all"\n_dmarc.{DOMAIN}. 300 IN TXT "v=DMARC1; p=reject"\n'
+    world.zone.text = f"""
+{DOMAIN}.        300 IN MX 0 .
+{DOMAIN}.        300 IN TXT "v=spf1 -all"
+_dmarc.{DOMAIN}. 300 IN TXT "v=DMARC1; p=reject"
+"""
     outcome = await probe_dns(world.domain, world.context())
     assert measured(outcome) == {f"dns_record_success {record}": 1 for record in ("mx", "spf", "dmarc")}
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 HOST = "mta-sts.example.test"
 
 
-async def probe(world: World, answer: Answer, *, names: tuple[str, ...] = (HOST,), timeout: float = 5) -> ProbeOutcome:
+async def probe(world: World, answer: Answer, *, names: tuple[str, ...] = (HOST,), patience: float = 5) -> ProbeOutcome:
     context = world.authority.issue(names).server_context()
     async with faulty_policy_server.serving(answer, context) as port:
-        return await probe_mta_sts(world.domain, world.context(https_port=port, timeout=timeout))
+        return await probe_mta_sts(world.domain, world.context(https_port=port, timeout=patience))
 
 
 async def test_right_policy_is_a_success_with_all_facts(world: World) -> None:
@@ -58,7 +58,7 @@ async def test_right_policy_is_a_success_with_all_facts(world: World) -> None:
     ],
 )
 async def test_policy_that_senders_refuse_is_not_fetched(world: World, answer: Answer, reason: Reason) -> None:
-    outcome = await probe(world, answer, timeout=1)
+    outcome = await probe(world, answer, patience=1)
     assert (outcome.success, outcome.reason) == (False, reason)
     assert measured(outcome) == {"mta_sts_policy_fetched": 0, "mta_sts_record_agrees": 1}
     assert outcome.findings[0].mx_covered is None

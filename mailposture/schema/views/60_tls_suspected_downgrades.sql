@@ -1,6 +1,6 @@
 -- No report says "downgrade" (RFC 8460 knows only what one sender saw). One is suspected when a sender that had TLS with us
 -- in the four weeks before now finds no STARTTLS. Many senders at once: our server broke. One sender, out of one network,
--- while others succeed the same day: somebody may sit in its path.
+-- while others succeed the same day: somebody may sit in its path. Our own probes of that server that day are a witness too.
 --
 -- What was seen before is read only for the domains and senders that lost STARTTLS: they are few. The last 90 days are
 -- looked at, because a filter on the day of the loss cannot reach the days before it.
@@ -15,7 +15,9 @@ CREATE OR REPLACE VIEW {database}.tls_suspected_downgrades {on_cluster}
     other_organizations_succeeding UInt64 COMMENT 'Other senders that had TLS that day and found STARTTLS everywhere',
     other_organizations_failing UInt64 COMMENT 'Other senders that found no STARTTLS that day',
     sending_networks UInt64 COMMENT 'Networks (/24 or /48) that the sender came from; 0 if not reported',
-    likelihood LowCardinality(String) COMMENT 'likely, possible, or server-fault (most senders see it)',
+    probes_with_starttls UInt64 COMMENT 'Our probes that found STARTTLS at that server that day',
+    probes_without_starttls UInt64 COMMENT 'Our probes that did not, though the server answered',
+    likelihood LowCardinality(String) COMMENT 'likely, possible, or server-fault (most senders see it, or our probes do)',
     evidence String COMMENT 'The same in words'
 )
 SQL SECURITY DEFINER
@@ -53,6 +55,18 @@ WITH
         WHERE counts AND trust != 'none' AND successful_sessions > 0 AND day >= today() - 90
           AND (day, policy_domain) IN (SELECT day, policy_domain FROM lost)
         GROUP BY day, policy_domain
+    ),
+    probed AS
+    (
+        -- A sender that names no server is set against the probes of all servers of the domain.
+        SELECT
+            day, policy_domain, server AS receiving_mx,
+            countIf(starttls_offered = true) AS probes_with_starttls,
+            countIf(starttls_offered = false) AS probes_without_starttls
+        FROM {database}.probe_results FINAL
+        ARRAY JOIN [toString(receiving_mx), ''] AS server
+        WHERE probe = 'mx' AND day >= today() - 90 AND (day, policy_domain) IN (SELECT day, policy_domain FROM lost)
+        GROUP BY day, policy_domain, server
     )
 SELECT
     day, policy_domain, organization, receiving_mx, failed_sessions,
@@ -61,10 +75,13 @@ SELECT
     length(arrayFilter(other -> NOT has(organizations_failing, other), that_day.organizations))
         AS other_organizations_succeeding,
     length(organizations_failing) - 1 AS other_organizations_failing,
-    sending_networks,
+    sending_networks, probes_with_starttls, probes_without_starttls,
     multiIf(
         other_organizations_failing > 0 AND other_organizations_failing >= other_organizations_succeeding, 'server-fault',
-        other_organizations_failing = 0 AND other_organizations_succeeding > 0 AND sending_networks = 1, 'likely',
+        probes_without_starttls > 0 AND probes_without_starttls >= probes_with_starttls, 'server-fault',
+        probes_without_starttls > 0, 'possible',
+        other_organizations_failing = 0 AND sending_networks = 1
+            AND (other_organizations_succeeding > 0 OR probes_with_starttls > 0), 'likely',
         'possible'
     ) AS likelihood,
     concat(
@@ -75,11 +92,16 @@ SELECT
             sending_networks = 0, 'It does not say where it sent from.',
             sending_networks = 1, 'It sent from one network.',
             concat('It sent from ', toString(sending_networks), ' networks.')
-        )
+        ),
+        if(probes_with_starttls + probes_without_starttls = 0, '', concat(
+            ' Our own probes found STARTTLS there ', toString(probes_with_starttls), ' of ',
+            toString(probes_with_starttls + probes_without_starttls), ' times that day.'
+        ))
     ) AS evidence
 FROM lost
 INNER JOIN before USING (policy_domain, organization)
 LEFT JOIN that_day USING (day, policy_domain)
+LEFT JOIN probed USING (day, policy_domain, receiving_mx)
 WHERE earlier_successful_sessions > 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Senders that lost the STARTTLS they had: suspected downgrades, with evidence'

@@ -1,0 +1,138 @@
+"""When probes are made: each on its own, bounded in number and time, and whatever one of them does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from outside import configuration
+
+from exporter.probes.outcome import ProbeOutcome, Reason, named
+from exporter.probes.schedule import Probed, Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    import pytest
+    from outside import World
+
+    from exporter.probes.outcome import Probe, ProbeContext
+    from mailposture.config import Config, Domain
+
+NAMES = [f"d{number}.test" for number in range(12)]
+CONFIG = configuration(domains=[{"name": name} for name in NAMES])
+
+
+def probes(**functions: Callable[[Domain, ProbeContext], Awaitable[ProbeOutcome]]) -> Mapping[str, Probe]:
+    return {name: named(name, name, run, success="", gauges=()) for name, run in functions.items()}
+
+
+async def fine(_: Domain, __: ProbeContext) -> ProbeOutcome:
+    return ProbeOutcome(success=True)
+
+
+async def hanging(_: Domain, __: ProbeContext) -> ProbeOutcome:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+class Running:
+    """A scheduler at work; waits until something has been published."""
+
+    def __init__(self) -> None:
+        self.seen: list[Probed] = []
+        self._news = asyncio.Event()
+
+    def publish(self, probed: Probed) -> None:
+        self.seen.append(probed)
+        self._news.set()
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not done():
+                await self._news.wait()
+                self._news.clear()
+
+
+@contextlib.asynccontextmanager
+async def running(  # type: ignore[no-untyped-def]
+    world: World,
+    made: Mapping[str, Probe],
+    *,
+    config: Config = CONFIG,
+    interval: float = 3600,
+    concurrency: int = 20,
+    patience: float = 5,
+):
+    watched = Running()
+    scheduler = Scheduler(
+        domains=config.domains,
+        probes=made,
+        context=world.context(),
+        interval=interval,
+        concurrency=concurrency,
+        patience=patience,
+        publish=watched.publish,
+    )
+    task = asyncio.create_task(scheduler.run())
+    try:
+        yield watched
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_every_domain_meets_every_probe(world: World) -> None:
+    async with running(world, probes(a=fine, b=fine)) as watched:
+        await watched.until(lambda: len(watched.seen) == 2 * len(NAMES))
+    assert {(probed.policy_domain, probed.probe) for probed in watched.seen} == {
+        (name, probe) for name in NAMES for probe in ("a", "b")
+    }
+
+
+async def test_probes_come_again_after_the_interval(world: World) -> None:
+    async with running(world, probes(a=fine), interval=0.01) as watched:
+        await watched.until(lambda: all(sum(p.policy_domain == name for p in watched.seen) >= 3 for name in NAMES))
+
+
+async def test_one_that_hangs_delays_no_other(world: World) -> None:
+    async def slow_for_the_first(domain: Domain, context: ProbeContext) -> ProbeOutcome:
+        return await (hanging if domain.name == NAMES[0] else fine)(domain, context)
+
+    async with running(world, probes(a=slow_for_the_first), interval=0.01, patience=3600, concurrency=2) as watched:
+        await watched.until(lambda: all(sum(p.policy_domain == name for p in watched.seen) >= 5 for name in NAMES[1:]))
+    assert NAMES[0] not in {probed.policy_domain for probed in watched.seen}
+
+
+async def test_patience_ends_and_is_said(world: World) -> None:
+    async with running(world, probes(a=hanging), patience=0.01) as watched:
+        await watched.until(lambda: len(watched.seen) == len(NAMES))
+    assert {probed.outcome.reason for probed in watched.seen} == {Reason.TOO_SLOW}
+
+
+async def test_a_probe_that_breaks_is_said_and_made_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    async def broken(_: Domain, __: ProbeContext) -> ProbeOutcome:
+        raise ZeroDivisionError
+
+    async with running(world, probes(a=broken), interval=0.01) as watched:
+        await watched.until(lambda: len(watched.seen) > 3 * len(NAMES))
+    assert {probed.outcome.reason for probed in watched.seen} == {Reason.BROKEN}
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+async def test_never_more_at_once_than_allowed(world: World) -> None:
+    now, most = 0, 0
+
+    async def counting(_: Domain, __: ProbeContext) -> ProbeOutcome:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.01)
+        now -= 1
+        return ProbeOutcome(success=True)
+
+    async with running(world, probes(a=counting, b=counting), interval=0.01, concurrency=3) as watched:
+        await watched.until(lambda: len(watched.seen) > 60)
+    assert most == 3
