@@ -22,6 +22,7 @@ _ARRIVED: Final = (
 )
 _NOT_SCRAPED: Final = "Not scraped"
 _NO_METRICS: Final = "No metrics: is the collector scraped (job mailposture-collector)?"
+_TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
 _UP = words({"1": ("up", look.GOOD), "0": ("down", look.BAD)})
 
 
@@ -311,7 +312,7 @@ _INSIDE = (
         "Disk space of what waits in the spool and of what is kept: quarantine and rejected messages.",
         metric("sum(mailposture_spool_bytes)", legend="waiting", ref="A"),
         metric("sum by (state) (mailposture_held_bytes)", legend="{{state}}", ref="B"),
-        width=8,
+        width=12,
         unit="bytes",
         minimum=0,
         interval="1m",
@@ -323,17 +324,11 @@ _INSIDE = (
         "away.",
         metric("max(mailposture_reported_age_seconds)", legend="age", ref="A"),
         metric("max(mailposture_reported_refresh_duration_seconds)", legend="time to renew", ref="B"),
-        width=8,
+        width=12,
         unit="s",
         minimum=0,
         interval="1m",
         nothing="No metrics: is the exporter scraped (job mailposture-exporter)?",
-    ),
-    _rates(
-        "Connections",
-        "Connections a minute that senders opened, by source.",
-        (_per_minute("mailposture_connections_total", "source"), "{{source}}"),
-        width=8,
     ),
 )
 
@@ -361,9 +356,7 @@ _FRESHNESS = table(
         LIMIT 500"""
     ),
     columns=(
-        Column(
-            name="Domain", links=(link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN),), width=260
-        ),
+        Column(name="Domain", links=(_TO_DOMAIN,), width=260),
         Column(name="Team", width=150),
         Column(
             name="State",

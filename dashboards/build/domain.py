@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dashboards.build import look, questions
+from dashboards.build import look, questions, shared_panels
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
 from dashboards.build.panels import Column, graph, stat, states, table
-from dashboards.build.questions import END, IN_RANGE, THIS_WEEK, WEEK_BEFORE
+from dashboards.build.questions import END, IN_RANGE
 from dashboards.build.variables import DATASOURCES, DOMAINS, cell, domain, link, page_links, stranger_id
 
 UID = "mailposture-domain"
@@ -32,30 +32,8 @@ _ANSWER = (
         filled=True,
         text_size=26,
     ),
-    stat(
-        "With TLS, 7 report days",
-        "Share of the mail sessions to this domain that were encrypted and verified as the sender wanted, over the "
-        "seven report days before the end of the time range.",
-        rows(f"SELECT {questions.rate()} AS rate FROM tls_domain_daily WHERE {THIS_WEEK} AND {DOMAINS}"),
-        width=4,
-        unit="percentunit",
-        decimals=2,
-        thresholds=look.SUCCESS_RATE,
-    ),
-    stat(
-        "Against the week before",
-        "Change of that share, in percentage points, against the seven report days before.",
-        rows(
-            f"""
-            SELECT 100 * ({questions.rate_if(THIS_WEEK)} - {questions.rate_if(WEEK_BEFORE)}) AS change
-            FROM tls_domain_daily
-            WHERE ({THIS_WEEK} OR {WEEK_BEFORE}) AND {DOMAINS}"""
-        ),
-        width=4,
-        unit="suffix: points",
-        decimals=2,
-        thresholds=steps((None, look.BAD), (-0.5, "orange"), (-0.05, look.GOOD)),
-    ),
+    shared_panels.with_tls(DOMAINS, width=4),
+    shared_panels.against_the_week_before(DOMAINS, width=4),
     stat(
         "Mail being refused",
         "Failed sessions under the domain's MTA-STS policy in mode enforce, in the newest reports. Those senders do "
@@ -149,27 +127,7 @@ _WRONG_NOW = table(
 )
 
 _OVER_TIME = (
-    graph(
-        "Failed sessions by category",
-        "Failed sessions a report day, by what failed.",
-        series(
-            f"""
-            {questions.failures(DOMAINS)}
-            SELECT day AS time, {look.CATEGORY_NAME.format("cause")} AS category_name, sum(sessions) AS Value
-            FROM failures
-            GROUP BY time, category_name
-            ORDER BY time, category_name"""
-        ),
-        width=12,
-        unit="locale",
-        bars=True,
-        stacked=True,
-        colors=look.CATEGORY_COLORS,
-        totals=("sum",),
-        legend="right",
-        links=(link("Explore failures", "mailposture-failures"),),
-        nothing="No failures in this time range",
-    ),
+    shared_panels.failed_by_category(DOMAINS, width=12),
     graph(
         "Failed sessions by result type",
         "The same by the result types of the standard (RFC 8460, section 4.3).",

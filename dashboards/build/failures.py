@@ -58,12 +58,7 @@ _VARIABLES = (
         description="What kind of failure it is",
     ),
     strangers_choice(
-        "result",
-        "Result type",
-        "result_type",
-        "tls_failures_daily",
-        DOMAINS,
-        description="As reported (RFC 8460, section 4.3)",
+        "result", "Result type", "result_type", "tls_failures_daily", DOMAINS, description="As reported (RFC 8460, 4.3)"
     ),
     strangers_choice("sender", "Sender", "organization", "tls_sender_daily", DOMAINS, description="Who reports"),
     strangers_choice(

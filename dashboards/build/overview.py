@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.build import look, questions
+from dashboards.build import look, questions, shared_panels
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
 from dashboards.build.panels import Column, graph, stat, table
 from dashboards.build.questions import IN_RANGE, OF_TEAM, THIS_WEEK, WEEK_BEFORE
@@ -33,30 +33,8 @@ _ANSWER = (
         filled=True,
         text_size=30,
     ),
-    stat(
-        "With TLS, 7 days",
-        "Share of the mail sessions to our domains that were encrypted and verified as the sender wanted, over the "
-        "seven report days before the end of the time range.",
-        rows(f"SELECT {questions.rate()} AS rate FROM tls_domain_daily WHERE {THIS_WEEK} AND {OF_TEAM}"),
-        width=4,
-        unit="percentunit",
-        decimals=2,
-        thresholds=look.SUCCESS_RATE,
-    ),
-    stat(
-        "Against the week before",
-        "Change of that share, in percentage points, against the seven report days before.",
-        rows(
-            f"""
-            SELECT 100 * ({questions.rate_if(THIS_WEEK)} - {questions.rate_if(WEEK_BEFORE)}) AS change
-            FROM tls_domain_daily
-            WHERE ({THIS_WEEK} OR {WEEK_BEFORE}) AND {OF_TEAM}"""
-        ),
-        width=4,
-        unit="suffix: points",
-        decimals=2,
-        thresholds=steps((None, look.BAD), (-0.5, "orange"), (-0.05, look.GOOD)),
-    ),
+    shared_panels.with_tls(OF_TEAM, width=4),
+    shared_panels.against_the_week_before(OF_TEAM, width=4),
     stat(
         "Failed, 7 days",
         "Sessions without the encryption that the sender wanted. What that means for the mail depends on the policy: "
@@ -136,28 +114,7 @@ _ATTENTION = table(
 )
 
 _OVER_TIME = (
-    graph(
-        "Failed sessions by category",
-        "Failed sessions a report day, by what failed. From the failure details of the reports, whose sum can differ a "
-        "little from the session counts.",
-        series(
-            f"""
-            {questions.failures(OF_TEAM)}
-            SELECT day AS time, {look.CATEGORY_NAME.format("cause")} AS category_name, sum(sessions) AS Value
-            FROM failures
-            GROUP BY time, category_name
-            ORDER BY time, category_name"""
-        ),
-        width=14,
-        unit="locale",
-        bars=True,
-        stacked=True,
-        colors=look.CATEGORY_COLORS,
-        legend="right",
-        totals=("sum",),
-        links=(link("Explore failures", "mailposture-failures"),),
-        nothing="No failures in this time range",
-    ),
+    shared_panels.failed_by_category(OF_TEAM, width=14),
     graph(
         "Sessions with TLS by day",
         "Share of the mail sessions of a report day that were encrypted and verified as the sender wanted.",
