@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import smtplib
-import socket
-import subprocess
-import tempfile
+import contextlib
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from postfix import NEEDED, running_postfix
 from sources_net.listeners import RCPT, SENDER
 
 from collector.envelope import Source
@@ -20,15 +15,12 @@ from collector.envelope import Source
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from postfix import Postfix
     from sources_net.listeners import MailServer
 
     from mailposture.config import TlsFiles
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("postfix") is None, reason="needs Postfix"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="Postfix starts as root only"),
-]
+pytestmark = [pytest.mark.slow, *NEEDED]
 
 LMTP_RCPT = "reports@xn--bcher-kva.example"
 REPORT = (
@@ -41,118 +33,28 @@ REPORT = (
     + b"\r\n\r\n\r\n"
 )
 
-MASTER = """
-{port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-lmtp unix - - n - - lmtp
-relay unix - - n - - smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-"""
-
-MAIN = """
-compatibility_level = 3.6
-config_directory = {folder}
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-maillog_file = {folder}/log
-maillog_file_prefixes = {folder}
-myhostname = relay.example
-mydestination =
-mynetworks = 127.0.0.0/8
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-smtp_dns_support_level = disabled
-smtp_tls_security_level = may
-smtp_tls_loglevel = 1
-relay_domains = example.com, xn--bcher-kva.example
-transport_maps = inline:{{ example.com=smtp:[127.0.0.1]:{smtp}, xn--bcher-kva.example=lmtp:inet:127.0.0.1:{lmtp} }}
-notify_classes =
-smtputf8_enable = yes
-"""
-
-
-class Postfix:
-    """A Postfix of its own that relays to a mail server of ours."""
-
-    def __init__(self, folder: Path, server: MailServer) -> None:
-        self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.address = ("127.0.0.1", port)
-        (folder / "main.cf").write_text(MAIN.format(folder=folder, smtp=server.smtp[1], lmtp=server.lmtp[1]))
-        (folder / "master.cf").write_text(MASTER.format(port=f"127.0.0.1:{port}"))
-        (folder / "queue").mkdir()
-        (folder / "data").mkdir()
-        shutil.chown(folder / "data", "postfix")
-        self.run("postfix", "start")
-
-    def run(self, command: str, *arguments: str) -> None:
-        subprocess.run([command, "-c", str(self.folder), *arguments], check=True, capture_output=True, timeout=30)
-
-    def send(self, recipient: str, mail: bytes) -> None:
-        for _ in range(100):
-            try:
-                client = smtplib.SMTP(*self.address)
-                break
-            except OSError:
-                time.sleep(0.05)
-        with client:
-            client.sendmail(SENDER, [recipient], mail, mail_options=["BODY=8BITMIME"])
-
-    def wait_for(self, words: str) -> None:
-        """Wait until the log says it."""
-        for _ in range(400):
-            if words in (log := self.log()):
-                return
-            time.sleep(0.05)
-        pytest.fail(f"{words!r} is not in Postfix's log:\n{log}")
-
-    def log(self) -> str:
-        path = self.folder / "log"
-        return path.read_text() if path.exists() else ""
-
-    def stop(self) -> None:
-        self.run("postfix", "abort")
-
 
 @pytest.fixture
 def postfix() -> Iterator[Callable[[MailServer], Postfix]]:
-    folder = Path(tempfile.mkdtemp(prefix="postfix-"))
-    folder.chmod(0o755)  # its daemons are not root
-    started = []
+    """Starts a Postfix that relays to a mail server of ours, by SMTP and by LMTP."""
+    with contextlib.ExitStack() as stack:
 
-    def start(server: MailServer) -> Postfix:
-        started.append(Postfix(folder, server))
-        return started[0]
+        def start(server: MailServer) -> Postfix:
+            transports = {
+                "example.com": f"smtp:[127.0.0.1]:{server.smtp[1]}",
+                "xn--bcher-kva.example": f"lmtp:inet:127.0.0.1:{server.lmtp[1]}",
+            }
+            return stack.enter_context(running_postfix(transports=transports))
 
-    yield start
-    for one in started:
-        one.stop()
-    shutil.rmtree(folder)
+        yield start
 
 
 def test_mail_arrives_as_postfix_had_it(mail_server: Callable, postfix: Callable, tls_files: TlsFiles) -> None:
     server = mail_server(tls=tls_files)
     relay = postfix(server)
-    relay.send(RCPT, REPORT)
+    relay.send(SENDER, RCPT, REPORT)
     relay.wait_for("status=sent (250 2.0.0 OK: queued as ")
-    relay.send(LMTP_RCPT, REPORT)
+    relay.send(SENDER, LMTP_RCPT, REPORT)
     relay.wait_for(f"to=<{LMTP_RCPT}>, relay=127.0.0.1[127.0.0.1]:{server.lmtp[1]}")
     assert relay.log().count("status=sent") == 2
     assert "TLS connection established to 127.0.0.1" in relay.log()
@@ -170,9 +72,9 @@ def test_mail_arrives_as_postfix_had_it(mail_server: Callable, postfix: Callable
 def test_mail_for_nobody_is_bounced_by_postfix(mail_server: Callable, postfix: Callable) -> None:
     server = mail_server()
     relay = postfix(server)
-    relay.send("nobody@example.com", REPORT)
+    relay.send(SENDER, "nobody@example.com", REPORT)
     relay.wait_for("status=bounced")
-    relay.send("nobody@xn--bcher-kva.example", REPORT)
+    relay.send(SENDER, "nobody@xn--bcher-kva.example", REPORT)
     relay.wait_for("to=<nobody@xn--bcher-kva.example>")
     assert relay.log().count("550 5.1.1 No reports are received at that address") == 2
     assert server.received() == []
@@ -181,7 +83,7 @@ def test_mail_for_nobody_is_bounced_by_postfix(mail_server: Callable, postfix: C
 def test_postfix_keeps_mail_while_our_disk_is_full(mail_server: Callable, postfix: Callable) -> None:
     server = mail_server(keep_free=1 << 60)
     relay = postfix(server)
-    relay.send(RCPT, REPORT)
+    relay.send(SENDER, RCPT, REPORT)
     relay.wait_for("status=deferred")
     assert "452 4.3.1 No room on disk" in relay.log()
     server.spool._keep_free = 0
@@ -196,7 +98,7 @@ def test_many_mails_reuse_connections_and_all_arrive(mail_server: Callable, post
     server = mail_server()
     relay = postfix(server)
     for number in range(100):
-        relay.send(RCPT, REPORT.replace(b"<1@", b"<%d@" % number))
+        relay.send(SENDER, RCPT, REPORT.replace(b"<1@", b"<%d@" % number))
     for _ in range(400):
         if relay.log().count("status=sent") == 100:
             break

@@ -1,0 +1,128 @@
+"""A real Postfix for the tests, with a queue and ports of its own; it starts as root only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import smtplib
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+NEEDED = [
+    pytest.mark.skipif(shutil.which("postfix") is None, reason="needs Postfix"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="Postfix starts as root only"),
+]
+
+_MASTER = """
+{port} inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+lmtp unix - - n - - lmtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+_MAIN = """
+compatibility_level = 3.6
+config_directory = {folder}
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+maillog_file = {folder}/log
+maillog_file_prefixes = {folder}
+mydestination =
+mynetworks = 127.0.0.0/8
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+smtp_dns_support_level = disabled
+smtp_tls_security_level = may
+smtp_tls_loglevel = 1
+relay_domains = {domains}
+transport_maps = inline:{{ {transports} }}
+notify_classes =
+smtputf8_enable = yes
+"""
+
+
+class Postfix:
+    """A Postfix that relays by `transports` (domain to transport) only; `settings` are further lines of main.cf."""
+
+    def __init__(self, folder: Path, *, transports: Mapping[str, str], settings: Mapping[str, str]) -> None:
+        self.folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.address = ("127.0.0.1", port)
+        relayed = ", ".join(f"{domain}={transport}" for domain, transport in transports.items())
+        main = _MAIN.format(folder=folder, domains=", ".join(transports), transports=relayed)
+        own = {"myhostname": "relay.example", **settings}
+        (folder / "main.cf").write_text(main + "".join(f"{name} = {value}\n" for name, value in own.items()))
+        (folder / "master.cf").write_text(_MASTER.format(port=f"127.0.0.1:{port}"))
+        (folder / "queue").mkdir()
+        (folder / "data").mkdir()
+        shutil.chown(folder / "data", "postfix")
+        self.run("postfix", "start")
+
+    def run(self, command: str, *arguments: str) -> None:
+        subprocess.run([command, "-c", str(self.folder), *arguments], check=True, capture_output=True, timeout=60)
+
+    def send(self, sender: str, recipient: str, mail: bytes) -> None:
+        """Hand it a mail by SMTP."""
+        for _ in range(100):
+            try:
+                client = smtplib.SMTP(*self.address)
+                break
+            except OSError:
+                time.sleep(0.05)
+        with client:
+            client.sendmail(sender, [recipient], mail, mail_options=["BODY=8BITMIME"])
+
+    def wait_for(self, words: str) -> None:
+        """Wait until the log says it."""
+        for _ in range(400):
+            if words in (log := self.log()):
+                return
+            time.sleep(0.05)
+        pytest.fail(f"{words!r} is not in Postfix's log:\n{log}")
+
+    def log(self) -> str:
+        path = self.folder / "log"
+        return path.read_text() if path.exists() else ""
+
+
+@contextmanager
+def running_postfix(*, transports: Mapping[str, str], settings: Mapping[str, str] | None = None) -> Iterator[Postfix]:
+    """Start one, and end it with its queue."""
+    folder = Path(tempfile.mkdtemp(prefix="postfix-"))
+    folder.chmod(0o755)  # its daemons are not root
+    try:
+        postfix = Postfix(folder, transports=transports, settings=settings or {})
+        try:
+            yield postfix
+        finally:
+            postfix.run("postfix", "abort")
+    finally:
+        shutil.rmtree(folder)
