@@ -7,18 +7,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from compose.ports import free_port
+from postfix import NEEDED, running_postfix
 from sources_net.listeners import Loop, MailServer, PostServer, write_certificate
-
-# A Postfix without a chroot, every daemon with its defaults.
-from sources_net.test_behind_postfix import MASTER
 
 from collector.envelope import Source
 from mailposture.config import TlsFiles, load
@@ -26,25 +21,9 @@ from mailposture.tls_rpt import REPORT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
-
-
-MAIN = """
-compatibility_level = 3.6
-config_directory = {folder}
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-maillog_file = {folder}/log
-maillog_file_prefixes = {folder}
-myhostname = mx.example.com
-mydestination = example.com
-alias_maps =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-smtp_dns_support_level = disabled
-{from_the_page}
-"""
 
 
 def blocks(root: Path, language: str) -> list[str]:
@@ -106,59 +85,33 @@ def test_the_test_mail_is_accepted_and_strangers_addresses_are_not(root: Path, m
     assert "550 5.1.1" in refused.stdout
 
 
-@pytest.mark.skipif(shutil.which("postfix") is None, reason="Postfix is not installed")
 @pytest.mark.skipif(shutil.which("swaks") is None, reason="swaks is not installed")
-@pytest.mark.skipif(os.getuid() != 0, reason="Postfix starts as root only")
-@pytest.mark.parametrize("protocol", ["smtp", "lmtp"])
-def test_postfix_hands_the_address_over(root: Path, mail_server: MailServer, protocol: str) -> None:
+@pytest.mark.parametrize("protocol", [pytest.param(protocol, marks=NEEDED) for protocol in ("smtp", "lmtp")])
+def test_postfix_hands_the_address_over(root: Path, tmp_path: Path, mail_server: MailServer, protocol: str) -> None:
     (transport,) = blocks(root, "transport")
-    (settings,) = blocks(root, "main.cf")
+    (main,) = blocks(root, "main.cf")
     if protocol == "lmtp":
         assert "lmtp:inet:127.0.0.1:2424" in (root / "docs/receiving.md").read_text()
         transport = transport.replace("smtp:[127.0.0.1]:2525", f"lmtp:inet:127.0.0.1:{mail_server.lmtp[1]}")
     else:
         transport = transport.replace("[127.0.0.1]:2525", f"[127.0.0.1]:{mail_server.smtp[1]}")
-    folder = Path(tempfile.mkdtemp(prefix="postfix-"))
-    folder.chmod(0o755)  # its daemons are not root
-    address = ("127.0.0.1", free_port())
-    (folder / "mailposture").write_text(transport)
-    (folder / "master.cf").write_text(MASTER.format(port=f"127.0.0.1:{address[1]}"))
-    (folder / "main.cf").write_text(
-        MAIN.format(folder=folder, from_the_page=settings.replace("/etc/postfix", str(folder)))
-    )
-    (folder / "queue").mkdir()
-    (folder / "data").mkdir()
-    shutil.chown(folder / "data", "postfix")
-    run("postmap", "-c", folder, f"hash:{folder}/mailposture")
-    run("postfix", "-c", folder, "start")
-    try:
-        time.sleep(0.5)
-        swaks(root, address)
-        log = folder / "log"
-        for _ in range(400):
-            if "status=sent (250 2.0.0 OK: queued as " in log.read_text():
-                break
-            time.sleep(0.05)
-        else:
-            pytest.fail(log.read_text())
+    (tmp_path / "mailposture").write_text(transport)
+    run("postmap", f"hash:{tmp_path}/mailposture")
+    from_the_page = dict(re.findall(r"^(\w+) = (.*)$", main.replace("/etc/postfix", str(tmp_path)), re.MULTILINE))
+    assert set(from_the_page) == {"transport_maps", "local_recipient_maps"}
+    settings = {"mydestination": "example.com", "alias_maps": "", **from_the_page}
+    with running_postfix(transports={}, settings=settings) as postfix:
+        postfix.wait_for("starting the Postfix mail system")
+        swaks(root, postfix.address)
+        postfix.wait_for("status=sent (250 2.0.0 OK: queued as ")
         (message,) = mail_server.received()
         assert message.envelope.source is Source(protocol)
         assert message.envelope.recipients == ("tlsrpt@example.com",)
         # Nobody else's mail comes here, and unknown addresses are still refused.
-        client = [
-            "swaks",
-            "--server",
-            f"127.0.0.1:{address[1]}",
-            "--from",
-            "a@b.example",
-            "--to",
-            "no-such-account@example.com",
-        ]
+        client = ["swaks", "--server", f"127.0.0.1:{postfix.address[1]}", "--from", "a@b.example"]
+        client += ["--to", "no-such-account@example.com"]
         refused = subprocess.run(client, capture_output=True, text=True, check=False)
         assert "550 5.1.1" in refused.stdout
-    finally:
-        subprocess.run(["postfix", "-c", folder, "abort"], capture_output=True, check=False)
-        shutil.rmtree(folder)
 
 
 @pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is not installed")
