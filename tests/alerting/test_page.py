@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from alert_servers import alertmanager, free_port, get, prometheus, wait_for
+from alert_servers import free_port, wait_for
 from engine import Storage, engine_config
+from paging import (
+    TOKEN,
+    Webhook,
+    evaluation_faults,
+    listening_webhook,
+    provisioned_alertmanager,
+    provisioned_prometheus,
+)
 from reports import Reports
 
 from mailposture.clickhouse.embedded import EmbeddedEngine
@@ -23,55 +25,15 @@ from mailposture.clickhouse.migrate import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
-TOKEN = "a-secret-for-the-webhook"
-
-
-class Webhook:
-    """Takes notifications of Alertmanager."""
-
-    def __init__(self) -> None:
-        self.notifications: list[dict[str, Any]] = []
-        self.tokens: set[str | None] = set()
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                hook.tokens.add(self.headers["Authorization"])
-                hook.notifications.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-
-    def page(self, alert: str, status: str) -> dict[str, Any] | None:
-        """The first notification about an alert with that status."""
-        return next(
-            (
-                notification
-                for notification in self.notifications
-                if notification["commonLabels"]["alertname"] == alert and notification["status"] == status
-            ),
-            None,
-        )
 
 
 @pytest.fixture
 def webhook() -> Iterator[Webhook]:
-    hook = Webhook()
-    thread = threading.Thread(target=hook.server.serve_forever)
-    thread.start()
-    yield hook
-    hook.server.shutdown()
-    thread.join()
-    hook.server.server_close()
+    with listening_webhook() as hook:
+        yield hook
 
 
 @pytest.fixture
@@ -102,46 +64,12 @@ def exporter(storage: Storage, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def pager(webhook: Webhook, tmp_path: Path) -> Iterator[str]:
-    """The URL of Alertmanager with our routes, whose times are short and whose receivers keep only their webhooks."""
-    source = ROOT / "provisioning" / "alertmanager"
-    folder = tmp_path / "alertmanager-conf"
-    shutil.copytree(source / "templates", folder / "templates")
-    (folder / "secrets").mkdir()
-    (folder / "secrets" / "webhook_token").write_text(TOKEN)
-    config = yaml.safe_load((source / "alertmanager.yml").read_text())
-    config["route"].update(group_wait="0s", group_interval="1s")
-    config["route"]["routes"] = [
-        route for route in config["route"]["routes"] if route["receiver"] != "dead-mans-switch"
-    ]
-    hook = next(receiver["webhook_configs"][0] for receiver in config["receivers"] if receiver["name"] == "page")
-    hook["url"] = webhook.url
-    config["receivers"] = [{"name": receiver["name"], "webhook_configs": [hook]} for receiver in config["receivers"]]
-    (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
-    with alertmanager(folder / "alertmanager.yml", tmp_path) as url:
-        yield url
-
-
-@pytest.fixture
-def watcher(exporter: str, pager: str, tmp_path: Path) -> Iterator[str]:
-    """The URL of Prometheus with our rules, whose expressions are as they are and whose times are short."""
-    folder = tmp_path / "prometheus-conf"
-    (folder / "rules").mkdir(parents=True)
-    for rules in (ROOT / "alerting-rules").glob("*.yml"):
-        short = re.sub(
-            r"^( +(?:for|keep_firing_for|interval)): \d+[mhd]$", r"\1: 1s", rules.read_text(), flags=re.MULTILINE
-        )
-        (folder / "rules" / rules.name).write_text(short)
-    config = yaml.safe_load((ROOT / "provisioning" / "prometheus" / "prometheus.yml").read_text())
-    config["global"].update(scrape_interval="1s", evaluation_interval="1s", scrape_timeout="1s")
-    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [pager.removeprefix("http://")]
-    config["scrape_configs"] = [
-        {"job_name": job["job_name"], "static_configs": [{"targets": [exporter]}]}
-        for job in config["scrape_configs"]
-        if job["job_name"] == "mailposture-exporter"
-    ]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    with prometheus(folder / "prometheus.yml", tmp_path) as url:
+def watcher(exporter: str, webhook: Webhook, tmp_path: Path) -> Iterator[str]:
+    """The URL of Prometheus, which pages the webhook by way of Alertmanager."""
+    with (
+        provisioned_alertmanager(tmp_path, webhook) as pager,
+        provisioned_prometheus(tmp_path, pager=pager, targets={"mailposture-exporter": exporter}) as url,
+    ):
         yield url
 
 
@@ -180,9 +108,3 @@ def test_an_expired_certificate_pages_with_the_runbook_and_clean_reports_end_the
     ]
     assert about_quiet == []
     assert evaluation_faults(watcher) == []
-
-
-def evaluation_faults(watcher: str) -> list[str]:
-    """What Prometheus says of rules that it could not evaluate."""
-    groups = get(f"{watcher}/api/v1/rules")["data"]["groups"]
-    return [rule["lastError"] for group in groups for rule in group["rules"] if "lastError" in rule]
