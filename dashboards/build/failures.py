@@ -353,7 +353,7 @@ _THE_REPORT = (
             Column(name="Report id", width=250, inspect=True),
             Column(name="Period", width=270),
             Column(name="Arrived", width=135),
-            Column(name="Delay", unit="h", decimals=0, width=75),
+            Column(name="Delay", unit="suffix: h", decimals=0, width=75),
             Column(name="By", width=55),
             Column(name="Believed for", width=95),
             Column(name="Signed by", width=120),

@@ -107,7 +107,7 @@ _ANSWER = (
             WHERE {IN_RANGE} AND {chosen_stranger("organization", "sender")}"""
         ),
         width=3,
-        unit="h",
+        unit="suffix: h",
         decimals=0,
     ),
 )
@@ -311,7 +311,7 @@ _ALL = table(
         look.failed(width=None),
         look.count("Failing domains", width=125),
         Column(name="Applies", width=230),
-        Column(name="Reports after", unit="h", decimals=1, width=120),
+        Column(name="Reports after", unit="suffix: h", decimals=1, width=120),
         look.day("First day"),
         look.day("Last day"),
         look.hidden("sender_id"),
