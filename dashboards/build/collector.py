@@ -334,8 +334,7 @@ _INSIDE = (
 
 _FRESHNESS = table(
     "Freshness by domain",
-    "When each of our domains was last reported about, those waiting longest first. Missing for long: is the record at "
-    "_smtp._tls still published, and do its reports arrive?",
+    "When each of our domains was last reported about, longest ago first. Missing: is its record _smtp._tls published?",
     rows(
         f"""
         SELECT
