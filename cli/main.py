@@ -29,6 +29,7 @@ _COMMANDS = {
     "policy": "policy",
     "records": "records",
     "check": "check",
+    "readiness": "readiness",
 }
 _INTERNAL = {"receiver": "collector:receiver", "ingest": "collector:ingest"}  # processes of their own under the others
 

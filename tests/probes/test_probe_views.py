@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engine import TODAY, YESTERDAY, days_ago
+from engine import DOMAIN, TODAY, YESTERDAY, days_ago
 
 if TYPE_CHECKING:
     from datetime import date
@@ -138,3 +138,42 @@ def test_probes_of_other_servers_and_days_and_blocked_ones_are_no_evidence(victi
     put(victim, *probes(4, day=days_ago(3), **OFFERED), *probes(4, receiving_mx="mx2.example.com", **OFFERED))
     put(victim, *probes(4, **BLOCKED))
     assert suspicion(victim) == (0, 0, "possible")
+
+
+def readiness(storage: Storage) -> tuple[str, list[str]]:
+    sql = f"SELECT verdict, reasons FROM mta_sts_readiness WHERE policy_domain = '{DOMAIN}'"
+    (row,) = storage.ask(sql, "exporter")
+    return row
+
+
+@pytest.fixture
+def quiet_month(storage: Storage) -> Storage:
+    """Senders saw nothing that speaks against mode enforce."""
+    seen = [
+        {"day": days_ago(day), "organization": name, "report_key": ord(name) * 100 + day}
+        for day in range(1, 31)
+        for name in "AB"
+    ]
+    storage.put("tls_policies", *({**row, "sts_mode": "testing", "successful_sessions": 100} for row in seen))
+    return storage
+
+
+def test_nobody_is_ready_whose_servers_our_last_probes_found_unfit(quiet_month: Storage) -> None:
+    assert readiness(quiet_month)[0] == "ready"
+    policy = {"probe": "mta-sts", "receiving_mx": "", "receiving_ip": "::"}
+    put(quiet_month, *probes(1, success=False, reason="certificate-expired"))
+    put(quiet_month, *probes(1, success=False, reason="mx-not-covered", **policy))
+    verdict, reasons = readiness(quiet_month)
+    assert verdict == "not-ready"
+    assert reasons[-2:] == [
+        "Our last probe of mx.example.com: certificate-expired.",
+        "Our last probe of the policy: mx-not-covered.",
+    ]
+
+
+def test_what_is_mended_or_hidden_or_away_in_every_mode_does_not_count(quiet_month: Storage) -> None:
+    put(quiet_month, *probes(1, success=False, reason="certificate-expired"), *probes(1, start=1))
+    put(quiet_month, *probes(1, receiving_mx="mx2.example.com", **BLOCKED))
+    put(quiet_month, *probes(1, receiving_mx="mx3.example.com", success=False, reason="timeout"))
+    put(quiet_month, *probes(1, day=days_ago(9), receiving_mx="old.example.com", **STRIPPED))
+    assert readiness(quiet_month) == ("ready", ["None of 6000 sessions would be refused."])

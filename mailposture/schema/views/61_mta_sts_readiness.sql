@@ -1,5 +1,6 @@
 -- May this domain's MTA-STS policy go to mode enforce (RFC 8461, section 5)? In mode testing senders report, and deliver,
 -- what enforce would refuse. A policy that cannot be fetched or read is not applied at all, so those failures refuse nothing.
+-- What our own last probes of the policy and the servers find wrong, and enforce would make worse, speaks against it too.
 CREATE OR REPLACE VIEW {database}.mta_sts_readiness {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
@@ -19,7 +20,7 @@ WITH
 SELECT
     policy_domain, days, sessions, toUInt64(refused) AS would_be_refused, organizations, last_mode,
     multiIf(
-        refused > sessions * bearable_share, 'not-ready',
+        refused > sessions * bearable_share OR notEmpty(faults), 'not-ready',
         days < enough_days OR organizations < enough_organizations OR sessions < enough_sessions, 'too-little-evidence',
         'ready'
     ) AS verdict,
@@ -33,7 +34,8 @@ SELECT
             if(sessions BETWEEN 1 AND enough_sessions - 1, concat('Only ', toString(sessions), ' sessions.'), ''),
             if(without_policy > 0, concat(toString(without_policy), ' sessions could not read the policy and went on without it.'), '')
         ],
-        causes
+        causes,
+        arrayMap(fault -> concat('Our last probe of ', fault.1, ': ', fault.2, '.'), faults)
     )) AS reasons
 FROM (SELECT policy_domain FROM {database}.configured_domains FINAL WHERE active) AS configured
 LEFT JOIN
@@ -69,5 +71,23 @@ LEFT JOIN
     )
     GROUP BY policy_domain
 ) AS broken_down USING (policy_domain)
+LEFT JOIN
+(
+    SELECT policy_domain, arraySlice(arraySort(groupUniqArray((seen, last_reason))), 1, 5) AS faults
+    FROM
+    (
+        SELECT
+            policy_domain, if(probe = 'mx', toString(receiving_mx), 'the policy') AS seen,
+            argMax(reason, probed_at) AS last_reason
+        FROM {database}.probe_results FINAL
+        WHERE probe IN ('mx', 'mta-sts') AND day >= today() - 1
+        GROUP BY policy_domain, seen, receiving_ip
+    )
+    -- A server that is away is away in every mode, and what DNS or a closed port hides proves nothing.
+    WHERE last_reason LIKE 'certificate-%' OR last_reason LIKE 'policy-%' OR last_reason IN (
+        'starttls-not-offered', 'starttls-refused', 'tls-failed', 'mx-not-covered', 'no-record', 'record-invalid', 'id-differs'
+    )
+    GROUP BY policy_domain
+) AS probed USING (policy_domain)
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Is each domain ready for MTA-STS mode enforce?'

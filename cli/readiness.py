@@ -1,0 +1,101 @@
+"""`mailposture readiness`: may a domain's MTA-STS policy go to mode enforce?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.database import database
+from cli.options import DONE, FAILED, configured_domain, with_config
+from cli.vantage import looking_from, nameserver_option
+from mailposture.checks.domain import Expectation, check_domain
+from mailposture.checks.result import Outcome
+from mailposture.mta_sts import configured_policy, render
+from mailposture.problems import ProblemError
+from mailposture.quoting import quoted
+from mailposture.readiness import Readiness, Verdict, read_readiness, with_what_is_seen
+
+if TYPE_CHECKING:
+    from mailposture.checks.result import CheckResult
+    from mailposture.checks.vantage import Vantage
+    from mailposture.config import Config, Domain
+
+_WORDS = {
+    Verdict.READY: ("green", "ready for MTA-STS mode enforce"),
+    Verdict.NOT_READY: ("red", "not ready for MTA-STS mode enforce"),
+    Verdict.TOO_LITTLE_EVIDENCE: ("yellow", "too little evidence to say that it is ready for MTA-STS mode enforce"),
+}
+_COLOURS = {Outcome.GOOD: "green", Outcome.WRONG: "red", Outcome.MISSING: "red", Outcome.UNKNOWN: "cyan"}
+
+
+@click.command()
+@with_config
+@click.argument("domain")
+@click.option("--days", type=click.IntRange(1, 400), default=30, show_default=True, help="Report days to list.")
+@nameserver_option
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(config: Config, domain: str, days: int, nameservers: tuple[str, ...], format_: str) -> None:
+    """Say whether the MTA-STS policy of DOMAIN may go to mode enforce, and why.
+
+    Weighs what senders reported under the policy in the last 30 report days (who would have been refused, and how many
+    looked at all) with what is seen from here now: whether record, policy, MX and servers agree. Lists what would have
+    been refused by cause and sender, over --days. Sends no mail. Looks at nothing outside if probes.enabled is false.
+
+    Exit codes: 0 ready, 1 not ready or too little evidence, 2 wrong usage.
+    """
+    ours = configured_domain(config, domain)
+    vantage = looking_from(config.probes, nameservers)
+    with database(config, user=config.clickhouse.analyst_user) as client:
+        reported = read_readiness(client, ours.name, days=days)
+    if reported is None:
+        raise ProblemError(f"{ours.name}: the database does not know the domain yet; start the collector once")
+    readiness = with_what_is_seen(reported, asyncio.run(_look(ours, vantage))) if config.probes.enabled else reported
+    click.echo(json.dumps(asdict(readiness), indent=2) if format_ == "json" else _as_text(readiness, days=days))
+    raise SystemExit(DONE if readiness.verdict is Verdict.READY else FAILED)
+
+
+async def _look(domain: Domain, vantage: Vantage) -> tuple[CheckResult, ...]:
+    policy = configured_policy(domain)
+    expected = Expectation(
+        policy=render(policy) if policy else None, expiring_within=domain.thresholds.certificate_expiry
+    )
+    return await check_domain(domain.name, expected, vantage=vantage)
+
+
+def _as_text(readiness: Readiness, *, days: int) -> str:
+    colour, words = _WORDS[readiness.verdict]
+    lines = [f"{click.style(readiness.policy_domain, bold=True)}: {click.style(words, fg=colour)}"]
+    lines += [f"  - {_printable(reason)}" for reason in readiness.reasons]
+    if readiness.sessions:
+        lines += [
+            "",
+            f"Senders that looked at the policy: {readiness.organizations}, on {readiness.days} of the last 30 report "
+            f"days; the last mode they saw: {readiness.last_mode or 'none'}",
+        ]
+    if readiness.refused:
+        lines += ["", f"What mode enforce refuses, in sessions of the last {days} report days:"]
+        lines += [f"  {one.sessions:>8}  {_printable(one.result_type):<28}{_printable(one.organization)}"
+                  for one in readiness.refused]  # fmt: skip
+    if readiness.probed:
+        lines += ["", "Our probes of the last 7 days:"]
+        lines += [f"  {one.receiving_mx}: {one.successes} of {one.probes} content" for one in readiness.probed]
+    if readiness.seen:
+        lines += ["", "Seen from here now:"]
+    for result in readiness.seen:
+        lines.append(
+            f"  {click.style(f'{result.outcome:<8}', fg=_COLOURS[result.outcome])}{result.check:<16}{result.detail}"
+        )
+        if result.instruction:
+            lines.append(f"{'':26}-> {result.instruction}")
+    if readiness.verdict is Verdict.READY:
+        lines += ["", f"Set mta_sts.mode: enforce; `mailposture policy {readiness.policy_domain}` leads the way."]
+    return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    """Words of a sender, safe for a terminal."""
+    return text if text.isprintable() else quoted(text)
