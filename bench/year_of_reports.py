@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DAYS = 365
 TODAY = datetime.now(UTC).date()
+_MADE_DAYS = 30
 _LIVE_DAYS = 3
 _LIVE_INSERTS = 12
 _SENDERS = [f"Sender {number} Incorporated" for number in range(12)]
@@ -33,7 +34,8 @@ SELECT
     arrayElement({senders:Array(String)}, sender + 1) AS organization,
     ['sts', 'tlsa', 'no-policy-found'][policy + 1] AS policy_type,
     if(policy = 0, if(domain % 3 = 0, 'testing', 'enforce'), '') AS sts_mode,
-    if(policy = 0, ['version: STSv1', concat('mode: ', sts_mode), concat('mx: mx1.', policy_domain)], []) AS policy_strings,
+    if(policy = 0, ['version: STSv1', concat('mode: ', sts_mode), concat('mx: mx1.', policy_domain)], [])
+        AS policy_strings,
     if(policy = 0, [concat('mx1.', policy_domain), concat('mx2.', policy_domain)], []) AS mx_hosts,
     toUInt64(exp(randExponential(0.5, number))) % 5000 AS successful_sessions,
     if(report_key % if(domain % 20 = 0, 5, 200) = 0, 1 + report_key % 7, 0) AS failed_sessions,
@@ -56,7 +58,8 @@ FROM
 _FILL_FAILURES = """
 INSERT INTO mailposture.tls_failures
     (policy_domain, day, report_key, policy_index, failure_index, organization, policy_type, sts_mode, result_type,
-     category, severity, sending_mta_ip, receiving_mx, receiving_ip, reason_code, failed_sessions, counts, trust, version)
+     category, severity, sending_mta_ip, receiving_mx, receiving_ip, reason_code, failed_sessions, counts, trust,
+     version)
 SELECT
     policy_domain, day, report_key, policy_index, 0, organization, policy_type, sts_mode,
     ['certificate-expired', 'certificate-host-mismatch', 'validation-failure', 'sts-policy-fetch-error', 'tlsa-invalid',
@@ -68,7 +71,7 @@ SELECT
     concat('mx', toString(1 + report_key % 2), '.', policy_domain),
     toIPv6(IPv4NumToString(toUInt32(3325256704 + cityHash64(policy_domain) % 60000))),
     '', failed_sessions, counts, trust, version
-FROM (SELECT *, cityHash64(report_key) % 100 AS cause FROM mailposture.tls_policies)
+FROM (SELECT *, cityHash64(report_key) % 100 AS cause FROM mailposture.tls_policies FINAL)
 WHERE failed_sessions > 0 AND day = {day:Date}
 """
 
@@ -81,36 +84,56 @@ SELECT
     toDateTime(day + 1, 'UTC'), toDateTime64(day + 1, 3, 'UTC') + toIntervalSecond(report_key % 40000), 'smtp',
     hex(report_key), '192.0.2.1', 'dkim', 'sender.example', [any(policy_domain)], sum(successful_sessions),
     sum(failed_sessions), '{}', 3
-FROM mailposture.tls_policies
+FROM mailposture.tls_policies FINAL
 WHERE day = {day:Date} AND counts
 GROUP BY day, report_key
 """
 
 
+# A later month repeats the first one with other reports; that is quicker than making each row.
+_COPY = {
+    "tls_policies": "toDateTime({day:Date} + 1, 'UTC') + toIntervalSecond(report_key % 40000) AS stored_at",
+    "tls_failures": "version AS version",
+    "tls_reports": "toDateTime({day:Date}, 'UTC') AS period_start, period_start + 86400 AS period_end,"
+    " toDateTime64(period_end + report_key % 40000, 3, 'UTC') AS received_at",
+}
+
+
 def fill(client: Client, *, rows: int, domains: int) -> None:
     """Fill tls_policies with about `rows` rows over the year before today, and failures and reports to match."""
     per_day = rows // DAYS
-    for ago in range(DAYS, 0, -1):
-        day = TODAY - timedelta(days=ago)
-        inserts = _LIVE_INSERTS if ago <= _LIVE_DAYS else 1
-        for part in range(inserts):
-            count = per_day // inserts
-            for _ in range(2 if inserts > 1 and part == 0 else 1):
-                _insert_policies(client, day=day, domains=domains, first=ago * per_day + part * count, count=count)
-        for statement in (_FILL_FAILURES, _FILL_REPORTS):
-            client.command(statement, parameters={"day": day})
+    for number in range(DAYS):
+        day = TODAY - timedelta(days=DAYS - number)
+        if _MADE_DAYS <= number < DAYS - _LIVE_DAYS:
+            source = day - timedelta(days=number - number % _MADE_DAYS)
+            for table, changes in _COPY.items():
+                client.command(
+                    f"INSERT INTO {table} SELECT * REPLACE ("
+                    f"{{day:Date}} AS day, cityHash64(report_key, {{day:Date}}) AS report_key, {changes})"
+                    f" FROM {table} AS made WHERE made.day = {{source:Date}}",
+                    parameters={"day": day, "source": source},
+                )
+        else:
+            inserts = _LIVE_INSERTS if number >= DAYS - _LIVE_DAYS else 1
+            _make(client, day=day, domains=domains, first=number * per_day, count=per_day, inserts=inserts)
         if (day + timedelta(days=1)).day == 1:
-            for table in ("tls_policies", "tls_failures", "tls_reports"):
+            for table in _COPY:
                 client.command(f"OPTIMIZE TABLE {table} PARTITION {day:%Y%m} FINAL")
 
 
-def _insert_policies(client: Client, *, day: date, domains: int, first: int, count: int) -> None:
-    parameters = {
-        "day": day,
-        "domains": domains,
-        "senders": _SENDERS,
-        "policies": _POLICIES,
-        "first": first,
-        "count": count,
-    }
-    client.command(_FILL_POLICIES, parameters=parameters)
+def _make(client: Client, *, day: date, domains: int, first: int, count: int, inserts: int) -> None:
+    """Insert the rows of a day, in as many inserts; where these are several, the first comes twice."""
+    share = count // inserts
+    starts = [first + share * number for number in range(inserts)]
+    for start in starts if inserts == 1 else [*starts, first]:
+        parameters = {
+            "day": day,
+            "domains": domains,
+            "senders": _SENDERS,
+            "policies": _POLICIES,
+            "first": start,
+            "count": share,
+        }
+        client.command(_FILL_POLICIES, parameters=parameters)
+    for statement in (_FILL_FAILURES, _FILL_REPORTS):
+        client.command(statement, parameters={"day": day})
