@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mailposture.clickhouse.client import connect
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from mailposture.clickhouse.client import StorageError, connect
 from mailposture.clickhouse.embedded import use_or_start
 from mailposture.clickhouse.prepare import prepare
 
@@ -39,5 +41,11 @@ def _connection(config: Config, user: str, endpoint: Endpoint) -> Iterator[Clien
     client = connect(config, user=user, endpoint=endpoint)
     try:
         yield client
+    except ClickHouseError as error:
+        reason = str(error).strip().partition("\n")[0][:300]
+        raise StorageError(
+            f"ClickHouse at {endpoint.url} did not do what was asked: {reason}; see to it and run the command again, "
+            "nothing counts twice"
+        ) from error
     finally:
         client.close_connections()

@@ -8,6 +8,8 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from mailposture.problems import ProblemError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -42,7 +44,7 @@ CREATE INDEX held_by_state ON held (state, held_at, stored);
 Durability = Literal["FULL", "NORMAL"]
 
 
-class SpoolError(Exception):
+class SpoolError(ProblemError):
     """The spool cannot do what was asked right now; nothing that it acknowledged is lost."""
 
 

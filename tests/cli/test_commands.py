@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cli.database import database
 from collector.envelope import Envelope, Source
 from collector.spool import HeldMessages, HeldState
+from mailposture.clickhouse.embedded import EmbeddedEngine
+from mailposture.config import ClickHouse, load
+from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +120,30 @@ def test_rejected_bytes_are_shown_released_and_discarded(here):
     here.run("quarantine", "release", held)
     here.run("quarantine", "release", held, code=1)
     assert "nothing is held under" in here.said
+
+
+def test_engine_that_dies_under_a_command_is_a_problem_with_the_next_step(here):
+    config = load(here.folder / "mailposture.yaml")
+    config = config.model_copy(update={"clickhouse": ClickHouse(http="127.0.0.1:0", native="127.0.0.1:0")})
+    engine = EmbeddedEngine(config)
+    engine.start()
+
+    def ask() -> None:
+        with database(config, user="mailposture_analyst") as sql:
+            engine.stop()
+            sql.query("SELECT 1")
+
+    with pytest.raises(ProblemError, match="run the command again"):
+        ask()
+
+
+def test_damaged_spool_is_a_message_that_says_what_to_do(here):
+    spool = here.folder / "data" / "spool"
+    spool.mkdir()
+    (spool / "spool.sqlite").write_bytes(b"no database" * 1000)
+    here.run("quarantine", "list", code=1)
+    assert "Traceback" not in here.said
+    assert "move the folder" in here.said
 
 
 def test_address_that_would_steer_the_terminal_is_shown_without_its_controls(here):
