@@ -1,0 +1,51 @@
+"""The picture of the house in the README, kept by a test: imports only go down, services never import each other."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SERVICES = {"collector", "exporter", "policy_host", "demo"}
+MAY_IMPORT = {
+    "mailposture": set(),
+    **{service: {"mailposture"} for service in SERVICES},
+    "cli": {"mailposture", *SERVICES},
+}
+
+
+def imported(file: Path) -> set[str]:
+    """Top-level packages that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_only_go_down(package):
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    upwards = {
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in files
+        for name in imported(file) & (MAY_IMPORT.keys() - MAY_IMPORT[package] - {package})
+    }
+    assert not upwards
+
+
+def test_picture_in_the_readme_names_what_is_there():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    house = text.split("## The house")[1].split("```")[1]
+    named = {
+        line.split("/")[0] for line in house.splitlines() if line and not line.startswith((" ", "─")) and "/" in line
+    }
+    assert named >= set(MAY_IMPORT)
+    assert not {name for name in named if not (ROOT / name).is_dir()}
+    packages = {folder.parent.name for folder in ROOT.glob("*/__init__.py")}
+    assert packages <= named | {"tests"}
