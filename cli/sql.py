@@ -32,7 +32,7 @@ with contextlib.suppress(ImportError):
     help="Any output format of ClickHouse: TabSeparatedWithNames, JSON, CSVWithNames, PrettyCompact, Vertical …",
 )
 def command(config: Config, query: str | None, form: str) -> None:
-    """Run one QUERY, or open a prompt. The database is mailposture, the user may only read.
+    """Run one QUERY, from standard input if that is no terminal, or open a prompt. The user may only read.
 
     \b
     Examples:
@@ -40,6 +40,8 @@ def command(config: Config, query: str | None, form: str) -> None:
       mailposture sql --format PrettyCompact "SHOW TABLES"
       mailposture sql "DESCRIBE tls_failures_daily"
     """
+    if query is None and not sys.stdin.isatty():
+        query = sys.stdin.read()
     with database(config, user=config.clickhouse.analyst_user) as client:
         if query is not None:
             sys.exit(_run(client, query, form))

@@ -122,6 +122,11 @@ def test_rejected_bytes_are_shown_released_and_discarded(here):
     assert "nothing is held under" in here.said
 
 
+def test_query_may_come_from_standard_input_and_decides_the_exit_code(here):
+    assert here.run("sql", stdin=b"SELECT 1\n") == "1\n"
+    here.run("sql", stdin=b"SELECT nonsense\n", code=1)
+
+
 def test_engine_that_dies_under_a_command_is_a_problem_with_the_next_step(here):
     config = load(here.folder / "mailposture.yaml")
     config = config.model_copy(update={"clickhouse": ClickHouse(http="127.0.0.1:0", native="127.0.0.1:0")})
