@@ -18,6 +18,9 @@ import collector.metrics
 from collector.health import _SpoolCollector
 from collector.heartbeat import Heartbeat
 from collector.spool import Spool, SpoolQueue
+from exporter.probes import PROBES
+from exporter.probes.history import History
+from exporter.probes.results import PORT_25_BLOCKED
 from exporter.questions import QUESTIONS
 from exporter.reported import configured
 from exporter.snapshot import Refresher
@@ -93,8 +96,10 @@ def _of_exporter() -> Iterator[str]:
     config = Config.model_validate({"domains": [{"name": "shop.example"}]})
     yield from re.findall(r"^# TYPE (\S+)", configured(config), re.MULTILINE)
     yield from {column.gauge.name for question in QUESTIONS for column in question.columns}
+    yield from {gauge.name for probe in PROBES.values() for gauge in probe.all_gauges} | {PORT_25_BLOCKED.name}
     registry = CollectorRegistry()
     Refresher(read=lambda: "", without_reports="", every=60, registry=registry).refresh()
+    History(config=config, registry=registry)
     yield from (sample.name for family in registry.collect() for sample in family.samples)
 
 
