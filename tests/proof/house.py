@@ -1,0 +1,105 @@
+"""`mailposture run` with a configuration of its own: collector, embedded engine and exporter as one command."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from alert_servers import free_port, wait_for
+
+from mailposture.clickhouse.client import connect
+from mailposture.config import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mailposture.config import Config
+
+_COMMAND = [sys.executable, "-m", "cli"]
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "MAILPOSTURE_CONFIG"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """What runs, and ways to ask it."""
+
+    path: Path
+    config: Config
+
+    def page(self, which: str) -> str:
+        """The metrics of `collector` or `exporter`."""
+        with urllib.request.urlopen(f"http://{getattr(self.config.metrics, which)}/metrics", timeout=30) as answer:
+            text: str = answer.read().decode()
+            return text
+
+    def metric(self, which: str, series: str) -> float:
+        """The number of one series, written as on the page; 0 if it is not there."""
+        found = re.search(rf"^{re.escape(series)} (\S+)$", self.page(which), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def ask(self, query: str, *, user: str = "analyst") -> list[dict[str, Any]]:
+        """Rows of an answer, for one of the SQL users."""
+        with closing(connect(self.config, user=getattr(self.config.clickhouse, f"{user}_user"))) as client:
+            answer = client.query(query)
+            return [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
+
+    def command(self, *arguments: str) -> bytes:
+        """What a subcommand of `mailposture` prints."""
+        line = [*_COMMAND, *arguments, "--config", str(self.path)]
+        done = subprocess.run(line, capture_output=True, check=False, env=_ENVIRONMENT, timeout=120)
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        return done.stdout + done.stderr
+
+
+def settings(**more: Any) -> dict[str, Any]:
+    """A configuration on free ports, without domains."""
+    listen = {name: f"127.0.0.1:{free_port()}" for name in ("smtp", "https", "collector", "exporter", "http", "native")}
+    return {
+        "data": "data",
+        "smtp": {"listen": listen["smtp"]},
+        "https": {"listen": listen["https"], **more.pop("https", {})},
+        "metrics": {"collector": listen["collector"], "exporter": listen["exporter"], "refresh": "1s"},
+        "clickhouse": {"http": listen["http"], "native": listen["native"]},
+        "probes": {"enabled": False},
+        **more,
+    }
+
+
+@contextmanager
+def running_house(folder: Path, configuration: dict[str, Any]) -> Iterator[House]:
+    """Start it in a folder, and end it."""
+    path = folder / "mailposture.yaml"
+    path.write_text(yaml.safe_dump(configuration))
+    house = House(path=path, config=load(path))
+    with (folder / "mailposture.log").open("wb") as words:
+        process = subprocess.Popen(
+            [*_COMMAND, "run", "--config", str(path)], cwd=folder, env=_ENVIRONMENT, stdout=words, stderr=words
+        )
+    try:
+        wait_for("collector and exporter", lambda: _runs(house, process), within=180)
+        yield house
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _runs(house: House, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, (house.path.parent / "mailposture.log").read_text(errors="replace")[-3000:]
+    try:
+        with urllib.request.urlopen(f"http://{house.config.metrics.collector}/healthz", timeout=10) as answer:
+            healthy = answer.read() == b"ok\n"
+        return healthy and "tlsrpt_sessions{" in house.page("exporter")
+    except OSError:
+        return False
