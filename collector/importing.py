@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BATCH_MESSAGES = 500
 _BATCH_BYTES = 32 * 1024 * 1024
+_KEYS_A_QUESTION = 2_000  # ClickHouse takes no parameter of more than 128 KiB, and a message may hold a hundred reports
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,15 +74,17 @@ class Importer:
         self._writer.write(reports)  # duplicates too: they replace themselves, and mend what an interrupted import left
 
     def _stored_already(self, reports: list[Rows]) -> set[int]:
-        if not reports:
-            return set()
-        days = [rows.report.day for rows in reports]
-        answer = self._client.query(
-            "SELECT report_key FROM tls_reports"
-            " WHERE day >= {first:Date} AND day <= {last:Date} AND report_key IN {keys:Array(UInt64)}",
-            parameters={"first": min(days), "last": max(days), "keys": [rows.report.report_key for rows in reports]},
-        )
-        return {int(row[0]) for row in answer.result_rows}
+        found: set[int] = set()
+        for start in range(0, len(reports), _KEYS_A_QUESTION):
+            some = [rows.report for rows in reports[start : start + _KEYS_A_QUESTION]]
+            days = [report.day for report in some]
+            answer = self._client.query(
+                "SELECT report_key FROM tls_reports"
+                " WHERE day >= {first:Date} AND day <= {last:Date} AND report_key IN {keys:Array(UInt64)}",
+                parameters={"first": min(days), "last": max(days), "keys": [report.report_key for report in some]},
+            )
+            found.update(int(row[0]) for row in answer.result_rows)
+        return found
 
     def _reject(self, found: Found, fault: RejectedError, account: Account) -> RejectionRow:
         account.rejected.append((found.envelope.name, fault))

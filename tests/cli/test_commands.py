@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -120,6 +122,18 @@ def test_rejected_bytes_are_shown_released_and_discarded(here):
     here.run("quarantine", "release", held)
     here.run("quarantine", "release", held, code=1)
     assert "nothing is held under" in here.said
+
+
+def test_archives_of_very_many_reports_are_imported_and_recognized(here):
+    with zipfile.ZipFile(here.folder / "years.zip", "w") as years:
+        for month in range(100):
+            packed = io.BytesIO()
+            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as reports:
+                for number in range(100):
+                    reports.writestr(f"{number}.json", report(report_id=f"{month}-{number}"))
+            years.writestr(f"{month}.zip", packed.getvalue())
+    assert here.run("import", "years.zip") == "10,000 reports, 0 duplicates, 0 rejected\n"
+    assert here.run("import", "years.zip") == "0 reports, 10,000 duplicates, 0 rejected\n"
 
 
 def test_query_may_come_from_standard_input_and_decides_the_exit_code(here):
