@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 import urllib.request
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from cli.supervise import supervise
 from demo.config import config_text
 from demo.keys import load_or_generate, public_records
 from demo.nameserver import Nameserver
+from demo.probes import write_probes
 from demo.send import send_demo
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
@@ -145,6 +146,8 @@ def _welcome(config: Config, path: Path, *, demo: bool, log_file: Path | None) -
                 _DEMO_WITHIN,
                 f"the demo's mails still wait{hint}",
             )
+            with closing(connect(config, user=config.clickhouse.exporter_user)) as exporter:
+                write_probes(exporter, datetime.now(UTC))
     show(console, config, path, demo=demo, log_file=log_file, client=client)
 
 

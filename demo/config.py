@@ -19,7 +19,7 @@ def config_text(*, nameserver: str) -> str:
         "domains": [_domain(domain) for domain in DOMAINS],
         "authentication": {"nameservers": [nameserver]},
         "metrics": {"refresh": "5s"},  # nobody wants to wait a minute for the first figures
-        "probes": {"enabled": False},  # there is nothing outside to look at
+        "probes": {"enabled": False},  # there is nothing outside to look at; what they would see is made up too
     }
     return _HEADER + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 

@@ -1,4 +1,4 @@
-"""The demo's month of reports in a real engine, for the queries of the dashboards."""
+"""The demo's month of reports and probes in a real engine, for the queries of the dashboards."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from collector.rejection import Reason, RejectedError, RejectionRow
 from collector.writer import Writer
 from demo.config import config_text
 from demo.mails import report_mail
+from demo.probes import write_probes
 from demo.reports import reports
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
@@ -50,9 +51,9 @@ class DemoStore:
 
 @contextmanager
 def store_of(
-    folder: Path, messages: Callable[[], Iterable[tuple[Envelope, bytes]]], today: date
+    folder: Path, messages: Callable[[], Iterable[tuple[Envelope, bytes]]], today: date, *, probed: bool
 ) -> Iterator[DemoStore]:
-    """Start an engine, bring in these messages, and some mails that are no reports."""
+    """Start an engine, bring in these messages, some mails that are no reports, and perhaps what probes saw."""
     file = folder / "mailposture.yaml"
     settings = yaml.safe_load(config_text(nameserver="127.0.0.1@9"))
     settings["clickhouse"] = {"http": "127.0.0.1:0", "native": "127.0.0.1:0"}
@@ -65,6 +66,9 @@ def store_of(
             writer = Writer(client=client, database=config.clickhouse.database)
             writer.write(_rows(config, list(messages())))
             writer.reject(_rejections(today))
+        if probed:
+            with closing(connect(config, user=config.clickhouse.exporter_user, endpoint=endpoint)) as exporter:
+                write_probes(exporter, datetime.now(UTC))
         yield DemoStore(config=config, endpoint=endpoint)
 
 
@@ -110,7 +114,7 @@ def _rejections(today: date) -> Iterator[RejectionRow]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStore]:
     """The demo as of today."""
     today = datetime.now(UTC).date()
-    with store_of(tmp_path_factory.mktemp("dashboards"), lambda: demo_messages(today), today) as running:
+    with store_of(tmp_path_factory.mktemp("dashboards"), lambda: demo_messages(today), today, probed=True) as running:
         yield running
 
 
@@ -118,7 +122,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStore]:
 def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStore]:
     """Reports whose senders put things into names that are meant for SQL, shells, templates and browsers."""
     today = datetime.now(UTC).date()
-    with store_of(tmp_path_factory.mktemp("hostile"), lambda: _hostile_messages(today), today) as running:
+    with store_of(tmp_path_factory.mktemp("hostile"), lambda: _hostile_messages(today), today, probed=False) as running:
         yield running
 
 

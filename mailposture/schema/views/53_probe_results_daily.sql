@@ -24,6 +24,7 @@ CREATE OR REPLACE VIEW {database}.probe_results_daily {on_cluster}
     tlsa LowCardinality(String) COMMENT 'mx: how TLSA and certificate agree, last seen; empty if not probed',
     sts_mode LowCardinality(String) COMMENT 'mta-sts: mode of the policy served last; empty if it could not be used',
     sts_max_age UInt32 COMMENT 'mta-sts: its max_age in seconds',
+    sts_mx_hosts Array(String) COMMENT 'mta-sts: its mx patterns',
     policy_agrees Nullable(Bool) COMMENT 'mta-sts: it is the configured policy; NULL if unknown',
     record_agrees Nullable(Bool) COMMENT 'mta-sts: the record has the id of the configured policy; NULL if unknown',
     mx_covered Nullable(Bool) COMMENT 'mta-sts: it allows every MX; NULL if unknown'
@@ -37,7 +38,8 @@ SELECT
     last.1 AS last_probed_at, last.2 AS last_reason, last.3 AS last_detail,
     probes_with_starttls, probes_without_starttls, certificates_refused, certificate_not_after,
     last.4 AS certificate_names, tls_versions, last.5 AS tlsa,
-    last.6 AS sts_mode, last.7 AS sts_max_age, last.8 AS policy_agrees, last.9 AS record_agrees, last.10 AS mx_covered
+    last.6 AS sts_mode, last.7 AS sts_max_age, last.8 AS sts_mx_hosts,
+    last.9 AS policy_agrees, last.10 AS record_agrees, last.11 AS mx_covered
 FROM
 (
     SELECT
@@ -49,7 +51,8 @@ FROM
         argMax(
             (
                 probed_at, results.reason, detail, results.certificate_names, results.tlsa,
-                results.sts_mode, results.sts_max_age, results.policy_agrees, results.record_agrees, results.mx_covered
+                results.sts_mode, results.sts_max_age, results.sts_mx_hosts,
+                results.policy_agrees, results.record_agrees, results.mx_covered
             ),
             probed_at
         ) AS last,
