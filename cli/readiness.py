@@ -14,6 +14,7 @@ from cli.options import DONE, FAILED, configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.domain import Expectation, check_domain
 from mailposture.checks.result import Outcome
+from mailposture.config import PolicyMode
 from mailposture.mta_sts import configured_policy, render
 from mailposture.problems import ProblemError
 from mailposture.quoting import quoted
@@ -54,7 +55,9 @@ def command(config: Config, domain: str, days: int, nameservers: tuple[str, ...]
     if reported is None:
         raise ProblemError(f"{ours.name}: the database does not know the domain yet; start the collector once")
     readiness = with_what_is_seen(reported, asyncio.run(_look(ours, vantage))) if config.probes.enabled else reported
-    click.echo(json.dumps(asdict(readiness), indent=2) if format_ == "json" else _as_text(readiness, days=days))
+    enforced = ours.mta_sts is not None and ours.mta_sts.mode is PolicyMode.ENFORCE
+    text = _as_text(readiness, days=days, enforced=enforced)
+    click.echo(json.dumps(asdict(readiness), indent=2) if format_ == "json" else text)
     raise SystemExit(DONE if readiness.verdict is Verdict.READY else FAILED)
 
 
@@ -66,7 +69,7 @@ async def _look(domain: Domain, vantage: Vantage) -> tuple[CheckResult, ...]:
     return await check_domain(domain.name, expected, vantage=vantage)
 
 
-def _as_text(readiness: Readiness, *, days: int) -> str:
+def _as_text(readiness: Readiness, *, days: int, enforced: bool) -> str:
     colour, words = _WORDS[readiness.verdict]
     lines = [f"{click.style(readiness.policy_domain, bold=True)}: {click.style(words, fg=colour)}"]
     lines += [f"  - {_printable(reason)}" for reason in readiness.reasons]
@@ -91,7 +94,9 @@ def _as_text(readiness: Readiness, *, days: int) -> str:
         )
         if result.instruction:
             lines.append(f"{'':26}-> {result.instruction}")
-    if readiness.verdict is Verdict.READY:
+    if enforced:
+        lines += ["", "The configured policy is in mode enforce already."]
+    elif readiness.verdict is Verdict.READY:
         lines += ["", f"Set mta_sts.mode: enforce; `mailposture policy {readiness.policy_domain}` leads the way."]
     return "\n".join(lines)
 

@@ -87,7 +87,8 @@ DELAY = Gauge(
 )
 READY = Gauge(
     name="mta_sts_ready_to_enforce",
-    help="1 if the last 30 report days speak for MTA-STS mode enforce, else 0; no series without sessions",
+    help="1 if the last 30 report days and our last probes speak for MTA-STS mode enforce, else 0; no series without "
+    "sessions",
 )
 WOULD_BE_REFUSED = Gauge(
     name="mta_sts_would_be_refused_sessions",

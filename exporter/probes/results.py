@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 PORT_25_BLOCKED = Gauge(
     name="mx_outbound_port_25_blocked",
-    help="1 if no server of any domain could be reached by port 25 for a day, as in most clouds: then nothing is known "
-    "about the servers, and nothing said; else 0",
+    help="1 if no server of any domain can be reached by port 25, as in most clouds: then nothing is known about the "
+    "servers, and nothing said; else 0",
     labels=(),
 )
 

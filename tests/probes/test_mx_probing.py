@@ -17,6 +17,7 @@ from stripping import stripping
 
 from exporter.probes.mx import Tlsa, probe_mx
 from exporter.probes.outcome import Reason, reason_of
+from exporter.probes.port25 import Port25
 from mailposture.checks.certificates import _REASONS
 from mailposture.checks.mx import MxProbe
 from mailposture.checks.servers import _ADVICE
@@ -152,6 +153,20 @@ def test_silence_of_all_servers_accuses_our_own_port_25_until_one_is_reached(wor
     port_25.note([MxProbe(host="mx.other.test", address="192.0.2.3", reason="timeout", connected=True)])
     assert not port_25.blocked
     assert not port_25.hides(silent())
+
+
+def test_a_server_that_was_reached_once_is_accused_however_long_it_is_silent() -> None:
+    clock = [0.0]
+    port_25 = Port25(now=lambda: clock[0])
+    port_25.note([MxProbe(host=MX, address="192.0.2.1", connected=True)])
+    for _ in range(10):
+        clock[0] += 86_400
+        port_25.note([silent()])
+        assert not port_25.blocked
+    port_25.note([silent("mx2.example.test")])
+    assert port_25.blocked  # a day without any of several
+    port_25.note([MxProbe(host=MX, address="192.0.2.1", reason="refused")])
+    assert not port_25.blocked
 
 
 async def test_where_port_25_is_closed_the_server_is_not_accused(world: World) -> None:

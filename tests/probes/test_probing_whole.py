@@ -113,6 +113,22 @@ async def test_scrapes_are_answered_while_every_server_hangs(world: World, tmp_p
     refresher.stop()
 
 
+async def test_healthz_fails_once_nothing_probes_any_more(world: World, tmp_path: Path) -> None:
+    world.config = configuration(data=str(tmp_path))
+    registry = CollectorRegistry()
+    refresher = Refresher(read=lambda: "", without_reports="", every=60, registry=registry)
+    refresher.start()
+    async with probing(world, registry) as ended:
+        pass
+    async with TestClient(TestServer(application(refresher=refresher, registry=registry, probing=ended))) as client:
+        response = await client.get("/healthz")
+        assert (response.status, await response.text()) == (
+            503,
+            "the thread that probes has ended; restart the exporter\n",
+        )
+    refresher.stop()
+
+
 async def test_what_probes_saw_becomes_history(world: World, storage: Storage) -> None:
     world.config = storage.config.model_copy(update={"domains": world.config.domains})
     registry = CollectorRegistry()
