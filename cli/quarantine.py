@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cli.options import FAILED, with_config
 from collector.spool import HeldMessages, HeldState, NotHeldError
+from mailposture.quoting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,7 @@ def list_(config: Config, state: str, limit: int) -> None:
         table.add_row(
             message.id,
             f"{envelope.received_at:%Y-%m-%d %H:%M}",
-            Text(_printable(envelope.mail_from or envelope.name or envelope.peer or envelope.source)),
+            Text(printable(envelope.mail_from or envelope.name or envelope.peer or envelope.source)),
             Text(f"{message.reason}: {message.detail}"),
         )
     Console(highlight=False).print(table)
@@ -83,9 +84,9 @@ def show(config: Config, held_id: str, raw: bool) -> None:
         ("size", f"{message.size:,} bytes"),
     ):
         if value:
-            click.echo(f"{label + ':':12} {_printable(str(value))}")
+            click.echo(f"{label + ':':12} {printable(str(value))}")
     click.echo()
-    click.echo(_printable(body[:4000].decode("utf-8", "replace")))
+    click.echo(printable(body[:4000].decode("utf-8", "replace")))
     if len(body) > 4000:
         click.echo(f"… {len(body) - 4000:,} more bytes; --bytes prints all")
 
@@ -122,8 +123,3 @@ def _told() -> Iterator[None]:
     except NotHeldError as error:
         click.echo(f"mailposture: {error.args[0]}", err=True)
         sys.exit(FAILED)
-
-
-def _printable(text: str) -> str:
-    """Strangers' text without control characters, which could steer the terminal."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)

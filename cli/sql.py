@@ -11,6 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from cli.database import database
 from cli.options import FAILED, with_config
+from mailposture.quoting import printable
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
@@ -54,8 +55,11 @@ def _run(client: Client, query: str, form: str) -> int:
     except ClickHouseError as error:
         click.echo(f"mailposture: {str(error).strip()}", err=True)
         return FAILED
-    sys.stdout.buffer.write(answer)
-    sys.stdout.flush()
+    if sys.stdout.isatty():  # originals of reports may hold what a terminal acts on; a file gets them as they are
+        click.echo(printable(answer.decode("utf-8", "backslashreplace")), nl=False)
+    else:
+        sys.stdout.buffer.write(answer)
+        sys.stdout.flush()
     return 0
 
 

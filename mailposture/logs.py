@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mailposture.quoting import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from structlog.typing import EventDict, WrappedLogger
 
 
 def set_up(service: str, path: Path | None = None, *, least: int = logging.INFO) -> None:
@@ -24,10 +28,15 @@ def set_up(service: str, path: Path | None = None, *, least: int = logging.INFO)
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer(),
+            *([_inert, structlog.dev.ConsoleRenderer()] if stream.isatty() else [structlog.processors.JSONRenderer()]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _inert(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Without what a terminal acts on: reasons and tracebacks may repeat what strangers sent. JSON escapes it."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mailposture.config import Config
 
-_COMMAND = [sys.executable, "-m", "cli"]
+_COMMAND = (sys.executable, "-m", "cli")
 _ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "MAILPOSTURE_CONFIG"}
 
 
@@ -33,6 +33,7 @@ class House:
 
     path: Path
     config: Config
+    program: tuple[str, ...] = _COMMAND
 
     def page(self, which: str) -> str:
         """The metrics of `collector` or `exporter`."""
@@ -53,7 +54,7 @@ class House:
 
     def command(self, *arguments: str) -> bytes:
         """What a subcommand of `mailposture` prints."""
-        line = [*_COMMAND, *arguments, "--config", str(self.path)]
+        line = [*self.program, *arguments, "--config", str(self.path)]
         done = subprocess.run(line, capture_output=True, check=False, env=_ENVIRONMENT, timeout=120)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         return done.stdout + done.stderr
