@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.claim import check_collector_ports, claimed
 from cli.options import config_path_option, find_config, with_config
 from cli.supervise import supervise
 from mailposture import logs
@@ -42,7 +43,10 @@ def children(config_path: Path, config: Config) -> list[Child]:
 def command(config_path: Path | None) -> None:
     """Receive reports by SMTP, LMTP, HTTPS and IMAP, and store them: receiver and ingest, looked after."""
     path = find_config(config_path)
-    supervise("collector", children(path, load(path)))
+    config = load(path)
+    check_collector_ports(config)
+    with claimed(config):
+        supervise("collector", children(path, config))
 
 
 @click.command(hidden=True)

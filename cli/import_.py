@@ -20,7 +20,6 @@ from collector.judge import Judge
 from collector.sources import files
 from collector.spool import HeldMessages
 from collector.writer import Writer
-from mailposture.ownership import Ownership
 
 if TYPE_CHECKING:
     from mailposture.config import Config
@@ -48,7 +47,7 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
         closing(KeyCache()) as keys,
     ):
         importer = Importer(
-            judge=Judge(verifier=DkimVerifier(keys=keys), ownership=Ownership(config), rules=config.authentication),
+            judge=Judge(config, verifier=DkimVerifier(keys=keys)),
             writer=Writer(client=client, database=config.clickhouse.database),
             client=client,
             held=held,

@@ -76,13 +76,13 @@ https:
 #   nameservers: []           # the system's resolver if empty
 
 # Where rows go. Without url: the embedded engine, listening here for your Grafana and your SQL.
-clickhouse:
-  # url: https://clickhouse.example.com:8443
-  # passwords: /run/secrets   # a file per user: mailposture_collector, mailposture_exporter, …
-  # cluster: my_cluster
-  # http: 127.0.0.1:18123
-  # native: 127.0.0.1:19000
-  retention: 400d
+# clickhouse:
+#   url: https://clickhouse.example.com:8443
+#   passwords: /run/secrets   # a file per user: mailposture_collector, mailposture_exporter, …
+#   cluster: my_cluster
+#   http: 127.0.0.1:18123
+#   native: 127.0.0.1:19000
+#   retention: 7300d          # older report days are deleted, and rejected when they arrive
 
 # Where Prometheus scrapes.
 metrics:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 import urllib.request
@@ -16,6 +15,7 @@ import structlog
 from rich.console import Console
 
 from cli import collector
+from cli.claim import check_collector_ports, check_exporter_port, claimed
 from cli.database import database
 from cli.options import CONFIG_NAME, DEMO_CONFIG, config_path_option
 from cli.screen import show
@@ -27,7 +27,7 @@ from demo.probes import write_probes
 from demo.send import send_demo
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.config import Config, Listen, load
+from mailposture.config import Config, load
 from mailposture.problems import ProblemError
 from mailposture.processes import Child
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _READY_WITHIN = 60.0  # seconds; usually two
+_DATABASE_WITHIN = 20.0
 _DEMO_WITHIN = 120.0
 _ENGINE_PAUSE = 2.0  # seconds before a dead engine is started again
 
@@ -53,8 +54,9 @@ def command(config_path: Path | None) -> None:
         demo = config_path is None and not Path(CONFIG_NAME).exists()
         path = _prepare_demo(stack) if demo else config_path or Path(CONFIG_NAME)
         config = load(path)
-        _check_ports(config)
-        config.data.mkdir(parents=True, exist_ok=True)
+        check_collector_ports(config)
+        check_exporter_port(config)
+        stack.enter_context(claimed(config))
         log_file = config.data / "mailposture.log" if sys.stderr.isatty() else None
         engine = None
         if config.clickhouse.url is None:
@@ -103,65 +105,43 @@ def _prepare_demo(stack: ExitStack) -> Path:
     return DEMO_CONFIG
 
 
-def _check_ports(config: Config) -> None:
-    """Say which port is taken before anything starts; raises ProblemError."""
-    listeners: dict[str, Listen | None] = {
-        "smtp.listen": config.smtp.listen,
-        "smtp.lmtp": config.smtp.lmtp,
-        "https.listen": config.https.listen,
-        "metrics.collector": config.metrics.collector,
-        "metrics.exporter": config.metrics.exporter,
-    }
-    for key, listen in listeners.items():
-        if listen is None:
-            continue
-        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind((listen.host, listen.port))
-            except OSError as error:
-                raise ProblemError(
-                    f"cannot listen on {listen} ({error.strerror}); end what listens there (another mailposture?), "
-                    f"or choose another address as {key} in the configuration"
-                ) from error
-
-
 def _welcome(config: Config, path: Path, *, demo: bool, log_file: Path | None) -> None:
     """Wait until all runs, send the demo's mails once, and print the screen."""
     console = Console(highlight=False)
     hint = f"; its log is {log_file}" if log_file else ""
+    collector_at = f"http://{config.metrics.collector}"
     with console.status("Starting …"):
-        page = f"http://{config.metrics.collector}/healthz"
-        _wait(lambda: _healthy(page), _READY_WITHIN, f"the collector is not ready after {_READY_WITHIN:.0f} s{hint}")
-    client = connect(config, user=config.clickhouse.analyst_user)
-    if demo and not client.command("SELECT count() FROM tls_report_log"):
+        ready = _holds(lambda: _page(f"{collector_at}/readyz") == b"ok\n", _READY_WITHIN)
+        if not ready:
+            raise ProblemError(f"the receiver is not ready after {_READY_WITHIN:.0f} s{hint}")
+        # A database that is away is no reason to end: the spool keeps what arrives.
+        stored = _holds(lambda: _page(f"{collector_at}/healthz") == b"ok\n", _DATABASE_WITHIN)
+    client = connect(config, user=config.clickhouse.analyst_user) if stored else None
+    if client and demo and not client.command("SELECT count() FROM tls_report_log"):
         with console.status("Mailing a made-up month of reports through the SMTP listener …"):
-            smtp = config.smtp.listen
-            assert smtp is not None  # noqa: S101  the demo's configuration has it
-            send_demo(datetime.now(UTC).date(), load_or_generate(path.parent / "keys"), host=smtp.host, port=smtp.port)
-            metrics = f"http://{config.metrics.collector}/metrics"
-            _wait(
-                lambda: b"\nmailposture_spool_messages 0.0\n" in _page(metrics),
-                _DEMO_WITHIN,
-                f"the demo's mails still wait{hint}",
+            _send_demo(config, path.parent)
+            emptied = _holds(
+                lambda: b"\nmailposture_spool_messages 0.0\n" in _page(f"{collector_at}/metrics"), _DEMO_WITHIN
             )
-            with closing(connect(config, user=config.clickhouse.exporter_user)) as exporter:
-                write_probes(exporter, datetime.now(UTC))
+            if not emptied:
+                raise ProblemError(f"the demo's mails still wait{hint}")
     show(console, config, path, demo=demo, log_file=log_file, client=client)
 
 
-def _wait(until: Callable[[], bool], seconds: float, problem: str) -> None:
+def _send_demo(config: Config, folder: Path) -> None:
+    smtp = config.smtp.listen
+    assert smtp is not None  # noqa: S101  the demo's configuration has it
+    send_demo(datetime.now(UTC).date(), load_or_generate(folder / "keys"), host=smtp.host, port=smtp.port)
+    with closing(connect(config, user=config.clickhouse.exporter_user)) as exporter:
+        write_probes(exporter, datetime.now(UTC))
+
+
+def _holds(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether a condition comes to hold within so many seconds."""
     deadline = time.monotonic() + seconds
-    while not until():
-        if time.monotonic() > deadline:
-            raise ProblemError(problem)
+    while not (held := condition()) and time.monotonic() < deadline:
         time.sleep(0.1)
-
-
-def _healthy(page: str) -> bool:
-    """Both processes run and the database answers."""
-    return _page(page) == b"ok\n"
+    return held
 
 
 def _page(url: str) -> bytes:

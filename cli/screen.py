@@ -24,7 +24,9 @@ _DAYS = 31
 _MOST_DOMAINS = 3  # whose records and addresses are shown; `mailposture records` prints the rest
 
 
-def show(console: Console, config: Config, path: Path, *, demo: bool, log_file: Path | None, client: Client) -> None:
+def show(
+    console: Console, config: Config, path: Path, *, demo: bool, log_file: Path | None, client: Client | None
+) -> None:
     """Print the screen. Lines are never wrapped: records and addresses are there to be copied."""
     console.print()
     if demo:
@@ -40,7 +42,12 @@ def show(console: Console, config: Config, path: Path, *, demo: bool, log_file: 
         for line in lines:
             console.print(Text(f"  {line}"), soft_wrap=True)
     console.print()
-    console.print(as_text(summarize(client, days=_DAYS), days=_DAYS), soft_wrap=True)
+    if client is None:
+        console.print(
+            "ClickHouse does not answer yet; what arrives waits in the spool, and the log says more", style="red"
+        )
+    else:
+        console.print(as_text(summarize(client, days=_DAYS), days=_DAYS), soft_wrap=True)
     if demo:
         console.print("\nStories to find again", style="bold")
         for story in STORIES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,11 @@ from collector.authenticate import DkimVerifier, KeyCache
 from collector.heartbeat import Heartbeat
 from collector.judge import Judge
 from collector.pipeline import Pipeline
-from collector.spool import HeldMessages, SpoolQueue
+from collector.spool import HeldMessages, SpoolError, SpoolQueue
 from collector.suspects import Suspects
 from collector.writer import Writer
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.prepare import prepare
-from mailposture.ownership import Ownership
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run_ingest(config: Config) -> None:
         client = _connect(config, heartbeat, stopping)
         if client is None:
             return
-        judge = Judge(verifier=DkimVerifier(keys=keys), ownership=Ownership(config), rules=rules)
+        judge = Judge(config, verifier=DkimVerifier(keys=keys))
         writer = Writer(client=client, database=config.clickhouse.database)
         pipeline = Pipeline(
             queue=queue,
@@ -67,7 +67,12 @@ def run_ingest(config: Config) -> None:
             pause=stopping.wait,
         )
         log.info("storing")
-        _run(pipeline, stopping, _Upkeep(config=config, held=held, client=client, heartbeat=heartbeat))
+        try:
+            _run(pipeline, stopping, _Upkeep(config=config, held=held, client=client, heartbeat=heartbeat))
+        except SpoolError as error:
+            # The next start claims again what could not be settled; it counts once.
+            log.error("the spool fails: its disk is full or the file damaged; ending", reason=str(error))
+            sys.exit(1)
 
 
 def _run(pipeline: Pipeline, stopping: threading.Event, upkeep: _Upkeep) -> None:
@@ -81,8 +86,8 @@ def _run(pipeline: Pipeline, stopping: threading.Event, upkeep: _Upkeep) -> None
             judged = pipeline.take()
             if under_way is not None:
                 under_way.result()
-            under_way = storing.submit(pipeline.store, judged) if judged else None
             upkeep.prune()
+            under_way = storing.submit(pipeline.store, judged) if judged else None
             if not judged:
                 upkeep.ping()
                 stopping.wait(_IDLE)

@@ -17,6 +17,7 @@ from collector.decode.tls_report import read_reports
 from collector.envelope import Source, Trust
 from collector.rejection import Reason, RejectedError, UnprovenReason
 from collector.rows import rows_of
+from mailposture.ownership import Ownership
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from collector.dkim.verifier import DkimResult, DkimVerifier
     from collector.envelope import Envelope
     from collector.rows import Rows
-    from mailposture.config import Authentication
-    from mailposture.ownership import Ownership
+    from mailposture.config import Config
 
 log = structlog.get_logger()
 
@@ -73,10 +73,11 @@ Judgement = Believed | Unproven | Unusable | NotYet
 class Judge:
     """Decodes and authenticates messages by the rules of one configuration."""
 
-    def __init__(self, *, verifier: DkimVerifier, ownership: Ownership, rules: Authentication) -> None:
+    def __init__(self, config: Config, *, verifier: DkimVerifier) -> None:
         self._verifier = verifier
-        self._ownership = ownership
-        self._rules = rules
+        self._ownership = Ownership(config)
+        self._rules = config.authentication
+        self._retention = config.clickhouse.retention
 
     def judge(self, messages: Sequence[tuple[Envelope, bytes]], *, now: datetime) -> list[Judgement]:
         """Judge the first of these messages, in order: at least one, and as many as fit into memory once opened.
@@ -168,6 +169,12 @@ class Judge:
             rules=self._rules,
             now=now,
         )
+        if report.start.date() < now.date() - self._retention:
+            raise RejectedError(
+                Reason.TOO_OLD,
+                f"about {report.start.date()}, and clickhouse.retention keeps {self._retention.days} days; "
+                "raise it, then import the report again",
+            )
         return decision, rows(decision.trust, decision.dkim_domain)
 
 

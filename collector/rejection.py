@@ -27,6 +27,7 @@ class Reason(StrEnum):
     TOO_MANY = "too-many"  # members, policies or failure details
     INVALID_FIELD = "invalid-field"  # a field that the report cannot do without is missing or unusable
     FOREIGN_DOMAIN = "foreign-domain"  # about domains that are not ours (RFC 8460 has no authorisation record)
+    TOO_OLD = "too-old"  # about a day that the retention does not keep: the row would be gone at once
     INTERNAL = "internal"  # our own fault; the bytes are kept for a later version
 
 

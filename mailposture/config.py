@@ -38,10 +38,12 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def _duration(value: object) -> object:
-    """Read `90s`, `15m`, `6h`, `3d`, `2w`; anything else is left to pydantic."""
+    """Read `90s`, `15m`, `6h`, `3d`, `2w`; a number without unit could mean anything."""
     if isinstance(value, str) and value[:-1].isdigit() and value[-1:] in _UNITS:
         return timedelta(seconds=int(value[:-1]) * _UNITS[value[-1]])
-    return value
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError(f"{value!r} is not a duration such as 90s, 15m, 6h, 3d or 2w")
 
 
 _SIZES = {"k": 1024, "m": MIB, "g": 1024 * MIB}
@@ -230,7 +232,8 @@ class ClickHouse(_Section):
     passwords: Path | None = None  # server: a folder with one file a user, named as the user; embedded makes its own
     certificate_authority: Path | None = None
     cluster: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    retention: Duration = Field(default=timedelta(days=400), ge=timedelta(days=1))  # 0 days would delete all at once
+    # Twenty years: a row takes some fifteen bytes. Reports about older days are rejected; 0 days would delete all.
+    retention: Duration = Field(default=timedelta(days=7300), ge=timedelta(days=1))
 
 
 class Metrics(_Section):

@@ -25,7 +25,7 @@ from mailposture.quoting import quoted
 if TYPE_CHECKING:
     from collector.decode.message import Opened
 
-_FIRST_REPORTS: Final = datetime(2017, 1, 1, tzinfo=UTC)  # no draft of RFC 8460 was in use before
+_FIRST_REPORTS: Final = datetime(2016, 1, 1, tzinfo=UTC)  # as the example in RFC 8460 is
 _CLOCK_SKEW: Final = timedelta(days=2)
 
 _Text = Annotated[str, PlainValidator(fields.text)]

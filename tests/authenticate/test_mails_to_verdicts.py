@@ -12,8 +12,7 @@ import pytest
 
 from collector.envelope import Envelope, Source, Trust
 from collector.judge import Believed, Judge, NotYet, Unproven
-from mailposture.config import Authentication, Config, Domain
-from mailposture.ownership import Ownership
+from mailposture.config import Config, Domain
 
 if TYPE_CHECKING:
     from collector.dkim.keys import KeyCache
@@ -24,8 +23,7 @@ KEY = "s1._domainkey.example.net"
 
 @pytest.fixture
 def judge(verifier: DkimVerifier) -> Judge:
-    ownership = Ownership(Config(domains=(Domain(name="example.com"),)))
-    return Judge(verifier=verifier, ownership=ownership, rules=Authentication())
+    return Judge(Config(domains=(Domain(name="example.com"),)), verifier=verifier)
 
 
 def _report(organization: str = "Example Net", contact: str = "tls-reports@example.net") -> bytes:

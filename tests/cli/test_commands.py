@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -234,3 +235,38 @@ def test_two_folders_are_asked_at_the_same_time(tmp_path):
     command = [sys.executable, "-m", "cli", "sql", "SELECT sleep(2), policy_domain FROM domains"]
     running = [subprocess.Popen(command, cwd=each.folder, stdout=subprocess.PIPE, text=True) for each in folders]
     assert [each.communicate(timeout=120)[0] for each in running] == ["0\tone.example\n", "0\ttwo.example\n"]
+
+
+def test_report_older_than_the_retention_is_rejected_instead_of_vanishing(here):
+    path = here.folder / "mailposture.yaml"
+    path.write_text(path.read_text() + "clickhouse: {retention: 30d}\n")
+    assert here.run("import", "-", stdin=report().replace(YESTERDAY.encode(), b"2024-01-05"), code=1) == (
+        "0 reports, 0 duplicates, 1 rejected\n"
+    )
+    assert "too-old" in here.said
+    assert "clickhouse.retention" in here.said
+
+
+def test_old_reports_are_kept_by_default(here):
+    here.run("import", "-", stdin=report().replace(YESTERDAY.encode(), b"2016-04-01"))
+    assert here.run("sql", "SELECT day, failed_sessions FROM tls_domain_daily") == "2016-04-01\t3\n"
+
+
+def test_second_collector_on_a_data_folder_is_refused(here):
+    path = here.folder / "mailposture.yaml"
+    free = "\n".join(
+        f"{key}: {{{name}: '127.0.0.1:0'}}" for key, name in (("metrics", "collector"), ("clickhouse", "http"))
+    )
+    text = path.read_text().replace("listen: 127.0.0.1:2525", "listen: 127.0.0.1:0")
+    text = text.replace("listen: 127.0.0.1:8460", "listen: 127.0.0.1:0")
+    path.write_text(text[: text.index("# Where Prometheus scrapes")] + free)
+    first = subprocess.Popen([sys.executable, "-m", "cli", "collector"], cwd=here.folder, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 60
+        while not (here.folder / "data/run/alive").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        here.run("collector", code=1)
+        assert "another mailposture already collects" in here.said
+    finally:
+        first.terminate()
+        assert first.wait(60) == 0

@@ -17,7 +17,6 @@ from collector.spool import HeldMessages, Spool, SpoolQueue
 from collector.suspects import Suspects
 from collector.writer import Writer
 from mailposture.config import Authentication
-from mailposture.ownership import Ownership
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +42,7 @@ def ingest(storage: Storage, tmp_path: Path) -> Iterator[Ingest]:
             spool=spool,
             queue=queue,
             held=held,
-            judge=Judge(verifier=DkimVerifier(keys=keys), ownership=Ownership(storage.config), rules=rules),
+            judge=Judge(storage.config.model_copy(update={"authentication": rules}), verifier=DkimVerifier(keys=keys)),
             writer=Writer(client=storage.client(), database=storage.config.clickhouse.database),
             heartbeat=Heartbeat(tmp_path / "run"),
             suspects=Suspects(tmp_path / "run"),

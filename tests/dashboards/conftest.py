@@ -24,7 +24,6 @@ from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.prepare import prepare
 from mailposture.config import Config, load
-from mailposture.ownership import Ownership
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -87,7 +86,7 @@ def envelope(name: str, received_at: datetime) -> Envelope:
 def _rows(config: Config, messages: list[tuple[Envelope, bytes]]) -> list[Rows]:
     """The rows of messages, made by the collector's own code."""
     with closing(KeyCache()) as keys:
-        judge = Judge(verifier=DkimVerifier(keys=keys), ownership=Ownership(config), rules=config.authentication)
+        judge = Judge(config, verifier=DkimVerifier(keys=keys))
         verdicts = judge.judge(messages, now=datetime.now(UTC))
     believed = [verdict for verdict in verdicts if isinstance(verdict, Believed)]
     assert len(believed) == len(messages)

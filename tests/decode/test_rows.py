@@ -34,7 +34,10 @@ FILE = Envelope(source=Source.FILE, received_at=datetime(2026, 3, 2, tzinfo=UTC)
     ],
 )
 def test_rows_are_the_columns_of_the_tables_in_order(migration, row):
-    columns = re.findall(r"^    (\w+) .+ COMMENT '", (SCHEMA / migration).read_text(), re.MULTILINE)
+    lines = [
+        line for line in (SCHEMA / migration).read_text().splitlines() if " DEFAULT " not in line
+    ]  # theirs to fill
+    columns = re.findall(r"^    (\w+) .+ COMMENT '", "\n".join(lines), re.MULTILINE)
     assert tuple(columns) == row._fields
 
 

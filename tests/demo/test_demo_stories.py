@@ -16,7 +16,6 @@ from demo.nameserver import Nameserver
 from demo.odd_mails import odd_mails
 from demo.senders import SENDERS
 from mailposture.config import Config
-from mailposture.ownership import Ownership
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -27,7 +26,7 @@ def judge(demo_keys):
         config = Config.model_validate(yaml.safe_load(config_text(nameserver=nameserver.address)))
         keys = KeyCache(nameservers=config.authentication.nameservers)
         verifier = DkimVerifier(keys=keys, patience=10)
-        yield Judge(verifier=verifier, ownership=Ownership(config), rules=config.authentication)
+        yield Judge(config, verifier=verifier)
         keys.close()
 
 
