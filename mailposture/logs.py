@@ -35,6 +35,9 @@ def set_up(service: str, path: Path | None = None, *, least: int = logging.INFO)
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+    # What these say comes as an exception too, and is told from there in our words.
+    for library in ("clickhouse_connect", "urllib3"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def _inert(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
