@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @with_config
 @click.option("--domain", help="Only this domain of the configuration.")
-@click.option("--days", type=click.IntRange(1, 400), default=30, show_default=True, help="Report days to look back.")
+@click.option("--days", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Report days to look back.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 def command(config: Config, domain: str | None, days: int, form: str) -> None:
     """Per domain: success rate and trend, why sessions failed, at which of our servers, and which senders saw it.
@@ -87,7 +87,7 @@ def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
         text.append(f"{summary.policy_domain:{width}}  {summary.sessions:>11,}  ", style="not bold")
         text.append(f"{'no reports' if rate is None else _percent(rate):>10}", style=f"{style} not bold")
         changed = "" if trend is None else f"{trend * 100:+.2f}"
-        text.append(f"  {changed:>7}  {summary.last_report_day or 'never'}\n", style="not bold")
+        text.append(f"  {changed:>7}  {summary.last_report_day or 'none in 90 days'}\n", style="not bold")
         for label, shares in (
             ("why", summary.categories),
             ("at", summary.receiving_servers),
