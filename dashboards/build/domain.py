@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.build import look, questions, shared_panels
+from dashboards.build import beside_probes, look, questions, shared_panels
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
 from dashboards.build.panels import Column, graph, stat, states, table
 from dashboards.build.questions import END, IN_RANGE
@@ -117,12 +117,12 @@ _WRONG_NOW = table(
         Column(name="Of sessions", unit="percentunit", decimals=1, width=95),
         Column(name="Receiving servers", width=150, wrap=True),
         Column(name="Seen by", width=130, wrap=True),
-        Column(name="What it means", width=300, wrap=True),
+        Column(name="What it means", width=260, wrap=True),
         Column(name="What to do", wrap=True),
         look.hidden("category"),
     ),
     width=24,
-    height=8,
+    height=9,
     nothing="Nothing to do: no cause is above the thresholds in the newest reports.",
 )
 
@@ -282,6 +282,16 @@ _WHERE_AND_WHO = (
     ),
 )
 
+_PROBES = (
+    beside_probes.servers_over_time(DOMAINS, width=24, height=6),
+    beside_probes.failures_beside_probes(
+        f"{IN_RANGE} AND {DOMAINS}",
+        domain=look.hidden("Domain"),
+        height=10,
+        nothing="No failures in this time range.",
+    ),
+)
+
 _MODES = (
     states(
         "MTA-STS mode that senders saw",
@@ -381,6 +391,7 @@ def dashboard() -> Dashboard:
             Row(panels=(*_ANSWER, _WRONG_NOW)),
             Row(title="What fails, and when", panels=_OVER_TIME),
             Row(title="Where, and seen by whom", panels=_WHERE_AND_WHO),
+            Row(title="Why, as far as our own probes can say", panels=_PROBES),
             Row(title="MTA-STS", panels=_MODES),
             Row(title="What it means", panels=(_MEANINGS,)),
         ),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.build import look
+from dashboards.build import look, one_report
+from dashboards.build.beside_probes import failures_beside_probes
 from dashboards.build.grafana import Dashboard, Json, Row, fixed, rows, series, steps
 from dashboards.build.panels import Column, graph, stat, table
 from dashboards.build.questions import IN_RANGE
@@ -38,7 +39,6 @@ _CHOSEN: Final = " AND ".join(
         chosen_stranger("receiving_mx", "server"),
     )
 )
-_REPORT: Final = "${report:singlequote}"
 
 
 def _only(title: str, *, domain: str = "${domain:queryparam}", **choices: str) -> tuple[Json, ...]:
@@ -276,6 +276,13 @@ _DOWN = (
     ),
 )
 
+_PROBES = failures_beside_probes(
+    _CHOSEN,
+    domain=Column(name="Domain", width=130, links=_only("Only this domain", domain=THIS_DOMAIN)),
+    height=11,
+    nothing="No failures for these choices.",
+)
+
 _DETAILS = table(
     "Failure details",
     "The failure details of the reports, the newest first, at most 1000. A report that describes the same sessions "
@@ -326,60 +333,6 @@ _DETAILS = table(
     nothing="No failures for these choices.",
 )
 
-_THE_REPORT = (
-    table(
-        "The report",
-        "Who sent the chosen report, when it came, and why it is believed.",
-        rows(
-            f"""
-            SELECT
-                organization AS "Sender",
-                contact AS "Contact",
-                report_id AS "Report id",
-                concat(formatDateTime(period_start, '%F %R'), ' to ', formatDateTime(period_end, '%F %R')) AS "Period",
-                formatDateTime(received_at, '%F %R') AS "Arrived",
-                delay_hours AS "Delay",
-                source AS "By",
-                trust AS "Believed for",
-                dkim_domain AS "Signed by",
-                arrayStringConcat(policy_domains, ', ') AS "Domains",
-                arrayStringConcat(warnings, '; ') AS "Warnings"
-            FROM tls_report_log
-            WHERE {IN_RANGE} AND report_key = {_REPORT}"""
-        ),
-        columns=(
-            Column(name="Sender", width=170),
-            Column(name="Contact", width=190),
-            Column(name="Report id", width=250, inspect=True),
-            Column(name="Period", width=270),
-            Column(name="Arrived", width=135),
-            Column(name="Delay", unit="suffix: h", decimals=0, width=75),
-            Column(name="By", width=55),
-            Column(name="Believed for", width=95),
-            Column(name="Signed by", width=120),
-            Column(name="Domains", width=115),
-            Column(name="Warnings", inspect=True),
-        ),
-        width=24,
-        height=4,
-        nothing="Click a report in the list above.",
-    ),
-    table(
-        "Its original",
-        "The JSON of the chosen report as it came.",
-        rows(
-            f"""
-            SELECT original AS "As received"
-            FROM tls_report_originals
-            WHERE {IN_RANGE} AND report_key = {_REPORT}"""
-        ),
-        columns=(Column(name="As received", wrap=True, inspect=True),),
-        width=24,
-        height=10,
-        nothing="Click a report in the list above.",
-    ),
-)
-
 
 def dashboard() -> Dashboard:
     return Dashboard(
@@ -391,7 +344,8 @@ def dashboard() -> Dashboard:
         rows=(
             Row(panels=(*_ANSWER, *_OVERVIEW)),
             Row(title="Where, from where, and why", panels=_DOWN),
+            Row(title="Beside our own probes", panels=(_PROBES,)),
             Row(title="Details", panels=(_DETAILS,)),
-            Row(title="One report", panels=_THE_REPORT),
+            Row(title="One report", panels=one_report.PANELS),
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.build import look, questions
+from dashboards.build import look, probe_panels, questions
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
 from dashboards.build.panels import Column, graph, stat, states, table
 from dashboards.build.questions import END, IN_RANGE
@@ -103,7 +103,8 @@ _ANSWER = (
     ),
     stat(
         "Ready to enforce",
-        "Domains in mode testing whose last 30 report days speak for mode enforce. The table below says why.",
+        "Domains in mode testing whose last 30 report days, and our probes if they are on, speak for mode enforce. The "
+        "table below says why.",
         rows(
             f"""
             SELECT countIf(verdict = 'ready' AND last_mode = 'testing') AS domains
@@ -135,9 +136,9 @@ _ANSWER = (
 
 _READINESS = table(
     "Is it safe to enforce?",
-    "What the last 30 report days before today say, whatever the time range is. Would be refused: sessions that "
-    "senders do not deliver under mode enforce. Hosted: the mode of the policy that mailposture serves. Seen: the "
-    "mode in the newest reports.",
+    "What the last 30 report days before today and our own last probes say, whatever the time range is. Would be "
+    "refused: sessions that senders do not deliver under mode enforce. Hosted: the mode of the policy that mailposture "
+    "serves. Seen: the mode in the newest reports.",
     rows(
         f"""
         SELECT
@@ -172,7 +173,7 @@ _READINESS = table(
         Column(name="Why", wrap=True),
     ),
     width=24,
-    height=11,
+    height=12,
     nothing="No domain is configured for this choice.",
 )
 
@@ -373,7 +374,11 @@ def dashboard() -> Dashboard:
         links=page_links(UID),
         rows=(
             Row(panels=(*_ANSWER, _READINESS)),
-            Row(title="Policies", panels=_MODES),
-            Row(title="Refused mail and certificates", panels=_REFUSED),
+            Row(
+                title="What our probes see: policies and records", panels=(*probe_panels.ANSWER, *probe_panels.POLICIES)
+            ),
+            Row(title="What our probes see: servers and certificates", panels=probe_panels.SERVERS),
+            Row(title="What senders see: policies", panels=_MODES),
+            Row(title="What senders see: refused mail and certificates", panels=_REFUSED),
         ),
     )

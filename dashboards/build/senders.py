@@ -115,7 +115,8 @@ _ANSWER = (
 _DOWNGRADES = table(
     "Suspected downgrades, with the evidence",
     "A sender that had TLS with this domain in the weeks before reports sessions without STARTTLS. Likely: one "
-    "sending network, while others had STARTTLS on the same day. Our server's fault: everybody lost it at once. "
+    "sending network, while others or our own probes had STARTTLS on the same day. Our server's fault: everybody "
+    "lost it at once, or our probes did not find it either. No probe: probes were off, or could not see the server. "
     "Click the domain for what to do.",
     rows(
         f"""
@@ -126,6 +127,8 @@ _DOWNGRADES = table(
             organization AS "Sender",
             receiving_mx AS "Receiving server",
             failed_sessions AS "Without STARTTLS",
+            if(probes_with_starttls + probes_without_starttls = 0, 'no probe', concat(toString(probes_with_starttls),
+                ' of ', toString(probes_with_starttls + probes_without_starttls))) AS "Our probes had it",
             evidence AS "Evidence",
             {stranger_id("organization")} AS sender_id
         FROM tls_suspected_downgrades
@@ -140,6 +143,7 @@ _DOWNGRADES = table(
         Column(name="Sender", width=180, links=(_TO_FAILURES,)),
         Column(name="Receiving server", width=150),
         look.failed("Without STARTTLS", width=150),
+        Column(name="Our probes had it", width=135),
         Column(name="Evidence", wrap=True, inspect=True),
         look.hidden("sender_id"),
     ),

@@ -1,8 +1,9 @@
-"""Every query of every dashboard, as Grafana's SQL user, on the real engine with the demo's month of reports."""
+"""Every query of every dashboard, as Grafana's SQL user, on the real engine with the demo's month."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -224,3 +225,119 @@ def test_a_mode_change_is_found_on_its_day(store: DemoStore) -> None:
     (change,) = ask(store, "mta-sts", panel_sql("mta-sts", "Changes of mode"))
     assert (change["Domain"], change["From"], change["To"]) == ("travel.example", "testing", "enforce")
     assert change["Day"] == NOW.date() - timedelta(days=7)
+
+
+WITH_PROBES = (
+    "Servers, last probes",
+    "Policies, last probes",
+    "Next certificate to expire",
+    "Policy and record, as senders get them",
+    "Fetching the policy",
+    "What probes found wrong",
+    "Every receiving server, as senders meet it",
+    "Our servers, as probes met them",
+    "Days to certificate expiry",
+    "Days to certificate expiry, over time",
+)
+
+
+@pytest.mark.parametrize("title", WITH_PROBES)
+def test_without_any_probe_nothing_is_called_good(hostile_store: DemoStore, title: str) -> None:
+    rows = ask(hostile_store, "mta-sts", panel_sql("mta-sts", title))
+    assert [value for row in rows for value in row.values() if value is not None] == []
+    (panel,) = [each for each in BOARDS["mta-sts"]["panels"] if each["title"] == title]
+    assert "robes" in panel["fieldConfig"]["defaults"]["noValue"]
+
+
+def test_failures_without_probes_say_so(hostile_store: DemoStore) -> None:
+    rows = ask(hostile_store, "failures", panel_sql("failures", "What our probes saw there that day"))
+    assert {row["Our probes"] for row in rows} == {"unseen"}
+    assert "No probe of ours saw the server" in str(rows[0]["What they saw"])
+
+
+@pytest.mark.parametrize(
+    ("domain", "failed", "seen"),
+    [
+        ("shop.example", ("mx2.shop.example", 9), ("fault", "certificate-expired. Its certificate expired on")),
+        ("shop.example", ("mx2.shop.example", 8), ("partly", "certificate-expired")),
+        ("bank.example", ("mx1.bank.example", 1), ("good", "12 of 12 probes of the server were content")),
+        ("news.example", ("not named", 12), ("fault", "12 of 12 probes of the MTA-STS policy: policy-status")),
+        ("travel.example", ("mx-old.travel.example", 20), ("fault", "certificate-host-mismatch")),
+        ("univ.example", ("mx1.univ.example", 5), ("partly", "tlsa-mismatch")),
+    ],
+)
+def test_failures_stand_beside_what_probes_saw_there(
+    store: DemoStore, domain: str, failed: tuple[str, int], seen: tuple[str, str]
+) -> None:
+    server, days_ago = failed
+    probes, words = seen
+    title = "What our probes saw there that day"
+    rows = ask(store, "domain", panel_sql("domain", title), domain=domain)
+    day = NOW.date() - timedelta(days=days_ago)
+    (row,) = [each for each in rows if (each["Day"], each["Receiving server"]) == (day, server)]
+    assert row["Our probes"] == probes
+    assert words in str(row["What they saw"])
+    assert row in ask(store, "failures", panel_sql("failures", title), domain=[domain])
+
+
+def test_our_probes_bear_witness_in_a_suspected_downgrade(store: DemoStore) -> None:
+    rows = ask(store, "senders", panel_sql("senders", "Suspected downgrades, with the evidence"))
+    assert {row["Likelihood"] for row in rows} == {"likely"}
+    assert {row["Our probes had it"] for row in rows} == {"12 of 12"}
+
+
+def test_servers_are_listed_as_senders_meet_them(store: DemoStore) -> None:
+    rows = ask(store, "mta-sts", panel_sql("mta-sts", "Every receiving server, as senders meet it"))
+    servers = {row["Server"]: row for row in rows}
+    assert len(servers) == len(rows) == 12
+    renewed = servers["mx2.shop.example"]
+    assert (renewed["Last probe"], renewed["STARTTLS"], renewed["Chain"]) == ("", "offered", "trusted")
+    assert (renewed["Names host"], renewed["In policy"], renewed["DANE"]) == ("yes", "yes", "absent")
+    assert servers["mx1.univ.example"]["DANE"] == "match"
+    assert servers["mx1.clinic.example"]["In policy"] == "unknown"  # it has none
+
+
+def test_certificates_are_sorted_by_expiry(store: DemoStore) -> None:
+    rows = ask(store, "mta-sts", panel_sql("mta-sts", "Days to certificate expiry"))
+    days = [row["Days left"] for row in rows]
+    assert days == sorted(days)  # type: ignore[type-var]
+    assert rows[0]["Server"] == "mx1.clinic.example"
+    assert rows[0]["Expires"] == NOW.date() + timedelta(days=11)
+
+
+def test_expired_and_misnamed_certificates_are_told_apart(store: DemoStore) -> None:
+    sql = panel_sql("mta-sts", "Every receiving server, as senders meet it")
+    then = NOW - timedelta(days=9)
+    rows = ask(store, "mta-sts", sql, span=(then - timedelta(days=1), then))
+    expired = next(row for row in rows if row["Server"] == "mx2.shop.example")
+    assert (expired["Last probe"], expired["Chain"], expired["Names host"]) == ("certificate-expired", "expired", "yes")
+    then = NOW - timedelta(days=20)
+    rows = ask(store, "mta-sts", sql, span=(then - timedelta(days=1), then))
+    misnamed = next(row for row in rows if row["Server"] == "mx-old.travel.example")
+    assert (misnamed["Chain"], misnamed["Names host"]) == ("trusted", "no")
+
+
+def test_servers_right_now_come_from_metrics(tmp_path: Path) -> None:
+    """Faults are counted; a closed port is told from a fault; without probes there is no number at all."""
+    (expression,) = [
+        panel["targets"][0]["expr"] for panel in BOARDS["mta-sts"]["panels"] if panel["title"] == "Servers right now"
+    ]
+    servers = {f'mx_server_success{{policy_domain="a.example", mx="mx{n}"}}': good for n, good in enumerate((1, 0, 1))}
+    cases = [
+        (servers | {"mx_outbound_port_25_blocked": 0}, [{"value": 1}]),
+        (dict.fromkeys(servers, 0) | {"mx_outbound_port_25_blocked": 1}, [{"value": -1}]),
+        ({"up": 1}, []),
+    ]
+    tests = [
+        {
+            "input_series": [{"series": series, "values": str(value)} for series, value in inputs.items()],
+            "promql_expr_test": [
+                {"expr": expression.replace("$domain", "a.example"), "eval_time": "0m", "exp_samples": samples}
+            ],
+        }
+        for inputs, samples in cases
+    ]
+    file = tmp_path / "now.yml"
+    file.write_text(json.dumps({"tests": tests}), encoding="utf-8")
+    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
