@@ -7,8 +7,8 @@ import re
 import subprocess
 import sys
 import urllib.request
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -20,6 +20,8 @@ from mailposture.config import load
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from clickhouse_connect.driver import Client
 
     from mailposture.config import Config
 
@@ -34,6 +36,12 @@ class House:
     path: Path
     config: Config
     program: tuple[str, ...] = _COMMAND
+    _clients: dict[str, Client] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """End connections to the database."""
+        for client in self._clients.values():
+            client.close_connections()
 
     def page(self, which: str) -> str:
         """The metrics of `collector` or `exporter`."""
@@ -48,9 +56,10 @@ class House:
 
     def ask(self, query: str, *, user: str = "analyst") -> list[dict[str, Any]]:
         """Rows of an answer, for one of the SQL users."""
-        with closing(connect(self.config, user=getattr(self.config.clickhouse, f"{user}_user"))) as client:
-            answer = client.query(query)
-            return [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
+        if user not in self._clients:
+            self._clients[user] = connect(self.config, user=getattr(self.config.clickhouse, f"{user}_user"))
+        answer = self._clients[user].query(query)
+        return [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
 
     def command(self, *arguments: str) -> bytes:
         """What a subcommand of `mailposture` prints."""
@@ -88,6 +97,7 @@ def running_house(folder: Path, configuration: dict[str, Any]) -> Iterator[House
         wait_for("collector and exporter", lambda: _runs(house, process), within=180)
         yield house
     finally:
+        house.close()
         process.terminate()
         try:
             process.wait(60)

@@ -154,7 +154,7 @@ def answer(
     variables: dict[str, str | Sequence[str]] = {
         variable["name"]: ALL for variable in BOARDS[board]["templating"]["list"]
     }
-    variables |= {"domain": domain if board == "domain" else [domain]}
+    variables |= {"domain": domain if board == "domain" or domain == ALL else [domain]}
     variables |= {"report": ""} if "report" in variables else {}
     sql = expand(
         sql, start=NOW - timedelta(days=30), end=NOW + timedelta(days=1), variables={**variables, **(chosen or {})}
@@ -184,14 +184,15 @@ def test_panels_show_the_numbers_of_harmless_reports(
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_what_is_offered_to_choose_changes_no_query(house: House, board: str) -> None:
-    offered = choices(house, board, ATTACKED)
+    domain = ATTACKED if board == "domain" else ALL
+    offered = choices(house, board, domain)
     for values in offered.values():
         assert not [value for value in values if not re.fullmatch(r"[A-Za-z0-9._-]+", value)]
     for _, panel, sql in (parameter.values for parameter in PANELS if parameter.values[0] == board):
-        everything = answer(house, board, sql, domain=ATTACKED)
+        everything = answer(house, board, sql, domain=domain)
         for name, values in offered.items():
-            if values:
-                assert answer(house, board, sql, domain=ATTACKED, chosen={name: values}) == everything, panel["title"]
+            if values and f"${{{name}" in sql:
+                assert answer(house, board, sql, domain=domain, chosen={name: values}) == everything, panel["title"]
 
 
 @pytest.mark.parametrize("board", BOARDS)
