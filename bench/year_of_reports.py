@@ -1,5 +1,6 @@
 """A made-up year of reports, filled in inside ClickHouse: many domains, a dozen senders, three policies
-a report; failures in one report of two hundred, and in every fifth of one domain in twenty.
+a report; failures in one report of two hundred, and in every fifth of one domain in twenty,
+where some lose STARTTLS.
 
 Months arrive day by day; the newest days in many small inserts, one of them twice, so that FINAL has something to
 merge, as in life. Months that are over are merged, as the tables' settings have ClickHouse do by itself within a day.
@@ -63,15 +64,19 @@ INSERT INTO mailposture.tls_failures
 SELECT
     policy_domain, day, report_key, policy_index, 0, organization, policy_type, sts_mode,
     ['certificate-expired', 'certificate-host-mismatch', 'validation-failure', 'sts-policy-fetch-error', 'tlsa-invalid',
-     'starttls-not-supported'][if(cause < 95, 1 + cause % 5, 6)] AS result_type,
+     'starttls-not-supported'][if(cause < 95 OR NOT troubled, 1 + cause % 5, 6)] AS result_type,
     ['certificate', 'certificate', 'timeout', 'mta-sts-policy', 'dane', 'starttls-not-supported']
-        [if(cause < 95, 1 + cause % 5, 6)] AS category,
+        [if(cause < 95 OR NOT troubled, 1 + cause % 5, 6)] AS category,
     'critical',
     toIPv6(IPv4NumToString(toUInt32(3221225984 + cityHash64(organization) % 200))),
     concat('mx', toString(1 + report_key % 2), '.', policy_domain),
     toIPv6(IPv4NumToString(toUInt32(3325256704 + cityHash64(policy_domain) % 60000))),
     '', failed_sessions, counts, trust, version
-FROM (SELECT *, cityHash64(report_key) % 100 AS cause FROM mailposture.tls_policies FINAL)
+FROM
+(
+    SELECT *, cityHash64(report_key) % 100 AS cause, toUInt32(extract(policy_domain, '[0-9]+')) % 20 = 0 AS troubled
+    FROM mailposture.tls_policies FINAL
+)
 WHERE failed_sessions > 0 AND day = {day:Date}
 """
 

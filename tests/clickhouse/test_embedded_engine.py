@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -16,11 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from engine import Storage, engine_config
 
-from mailposture.clickhouse.client import StorageError, connect
+from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import (
+    Access,
     EmbeddedEngine,
     EngineError,
     EngineRunsError,
@@ -97,33 +96,34 @@ def test_a_second_engine_on_a_data_folder_is_refused(storage: Storage) -> None:
 
 
 def test_commands_use_the_engine_that_runs_and_leave_it_running(storage: Storage) -> None:
-    with use_or_start(storage.config) as endpoint:
-        assert endpoint == storage.endpoint
+    with use_or_start(storage.config) as access:
+        assert access == Access(endpoint=storage.endpoint, started=False)
     assert running_endpoint(storage.config) == storage.endpoint
 
 
 def test_commands_start_an_engine_and_end_it_when_none_runs(tmp_path: Path) -> None:
     config = engine_config(tmp_path)
-    with use_or_start(config) as endpoint:
-        assert running_endpoint(config) == endpoint
+    with use_or_start(config) as access:
+        assert access.started
+        assert running_endpoint(config) == access.endpoint
     assert running_endpoint(config) is None
 
 
-def test_two_commands_at_once_share_one_engine_or_take_turns(tmp_path: Path) -> None:
+def test_commands_at_once_share_one_engine_or_take_turns(tmp_path: Path) -> None:
     config = engine_config(tmp_path)
     answers = []
 
     def command() -> None:
-        with use_or_start(config) as endpoint, contextlib.suppress(StorageError, ClickHouseError):
-            client = connect(config, user=config.clickhouse.collector_user, endpoint=endpoint)
+        with use_or_start(config) as access:
+            client = connect(config, user=config.clickhouse.collector_user, endpoint=access.endpoint)
             answers.append(client.raw_query("SELECT 1", use_database=False))
 
-    threads = [threading.Thread(target=command) for _ in range(2)]
+    threads = [threading.Thread(target=command) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert b"1\n" in answers
+    assert answers == [b"1\n"] * 4
     assert running_endpoint(config) is None
 
 

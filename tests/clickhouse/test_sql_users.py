@@ -38,7 +38,7 @@ def test_readers_read_every_view(storage: Storage, user: str) -> None:
     views, _ = views_and_tables(storage)
     assert len(views) >= 18
     for view in views:
-        assert storage.ask(f"SELECT count() >= 0 FROM {view}", user) == [(True,)]
+        assert isinstance(storage.ask(f"SELECT * FROM {view} LIMIT 1", user), list)
 
 
 @pytest.mark.parametrize("user", VIEWS_ONLY)

@@ -3,7 +3,7 @@
 CREATE OR REPLACE VIEW {database}.tls_freshness {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    last_report_day Nullable(Date) COMMENT 'Newest report day; NULL if none of the last 90 days is reported about',
+    last_report_day Nullable(Date) COMMENT 'Newest report day; NULL if none of the last 35 days is reported about',
     last_received_at Nullable(DateTime('UTC')) COMMENT 'When the last report was stored; NULL likewise',
     organizations_last_7_days UInt64 COMMENT 'How many senders reported about the last 7 days',
     reports_last_7_days UInt64 COMMENT 'How many reports there are about the last 7 days'
@@ -16,7 +16,7 @@ LEFT JOIN
 (
     SELECT policy_domain, toNullable(max(day)) AS last_report_day, toNullable(max(stored_at)) AS last_received_at
     FROM {database}.tls_policies
-    WHERE day >= today() - 90 AND trust != 'none'
+    WHERE day >= today() - 35 AND trust != 'none'
     GROUP BY policy_domain
 ) AS ever USING (policy_domain)
 LEFT JOIN
@@ -24,7 +24,7 @@ LEFT JOIN
     SELECT
         policy_domain,
         uniqExact(organization) AS organizations_last_7_days,
-        uniqExact(report_key) AS reports_last_7_days
+        uniq(report_key) AS reports_last_7_days
     FROM {database}.tls_policies
     WHERE day >= today() - 7 AND trust != 'none'
     GROUP BY policy_domain

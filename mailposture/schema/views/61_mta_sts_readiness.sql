@@ -46,7 +46,7 @@ LEFT JOIN
         sum(successful_sessions + failed_sessions) AS sessions,
         sum(failed_sessions) AS failed,
         uniqExact(organization) AS organizations,
-        argMax(sts_mode, (day, sts_mode != '')) AS last_mode
+        argMaxIf(sts_mode, day, sts_mode != '') AS last_mode
     FROM {database}.tls_policies FINAL
     WHERE policy_type = 'sts' AND trust != 'none' AND day >= today() - window_days AND day < today()
     GROUP BY policy_domain
