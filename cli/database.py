@@ -27,11 +27,11 @@ def database(config: Config, *, user: str) -> Iterator[Client]:
     The embedded database is brought to the schema of this version first: it is ours alone. A server's is left to
     `mailposture collector` and `mailposture migrate`, which may. Raises ProblemError.
     """
-    with use_or_start(config) as endpoint:
+    with use_or_start(config) as access:
         if config.clickhouse.url is None:
-            with _connection(config, config.clickhouse.collector_user, endpoint) as owner:
+            with _connection(config, config.clickhouse.collector_user, access.endpoint) as owner:
                 prepare(owner, config)
-        with _connection(config, user, endpoint) as client:
+        with _connection(config, user, access.endpoint) as client:
             yield client
 
 

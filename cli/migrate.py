@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print the SQL that would be run, and run nothing.")
 def command(config: Config, dry_run: bool) -> None:
     """Apply the numbered migrations that the database does not have yet. Services do the same when they start."""
-    with use_or_start(config) as endpoint:
-        client = connect(config, user=config.clickhouse.collector_user, endpoint=endpoint)
+    with use_or_start(config) as access:
+        client = connect(config, user=config.clickhouse.collector_user, endpoint=access.endpoint)
         steps = pending(client, config)
         if not steps:
             click.echo("-- the database has the schema of this version" if dry_run else "nothing to do")

@@ -80,7 +80,7 @@ class _Engine:
 
     def __init__(self, config: Config) -> None:
         self._engine = EmbeddedEngine(config)
-        self._engine.start()
+        self._engine.start(after_commands=True)
         self._again_at = 0.0
 
     def look_after(self) -> None:

@@ -2,26 +2,27 @@
 
 The child (engine_child.py) listens for HTTP and the native protocol on loopback, so our own code, Grafana and any
 ClickHouse client use it like a server. One engine a data folder: the child itself holds a lock for as long as it lives,
-and ends when whoever started it ends, however that ends.
+and ends when whoever started it ends, however that ends. Commands borrow the engine that runs; a command that had to
+start it ends it only once nobody borrows it any more. `mailposture run` ends it at once: borrowers fail with a message.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import http.client
 import os
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
 from mailposture.clickhouse.engine_child import EXIT_API_CHANGED, EXIT_NOT_INSTALLED
-from mailposture.clickhouse.engine_files import Endpoint, EngineFolder
+from mailposture.clickhouse.engine_files import Endpoint, EngineFolder, Holder
 from mailposture.config import Listen
 from mailposture.problems import ProblemError
 
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 _STARTS_WITHIN = 60.0  # seconds; half a second is usual, but a busy machine with a large store takes its time
 _ENDS_WITHIN = 1.0  # idle connections of clients may hold it up longer, and there is nothing more to wait for
 _OTHERS_END_WITHIN = 15.0
+_COMMANDS_END_WITHIN = 300.0  # a large import takes minutes; a prompt that was left open takes for ever
 _LOOK_EVERY = 0.05
 
 
@@ -47,18 +49,30 @@ class EngineRunsError(EngineError):
     """Another process has this data folder's engine."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Leave to use an engine or a server."""
+
+    endpoint: Endpoint
+    started: bool  # for this caller, who then sees to its schema
+
+
 class EmbeddedEngine:
     """The engine of one data folder, as a child of this process."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, holder: Holder = Holder.SERVICE) -> None:
         self._config = config
+        self._holder = holder
         self._clickhouse = config.clickhouse
         self._folder = EngineFolder(config)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Endpoint:
-        """Start the child and return once it answers. Raises EngineError."""
-        lock = self._lock_folder()
+    def start(self, *, after_commands: bool = False) -> Endpoint:
+        """Start the child and return once it answers. Raises EngineError.
+
+        `after_commands` waits for a command that has the engine to itself, such as an import.
+        """
+        lock = self._lock_folder(after_commands=after_commands)
         try:
             http_port = _free_port(self._clickhouse.http, "clickhouse.http")
             native_port = _free_port(self._clickhouse.native, "clickhouse.native")
@@ -77,13 +91,18 @@ class EmbeddedEngine:
         log.info("embedded engine started", http=endpoint.url, native_port=native_port, store=str(self._folder.store))
         return endpoint
 
-    def _lock_folder(self) -> int:
+    def _lock_folder(self, *, after_commands: bool) -> int:
         """Make the folder ours; an engine whose parent was killed may need a moment to end."""
-        deadline = time.monotonic() + _OTHERS_END_WITHIN
         try:
             self._folder.make()
-            while (lock := _lock(self._folder)) is None:
-                if running_endpoint(self._config) is not None or time.monotonic() > deadline:
+            began = time.monotonic()
+            others_end_at = began + _OTHERS_END_WITHIN
+            told = False
+            while (lock := self._folder.take_lock(self._holder)) is None:
+                if after_commands and self._folder.holder() is Holder.COMMAND:
+                    self._wait_on_for_a_command(began, told=told)
+                    others_end_at, told = time.monotonic() + _OTHERS_END_WITHIN, True
+                elif running_endpoint(self._config) is not None or time.monotonic() > others_end_at:
                     raise EngineRunsError(
                         f"{self._folder.path}: another process already runs the engine of this data folder"
                     )
@@ -95,6 +114,20 @@ class EmbeddedEngine:
                 "set `data` in the configuration to one that it may write"
             ) from error
         return lock
+
+    def _wait_on_for_a_command(self, began: float, *, told: bool) -> None:
+        """Say once what we wait for; raises EngineRunsError when that took too long."""
+        if not told:
+            log.warning(
+                "waiting for a command that has the engine to itself, such as an import or an open sql prompt",
+                engine=str(self._folder.path),
+                at_most_seconds=_COMMANDS_END_WITHIN,
+            )
+        if time.monotonic() - began > _COMMANDS_END_WITHIN:
+            raise EngineRunsError(
+                f"{self._folder.path}: a mailposture command (an import, or an open sql prompt?) still has the "
+                f"engine of this data folder after {_COMMANDS_END_WITHIN:.0f} s; end it and start again"
+            )
 
     def _spawn(self, lock: int, endpoint: Endpoint) -> int:
         """Start the child; return where in the log its words begin."""
@@ -169,6 +202,8 @@ class EmbeddedEngine:
         """End the child: in order, or, where that takes long, by force. What was acknowledged is on disk either way."""
         if self._process is None:
             return
+        if self.alive():
+            self._folder.state.unlink(missing_ok=True)  # from here on nobody shall look for it
         if self._process.stdin:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
@@ -189,21 +224,24 @@ class EmbeddedEngine:
 
 
 @contextlib.contextmanager
-def use_or_start(config: Config) -> Iterator[Endpoint]:
+def use_or_start(config: Config) -> Iterator[Access]:
     """Where SQL goes, for as long as the caller needs it.
 
     With clickhouse.url: the server. Else the engine that runs on this data folder, or one that is started for the
-    caller and ended after. Raises EngineError.
+    caller and ended after, once no other command uses it. Raises EngineError.
     """
     if config.clickhouse.url is not None:
-        yield server_endpoint(config)
+        yield Access(endpoint=server_endpoint(config), started=False)
         return
+    folder = EngineFolder(config)
     deadline = time.monotonic() + _STARTS_WITHIN
     while True:
-        if (endpoint := running_endpoint(config)) is not None:
-            yield endpoint
-            return
-        engine = EmbeddedEngine(_on_any_ports(config))
+        if folder.holder() is not None:
+            with folder.borrowing():
+                if (endpoint := running_endpoint(config)) is not None:
+                    yield Access(endpoint=endpoint, started=False)
+                    return
+        engine = EmbeddedEngine(_on_any_ports(config), holder=Holder.COMMAND)
         try:
             endpoint = engine.start()
             break
@@ -212,9 +250,13 @@ def use_or_start(config: Config) -> Iterator[Endpoint]:
                 raise EngineError(f"{error}, but it does not answer; end that process, or look into its log") from None
             time.sleep(_LOOK_EVERY)
     try:
-        yield endpoint
+        yield Access(endpoint=endpoint, started=True)
     finally:
-        engine.stop()
+        try:
+            with folder.without_borrowers():
+                engine.stop()
+        finally:
+            engine.stop()  # also for who does not want to wait for others, and presses Ctrl-C
 
 
 def _on_any_ports(config: Config) -> Config:
@@ -224,9 +266,13 @@ def _on_any_ports(config: Config) -> Config:
 
 
 def running_endpoint(config: Config) -> Endpoint | None:
-    """Where the embedded engine of this data folder answers right now, if it does."""
+    """Where the embedded engine of this data folder answers right now, if it does.
+
+    Only while an engine has the folder's lock: the port of a dead one may be anybody's by now, and whoever listens
+    there would be told a password.
+    """
     folder = EngineFolder(config)
-    endpoint = folder.endpoint()
+    endpoint = folder.endpoint() if folder.holder() is not None else None
     user = config.clickhouse.collector_user
     if endpoint is None or not _answers(endpoint, user, folder.password(user)):
         return None
@@ -242,17 +288,6 @@ def server_endpoint(config: Config) -> Endpoint:
     return Endpoint(
         host=host.strip("[]"), http_port=int(port), secure=scheme == "https", passwords=config.clickhouse.passwords
     )
-
-
-def _lock(folder: EngineFolder) -> int | None:
-    """Open and lock the folder's lock file; None if an engine has it."""
-    lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
 
 
 def _free_port(listen: Listen, key: str) -> int:
