@@ -9,6 +9,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from mailposture.clickhouse.client import StorageError, connect
 from mailposture.clickhouse.embedded import use_or_start
+from mailposture.clickhouse.migrate import pending
 from mailposture.clickhouse.prepare import prepare
 
 if TYPE_CHECKING:
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
 def database(config: Config, *, user: str) -> Iterator[Client]:
     """Log in as an SQL user for as long as the caller needs it.
 
-    The embedded database is brought to the schema of this version first: it is ours alone. A server's is left to
-    `mailposture collector` and `mailposture migrate`, which may. Raises ProblemError.
+    The embedded database is brought to the schema of this version first: it is ours alone. What it knows of the
+    configuration is up to who started the engine: another one that a command happens to have changes nothing under a
+    service that runs. A server is left to `mailposture collector` and `mailposture migrate`, which may. Raises
+    ProblemError.
     """
     with use_or_start(config) as access:
         if config.clickhouse.url is None:
             with _connection(config, config.clickhouse.collector_user, access.endpoint) as owner:
-                prepare(owner, config)
+                if access.started or pending(owner, config):
+                    prepare(owner, config)
         with _connection(config, user, access.endpoint) as client:
             yield client
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailposture.failures import ALL_MEANINGS
 
@@ -13,35 +13,57 @@ if TYPE_CHECKING:
 
     from mailposture.config import Config, Domain
 
-_DOMAIN_COLUMNS = (
-    "policy_domain",
-    "team",
-    "failure_ratio_threshold",
-    "minimum_sessions",
-    "stale_after_seconds",
-    "hosted_sts_mode",
-    "active",
-    "updated_at",
+_Row = tuple[object, ...]
+
+
+class _Table(NamedTuple):
+    name: str
+    columns: tuple[str, ...]  # all but updated_at
+
+
+_DOMAINS = _Table(
+    "configured_domains",
+    (
+        "policy_domain",
+        "team",
+        "failure_ratio_threshold",
+        "minimum_sessions",
+        "stale_after_seconds",
+        "hosted_sts_mode",
+        "active",
+    ),
 )
-_WORD_COLUMNS = ("term", "kind", "category", "severity", "title", "explanation", "action", "updated_at")
+_WORDS = _Table("failure_words", ("term", "kind", "category", "severity", "title", "explanation", "action"))
 
 
 def write_domains(client: Client, config: Config) -> None:
     """Make configured_domains say what the configuration says; domains that left it stay, as inactive."""
-    now = datetime.now(UTC)
-    database = config.clickhouse.database
-    rows = [(*_facts(domain), True, now) for domain in config.domains]
-    names = {domain.name for domain in config.domains}
-    known = client.query(f"SELECT * EXCEPT (active, updated_at) FROM {database}.configured_domains FINAL WHERE active")
-    rows += [(*facts, False, now) for facts in known.result_rows if facts[0] not in names]
-    client.insert("configured_domains", rows, column_names=_DOMAIN_COLUMNS, database=database)
+    known = _known(client, config, _DOMAINS)
+    wanted: dict[object, _Row] = {domain.name: (*_facts(domain), True) for domain in config.domains}
+    left = ((*facts[:-1], False) for facts in known if facts[0] not in wanted)
+    _add(client, config, _DOMAINS, {*wanted.values(), *left} - known)
 
 
 def write_failure_words(client: Client, config: Config) -> None:
     """Make failure_words say what mailposture/failures.py says."""
-    now = datetime.now(UTC)
-    rows = [(*map(str, astuple(meaning)), now) for meaning in ALL_MEANINGS]
-    client.insert("failure_words", rows, column_names=_WORD_COLUMNS, database=config.clickhouse.database)
+    words: set[_Row] = {tuple(map(str, astuple(meaning))) for meaning in ALL_MEANINGS}
+    _add(client, config, _WORDS, words - _known(client, config, _WORDS))
+
+
+def _known(client: Client, config: Config, table: _Table) -> set[_Row]:
+    columns = ", ".join(table.columns)
+    answer = client.query(f"SELECT {columns} FROM {config.clickhouse.database}.{table.name} FINAL")
+    return {tuple(row) for row in answer.result_rows}
+
+
+def _add(client: Client, config: Config, table: _Table, rows: set[_Row]) -> None:
+    """Insert what is new or has changed, usually nothing: every start comes here, with thousands of domains maybe."""
+    if rows:
+        now = datetime.now(UTC)
+        columns = (*table.columns, "updated_at")
+        client.insert(
+            table.name, [(*row, now) for row in rows], column_names=columns, database=config.clickhouse.database
+        )
 
 
 def _facts(domain: Domain) -> tuple[str, str, float, int, int, str]:

@@ -1,0 +1,54 @@
+"""What the database knows of the configuration: written when it differs, by those whose configuration counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from engine import Storage, engine_config
+
+from cli.database import database
+from mailposture.clickhouse.prepare import prepare
+from mailposture.config import Domain, Thresholds
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+
+def written(storage: Storage) -> dict[str, datetime]:
+    """When each domain and word was written last."""
+    rows = storage.ask(
+        "SELECT policy_domain, updated_at FROM configured_domains FINAL UNION ALL"
+        " SELECT concat(kind, ' ', term), updated_at FROM failure_words FINAL"
+    )
+    return dict(rows)
+
+
+def test_starting_again_writes_only_what_differs(storage: Storage) -> None:
+    client, config = storage.client(), storage.config
+    prepare(client, config)
+    first = written(storage)
+    prepare(client, config)
+    assert written(storage) == first
+
+    stricter = Domain(name="example.com", thresholds=Thresholds(failure_ratio=0.01))
+    prepare(client, config.model_copy(update={"domains": (stricter, *config.domains[1:])}))
+    again = written(storage)
+    assert {name for name, at in again.items() if at != first[name]} == {"example.com"}
+    assert storage.ask("SELECT failure_ratio_threshold FROM domains ORDER BY policy_domain") == [(0.01,), (0.05,)]
+
+
+def test_command_with_another_configuration_changes_nothing_under_a_service(storage: Storage) -> None:
+    names = "SELECT policy_domain FROM domains ORDER BY policy_domain"
+    other = storage.config.model_copy(update={"domains": (Domain(name="example.org"),)})
+    with database(other, user="mailposture_analyst") as client:
+        assert client.query(names).result_rows == [("example.com",), ("example.net",)]
+
+
+def test_command_that_starts_the_engine_brings_its_configuration(tmp_path: Path) -> None:
+    for domain in ("example.com", "example.org"):
+        with database(engine_config(tmp_path, domains=[{"name": domain}]), user="mailposture_analyst") as client:
+            assert client.query("SELECT policy_domain FROM domains").result_rows == [(domain,)]
