@@ -22,6 +22,7 @@ from aiohttp import hdrs, web
 from collector.envelope import Envelope, Source
 from collector.metrics import CONNECTIONS, RECEIVED, REFUSED
 from collector.sources.certificate import Certificate
+from collector.sources.clients import client_network
 from collector.sources.memory import MemoryShare
 from collector.spool import SpoolError, SpoolFullError
 from mailposture.config import MIB
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 _LARGE_BODIES_IN_MEMORY = 128 * MIB
 _RETRY_SECONDS = 300
 _LINGERING_SECONDS = 2.0  # for the rest of a body that we refused
+_HEADER_SECONDS = 10.0  # from the connection, or the answer before, to the end of the headers; a handshake likewise
 _IDLE_CONNECTIONS = 2  # open connections for each request that may run
+_CLIENTS = 4  # at least so many clients can connect: none takes more than its part of the connections
 _EXPLANATION = (
     "This is where mail servers post TLS reports (RFC 8460). To have reports about your domain sent here, publish\n"
     f'  _smtp._tls.<your domain>. TXT "v=TLSRPTv1; rua=https://<this host>{REPORT_PATH}<secret token of the domain>"\n'
@@ -76,7 +79,8 @@ class HttpsServer:
             access_log=None,
             logger=_quiet,
             auto_decompress=False,  # strangers' compression is opened by decode, under limits
-            keepalive_timeout=config.timeout.total_seconds(),  # also ends who connects and says nothing
+            # Also ends who connects and says nothing, or not all of the headers however often a little more.
+            keepalive_timeout=min(_HEADER_SECONDS, config.timeout.total_seconds()),
             lingering_time=_LINGERING_SECONDS,
             shutdown_timeout=10.0,
         )
@@ -88,10 +92,11 @@ class HttpsServer:
             return
         await self._runner.setup()
         self._listener = await asyncio.get_running_loop().create_server(
-            self._connect,
+            lambda: _Door(self),
             self._config.listen.host,
             self._config.listen.port,
             ssl=self._certificate.following_context() if self._certificate else None,
+            ssl_handshake_timeout=_HEADER_SECONDS if self._certificate else None,
             backlog=1024,
         )
         self.address = self._listener.sockets[0].getsockname()[:2]
@@ -104,13 +109,26 @@ class HttpsServer:
             self._listener.close()
         await self._runner.cleanup()
 
-    def _connect(self) -> asyncio.Protocol:
+    def admit(self, peer: str) -> asyncio.Protocol | None:
+        """Who talks to a new client; None when it is one too many."""
         server = self._runner.server
-        if server is None or len(server.connections) >= _IDLE_CONNECTIONS * self._config.requests:
-            REFUSED.labels(Source.HTTPS.value, "too-many-connections").inc()
-            return _HangUp()
+        refusal = "shutting-down" if server is None else self._refusal(server, peer)
+        if server is None or refusal is not None:
+            REFUSED.labels(Source.HTTPS.value, refusal).inc()
+            return None
         CONNECTIONS.labels(Source.HTTPS.value).inc()
         return server()
+
+    def _refusal(self, server: web.Server, peer: str) -> str | None:
+        connections = server.connections
+        most = _IDLE_CONNECTIONS * self._config.requests
+        if len(connections) >= most:
+            return "too-many-connections"
+        if self._certificate is None:
+            return None  # all come from the proxy, which knows its clients
+        client = client_network(peer)
+        own = sum(client_network(_address(connection.transport)) == client for connection in connections)
+        return "too-many-connections-of-client" if own >= max(1, most // _CLIENTS) else None
 
     async def _expect(self, request: web.Request) -> None:
         """Answer a client that asks before it sends a large body (`Expect: 100-continue`)."""
@@ -193,11 +211,25 @@ class HttpsServer:
         return request.remote or ""
 
 
-class _HangUp(asyncio.Protocol):
-    """For one connection too many."""
+class _Door(asyncio.Protocol):
+    """Lets a client in once it is known who it is, or hangs up."""
+
+    def __init__(self, server: HttpsServer) -> None:
+        self._server = server
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+        protocol = self._server.admit(_address(transport))
+        if protocol is None:
+            transport.close()
+        else:
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+
+
+def _address(transport: asyncio.BaseTransport | None) -> str:
+    """Of the other end; empty once it has left."""
+    peer = transport.get_extra_info("peername") if transport else None
+    return str(peer[0]) if peer else ""
 
 
 @web.middleware

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ import structlog
 
 from collector.envelope import Source
 from collector.sources.certificate import Certificate
+from collector.sources.clients import client_network
 from collector.sources.memory import MemoryShare
 from collector.sources.smtp_session import SmtpSession
 from collector.sources.smtp_syntax import comparable
@@ -116,10 +116,3 @@ class SmtpServer:
         for session in tuple(self._sessions):
             session.abort()
         await self._deserted.wait()
-
-
-def client_network(peer: str) -> str:
-    """Whom a connection counts for: an IPv4 address, or an IPv6 /64, of which one client has all the addresses."""
-    if ":" not in peer:
-        return peer
-    return str(ipaddress.IPv6Network((peer, 64), strict=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import logging
@@ -159,6 +160,60 @@ def test_slow_clients_are_ended_and_hold_nobody_up(post_server: Callable) -> Non
     assert silent.recv(1000) == b""
     assert b" 201 " not in half_head.recv(1000)
     assert len(server.received()) == 1
+
+
+@pytest.mark.slow
+def test_headers_that_never_end_hold_a_place_for_seconds_only(
+    post_server: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a body may take, and however often there is a little more."""
+    monkeypatch.setattr("collector.sources.https._HEADER_SECONDS", 1.0)
+    server = post_server(timeout="60s", requests=1)
+    with raw(server.address, b"POST /v1") as half_head, raw(server.address, b"POST /v1") as another:
+        with raw(server.address, b"") as one_too_many:
+            assert one_too_many.recv(1000) == b""
+        half_head.settimeout(0.1)
+        for _ in range(50):
+            with contextlib.suppress(TimeoutError):
+                assert half_head.recv(1000) == b""
+                break
+            half_head.sendall(b"x")
+        else:
+            pytest.fail("it was never ended")
+        assert another.recv(1000) == b""
+        assert ask(server.address, "POST", PATH, REPORT).status == 201
+
+
+@pytest.mark.slow
+def test_handshake_that_never_ends_is_ended(
+    post_server: Callable, tls_files: TlsFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.sources.https._HEADER_SECONDS", 1.0)
+    server = post_server(tls=tls_files)
+    with raw(server.address, b"\x16\x03\x01") as silent:
+        assert silent.recv(1000) == b""
+
+
+def encrypted(address: tuple[str, int], files: TlsFiles, source: str) -> ssl.SSLSocket:
+    context = ssl.create_default_context(cafile=str(files.certificate))
+    context.check_hostname = False
+    plain = socket.create_connection(address, timeout=10, source_address=(source, 0))
+    return context.wrap_socket(plain)
+
+
+def test_one_client_leaves_connections_to_the_others(post_server: Callable, tls_files: TlsFiles) -> None:
+    server = post_server(tls=tls_files, requests=4)  # eight connections, two for each client
+    greedy = [encrypted(server.address, tls_files, "127.0.0.1") for _ in range(2)]
+    with encrypted(server.address, tls_files, "127.0.0.1") as one_too_many:
+        assert one_too_many.recv(1) == b""
+    request = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+    with encrypted(server.address, tls_files, "127.0.0.2") as other:
+        other.sendall(request)
+        assert other.recv(1000).startswith(b"HTTP/1.1 201")
+    for client in greedy:
+        client.sendall(request)
+        assert client.recv(1000).startswith(b"HTTP/1.1 201")
+        client.close()
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sources_net.listeners import RCPT, SENDER, Loop, MailServer, Talk, write_certificate
 
-from collector.sources.smtp import client_network
+from collector.sources.clients import client_network
 from collector.spool import SpoolError
 
 if TYPE_CHECKING:
