@@ -22,11 +22,15 @@ _EXPIRY: Final = steps((None, look.BAD), (7, "orange"), (_WARN_DAYS, look.GOOD))
 _FAULTS: Final = steps((None, UNSEEN_COLOR), (0, look.GOOD), (1, look.BAD))  # nothing seen is not good
 _FAULT_IN_WORDS: Final = "if(last_reason = '', '', last_detail)"
 
-# The last day with a probe, of each server and of each policy.
+# The last day with a probe, of each server and of each policy. A server that probes of its domain no longer meet is gone.
 _SERVERS: Final = f"""
     SELECT *
-    FROM probe_results_daily
-    WHERE {IN_RANGE} AND {DOMAINS} AND probe = 'mx'
+    FROM (
+        SELECT *, max(day) OVER (PARTITION BY policy_domain) AS newest
+        FROM probe_results_daily
+        WHERE {IN_RANGE} AND {DOMAINS} AND probe = 'mx'
+    )
+    WHERE day >= newest - 1
     ORDER BY day DESC
     LIMIT 1 BY policy_domain, receiving_mx, receiving_ip"""
 _POLICIES: Final = f"""
@@ -112,12 +116,13 @@ ANSWER = (
     ),
     stat(
         "Servers, last probes",
-        "Receiving servers at fault in their last probe of the time range, from the history.",
+        "Receiving servers at fault in their last probe of the time range, from the history. No probes: they are off, "
+        "or none of them got out by port 25.",
         rows(
             f"""
             SELECT
-                if(count() = 0, NULL, uniqExactIf((policy_domain, receiving_mx), last_reason NOT IN ('', '{_BLOCKED}')))
-                    AS servers
+                if(countIf(last_reason != '{_BLOCKED}') = 0, NULL,
+                    uniqExactIf((policy_domain, receiving_mx), last_reason NOT IN ('', '{_BLOCKED}'))) AS servers
             FROM ({_SERVERS})"""
         ),
         width=6,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from grafana_macros import ALL, expand
 from hostile_reports import HOSTILE_NAMES
+
+from demo.probes import probe_rows
+from mailposture.clickhouse.client import connect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -243,10 +247,40 @@ WITH_PROBES = (
 
 @pytest.mark.parametrize("title", WITH_PROBES)
 def test_without_any_probe_nothing_is_called_good(hostile_store: DemoStore, title: str) -> None:
-    rows = ask(hostile_store, "mta-sts", panel_sql("mta-sts", title))
+    rows = ask(hostile_store, "mta-sts", panel_sql("mta-sts", title), domain=["shop.example"])
     assert [value for row in rows for value in row.values() if value is not None] == []
     (panel,) = [each for each in BOARDS["mta-sts"]["panels"] if each["title"] == title]
     assert "robes" in panel["fieldConfig"]["defaults"]["noValue"]
+
+
+def test_probes_that_do_not_get_out_say_nothing_about_servers(hostile_store: DemoStore) -> None:
+    blocked = next(row for row in probe_rows(NOW) if row.receiving_mx == "mx1.bank.example")
+    config = hostile_store.config
+    with closing(connect(config, user=config.clickhouse.exporter_user, endpoint=hostile_store.endpoint)) as exporter:
+        unseen = replace(
+            blocked,
+            day=NOW.date(),
+            probed_at=NOW,
+            success=False,
+            reason="outbound-port-25-blocked",
+            reachable=None,
+            starttls_offered=None,
+            certificate_valid=None,
+            certificate_not_after=None,
+            certificate_names=(),
+        )
+        columns = [field.name for field in fields(unseen)]
+        exporter.insert("probe_results", [astuple(unseen)], column_names=columns, database=exporter.database)
+    bank = {"domain": ["bank.example"]}
+    (answer,) = ask(hostile_store, "mta-sts", panel_sql("mta-sts", "Servers, last probes"), **bank)
+    assert answer == {"servers": None}
+    (server,) = ask(
+        hostile_store, "mta-sts", panel_sql("mta-sts", "Every receiving server, as senders meet it"), **bank
+    )
+    assert (server["STARTTLS"], server["Chain"], server["Names host"]) == ("unknown", "unknown", "unknown")
+    (state,) = ask(hostile_store, "mta-sts", panel_sql("mta-sts", "Our servers, as probes met them"), **bank)
+    assert state["Value"] == 0
+    assert ask(hostile_store, "mta-sts", panel_sql("mta-sts", "What probes found wrong"), **bank) == []
 
 
 def test_failures_without_probes_say_so(hostile_store: DemoStore) -> None:
