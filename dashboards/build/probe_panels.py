@@ -22,7 +22,7 @@ _EXPIRY: Final = steps((None, look.BAD), (7, "orange"), (_WARN_DAYS, look.GOOD))
 _FAULTS: Final = steps((None, UNSEEN_COLOR), (0, look.GOOD), (1, look.BAD))  # nothing seen is not good
 _FAULT_IN_WORDS: Final = "if(last_reason = '', '', last_detail)"
 
-# The last day with a probe, of each server and of each policy. A server that probes of its domain no longer meet is gone.
+# The last day with a probe, of each server and of each policy. A server that probes no longer meet is gone.
 _SERVERS: Final = f"""
     SELECT *
     FROM (
