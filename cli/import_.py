@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,14 +16,13 @@ from cli.options import DONE, FAILED, with_config
 from collector.authenticate import DkimVerifier, KeyCache
 from collector.importing import Account, Importer
 from collector.judge import Judge
+from collector.rejected_files import RejectedFiles
 from collector.sources import files
 from collector.spool import HeldMessages
 from collector.writer import Writer
 
 if TYPE_CHECKING:
     from mailposture.config import Config
-
-_MOST_SHOWN = 20
 
 
 @click.command()
@@ -46,11 +44,12 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
         closing(HeldMessages(config.data / "spool")) as held,
         closing(KeyCache()) as keys,
     ):
+        writer = Writer(client=client, database=config.clickhouse.database)
         importer = Importer(
             judge=Judge(config, verifier=DkimVerifier(keys=keys)),
-            writer=Writer(client=client, database=config.clickhouse.database),
+            writer=writer,
             client=client,
-            held=held,
+            rejected=RejectedFiles(held=held, rules=config.spool, writer=writer, client=client),
         )
         total = None if Path("-") in paths else files.count(paths)
         with Progress(
@@ -68,12 +67,11 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
 
 
 def _print(account: Account) -> None:
-    click.echo(f"{account.reports:,} reports, {account.duplicates:,} duplicates, {len(account.rejected):,} rejected")
-    for name, fault in account.rejected[:_MOST_SHOWN]:
-        click.echo(f"rejected  {name}: {fault.detail} ({fault.reason})", err=True)
-    if len(account.rejected) > _MOST_SHOWN:
-        counts = Counter(fault.reason.value for _, fault in account.rejected)
-        every = ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
+    click.echo(f"{account.reports:,} reports, {account.duplicates:,} duplicates, {account.rejected.total():,} rejected")
+    for file in account.first_rejected:
+        click.echo(f"rejected  {file.name}: {file.detail} ({file.reason})", err=True)
+    if account.rejected.total() > len(account.first_rejected):
+        every = ", ".join(f"{reason} {count:,}" for reason, count in account.rejected.most_common())
         click.echo(f"rejected in all: {every}", err=True)
     if account.rejected:
         click.echo("`mailposture quarantine list --state rejected` lists them, with their bytes", err=True)

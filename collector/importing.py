@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from collector.judge import Believed, Judge, Unusable
-from collector.rejection import RejectedError, RejectionRow
-from collector.spool import HeldMessages, HeldState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from clickhouse_connect.driver import Client
 
+    from collector.rejected_files import RejectedFiles
+    from collector.rejection import Reason, RejectedError
     from collector.rows import Rows
     from collector.sources.files import Found
     from collector.writer import Writer
 
+_MOST_SHOWN = 20
 _BATCH_MESSAGES = 500
 _BATCH_BYTES = 32 * 1024 * 1024
 _KEYS_A_QUESTION = 2_000  # ClickHouse takes no parameter of more than 128 KiB, and a message may hold a hundred reports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedFile:
+    """A file, or a member of an archive, that was of no use."""
+
+    name: str
+    reason: Reason
+    detail: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,36 +41,48 @@ class Account:
 
     reports: int = 0
     duplicates: int = 0
-    rejected: list[tuple[str, RejectedError]] = field(default_factory=list)  # name of file or member, and why
+    rejected: Counter[Reason] = field(default_factory=Counter)
+    first_rejected: list[RejectedFile] = field(default_factory=list)  # a few of them, to show
+
+    def reject(self, name: str, fault: RejectedError) -> None:
+        """Count one more; not the exception itself, whose traceback holds on to what was read."""
+        self.rejected[fault.reason] += 1
+        if len(self.first_rejected) < _MOST_SHOWN:
+            self.first_rejected.append(RejectedFile(name=name, reason=fault.reason, detail=fault.detail))
 
 
 class Importer:
     """Judges what lies in files, batch by batch, and stores it."""
 
-    def __init__(self, *, judge: Judge, writer: Writer, client: Client, held: HeldMessages) -> None:
+    def __init__(self, *, judge: Judge, writer: Writer, client: Client, rejected: RejectedFiles) -> None:
         self._judge = judge
         self._writer = writer
         self._client = client
-        self._held = held
+        self._rejected = rejected
 
     def run(self, found: Iterable[Found], *, tell: Callable[[], None]) -> Account:
-        """Store all that is found; `tell` is called once for each. Raises what ClickHouse raises: run it again then."""
+        """Store all that is found; `tell` is called once for each.
+
+        Raises what ClickHouse raises, and SpoolError: run it again then.
+        """
         account = Account()
         seen: set[int] = set()
         for batch in _batches(found):
-            unreadable = [(each, each.fault) for each in batch if each.fault is not None]
-            self._writer.reject([self._reject(each, fault, account) for each, fault in unreadable])
+            rejected = [(each, each.fault) for each in batch if each.fault is not None]
             readable = [each for each in batch if each.fault is None]
             while readable:
                 verdicts = self._judge.judge([(each.envelope, each.body) for each in readable], now=datetime.now(UTC))
                 judged = list(zip(readable, verdicts, strict=False))
                 believed = [verdict.reports for _, verdict in judged if isinstance(verdict, Believed)]
                 self._store([rows for reports in believed for rows in reports], seen, account)
-                unusable = [(each, verdict.fault) for each, verdict in judged if isinstance(verdict, Unusable)]
-                self._writer.reject([self._reject(each, fault, account) for each, fault in unusable])
+                rejected += [(each, verdict.fault) for each, verdict in judged if isinstance(verdict, Unusable)]
                 readable = readable[len(judged) :]
+            self._rejected.keep(rejected)
+            for each, fault in rejected:
+                account.reject(each.envelope.name, fault)
             for _ in batch:
                 tell()
+        self._rejected.prune()
         return account
 
     def _store(self, reports: list[Rows], seen: set[int], account: Account) -> None:
@@ -85,12 +108,6 @@ class Importer:
             )
             found.update(int(row[0]) for row in answer.result_rows)
         return found
-
-    def _reject(self, found: Found, fault: RejectedError, account: Account) -> RejectionRow:
-        account.rejected.append((found.envelope.name, fault))
-        reason, detail = fault.reason.value, fault.detail
-        held_id = self._held.keep(found.envelope, found.body, state=HeldState.REJECTED, reason=reason, detail=detail)
-        return RejectionRow.of(found.envelope, fault, size=len(found.body), held_id=held_id)
 
 
 def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:

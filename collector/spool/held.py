@@ -11,16 +11,22 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from collector.envelope import Envelope, Source
 from collector.spool import envelope_text
 from collector.spool.database import SpoolFile
+from collector.spool.room import shortage_of_room
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from collector.envelope import Envelope
+    from collector.rejection import RejectedError
 
 _SHORTEST_PREFIX = 4
+_ANY_TIME = datetime.fromtimestamp(0, UTC)
+_INSERT = "INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_Row = tuple[str, str, float, str, str, int, int, bytes, bytes]
 
 
 class NotHeldError(LookupError):
@@ -48,7 +54,12 @@ class HeldMessage:
 
 
 def held_id(envelope: Envelope, body: bytes) -> str:
-    """16 hex digits that depend only on the bytes and their envelope: holding the same twice keeps one."""
+    """16 hex digits that depend only on the bytes and their envelope: holding the same twice keeps one.
+
+    When a file was read is no part of it: it lies there still, and may be imported again.
+    """
+    if envelope.source is Source.FILE:
+        envelope = replace(envelope, received_at=_ANY_TIME)
     digest = hashlib.sha256(envelope_text.encode(envelope))
     digest.update(hashlib.sha256(body).digest())
     return digest.hexdigest()[:16]
@@ -59,22 +70,14 @@ def insert_held(
 ) -> str:
     """Hold a message, inside the caller's transaction; returns its id. Holding the same again changes nothing."""
     name = held_id(envelope, body)
-    packed = zlib.compress(body)
-    connection.execute(
-        "INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            name,
-            state.value,
-            time.time(),
-            reason,
-            detail,
-            len(body),
-            len(packed),
-            envelope_text.encode(envelope),
-            packed,
-        ),
-    )
+    connection.execute(_INSERT, _row(name, envelope, body, state=state, reason=reason, detail=detail))
     return name
+
+
+def _row(name: str, envelope: Envelope, body: bytes, *, state: HeldState, reason: str, detail: str) -> _Row:
+    packed = zlib.compress(body)
+    text = envelope_text.encode(envelope)
+    return name, state.value, time.time(), reason, detail, len(body), len(packed), text, packed
 
 
 class HeldMessages:
@@ -100,10 +103,27 @@ class HeldMessages:
             row = self._find(connection, name)
         return _held_message(row[:7]), zlib.decompress(row[7])
 
-    def keep(self, envelope: Envelope, body: bytes, *, state: HeldState, reason: str, detail: str) -> str:
-        """Hold a message that never was in the queue (an import); durable when it returns. Returns its id."""
-        with self._lock, self._file.writing() as connection:
-            return insert_held(connection, envelope, body, state=state, reason=reason, detail=detail)
+    def keep(self, rejected: Iterable[tuple[Envelope, bytes, RejectedError]], *, keep_free: int) -> tuple[str, ...]:
+        """Hold what was rejected without ever being in the queue (an import); returns the ids. Durable all at once.
+
+        Raises SpoolFullError while the disk has less than `keep_free` bytes.
+        """
+        named = [(held_id(envelope, body), envelope, body, fault) for envelope, body, fault in rejected]
+        names = tuple(name for name, *_ in named)
+        with self._lock, self._file.reading() as connection:
+            asked = ",".join("?" * len(names))
+            known = {name for (name,) in connection.execute(f"SELECT id FROM held WHERE id IN ({asked})", names)}
+        new = [  # packed before the lock is taken, which receiving waits for
+            _row(name, envelope, body, state=HeldState.REJECTED, reason=fault.reason.value, detail=fault.detail)
+            for name, envelope, body, fault in named
+            if name not in known
+        ]
+        if new:
+            if shortage := shortage_of_room(self._file.path.parent, keep_free=keep_free):
+                raise shortage
+            with self._lock, self._file.writing() as connection:
+                connection.executemany(_INSERT, new)
+        return names
 
     def release(self, name: str) -> int:
         """Put a message back into the queue, vouched for by the operator; returns its spool id. Raises NotHeldError."""

@@ -7,7 +7,6 @@ what waits, inserts it in one transaction, commits once, then wakes everybody wh
 from __future__ import annotations
 
 import asyncio
-import os
 import queue
 import threading
 import time
@@ -17,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from collector.spool import envelope_text
-from collector.spool.database import SpoolError, SpoolFile, SpoolFullError
+from collector.spool.database import SpoolError, SpoolFile
+from collector.spool.room import shortage_of_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ class Spool:
         """Raise the SpoolError of a put that would fail for known reasons: for peers that ask before they send."""
         now = time.monotonic()
         if now >= self._room_known_until:
-            self._refusal = self._look_for_room()
+            self._refusal = shortage_of_room(self._folder, keep_free=self._keep_free)
             self._room_known_until = now + _RECHECK_SECONDS
         if self._refusal is not None:
             raise type(self._refusal)(*self._refusal.args)  # anew: a raised exception keeps what its raisers held
@@ -91,19 +91,6 @@ class Spool:
             raise SpoolError(f"{self._folder}: is closed, mailposture is stopping")
         self.check_room()
         self._arrivals.put(_Arrival(envelope_text.encode(envelope), body, waiter))
-
-    def _look_for_room(self) -> SpoolError | None:
-        try:
-            disk = os.statvfs(self._folder)
-        except OSError as error:
-            return SpoolError(f"{self._folder}: {error.strerror}; is the disk mounted?")
-        free = disk.f_bavail * disk.f_frsize
-        if free >= self._keep_free:
-            return None
-        return SpoolFullError(
-            f"{self._folder}: {free >> 20} MiB are free, spool.keep_free is {self._keep_free >> 20} MiB; make room, "
-            "reports are accepted again by themselves then"
-        )
 
     def _write_groups(self) -> None:
         while (first := self._arrivals.get()) is not None:

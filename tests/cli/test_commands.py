@@ -17,7 +17,8 @@ import pytest
 
 from cli.database import database
 from collector.envelope import Envelope, Source
-from collector.spool import HeldMessages, HeldState
+from collector.rejection import Reason, RejectedError
+from collector.spool import HeldMessages
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.config import ClickHouse, load
 from mailposture.problems import ProblemError
@@ -169,8 +170,8 @@ def test_damaged_spool_is_a_message_that_says_what_to_do(here):
 def test_address_that_would_steer_the_terminal_is_shown_without_its_controls(here):
     sender = Envelope(source=Source.SMTP, received_at=datetime.now(UTC), mail_from="\x9b2Jx@sender.example")
     with closing(HeldMessages(here.folder / "data" / "spool")) as held:
-        held.keep(sender, b"x", state=HeldState.QUARANTINED, reason="no-signature", detail="the mail has none")
-    listed = here.run("quarantine", "list")
+        held.keep([(sender, b"x", RejectedError(Reason.NOT_JSON, "no JSON"))], keep_free=0)
+    listed = here.run("quarantine", "list", "--state", "rejected")
     assert "2Jx@sender.example" in listed
     assert "\x9b" not in listed
 
