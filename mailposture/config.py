@@ -284,10 +284,11 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        names = [domain.name for domain in self.domains]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"domain {name} is listed twice; join the two entries")
+        seen = set[str]()
+        for domain in self.domains:
+            if domain.name in seen:
+                raise ValueError(f"domain {domain.name} is listed twice; join the two entries")
+            seen.add(domain.name)
         return self
 
     @model_validator(mode="after")
