@@ -32,7 +32,6 @@ def set_up(service: str, path: Path | None = None, *, least: int = logging.INFO)
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(stream),
-        cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
     # What these say comes as an exception too, and is told from there in our words.
