@@ -15,7 +15,7 @@ from cli.collector import children
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.prepare import prepare
-from mailposture.config import load
+from mailposture.config_file import load
 from mailposture.processes import Child, end
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from cli.options import DONE, FAILED, config_path_option, find_config
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.domain import Expectation, check_domain
 from mailposture.checks.result import CheckResult, Outcome
-from mailposture.config import Config, ConfigError, Probes, load
+from mailposture.config import Config, Probes
+from mailposture.config_file import ConfigError, load
 from mailposture.dns_records import tls_rpt_record
 from mailposture.domain_names import normalize
 from mailposture.mta_sts import configured_policy, render

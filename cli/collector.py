@@ -12,11 +12,13 @@ from cli.claim import check_collector_ports, claimed
 from cli.options import config_path_option, find_config, with_config
 from cli.supervise import supervise
 from mailposture import logs
-from mailposture.config import Config, load
+from mailposture.config_file import load
 from mailposture.processes import Child, end_with_parent
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mailposture.config import Config
 
 
 # Batches come and go: let freed memory go back to the system instead of staying in per-thread pools.

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cli.options import CONFIG_NAME, WRONG_USAGE
-from mailposture.config import load
+from mailposture.config_file import load
 from mailposture.domain_names import normalize
 
 _DOMAIN = """\

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mailposture.config import Config, ConfigError, Domain, load
+from mailposture.config_file import ConfigError, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from mailposture.config import Config, Domain
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 

@@ -27,12 +27,14 @@ from demo.probes import write_probes
 from demo.send import send_demo
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.config import Config, load
+from mailposture.config_file import load
 from mailposture.problems import ProblemError
 from mailposture.processes import Child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from mailposture.config import Config
 
 log = structlog.get_logger()
 

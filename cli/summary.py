@@ -66,12 +66,13 @@ def _write_csv(summaries: list[DomainSummary]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(records[0] if records else ["policy_domain"])
     for record in records:
-        writer.writerow(
-            ";".join(f"{share['name']}={share['failed_sessions']}" for share in value)
-            if isinstance(value, list)
-            else value
-            for value in record.values()
-        )
+        writer.writerow(_listed(value) if isinstance(value, list) else value for value in record.values())
+
+
+def _listed(shares: list[dict[str, Any]]) -> str:
+    """Names and counts in one cell. Names are strangers': a spreadsheet must not take one for a formula."""
+    text = ";".join(f"{share['name']}={share['failed_sessions']}" for share in shares)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def as_text(summaries: list[DomainSummary], *, days: int) -> Text:

@@ -11,7 +11,8 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from mailposture.config import ConfigError, PolicyMode, load
+from mailposture.config import PolicyMode
+from mailposture.config_file import ConfigError, load
 from mailposture.problems import ProblemError
 from policy_host.certificates import Certificates
 from policy_host.metrics import Metrics

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from alert_servers import free_port, wait_for
+from alert_servers import wait_for
 from engine import Storage, engine_config
 from paging import (
     TOKEN,
@@ -18,6 +18,7 @@ from paging import (
     provisioned_alertmanager,
     provisioned_prometheus,
 )
+from ports import free_port
 from reports import Reports
 
 from mailposture.clickhouse.embedded import EmbeddedEngine

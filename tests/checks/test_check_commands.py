@@ -18,7 +18,7 @@ from faulty_smtp import Fault
 import cli.check
 import cli.policy
 import cli.records
-from mailposture.config import load
+from mailposture.config_file import load
 from mailposture.dns_records import records_to_publish
 from mailposture.record_formats import zone as zone_text
 from policy_host.service import PolicyHost

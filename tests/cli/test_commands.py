@@ -20,7 +20,8 @@ from collector.envelope import Envelope, Source
 from collector.rejection import Reason, RejectedError
 from collector.spool import HeldMessages
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.config import ClickHouse, load
+from mailposture.config import ClickHouse
+from mailposture.config_file import load
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -174,6 +175,11 @@ def test_address_that_would_steer_the_terminal_is_shown_without_its_controls(her
     listed = here.run("quarantine", "list", "--state", "rejected")
     assert "2Jx@sender.example" in listed
     assert "\x9b" not in listed
+
+
+def test_sender_named_like_a_formula_is_text_in_the_csv(here):
+    here.run("import", "-", stdin=report().replace(b"Sender Inc.", b"=HYPERLINK(1)"))
+    assert ",'=HYPERLINK(1)=3," in here.run("summary", "--format", "csv", "--days", "7")
 
 
 def test_migrate_dry_run_prints_the_sql_and_changes_nothing(here):

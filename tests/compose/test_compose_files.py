@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-from mailposture.config import load
+from mailposture.config_file import load
 
 Compose = dict[str, Any]
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from compose.ports import free_port
+from ports import free_port
 from postfix import NEEDED, running_postfix
 from sources_net.listeners import Loop, MailServer, PostServer, write_certificate
 
 from collector.envelope import Source
-from mailposture.config import TlsFiles, load
+from mailposture.config import TlsFiles
+from mailposture.config_file import load
 from mailposture.tls_rpt import REPORT_PATH
 
 if TYPE_CHECKING:

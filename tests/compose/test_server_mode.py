@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from compose.ports import free_port
+from ports import free_port
 
 from demo.config import config_text
 from demo.keys import load_or_generate, public_records
@@ -28,7 +28,8 @@ from demo.nameserver import Nameserver
 from demo.send import send
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.config import Config, load
+from mailposture.config import Config
+from mailposture.config_file import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

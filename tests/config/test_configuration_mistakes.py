@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailposture.config import ConfigError, load
+from mailposture.config_file import ConfigError, load
 
 DOMAINS = "domains: [{name: example.com}]\n"
 
@@ -17,6 +17,8 @@ DOMAINS = "domains: [{name: example.com}]\n"
         ("domains:\n\t- x\n", ":2: is not YAML"),
         (DOMAINS + "\x07", ": is not YAML that can be read: "),
         (DOMAINS + "retention: 2026-13-45\n", ": is not YAML that can be read: month must be"),
+        (DOMAINS + "smtp: {}\n" + DOMAINS, ":3: domains: is given twice"),
+        (DOMAINS + "metrics:\n  refresh: 60\n", ":3: metrics.refresh: 60 is not a duration"),
         (DOMAINS + "smtp:\n  listne: 127.0.0.1:25\n", ":3: smtp.listne: there is no such key"),
         (DOMAINS + "smtp:\n  limits: {idle: -5}\n", ":3: smtp.limits.idle: "),
         (DOMAINS + "clickhouse:\n  retention: 90\n", ":3: clickhouse.retention: "),  # 90 seconds, not days

@@ -23,7 +23,7 @@ from demo.reports import reports
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.prepare import prepare
-from mailposture.config import Config, load
+from mailposture.config_file import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from collector.rows import Rows
     from mailposture.clickhouse.engine_files import Endpoint
+    from mailposture.config import Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

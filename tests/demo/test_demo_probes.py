@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -15,7 +16,10 @@ from demo.probes import ProbeRow, probe_rows, write_probes
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.prepare import prepare
-from mailposture.config import Config, load
+from mailposture.config_file import load
+
+if TYPE_CHECKING:
+    from mailposture.config import Config
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday, as in the other tests
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from conftest import Running
+    from hosting import Running
     from pki import CertificateAuthority
 
 

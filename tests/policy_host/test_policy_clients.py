@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     import pytest
-    from conftest import Running
+    from hosting import Running
     from pki import CertificateAuthority
 
 REQUEST = b"GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: mta-sts.tested.example\r\nConnection: close\r\n\r\n"

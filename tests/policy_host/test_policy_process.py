@@ -11,7 +11,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import TESTED, write_config
+from hosting import TESTED, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

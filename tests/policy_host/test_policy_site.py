@@ -15,7 +15,7 @@ from mailposture.mta_sts import policy_id, read_policy
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from conftest import Running
+    from hosting import Running
 
 WELL_KNOWN = "/.well-known/mta-sts.txt"
 

@@ -22,11 +22,11 @@ import faulty_policy_server
 import loopback_dns
 import pytest
 import yaml
-from conftest import free_port
 from dns.nameserver import Do53Nameserver
 from faulty_policy_server import GOOD_POLICY, Answer, tunnel_to
 from loopback_dns import Zone
 from pki import self_signed
+from ports import free_port
 
 from mailposture.checks.dns import check_mta_sts_record
 from mailposture.checks.policy import fetch_policy
@@ -37,7 +37,7 @@ from mailposture.mta_sts import LARGEST_POLICY, render_record
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from conftest import Running
+    from hosting import Running
     from pki import CertificateAuthority, Issued
 
 pytestmark = pytest.mark.slow

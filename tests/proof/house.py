@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from alert_servers import free_port, wait_for
+from alert_servers import wait_for
+from ports import free_port
 
 from mailposture.clickhouse.client import connect
-from mailposture.config import load
+from mailposture.config_file import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,10 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from alert_servers import free_port, wait_for
+from alert_servers import wait_for
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from ports import free_port
 
 from demo.keys import SigningKey
 

@@ -15,10 +15,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from alert_servers import free_port, get, wait_for
+from alert_servers import get, wait_for
 from loopback_dns import Zone, serving
 from paging import Webhook, evaluation_faults, listening_webhook, provisioned_alertmanager, provisioned_prometheus
 from pki import make_ca
+from ports import free_port
 from postfix import NEEDED, running_postfix
 from proof.house import House, running_house, settings
 from proof.reporter import CERTIFICATE_EXPIRED, DOMAIN, LIBFAKETIME, ORGANIZATION, VERSION, Reporter, install

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from imapclient import IMAPClient
 from pki import make_ca
+from ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,12 +63,6 @@ service anvil {{
 """
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class Dovecot:
     """The server; may be stopped and started again."""
@@ -75,8 +70,8 @@ class Dovecot:
     home: Path
     authority: CertificateAuthority
     more: str = ""
-    plain_port: int = field(default_factory=_free_port)
-    tls_port: int = field(default_factory=_free_port)
+    plain_port: int = field(default_factory=free_port)
+    tls_port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
