@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def command(config: Config, domain: str | None, days: int, form: str) -> None:
     """Per domain: success rate and trend, why sessions failed, at which of our servers, and which senders saw it.
 
-    Sessions are counted by report day (UTC). The trend compares with as many days before, in percentage points.
+    Sessions are counted by report day (UTC), over the last complete days, which end with yesterday. The trend compares
+    with as many days before, in percentage points.
     """
     only = domain_of(config, domain) if domain else None
     with database(config, user=config.clickhouse.analyst_user) as client:

@@ -57,7 +57,10 @@ class DomainSummary:
 def summarize(
     client: Client, *, days: int, domain: str | None = None, today: date | None = None
 ) -> list[DomainSummary]:
-    """Summaries of the configured domains (or one of them) over so many report days up to today, the worst first."""
+    """Summaries of the configured domains (or one of them) over so many report days, the worst first.
+
+    The days are the complete ones, those before today: the same that dashboards and metrics count.
+    """
     end = today or datetime.now(UTC).date()
     window: dict[str, Any] = {
         "start": end - timedelta(days=days),
@@ -66,7 +69,7 @@ def summarize(
         "domain": domain or "",
     }
     only = "({domain:String} = '' OR policy_domain = {domain:String})"
-    inside = f"day > {{start:Date}} AND day <= {{end:Date}} AND {only}"
+    inside = f"day >= {{start:Date}} AND day < {{end:Date}} AND {only}"
 
     def ask(sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in client.query(sql, parameters=window).result_rows]
@@ -75,10 +78,10 @@ def summarize(
         name: (int(successful), int(failed), _rate(int(earlier_successful), int(earlier_failed)))
         for name, successful, failed, earlier_successful, earlier_failed in ask(
             "SELECT policy_domain,"
-            " sumIf(successful_sessions, day > {start:Date}), sumIf(failed_sessions, day > {start:Date}),"
-            " sumIf(successful_sessions, day <= {start:Date}), sumIf(failed_sessions, day <= {start:Date})"
+            " sumIf(successful_sessions, day >= {start:Date}), sumIf(failed_sessions, day >= {start:Date}),"
+            " sumIf(successful_sessions, day < {start:Date}), sumIf(failed_sessions, day < {start:Date})"
             " FROM tls_domain_daily"
-            f" WHERE day > {{before:Date}} AND day <= {{end:Date}} AND {only} GROUP BY policy_domain"
+            f" WHERE day >= {{before:Date}} AND day < {{end:Date}} AND {only} GROUP BY policy_domain"
         )
     }
     last_days = dict(ask(f"SELECT policy_domain, last_report_day FROM tls_freshness WHERE {only}"))
