@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mailposture.config_file import ConfigError, load
+from mailposture.domain_names import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +62,8 @@ def with_config(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def domain_of(config: Config, name: str) -> str:
     """Return the configured domain that a user named, in its normal form; wrong usage if it is not configured."""
-    wanted = name.rstrip(".").lower()
-    if any(domain.name == wanted for domain in config.domains):
+    wanted = normalize(name)
+    if wanted is not None and any(domain.name == wanted for domain in config.domains):
         return wanted
     known = ", ".join(domain.name for domain in config.domains[:10])
     raise click.BadParameter(
