@@ -33,6 +33,7 @@ def _rates(
     width: int,
     stacked: bool = True,
     colors: Mapping[str, str] | None = None,
+    nothing: str = _NO_METRICS,
 ) -> Panel:
     """Counts a minute."""
     return graph(
@@ -49,7 +50,7 @@ def _rates(
         fill=25,
         colors=colors,
         interval="1m",
-        nothing=_NO_METRICS,
+        nothing=nothing,
     )
 
 
@@ -165,6 +166,7 @@ _ARRIVAL = (
         "of senders that do not try again.",
         (_per_minute("mailposture_refused_total", "source", "reason"), "{{source}}: {{reason}}"),
         width=8,
+        nothing="Nobody was turned away in this time range",
     ),
     graph(
         "Reports by day of arrival, 30 days",

@@ -104,6 +104,13 @@ def test_a_dashboard_opens_with_the_answer_in_words(board: dict[str, Any]) -> No
         assert "All good" in texts or "None suspected" in texts
 
 
+def test_a_counter_that_has_no_series_before_its_first_event_blames_no_scrape() -> None:
+    """Every other counter of the collector begins with zeros; why a peer is turned away is not known beforehand."""
+    panel = next(panel for panel in BOARDS["collector"]["panels"] if panel["title"] == "Turned away")
+    assert "mailposture_refused_total" in panel["targets"][0]["expr"]
+    assert panel["fieldConfig"]["defaults"]["noValue"] == "Nobody was turned away in this time range"
+
+
 @pytest.mark.parametrize(("board", "panel"), PANELS)
 def test_every_panel_says_what_it_shows(board: dict[str, Any], panel: dict[str, Any]) -> None:
     assert panel["title"]
