@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+import idna
+
 # Letters, digits, hyphen and underscore (service labels such as `_smtp._tls`); RFC 1035 lengths; A-labels only.
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
@@ -21,10 +23,15 @@ def normalize(name: str) -> str | None:
         return None  # before IDNA, which takes seconds for what only an attacker sends
     if not name.isascii():
         try:
-            name = name.encode("idna").decode("ascii")
-        except UnicodeError:
+            name = ".".join(label if label.isascii() else _a_label(label) for label in name.split("."))
+        except idna.IDNAError:
             return None
     return name if len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) else None
+
+
+def _a_label(label: str) -> str:
+    """By IDNA 2008 (RFC 5891), as registries do: Python's own codec is of 2003 and makes fass.de of faß.de."""
+    return idna.encode(label, uts46=True).decode("ascii")
 
 
 def normalize_pattern(pattern: str) -> str | None:
