@@ -29,7 +29,8 @@ def command(config: Config, domain: str, nameservers: tuple[str, ...]) -> None:
     Change the configuration first, then ask this command until it says that all agrees. It compares the configured
     policy, the one that senders get from the policy host, and the id in DNS, and changes nothing.
 
-    Exit codes: 0 nothing is left to do, 1 there is a next step, 2 wrong usage or configuration.
+    Exit codes: 0 nothing is left to do, or no policy is configured and none is seen, 1 there is a next step, 2 wrong
+    usage or configuration.
     """
     ours = configured_domain(config, domain)
     policy = configured_policy(ours)

@@ -43,6 +43,8 @@ def command(config: Config, query: str | None, form: str) -> None:
     """
     if query is None and not sys.stdin.isatty():
         query = sys.stdin.read()
+    if query is not None and not query.strip(" \t\r\n;"):
+        raise click.UsageError("the query is empty")
     with database(config, user=config.clickhouse.analyst_user) as client:
         if query is not None:
             sys.exit(_run(client, query, form))

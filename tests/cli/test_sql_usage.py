@@ -1,0 +1,23 @@
+"""`mailposture sql` before it asks anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(("arguments", "given"), [((" ; ",), ""), ((), ""), ((), "\n")])
+def test_an_empty_query_is_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], given: str) -> None:
+    """A script whose variable is empty is told so, and no engine is started for it."""
+    (tmp_path / "mailposture.yaml").write_text("domains: [{name: example.com}]\n")
+    done = CliRunner().invoke(main, ["sql", "--config", str(tmp_path / "mailposture.yaml"), *arguments], input=given)
+    assert done.exit_code == 2
+    assert "the query is empty" in done.output
+    assert not (tmp_path / "data").exists()
