@@ -11,6 +11,7 @@ from cli.options import DONE, FAILED, configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.dns import MxLookup, StsRecordLookup, check_mta_sts_record, check_mx
 from mailposture.checks.policy import PolicyFetch, fetch_policy
+from mailposture.checks.result import Outcome
 from mailposture.mta_sts import configured_policy, covers, policy_url, record_name, render
 from mailposture.policy_change import Situation, Stage, next_step, words_for
 
@@ -44,6 +45,7 @@ def command(config: Config, domain: str, nameservers: tuple[str, ...]) -> None:
             serving_fault=fetched.result.detail,
             record_id=record.id,
             record_ttl=record.ttl,
+            record_unknown=record.result.outcome is Outcome.UNKNOWN,
             mx_hosts=mx.hosts,
         )
     )

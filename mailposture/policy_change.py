@@ -17,6 +17,7 @@ from mailposture.mta_sts import covers, policy_host_name, policy_id, record_name
 class Stage(StrEnum):
     """How far a change has come."""
 
+    UNKNOWN = "unknown"  # DNS does not answer: what senders know cannot be told
     NOT_CONFIGURED = "not-configured"  # no policy, and none is known outside
     NAME_MX = "name-mx"  # the configured policy lacks MX hosts
     COVER_MX = "cover-mx"  # the configured policy would have mail refused
@@ -38,6 +39,7 @@ class Situation:
     serving_fault: str = ""
     record_id: str | None = None
     record_ttl: int = 0
+    record_unknown: bool = False  # no nameserver has answered for the record
     mx_hosts: tuple[str, ...] = ()
 
 
@@ -88,6 +90,12 @@ def _unconfigured(seen: Situation) -> Step:
             stage=Stage.NAME_MX,
             instruction="The policy needs MX hosts, and DNS may lie: compare the list above with what you know, then "
             f"write into the configuration of {seen.domain}: mta_sts.mx: {hosts}",
+        )
+    if seen.served is None and seen.record_unknown:
+        return Step(
+            stage=Stage.UNKNOWN,
+            instruction=f"No policy is configured, and DNS does not answer for {record_name(seen.domain)}: whether senders "
+            "still know a policy cannot be told. Ask again, or ask another resolver with --nameserver.",
         )
     if seen.served is None and seen.record_id is None:
         return Step(

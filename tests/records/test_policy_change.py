@@ -70,6 +70,13 @@ def test_policy_that_senders_know_is_never_just_dropped() -> None:
     assert next_step(replace(dropped, served=None, record_id=None)).stage is Stage.NOT_CONFIGURED
 
 
+def test_silent_dns_is_no_proof_that_senders_know_no_policy() -> None:
+    blind = replace(SETTLED, wanted=False, configured=None, served=None, record_id=None, record_unknown=True)
+    assert next_step(blind).stage is Stage.UNKNOWN
+    assert next_step(replace(blind, record_unknown=False)).stage is Stage.NOT_CONFIGURED
+    assert next_step(replace(blind, served=render(OLD))).stage is Stage.RETIRE_FIRST
+
+
 def test_looked_up_mx_is_shown_and_not_trusted() -> None:
     step = next_step(replace(SETTLED, configured=None, served=None, record_id=None))
     assert step.stage is Stage.NAME_MX
