@@ -94,8 +94,8 @@ def _unconfigured(seen: Situation) -> Step:
     if seen.served is None and seen.record_unknown:
         return Step(
             stage=Stage.UNKNOWN,
-            instruction=f"No policy is configured, and DNS does not answer for {record_name(seen.domain)}: whether senders "
-            "still know a policy cannot be told. Ask again, or ask another resolver with --nameserver.",
+            instruction=f"No policy is configured, and DNS does not answer for {record_name(seen.domain)}: whether "
+            "senders still know a policy cannot be told. Ask again, or ask another resolver with --nameserver.",
         )
     if seen.served is None and seen.record_id is None:
         return Step(
