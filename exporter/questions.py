@@ -140,14 +140,19 @@ _SESSIONS_AND_SENDERS = Question(
     ),
 )
 
-_CATEGORIES = Question(
-    sql="""
+# Each sender's newest report day among the latest ones: what it says now, whatever came in before or after it.
+_LAST_WORDS = """
         WITH last_words AS (
             SELECT policy_domain, organization, max(day) AS last_day
             FROM tls_authenticated_sender_daily
             WHERE day >= {latest_start:Date} AND day < {today:Date}
             GROUP BY policy_domain, organization
         )
+"""
+
+_CATEGORIES = Question(
+    sql=_LAST_WORDS
+    + """
         SELECT policy_domain, category, sumIf(failed_sessions, day = last_day)
         FROM tls_authenticated_failures_daily
         LEFT JOIN last_words USING (policy_domain, organization)
@@ -159,13 +164,8 @@ _CATEGORIES = Question(
 )
 
 _RESULT_TYPES = Question(
-    sql="""
-        WITH last_words AS (
-            SELECT policy_domain, organization, max(day) AS last_day
-            FROM tls_authenticated_sender_daily
-            WHERE day >= {latest_start:Date} AND day < {today:Date}
-            GROUP BY policy_domain, organization
-        )
+    sql=_LAST_WORDS
+    + """
         SELECT policy_domain, result_type, severity, sumIf(failed_sessions, day = last_day)
         FROM tls_authenticated_failures_daily
         LEFT JOIN last_words USING (policy_domain, organization)
@@ -179,13 +179,8 @@ _RESULT_TYPES = Question(
 # From the summaries of sts policies, whether or not they `count`: DANE in the same report changes nothing here. A
 # policy that cannot be fetched or read is not applied (RFC 8461, section 5), so such failures refuse nothing.
 _REFUSED_SESSIONS = Question(
-    sql="""
-        WITH last_words AS (
-            SELECT policy_domain, organization, max(day) AS last_day
-            FROM tls_authenticated_sender_daily
-            WHERE day >= {latest_start:Date} AND day < {today:Date}
-            GROUP BY policy_domain, organization
-        )
+    sql=_LAST_WORDS
+    + """
         SELECT policy_domain, greatest(sum(sessions), 0)
         FROM (
             SELECT day, policy_domain, organization, toInt64(failed_sessions) AS sessions
@@ -205,13 +200,8 @@ _REFUSED_SESSIONS = Question(
 )
 
 _SUSPECTED_DOWNGRADES = Question(
-    sql="""
-        WITH last_words AS (
-            SELECT policy_domain, organization, max(day) AS last_day
-            FROM tls_authenticated_sender_daily
-            WHERE day >= {latest_start:Date} AND day < {today:Date}
-            GROUP BY policy_domain, organization
-        )
+    sql=_LAST_WORDS
+    + """
         SELECT policy_domain, likelihood, sumIf(failed_sessions, day = last_day)
         FROM tls_suspected_downgrades
         LEFT JOIN last_words USING (policy_domain, organization)

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from mailposture.domain_names import matches, normalize, normalize_pattern
+from mailposture.domain_names import normalize, normalize_pattern
 
 MIB = 1024 * 1024
 
@@ -134,10 +134,6 @@ class Domain(_Section):
     token: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{16,128}$", description="secret path for HTTPS")
     thresholds: Thresholds = Thresholds()
     mta_sts: MtaStsPolicy | None = None
-
-    def receives_at(self, host: str) -> bool:
-        """Whether a (normalized) host is the domain, lies below it, or is one of its MX hosts."""
-        return host == self.name or host.endswith("." + self.name) or any(matches(host, mx) for mx in self.mx)
 
 
 class SmtpLimits(_Section):
@@ -297,8 +293,3 @@ class Config(_Section):
         """The addresses that the SMTP and LMTP listeners accept, in lower case."""
         addresses = self.recipients or tuple(f"tlsrpt@{domain.name}" for domain in self.domains)
         return frozenset(address.lower() for address in addresses)
-
-    def domain_of(self, host: str) -> Domain | None:
-        """The domain of ours that a (normalized) policy domain or MX host belongs to: exact first, then nearest."""
-        own = [domain for domain in self.domains if domain.receives_at(host)]
-        return max(own, key=lambda domain: (domain.name == host, len(domain.name)), default=None)

@@ -1,7 +1,7 @@
 """Which of our domains a name in a report belongs to, fast for ten thousand domains.
 
-`Config.domain_of` says what belongs; this is its index, for use on every policy of every report. One host may receive
-for many domains, so the answer is a tuple, best first.
+A host belongs to a domain if it is the domain, lies below it, or is one of its MX hosts. One host may receive for many
+domains, so the answer is a tuple, best first: the domain of that very name, then the nearest.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Ownership:
         return name in self._names
 
     def _domains_of(self, host: str) -> tuple[str, ...]:
-        """All our domains that a (normalized) policy domain or MX host may belong to, as `Config.domain_of` ranks."""
+        """All our domains that a (normalized) policy domain or MX host may belong to, best first."""
         parent = host.partition(".")[2]
         found = dict.fromkeys(self._domains_of_mx.get(host, ()))
         if parent:
