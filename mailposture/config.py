@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from mailposture.domain_names import normalize, normalize_pattern
+from mailposture.domain_names import mail_domain, normalize, normalize_pattern
 
 MIB = 1024 * 1024
 
@@ -63,6 +63,7 @@ def _nameserver(value: str) -> str:
 
 
 DomainName = Annotated[str, AfterValidator(_domain_name)]
+MailDomain = Annotated[str, AfterValidator(mail_domain)]
 MxPattern = Annotated[str, AfterValidator(_mx_pattern)]
 Nameserver = Annotated[str, AfterValidator(_nameserver)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta())]
@@ -128,7 +129,7 @@ class Thresholds(_Section):
 class Domain(_Section):
     """A domain that receives mail, and is ours: only reports about such domains are kept."""
 
-    name: DomainName
+    name: MailDomain
     mx: tuple[MxPattern, ...] = ()  # the hosts that receive for it; DANE reports name these instead of the domain
     team: str = Field(default="mail", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     token: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{16,128}$", description="secret path for HTTPS")

@@ -6,6 +6,7 @@ Reports are written by strangers; a name that is not a name must never reach SQL
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 import idna
 
@@ -27,6 +28,32 @@ def normalize(name: str) -> str | None:
         except idna.IDNAError:
             return None
     return name if len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) else None
+
+
+def mail_domain(text: str) -> str:
+    """Return the normal form of a domain that receives mail from others, as somebody configures it.
+
+    Reports may name what they like; a domain of ours needs a place in DNS for its records to be published under, so
+    neither an address (RFC 5321, section 4.1.3) nor a name without a dot will do. Raises ValueError.
+    """
+    name = normalize(text)
+    if _is_address(text.strip().strip("[]")):
+        raise ValueError(f"{text!r} is an IP address; name the domain whose mail it receives, such as example.com")
+    if name is None:
+        raise ValueError(f"{text!r} is not a domain name; write what stands behind the @, such as example.com")
+    if "." not in name:
+        raise ValueError(f"{text!r} is a name without a dot, a host or a top-level domain; write it out: example.com")
+    if name.rpartition(".")[2].isdigit():
+        raise ValueError(f"{text!r} ends in a number, which no top-level domain is; write what stands behind the @")
+    return name
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text.removeprefix("IPv6:"))
+    except ValueError:
+        return False
+    return True
 
 
 def _a_label(label: str) -> str:

@@ -14,6 +14,11 @@ DOMAINS = "domains: [{name: example.com}]\n"
     [
         ("", ":1: must hold keys and values"),
         ("domains: []\n", ":1: domains: "),
+        ("domains:\n  - name: localhost\n", ":2: domains[0].name: 'localhost' is a name without a dot"),
+        (
+            "domains:\n  - name: '[2001:db8::1]'\n",
+            ":2: domains[0].name: '[2001:db8::1]' is an IP address; name the domain",
+        ),
         ("domains:\n\t- x\n", ":2: is not YAML"),
         (DOMAINS + "\x07", ": is not YAML that can be read: "),
         (DOMAINS + "retention: 2026-13-45\n", ": is not YAML that can be read: month must be"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailposture.domain_names import normalize, normalize_pattern
+from mailposture.domain_names import mail_domain, normalize, normalize_pattern
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,30 @@ def test_what_no_registry_would_take_is_refused(written: str) -> None:
 def test_a_pattern_keeps_its_wildcard() -> None:
     assert normalize_pattern("*.Mail.BÜCHER.example.") == "*.mail.xn--bcher-kva.example"
     assert normalize_pattern("mail.*.example") is None
+
+
+@pytest.mark.parametrize(
+    "written", ["Example.COM.", "bücher.example", "mail.corp", "3com.example", "_mail.example.com"]
+)
+def test_a_domain_that_receives_mail_is_written_as_any_name(written: str) -> None:
+    assert mail_domain(written) == normalize(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("localhost", "'localhost' is a name without a dot"),
+        ("com", "a top-level domain"),
+        ("com.", "a top-level domain"),
+        ("192.0.2.1", "'192.0.2.1' is an IP address"),
+        ("[192.0.2.1]", "is an IP address"),
+        ("[2001:db8::1]", "is an IP address"),
+        ("[IPv6:2001:db8::1]", "is an IP address"),
+        ("192.0.2.256", "ends in a number"),
+        ("user@example.com", "is not a domain name; write what stands behind the @"),
+    ],
+)
+def test_what_cannot_have_records_of_its_own_receives_no_mail(written: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=r"such as example\.com|write") as caught:
+        mail_domain(written)
+    assert reason in str(caught.value)
