@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 
 from cli.options import CONFIG_NAME, WRONG_USAGE
 from mailposture.config_file import load
-from mailposture.domain_names import normalize
+from mailposture.domain_names import mail_domain
 
 _DOMAIN = """\
   - name: {name}
@@ -103,23 +104,32 @@ def command(folder: Path, domains: tuple[str, ...]) -> None:
       mailposture run
     """
     path = folder / CONFIG_NAME
-    names = []
-    for domain in domains:
-        name = normalize(domain)
-        if name is None:
-            raise click.BadParameter(f"{domain!r} is not a domain name", param_hint="--domain")
-        names.append(name)
-    entries = "".join(_DOMAIN.format(name=name, token=secrets.token_urlsafe(24)) for name in dict.fromkeys(names))
+    names, mistakes = _read(domains)
+    if os.path.lexists(path):
+        mistakes.append(f"{path}: exists already and is left as it is; edit it, or remove it and try again")
+    if mistakes:
+        click.echo("\n".join(mistakes), err=True)
+        sys.exit(WRONG_USAGE)
+    entries = "".join(_DOMAIN.format(name=name, token=secrets.token_urlsafe(24)) for name in names)
     try:
         (folder / "data").mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             path.chmod(0o600)  # the tokens in it are secrets
             file.write(_FILE.format(domains=entries))
-    except FileExistsError:
-        click.echo(f"{path}: exists already and is left as it is; edit it, or remove it and try again", err=True)
-        sys.exit(WRONG_USAGE)
     except OSError as error:
-        click.echo(f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to", err=True)
+        where = error.filename or path
+        click.echo(f"{where}: cannot be written ({error.strerror}); choose a folder that you may write to", err=True)
         sys.exit(WRONG_USAGE)
     load(path)  # what we wrote must be what we read
     click.echo(f"Wrote {path}. Next: mailposture run --config {path}")
+
+
+def _read(domains: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """The names in their normal form, each once, and what is wrong with those that are none."""
+    names, mistakes = dict[str, None](), []
+    for domain in domains:
+        try:
+            names[mail_domain(domain)] = None
+        except ValueError as error:
+            mistakes.append(f"--domain: {error}")
+    return list(names), mistakes

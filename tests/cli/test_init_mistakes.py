@@ -1,0 +1,52 @@
+"""`mailposture init` says all that is wrong at once, and changes nothing then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from mailposture.config_file import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+
+def init(folder: Path, *domains: str) -> Result:
+    return CliRunner().invoke(main, ["init", str(folder), *(word for name in domains for word in ("--domain", name))])
+
+
+def test_wrong_names_and_a_file_that_exists_are_named_together(tmp_path: Path) -> None:
+    path = tmp_path / "mailposture.yaml"
+    path.write_text("mine")
+    done = init(tmp_path, "localhost", "example.com", "no name")
+    assert done.exit_code == 2
+    localhost, no_name, exists = done.output.splitlines()
+    assert localhost.startswith("--domain: 'localhost' is a name without a dot")
+    assert no_name.startswith("--domain: 'no name' is not a domain name")
+    assert exists.startswith(f"{path}: exists already")
+    assert path.read_text() == "mine"
+
+
+def test_wrong_name_writes_nothing(tmp_path: Path) -> None:
+    assert init(tmp_path / "new", "192.0.2.1").exit_code == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_name_given_twice_is_one_domain(tmp_path: Path) -> None:
+    assert init(tmp_path, "bücher.example", "xn--bcher-kva.example.").exit_code == 0
+    assert [domain.name for domain in load(tmp_path / "mailposture.yaml").domains] == ["xn--bcher-kva.example"]
+
+
+@pytest.mark.parametrize("in_the_way", ["data", "mailposture.yaml"])
+def test_what_is_in_the_way_is_named_itself(tmp_path: Path, in_the_way: str) -> None:
+    """A dangling link too: whoever follows it would write a file that nobody chose."""
+    (tmp_path / in_the_way).symlink_to(tmp_path / "nowhere")
+    done = init(tmp_path, "example.com")
+    assert done.exit_code == 2
+    assert done.output.startswith(f"{tmp_path / in_the_way}: ")
+    assert not (tmp_path / "nowhere").exists()
