@@ -18,10 +18,10 @@ from exporter.probes.outcome import Finding, Measured, ProbeOutcome, Reason, nam
 from mailposture.checks.dns import check_mx
 from mailposture.checks.resolver import Answer, Status
 from mailposture.checks.servers import probe_servers
-from mailposture.checks.tlsa import matches_tlsa, tlsa_name
+from mailposture.checks.tlsa import is_usable, matches_tlsa, tlsa_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from exporter.probes.outcome import ProbeContext
     from exporter.probes.port25 import Port25
@@ -83,6 +83,7 @@ class Tlsa(StrEnum):
     MATCH = "match"
     MATCH_UNSIGNED = "match-unsigned"  # fits, but our resolver does not say that DNSSEC vouches for it
     MISMATCH = "mismatch"
+    UNUSABLE = "unusable"  # only records that DANE for SMTP does not know: senders encrypt, and compare nothing
     DNS_ERROR = "dns-error"
     NO_CERTIFICATE = "no-certificate"  # nothing was shown to compare with
 
@@ -93,6 +94,7 @@ class _Server:
 
     probe: MxProbe
     reason: Reason | None
+    detail: str
     tlsa: Tlsa
     hidden: bool  # we cannot get there, which says nothing about the server
 
@@ -134,22 +136,32 @@ async def probe_mx(domain: Domain, context: ProbeContext) -> ProbeOutcome:
     records = dict(zip(hosts, answers, strict=True))
     servers = [_judge(probe, records[probe.host], context.port_25) for probe in probes]
     lost = await _without_address(sorted(set(hosts) - {probe.host for probe in probes}), context)
-    findings = (*map(_finding, servers), *lost)
+    told = {host: _telling(of_host) for host, of_host in _by_host(servers)}
+    reasons = [server.reason for of_host in told.values() for server in of_host] + [finding.reason for finding in lost]
+    faults = [reason for reason in reasons if reason is not None]
     return ProbeOutcome(
-        success=all(one.success for one in findings),
-        reason=next((one.reason for one in findings if not one.success), None),
-        samples=tuple(_samples(domain.name, servers, lost)),
-        findings=findings,
+        success=not faults,
+        reason=min(faults, key=lambda reason: reason is Reason.PORT_25_BLOCKED, default=None),
+        samples=tuple(_samples(domain.name, told, lost)),
+        findings=(*map(_finding, servers), *lost),
     )
 
 
 def _judge(probe: MxProbe, records: Answer, port_25: Port25) -> _Server:
     hidden = port_25.hides(probe)
     tlsa = _tlsa(records, probe.chain)
-    reason = Reason.PORT_25_BLOCKED if hidden else reason_of(probe.reason)
-    if reason is None and tlsa is Tlsa.MISMATCH:
+    reason, detail = reason_of(probe.reason), probe.detail
+    if hidden:
+        family = "IPv6" if ":" in probe.address else "IPv4"
+        reason = Reason.PORT_25_BLOCKED
+        detail = f"{detail}; so it is with all servers by {family}, which says nothing about this one"
+    elif reason is None and tlsa is Tlsa.MISMATCH:
         reason = Reason.TLSA_MISMATCH
-    return _Server(probe=probe, reason=reason, tlsa=tlsa, hidden=hidden)
+        detail = f"none of {len(records.records)} TLSA records fits the certificate shown"
+    elif reason is None:
+        until = f", certificate until {probe.not_after:%Y-%m-%d}" if probe.not_after else ""
+        detail = f"STARTTLS with {probe.tls_version}{until}"
+    return _Server(probe=probe, reason=reason, detail=detail, tlsa=tlsa, hidden=hidden)
 
 
 def _tlsa(answer: Answer, chain: Sequence[bytes]) -> Tlsa:
@@ -157,6 +169,8 @@ def _tlsa(answer: Answer, chain: Sequence[bytes]) -> Tlsa:
         return Tlsa.ABSENT if answer.status is Status.ABSENT else Tlsa.DNS_ERROR
     if not chain:
         return Tlsa.NO_CERTIFICATE
+    if not any(is_usable(record) for record in answer.records):
+        return Tlsa.UNUSABLE
     if not any(matches_tlsa(record, chain) for record in answer.records):
         return Tlsa.MISMATCH
     return Tlsa.MATCH if answer.authenticated else Tlsa.MATCH_UNSIGNED
@@ -183,7 +197,7 @@ def _finding(server: _Server) -> Finding:
         receiving_ip=probe.address,
         success=server.reason is None,
         reason=server.reason,
-        detail=probe.detail,
+        detail=server.detail,
         duration_seconds=probe.seconds,
         reachable=server.reachable,
         starttls_offered=server.starttls_offered,
@@ -195,10 +209,20 @@ def _finding(server: _Server) -> Finding:
     )
 
 
-def _samples(domain: str, servers: Sequence[_Server], lost: Sequence[Finding]) -> Iterator[Measured]:
-    by_host = sorted(servers, key=lambda server: server.probe.host)
-    for host, group in groupby(by_host, key=lambda server: server.probe.host):
-        yield from _host_samples((domain, host), list(group))
+def _by_host(servers: Sequence[_Server]) -> Iterator[tuple[str, list[_Server]]]:
+    ordered = sorted(servers, key=lambda server: server.probe.host)
+    for host, of_host in groupby(ordered, key=lambda server: server.probe.host):
+        yield host, list(of_host)
+
+
+def _telling(servers: list[_Server]) -> list[_Server]:
+    """The addresses of a host that say how it is: what is hidden from us says nothing beside what is not."""
+    return [server for server in servers if not server.hidden] or servers
+
+
+def _samples(domain: str, told: Mapping[str, Sequence[_Server]], lost: Sequence[Finding]) -> Iterator[Measured]:
+    for host, servers in told.items():
+        yield from _host_samples((domain, host), servers)
     for finding in lost:
         yield Measured(SUCCESS, (domain, finding.receiving_mx), 0)
         yield Measured(FAILURE, (domain, finding.receiving_mx, str(finding.reason)), 1)

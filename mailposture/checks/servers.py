@@ -63,13 +63,27 @@ def outbound_25_closed(probes: Sequence[MxProbe]) -> bool:
 
 
 def judge_servers(probes: Sequence[MxProbe], *, expiring_within: timedelta) -> tuple[CheckResult, ...]:
-    """One result a server; where port 25 is closed for us, nobody is accused."""
+    """One result a server; where port 25 is closed for us, or there is no IPv6, nobody is accused."""
     closed = outbound_25_closed(probes)
-    return tuple(_judge(probe, closed, datetime.now(UTC) + expiring_within) for probe in probes)
+    no_ipv6 = outbound_25_closed([probe for probe in probes if _is_ipv6(probe)])
+    expires_before = datetime.now(UTC) + expiring_within
+    return tuple(
+        _judge(probe, closed, hidden=no_ipv6 and _is_ipv6(probe), expires_before=expires_before) for probe in probes
+    )
 
 
-def _judge(probe: MxProbe, closed: bool, expires_before: datetime) -> CheckResult:
+def _is_ipv6(probe: MxProbe) -> bool:
+    return ":" in probe.address
+
+
+def _judge(probe: MxProbe, closed: bool, *, hidden: bool, expires_before: datetime) -> CheckResult:
     subject = Subject("starttls", f"{probe.host} [{probe.address}]")
+    if hidden and not closed:
+        return subject.unknown(
+            "no-ipv6",
+            f"{probe.detail}; so it is with every MX by IPv6: there seems to be no IPv6 here, as in many networks",
+            "run the check where IPv6 works; if it is the same there, see what the AAAA record names",
+        )
     if closed:
         return subject.unknown(
             "port-25-closed",

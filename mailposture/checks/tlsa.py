@@ -29,6 +29,11 @@ def tlsa_name(mx_host: str) -> str:
     return f"_25._tcp.{mx_host}"
 
 
+def is_usable(record: Any) -> bool:
+    """Whether senders of mail use a TLSA record (dnspython's rdata), or skip it (RFC 7672, section 3.1)."""
+    return record.usage in (_DANE_TA, _DANE_EE) and record.selector in (0, 1) and record.mtype in _DIGESTS
+
+
 def matches_tlsa(record: Any, chain: Sequence[bytes]) -> bool:
     """Whether a TLSA record (dnspython's rdata) names a certificate of a (DER) chain, the server's own first."""
     candidates = {_DANE_EE: chain[:1], _DANE_TA: chain[1:]}.get(record.usage, ())
@@ -58,9 +63,9 @@ async def check_tlsa(mx_host: str, chain: Sequence[bytes], *, resolver: Resolver
         return subject.wrong("dns-error", answer.detail, "senders with DANE hold mail back until this is answered")
     if not chain:
         return subject.unknown("no-certificate", "no certificate was seen to compare with", "mend STARTTLS first")
-    if not any(matches_tlsa(record, chain) for record in answer.records):
-        detail = f"none of {len(answer.records)} TLSA records fits the certificate shown"
-        return subject.wrong("tlsa-mismatch", detail, zone_line(tlsa_record(mx_host, chain[0])))
+    fault = _mismatch(answer.records, chain)
+    if fault is not None:
+        return subject.wrong(*fault, zone_line(tlsa_record(mx_host, chain[0])))
     if not answer.authenticated:
         return subject.unknown(
             "not-authenticated",
@@ -68,3 +73,13 @@ async def check_tlsa(mx_host: str, chain: Sequence[bytes], *, resolver: Resolver
             "ask with --nameserver a resolver that validates; if it says the same, sign the zone",
         )
     return subject.good("the certificate is the one that TLSA and DNSSEC vouch for")
+
+
+def _mismatch(records: Sequence[Any], chain: Sequence[bytes]) -> tuple[str, str] | None:
+    """Why no record fits the certificates shown: reason and words; None if one does."""
+    if not any(map(is_usable, records)):
+        # RFC 7672, section 2.2: TLS is mandatory then, but nothing is compared.
+        return "tlsa-unusable", f"senders skip all of {len(records)} TLSA records: mail knows only the usages 2 and 3"
+    if not any(matches_tlsa(record, chain) for record in records):
+        return "tlsa-mismatch", f"none of {len(records)} TLSA records fits the certificate shown"
+    return None

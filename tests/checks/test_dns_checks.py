@@ -192,6 +192,11 @@ async def test_tlsa_record_that_we_print_fits_the_server_it_was_made_from(
     mismatch = await check_tlsa(host, renewed.chain, resolver=resolver)
     assert (mismatch.outcome, mismatch.reason) == (Outcome.WRONG, "tlsa-mismatch")
     assert mismatch.instruction.startswith("_25._tcp.mx1.example.test. 3600 IN TLSA 3 1 1 ")
+    zone.text = "\n".join(
+        line.replace("TLSA 3", "TLSA 1") if line.startswith("_25._tcp") else line for line in zone.text.splitlines()
+    )
+    skipped = await check_tlsa(host, renewed.chain, resolver=resolver)
+    assert (skipped.outcome, skipped.reason) == (Outcome.WRONG, "tlsa-unusable")
 
 
 @pytest.mark.parametrize(

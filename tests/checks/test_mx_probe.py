@@ -178,3 +178,22 @@ async def test_where_nothing_can_be_reached_nobody_is_accused(looking: Callable[
     results = judge_servers(probes, expiring_within=SOON)
     assert {(one.outcome, one.reason) for one in results} == {(Outcome.UNKNOWN, "port-25-closed")}
     assert "outbound port 25 seems closed here" in results[0].detail
+
+
+async def test_where_there_is_no_ipv6_a_server_that_answers_by_ipv4_is_not_accused(
+    looking: Callable[..., Vantage], authority: CertificateAuthority, zone: Zone
+) -> None:
+    zone.text += f"{HOST}. 300 IN AAAA 100::1\n"  # discard-only (RFC 6666): no route
+    async with faulty_smtp.serving(authority.issue([HOST]).server_context()) as (_, port):
+        probes = await probe_servers([HOST], vantage=looking(smtp_port=port, timeout=1))
+        results = judge_servers(probes, expiring_within=SOON)
+        assert [(one.outcome, one.reason) for one in results] == [(Outcome.UNKNOWN, "no-ipv6"), (Outcome.GOOD, "")]
+        zone.text += f"{HOST}. 300 IN AAAA ::1\n"
+        async with faulty_smtp.serving(authority.issue([HOST]).server_context(), address="::1", port=port):
+            probes = await probe_servers([HOST], vantage=looking(smtp_port=port, timeout=1))
+    outcomes = {one.subject: one.outcome for one in judge_servers(probes, expiring_within=SOON)}
+    assert outcomes == {
+        f"{HOST} [100::1]": Outcome.WRONG,
+        f"{HOST} [::1]": Outcome.GOOD,
+        f"{HOST} [127.0.0.1]": Outcome.GOOD,
+    }

@@ -181,6 +181,47 @@ async def test_where_port_25_is_closed_the_server_is_not_accused(world: World) -
     assert (row.reachable, row.starttls_offered, row.certificate_valid) == (None, None, None)
 
 
+async def test_ipv6_that_cannot_be_reached_from_here_accuses_no_server_that_answers_by_ipv4(world: World) -> None:
+    """As in most containers: every MX has both kinds of addresses, and we have no IPv6."""
+    world.zone.text += f"{MX}. 300 IN AAAA 100::1\n"
+    async with faulty_smtp.serving(world.authority.issue([MX]).server_context()) as (_, port):
+        outcome = await probe_mx(world.domain, world.context(smtp_port=port, timeout=1))
+    samples = measured(outcome)
+    assert (outcome.success, samples[f"mx_server_success {MX}"], samples[f"mx_server_reachable {MX}"]) == (True, 1, 1)
+    assert not [name for name in samples if "failure" in name]
+    assert not world.port_25.blocked
+    hidden, seen = outcome.findings
+    assert (hidden.receiving_ip, hidden.reason, hidden.reachable) == ("100::1", Reason.PORT_25_BLOCKED, None)
+    assert hidden.detail.endswith("so it is with all servers by IPv6, which says nothing about this one")
+    assert (seen.receiving_ip, seen.reason) == ("127.0.0.1", None)
+    assert seen.detail.startswith("STARTTLS with TLSv1.3, certificate until ")
+
+
+async def test_ipv6_address_that_is_down_is_accused_where_ipv6_works(world: World) -> None:
+    world.zone.text += f"{MX}. 300 IN AAAA ::1\n{MX}. 300 IN AAAA 100::1\n"
+    context = world.authority.issue([MX]).server_context()
+    async with (
+        faulty_smtp.serving(context) as (_, port),
+        faulty_smtp.serving(context, address="::1", port=port),
+    ):
+        outcome = await probe_mx(world.domain, world.context(smtp_port=port, timeout=1))
+    samples = measured(outcome)
+    assert samples[f"mx_server_reachable {MX}"] == 0
+    assert sum(number for name, number in samples.items() if "failure" in name) == 1
+
+
+def test_server_in_our_own_network_does_not_prove_that_port_25_is_open_to_the_world() -> None:
+    """A cloud closes port 25 only towards the outside."""
+    port_25 = Port25()
+    outside = MxProbe(host="mx.outside.test", address="8.8.4.4", reason="timeout")
+    port_25.note([MxProbe(host=MX, address="10.0.0.25", connected=True), outside])
+    assert (port_25.blocked, port_25.hides(outside)) == (True, True)
+    port_25.note([MxProbe(host="mx.other.test", address="8.8.8.8", connected=True), outside])
+    assert (port_25.blocked, port_25.hides(outside)) == (False, False)
+    port_25.note([MxProbe(host=MX, address="10.0.0.25", reason="timeout")])
+    assert not port_25.hides(MxProbe(host=MX, address="10.0.0.25", reason="timeout"))
+
+
 def tlsa_line(certificate: Path) -> str:
     der = x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
     return f"_25._tcp.{MX}. 300 IN TLSA 3 0 1 {hashlib.sha256(der).hexdigest()}\n"
@@ -205,6 +246,22 @@ async def test_tlsa_is_compared_with_the_certificate_shown(
     assert measured(outcome)[f"mx_server_tlsa_match {MX}"] == match
     assert outcome.findings[0].tlsa == tlsa
     assert outcome.reason is (None if same else Reason.TLSA_MISMATCH)
+
+
+async def test_tlsa_mismatch_says_so_in_words(world: World) -> None:
+    world.zone.text += tlsa_line(world.authority.issue([MX]).certificate) * 2
+    async with faulty_smtp.serving(world.authority.issue([MX]).server_context()) as (_, port):
+        outcome = await probe_mx(world.domain, world.context(smtp_port=port))
+    assert outcome.findings[0].detail == "none of 1 TLSA records fits the certificate shown"
+
+
+async def test_tlsa_records_that_senders_of_mail_skip_accuse_nobody(world: World) -> None:
+    """Usages 0 and 1 are for browsers: senders encrypt, and compare nothing (RFC 7672, section 3.1.3)."""
+    world.zone.text += f"_25._tcp.{MX}. 300 IN TLSA 1 1 1 {'ab' * 32}\n"
+    async with faulty_smtp.serving(world.authority.issue([MX]).server_context()) as (_, port):
+        outcome = await probe_mx(world.domain, world.context(smtp_port=port))
+    assert (outcome.success, outcome.findings[0].tlsa) == (True, Tlsa.UNUSABLE)
+    assert f"mx_server_tlsa_match {MX}" not in measured(outcome)
 
 
 async def test_mx_without_address_and_mx_that_dns_does_not_tell_are_told_apart(world: World) -> None:
