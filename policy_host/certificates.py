@@ -12,22 +12,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from mailposture.domain_names import matches, normalize, normalize_pattern
-from mailposture.problems import ProblemError
+from mailposture.certificate_files import CertificateError, CertificateFiles
+from mailposture.checks.certificates import names_of
+from mailposture.domain_names import normalize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from mailposture.config import TlsFiles
 
 log = structlog.get_logger()
-
-
-class CertificateError(ProblemError):
-    """No certificate can be used; the message names the files and the reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,83 +36,83 @@ class Certificate:
     context: ssl.SSLContext
 
 
-def load_certificate(files: TlsFiles) -> Certificate:
-    """Read a PEM chain and its key; OSError or ValueError (ssl.SSLError is an OSError) if they cannot be used."""
-    leaf = x509.load_pem_x509_certificates(files.certificate.read_bytes())[0]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8461, section 3.3 by way of RFC 9325
-    # Without a password function OpenSSL would ask on the terminal, and a service would hang.
-    context.load_cert_chain(files.certificate, files.key, password=_no_password)
-    try:
-        san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        names = tuple(filter(None, map(normalize_pattern, san.get_values_for_type(x509.DNSName))))
-    except x509.ExtensionNotFound:
-        names = ()
-    return Certificate(names=names, not_after=leaf.not_valid_after_utc, context=context)
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted; store it without a password")
-
-
 class Certificates:
     """All certificates of the policy host. Files that break while we run leave the certificate last read in use."""
 
     def __init__(self, *, files: Sequence[TlsFiles]) -> None:
         """Raise CertificateError if not one certificate can be read; log those that cannot."""
-        self._loaded: dict[TlsFiles, Certificate] = {}
-        self._seen: dict[TlsFiles, tuple[object, ...]] = {}
-        self._files: tuple[TlsFiles, ...] = ()
-        problems = self.use(files)
-        if not self._loaded:
-            raise CertificateError("policy_host.tls: no certificate can be read:\n" + "\n".join(problems))
+        self._sources: Mapping[TlsFiles, _Source] = {}
+        self._by_name: Mapping[str, Certificate] = {}
+        self.use(files)
         self.server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.server_context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.server_context.sni_callback = self._choose
 
-    def use(self, files: Sequence[TlsFiles]) -> list[str]:
-        """Serve these files from now on; returns what could not be read."""
-        self._files = tuple(files)
-        for gone in self._loaded.keys() - set(files):
-            del self._loaded[gone]
-        return self.reload_changed()
+    def use(self, files: Sequence[TlsFiles]) -> None:
+        """Serve these files from now on; raise CertificateError, and change nothing, if not one of them can be read."""
+        sources = {one: self._sources.get(one) or _Source(one) for one in files}
+        problems = _follow(sources.values())
+        if not any(source.certificate for source in sources.values()):
+            raise CertificateError("policy_host.tls: no certificate can be read:\n" + "\n".join(problems))
+        self._sources = sources
+        self._by_name = _longest_lasting(self._usable())
 
     def reload_changed(self) -> list[str]:
         """Read the files that changed since they were last read; returns what could not be read."""
-        problems: list[str] = []
-        for files in self._files:
-            stamp = _stamp(files.certificate) + _stamp(files.key)
-            if self._seen.get(files) == stamp:
-                continue
-            self._seen[files] = stamp
-            try:
-                self._loaded[files] = load_certificate(files)
-            except (OSError, ValueError) as error:
-                problems.append(f"{files.certificate} with {files.key}: {error}")
-                log.error("certificate not read", certificate=str(files.certificate), reason=str(error))
-            else:
-                loaded = self._loaded[files]
-                log.info("certificate read", names=loaded.names, not_after=loaded.not_after.isoformat())
+        problems = _follow(self._sources.values())
+        self._by_name = _longest_lasting(self._usable())
         return problems
 
     def for_host(self, host: str) -> Certificate | None:
         """The certificate valid for a host, the one that lasts longest; a wildcard covers one label (RFC 8461, 3.3)."""
-        fitting = [one for one in self._loaded.values() if any(matches(host, name) for name in one.names)]
-        return max(fitting, key=lambda one: one.not_after, default=None)
+        fitting = (self._by_name.get(name) for name in (host, f"*.{host.partition('.')[2]}"))
+        return max(filter(None, fitting), key=lambda one: one.not_after, default=None)
+
+    def _usable(self) -> list[Certificate]:
+        return [source.certificate for source in self._sources.values() if source.certificate]
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
         """Give a handshake its certificate; also called, with no name, for clients without SNI."""
         host = normalize(name) if name else None
-        certificate = self.for_host(host) if host else None
-        if certificate is None:
-            certificate = next(self._loaded[files] for files in self._files if files in self._loaded)
-        connection.context = certificate.context
+        connection.context = ((self.for_host(host) if host else None) or self._usable()[0]).context
 
 
-def _stamp(path: Path) -> tuple[object, ...]:
-    """What changes when a file is written or replaced; a renewal's symbolic link is followed."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        return (error.errno,)
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+class _Source:
+    """Files, and the certificate last read from them; None as long as none could be."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self.certificate: Certificate | None = None
+        self._files = CertificateFiles(files)
+
+    def follow(self) -> None:
+        """Take the files over if they changed; raises CertificateError."""
+        if not self._files.follow():
+            return
+        assert self._files.context is not None  # noqa: S101  follow() has said so
+        path = self._files.files.certificate
+        try:
+            leaf = x509.load_pem_x509_certificates(path.read_bytes())[0]
+        except (OSError, ValueError) as error:
+            raise CertificateError(f"{path}: {error}") from error
+        self.certificate = Certificate(
+            names=names_of(leaf.public_bytes(Encoding.DER)),
+            not_after=leaf.not_valid_after_utc,
+            context=self._files.context,
+        )
+        log.info("certificate read", names=self.certificate.names, not_after=leaf.not_valid_after_utc.isoformat())
+
+
+def _follow(sources: Iterable[_Source]) -> list[str]:
+    problems: list[str] = []
+    for source in sources:
+        try:
+            source.follow()
+        except CertificateError as error:
+            problems.append(str(error))
+            log.error("certificate not read", reason=str(error))
+    return problems
+
+
+def _longest_lasting(certificates: Iterable[Certificate]) -> dict[str, Certificate]:
+    """For each name the certificate to show."""
+    return {name: one for one in sorted(certificates, key=lambda one: one.not_after) for name in one.names}

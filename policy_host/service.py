@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from mailposture.certificate_files import CertificateError
 from mailposture.config import PolicyMode
 from mailposture.config_file import ConfigError, load
 from mailposture.problems import ProblemError
@@ -86,7 +87,9 @@ class PolicyHost:
         """Apply the configuration file as it is now. A file that cannot be used changes nothing, and that is said."""
         try:
             config = load(self._config_path)
-        except ConfigError as error:
+            if self.certificates and config.policy_host.tls:
+                self.certificates.use(config.policy_host.tls)
+        except (ConfigError, CertificateError) as error:
             self._metrics.reload_successful.set(0)
             log.error("configuration not usable; the one read before stays in use", reason=str(error))
             return
@@ -104,8 +107,6 @@ class PolicyHost:
                 )
         self._config = config
         self._site.policies = policies
-        if self.certificates and config.policy_host.tls:
-            self.certificates.use(config.policy_host.tls)
         self._note_success()
         log.info("configuration read again", policies=len(self._site.policies))
 

@@ -1,4 +1,4 @@
-"""A certificate that is renewed while we run: files are read again when they change."""
+"""The certificate of a listener, renewed while it runs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mailposture.certificate_files import CertificateError, CertificateFiles
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mailposture.config import TlsFiles
 
 _LOOK_AGAIN_SECONDS = 1.0
@@ -24,13 +23,12 @@ class Certificate:
 
     def __init__(self, files: TlsFiles) -> None:
         """Raises ProblemError when the files cannot be used."""
-        self._files = files
+        self._files = CertificateFiles(files)
         self._looked_at = time.monotonic()
-        self._version = self._version_of_files()
         try:
-            self._context = self._load()
-        except (OSError, ssl.SSLError) as error:
-            raise ProblemError(f"{self._complaint(error)}; mend smtp.tls or https.tls in the configuration") from error
+            self._files.follow()
+        except CertificateError as error:
+            raise ProblemError(f"{error}; mend smtp.tls or https.tls in the configuration") from error
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -38,12 +36,14 @@ class Certificate:
         now = time.monotonic()
         if now - self._looked_at >= _LOOK_AGAIN_SECONDS:
             self._looked_at = now
-            self._follow_files()
-        return self._context
+            self._follow()
+        assert self._files.context is not None  # noqa: S101  __init__ has read one, and none is ever taken away
+        return self._files.context
 
     def following_context(self) -> ssl.SSLContext:
         """A context for a listener that keeps one for good: each handshake takes the certificate of its moment."""
-        context = self._load()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2  # chosen before the callback is asked
 
         def take_current(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
             connection.context = self.context
@@ -51,34 +51,12 @@ class Certificate:
         context.sni_callback = take_current  # called without a name too
         return context
 
-    def _follow_files(self) -> None:
-        version = self._version_of_files()
-        if version == self._version:
-            return
-        self._version = version
+    def _follow(self) -> None:
         try:
-            self._context = self._load()
-        except (OSError, ssl.SSLError) as error:
+            renewed = self._files.follow()
+        except CertificateError as error:
             # Most likely one of the two files is renewed and the other is about to be.
-            _log.warning("certificate not taken over", reason=self._complaint(error), until="the files change again")
+            _log.warning("certificate not taken over", reason=str(error), until="the files change again")
         else:
-            _log.info("certificate read again", certificate=str(self._files.certificate))
-
-    def _load(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self._files.certificate, self._files.key, password=lambda: "")
-        return context
-
-    def _version_of_files(self) -> tuple[tuple[int, int, int] | None, ...]:
-        return tuple(_version_of(path) for path in (self._files.certificate, self._files.key))
-
-    def _complaint(self, error: OSError | ssl.SSLError) -> str:
-        return f"{self._files.certificate} and {self._files.key}: cannot be used for TLS ({error})"
-
-
-def _version_of(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+            if renewed:
+                _log.info("certificate read again", certificate=str(self._files.files.certificate))

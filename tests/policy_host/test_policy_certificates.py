@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from cryptography import x509
+from pki import Issued
 
+from mailposture.certificate_files import CertificateError
 from mailposture.config import TlsFiles
-from policy_host.certificates import CertificateError, Certificates
+from policy_host.certificates import Certificates
 from policy_host.service import PolicyHost
 
 if TYPE_CHECKING:
@@ -135,3 +138,48 @@ async def test_expiry_is_exported_for_each_domain_and_zero_where_no_certificate_
     values = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if line.startswith(name))
     assert float(values[f'{name}{{policy_domain="enforced.example"}}']) == expiry.timestamp()
     assert float(values[f'{name}{{policy_domain="tested.example"}}']) == 0
+
+
+def as_configured(*issued: Issued) -> dict[str, list[dict[str, str]]]:
+    """What `policy_host.tls` says of certificates."""
+    return {"tls": [{"certificate": str(one.certificate), "key": str(one.key)} for one in issued]}
+
+
+async def test_certificate_that_is_configured_again_is_shown_again(
+    start: Callable[..., Awaitable[Running]], authority: CertificateAuthority
+) -> None:
+    first, second = authority.issue(["mta-sts.enforced.example"]), authority.issue(["mta-sts.tested.example"])
+    running = await start(first, second)
+    for shown in ((first,), (first, second)):
+        running.rewrite(policy_host=as_configured(*shown))
+        running.host.reload()
+        assert await shown_names(running.port, "mta-sts.tested.example") == [
+            "mta-sts.tested.example" if second in shown else "mta-sts.enforced.example"
+        ]
+
+
+async def test_reload_to_certificates_that_cannot_be_read_changes_nothing_and_is_said(
+    start: Callable[..., Awaitable[Running]], authority: CertificateAuthority, tmp_path: Path
+) -> None:
+    running = await start(authority.issue(["mta-sts.enforced.example"]))
+    before = running.host.policies
+    absent = Issued(certificate=tmp_path / "absent.pem", key=tmp_path / "absent.key")
+    running.rewrite(domains=[{"name": "other.example"}], policy_host=as_configured(absent))
+    with structlog.testing.capture_logs() as logs:
+        running.host.reload()
+    assert await shown_names(running.port, "mta-sts.enforced.example") == ["mta-sts.enforced.example"]
+    assert running.host.policies == before
+    assert any("absent.pem" in line["reason"] and "stays in use" in line["event"] for line in logs)
+
+
+async def test_change_of_permissions_is_reason_to_read_again(
+    start: Callable[..., Awaitable[Running]], authority: CertificateAuthority
+) -> None:
+    issued = authority.issue(["mta-sts.enforced.example"])
+    running = await start(issued)
+    issued.key.chmod(0o640)  # what a user does after "permission denied"; the file's own time stays as it was
+    certificates = running.host.certificates
+    assert certificates is not None
+    with structlog.testing.capture_logs() as logs:
+        certificates.reload_changed()
+    assert [line["event"] for line in logs] == ["certificate read"]
