@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from cli.sql_faults import reason
 from mailposture.clickhouse.client import StorageError, connect
 from mailposture.clickhouse.embedded import use_or_start
 from mailposture.clickhouse.migrate import pending
@@ -46,10 +47,9 @@ def _connection(config: Config, user: str, endpoint: Endpoint) -> Iterator[Clien
     try:
         yield client
     except ClickHouseError as error:
-        reason = str(error).strip().partition("\n")[0][:300]
         raise StorageError(
-            f"ClickHouse at {endpoint.url} did not do what was asked: {reason}; see to it and run the command again, "
-            "nothing counts twice"
+            f"ClickHouse at {endpoint.url} did not do what was asked: {reason(error)}; see to it and run the command "
+            "again, nothing counts twice"
         ) from error
     finally:
         client.close_connections()

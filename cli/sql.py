@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import shutil
 import sys
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import click
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from cli.database import database
-from cli.options import FAILED, with_config
+from cli.options import DONE, FAILED, with_config
+from cli.sql_faults import explain
 from mailposture.quoting import printable
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 with contextlib.suppress(ImportError):
     import readline  # noqa: F401  gives input() a history and editing
+
+_PIECE = 64 * 1024
 
 
 @click.command()
@@ -52,26 +57,39 @@ def command(config: Config, query: str | None, form: str) -> None:
 
 
 def _run(client: Client, query: str, form: str) -> int:
+    # The format is no part of the query: one that the query names itself wins, and errors quote what was typed. The
+    # whole answer waits at the server, so that an error comes instead of rows, not after some; here it only passes by.
+    settings = {"default_format": form, "wait_end_of_query": "1"}
     try:
-        answer = client.raw_query(query.strip().rstrip(";"), fmt=form)
+        answer = cast("IO[bytes]", client.raw_stream(query, settings=settings))
     except ClickHouseError as error:
-        click.echo(f"mailposture: {str(error).strip()}", err=True)
+        if getattr(error, "code", None) is None:  # not about the query: the server is away
+            raise
+        click.echo(f"mailposture: {explain(error, query=query, client=client)}", err=True)
         return FAILED
-    if sys.stdout.isatty():  # originals of reports may hold what a terminal acts on; a file gets them as they are
-        click.echo(printable(answer.decode("utf-8", "backslashreplace")), nl=False)
-    else:
-        sys.stdout.buffer.write(answer)
-        sys.stdout.flush()
-    return 0
+    with answer:
+        if sys.stdout.isatty():  # originals of reports may hold what a terminal acts on; a file gets them as they are
+            _print(io.TextIOWrapper(answer, "utf-8", "backslashreplace", newline=""))
+        else:
+            shutil.copyfileobj(answer, sys.stdout.buffer)
+            sys.stdout.flush()
+    return DONE
+
+
+def _print(answer: IO[str]) -> None:
+    while text := answer.read(_PIECE):
+        click.echo(printable(text), nl=False)
 
 
 def _prompt(client: Client, form: str) -> None:
-    click.echo("Read-only SQL; SHOW TABLES lists the views, DESCRIBE explains their columns, Ctrl-D ends.", err=True)
+    click.echo("Read-only SQL; SHOW TABLES lists the views, DESCRIBE explains their columns, exit ends.", err=True)
     while True:
         try:
             query = input("mailposture> ").strip()
         except (EOFError, KeyboardInterrupt):
             click.echo(err=True)
+            return
+        if query.rstrip(";").lower() in ("exit", "quit"):
             return
         if query:
             _run(client, query, form)

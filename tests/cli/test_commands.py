@@ -141,7 +141,13 @@ def test_archives_of_very_many_reports_are_imported_and_recognized(here):
 
 def test_query_may_come_from_standard_input_and_decides_the_exit_code(here):
     assert here.run("sql", stdin=b"SELECT 1\n") == "1\n"
-    here.run("sql", stdin=b"SELECT nonsense\n", code=1)
+    assert not here.run("sql", stdin=b"SELECT nonsense\n", code=1)
+    assert here.said == "mailposture: there is no column nonsense; the query has no FROM\n"
+
+
+def test_format_that_a_query_names_itself_wins(here):
+    assert here.run("sql", "--format", "CSV", "SELECT 1 AS one FORMAT JSONEachRow;") == '{"one":1}\n'
+    assert here.run("sql", "--format", "JSONEachRow", "SELECT 1 AS one; -- all") == '{"one":1}\n'
 
 
 def test_engine_that_dies_under_a_command_is_a_problem_with_the_next_step(here):
