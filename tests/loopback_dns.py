@@ -10,7 +10,7 @@ from dnslib import QTYPE, RCODE, RR
 from dnslib.server import BaseResolver, DNSServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Zone(BaseResolver):
@@ -21,6 +21,7 @@ class Zone(BaseResolver):
         self.authenticated = False  # whether answers carry AD, as those of a resolver that validates DNSSEC
         self.broken: set[str] = set()
         self.asked: list[tuple[str, str]] = []
+        self.before_answering: Callable[[str, str], None] = lambda *_: None  # may wait
         self._lock = threading.Lock()
 
     def resolve(self, request: Any, handler: Any) -> Any:
@@ -30,6 +31,7 @@ class Zone(BaseResolver):
         name, type_ = str(request.q.qname).lower(), QTYPE[request.q.qtype]
         with self._lock:
             self.asked.append((name.rstrip("."), type_))
+        self.before_answering(name.rstrip("."), type_)
         if name.rstrip(".") in self.broken:
             reply.header.rcode = RCODE.SERVFAIL
             return reply

@@ -60,6 +60,10 @@ async def probe_mta_sts(domain: Domain, context: ProbeContext) -> ProbeOutcome:
     mx, fetched = await asyncio.gather(
         check_mx(domain.name, resolver=resolver), fetch_policy(domain.name, vantage=context.vantage)
     )
+    if hosted is None and record.result.outcome is Outcome.UNKNOWN and fetched.policy is None:
+        # Nobody says that this domain has MTA-STS, so there may be no policy to be missed.
+        finding = Finding(success=False, reason=Reason.DNS_ERROR, detail=record.result.detail)
+        return ProbeOutcome(success=False, reason=Reason.DNS_ERROR, findings=(finding,))
     agrees = None if hosted is None or fetched.policy is None else fetched.body == hosted
     announced = None if hosted is None or record.result.outcome is Outcome.UNKNOWN else record.result.success
     coverage = check_coverage(domain.name, fetched.policy, mx.hosts) if fetched.policy and mx.hosts else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from mailposture import mta_sts, tls_rpt
@@ -9,6 +10,9 @@ from mailposture.checks.resolver import Answer, Resolver, Status
 from mailposture.checks.result import CheckResult, Subject
 from mailposture.domain_names import normalize
 from mailposture.quoting import quoted
+
+_MOST_HOSTS = 100  # MX hosts that are looked at: a zone could list thousands
+_HOSTS_AT_ONCE = 20  # as a slow nameserver must not add up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,19 +39,22 @@ async def check_mx(domain: str, *, resolver: Resolver) -> MxLookup:
     names = [record.exchange.to_text().rstrip(".").lower() for record in ordered]
     hosts = tuple(dict.fromkeys(host for name in names if (host := normalize(name)) is not None))
     faults = [f"{quoted(name)} is not a host name" for name in names if normalize(name) is None]
-    for host in hosts:
-        faults += await _host_faults(host, resolver)
+    slots = asyncio.Semaphore(_HOSTS_AT_ONCE)
+    found = await asyncio.gather(*(_host_fault(host, resolver, slots) for host in hosts[:_MOST_HOSTS]))
+    faults += [fault for fault in found if fault is not None]
     instruction = "let each MX record name a host that has A or AAAA records of its own"
     result = subject.wrong("mx-unusable", "; ".join(faults), instruction) if faults else subject.good(", ".join(hosts))
     return MxLookup(result=result, hosts=hosts, authenticated=answer.authenticated)
 
 
-async def _host_faults(host: str, resolver: Resolver) -> list[str]:
-    if (await resolver.lookup(host, "CNAME")).status is Status.FOUND:
-        return [f"{host} is an alias (CNAME), which an MX must not name (RFC 2181, section 10.3)"]
-    if (await resolver.addresses(host)).status is Status.ABSENT:
-        return [f"{host} has no address"]
-    return []
+async def _host_fault(host: str, resolver: Resolver, slots: asyncio.Semaphore) -> str | None:
+    if host.rpartition(".")[2].isdigit():
+        return f"{host} is an address, where an MX record must name a host (RFC 5321, section 5.1)"
+    async with slots:
+        alias, addresses = await asyncio.gather(resolver.lookup(host, "CNAME"), resolver.addresses(host))
+    if alias.status is Status.FOUND:
+        return f"{host} is an alias (CNAME), which an MX must not name (RFC 2181, section 10.3)"
+    return f"{host} has no address" if addresses.status is Status.ABSENT else None
 
 
 async def check_tls_rpt(domain: str, *, resolver: Resolver, expected: str | None = None) -> CheckResult:

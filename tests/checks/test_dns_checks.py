@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import TYPE_CHECKING
 
 import faulty_smtp
@@ -81,6 +82,7 @@ mx2.example.test. 60 IN AAAA ::1
     ("records", "detail"),
     [
         ("example.test. 60 IN MX 10 gone.example.test.", "gone.example.test has no address"),
+        ("example.test. 60 IN MX 10 192.0.2.25.", "192.0.2.25 is an address, where an MX record must name a host"),
         (
             "example.test. 60 IN MX 10 a.example.test.\na.example.test. 60 IN CNAME b.example.test.\n"
             "b.example.test. 60 IN A 127.0.0.1",
@@ -93,6 +95,22 @@ async def test_unusable_mx_is_wrong(resolver: Resolver, zone: Zone, records: str
     result = (await check_mx(DOMAIN, resolver=resolver)).result
     assert (result.outcome, result.reason) == (Outcome.WRONG, "mx-unusable")
     assert detail in result.detail
+
+
+async def test_one_slow_nameserver_does_not_add_up_over_the_mx_hosts(resolver: Resolver, zone: Zone) -> None:
+    """Answers about the hosts come only once all of them have been asked for."""
+    together = threading.Barrier(19)
+
+    def answer_together(name: str, type_: str) -> None:
+        if type_ == "CNAME":
+            together.wait(1.5)
+
+    zone.text += "".join(
+        f"{DOMAIN}. 60 IN MX 20 n{one}.{DOMAIN}.\nn{one}.{DOMAIN}. 60 IN A 127.0.0.1\n" for one in range(18)
+    )
+    zone.before_answering = answer_together
+    assert (await check_mx(DOMAIN, resolver=resolver)).result.success
+    assert not together.broken
 
 
 async def test_reports_that_go_elsewhere_are_told_from_those_that_come_to_us(resolver: Resolver, zone: Zone) -> None:

@@ -112,6 +112,24 @@ async def test_domain_without_mta_sts_is_left_in_peace(world: World) -> None:
     assert (outcome.success, outcome.samples, outcome.findings) == (True, (), ())
 
 
+async def test_domain_that_nobody_says_has_mta_sts_is_not_said_to_lack_its_policy(world: World) -> None:
+    """Its nameserver fails for unknown names, as some do: there may be no record, and no policy to be missed."""
+    world.zone.text = f"{DOMAIN}. 300 IN MX 10 {MX}.\n"
+    world.zone.broken = {f"_mta-sts.{DOMAIN}"}
+    elsewhere = replace(world, config=configuration(domains=[{"name": DOMAIN}]))
+    outcome = await probe_mta_sts(elsewhere.domain, elsewhere.context(https_port=1))
+    assert (outcome.success, outcome.reason, measured(outcome)) == (False, Reason.DNS_ERROR, {})
+    assert [row.reason for row in outcome.findings] == [Reason.DNS_ERROR]
+
+
+async def test_policy_that_can_be_fetched_is_told_of_though_its_record_was_not_answered(world: World) -> None:
+    world.zone.broken = {f"_mta-sts.{DOMAIN}"}
+    elsewhere = replace(world, config=configuration(domains=[{"name": DOMAIN}]))
+    outcome = await probe(elsewhere, Answer(body=policy_of(world.config)))
+    assert outcome.reason is Reason.DNS_ERROR
+    assert measured(outcome)["mta_sts_policy_mode enforce"] == 1
+
+
 async def test_dns_that_does_not_answer_proves_nothing_about_the_policy(world: World) -> None:
     world.zone.broken = {DOMAIN, HOST, f"_mta-sts.{DOMAIN}"}
     outcome = await probe(world, Answer(body=policy_of(world.config)))
