@@ -73,6 +73,7 @@ def _render(template: str, config: ClickHouse) -> str:
             "on_cluster": on_cluster(config),
             # Replicas agree through the server's own default path and replica macros.
             "replacing": "ReplicatedReplacingMergeTree" if config.cluster else "ReplacingMergeTree",
+            "aggregating": "ReplicatedAggregatingMergeTree" if config.cluster else "AggregatingMergeTree",
             "retention_days": config.retention.days,
         }
     ).strip()

@@ -206,7 +206,11 @@ def test_the_exporter_writes_what_probes_see_and_nothing_else(storage: Storage) 
 
 
 def test_every_column_of_a_view_is_explained(storage: Storage) -> None:
-    missing = storage.ask("SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = ''")
+    # A materialized view hands rows on to a table, whose columns are explained.
+    missing = storage.ask(
+        "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = '' AND table NOT IN ("
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'MaterializedView')"
+    )
     assert [row for row in missing if row[0] != "schema_lock"] == []
 
 

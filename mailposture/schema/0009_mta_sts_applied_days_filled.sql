@@ -1,0 +1,22 @@
+-- Mail to a subdomain has a policy of its own or none (RFC 8461, section 3.4), so only what is reported for the very domain
+-- tells of ours. A sender that does DANE need not look at MTA-STS (section 2). A report may name a policy of type sts
+-- without its mode: then it could not be fetched or read, and was not applied.
+CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.mta_sts_applied_days_filled {on_cluster} TO {database}.mta_sts_applied_days
+SQL SECURITY DEFINER
+AS
+WITH
+    bitShiftLeft(toUInt32(1), toDayOfMonth(day) - 1) AS bit,
+    policy_type = 'sts' AND sts_mode = 'enforce' AS enforced,
+    policy_type = 'tlsa' OR (policy_type = 'sts' AND sts_mode IN ('testing', 'none')) AS excused
+SELECT
+    policy_domain,
+    organization,
+    toStartOfMonth(day) AS month,
+    groupBitOr(if(enforced, bit, 0)) AS enforced_days,
+    groupBitOr(if(excused, bit, 0)) AS excused_days,
+    groupBitOr(if(NOT enforced AND NOT excused AND successful_sessions + failed_sessions > 0, bit, 0)) AS without_days
+FROM {database}.tls_policies
+WHERE trust != 'none' AND policy_type IN ('sts', 'tlsa', 'no-policy-found')
+    AND (policy_type = 'tlsa' OR reported_policy_domain = policy_domain)
+GROUP BY policy_domain, organization, month
+COMMENT 'Fills mta_sts_applied_days'
