@@ -67,6 +67,12 @@ DOWNGRADES = Gauge(
     "sender's newest report day of the last three; there is no series for what was not suspected in the window",
     labels=("policy_domain", "likelihood"),
 )
+POLICY_DOWNGRADES = Gauge(
+    name="mta_sts_suspected_downgrade_sessions",
+    help="Sessions without our MTA-STS policy of senders that applied it in mode enforce before, otherwise like "
+    "tlsrpt_suspected_downgrade_sessions",
+    labels=("policy_domain", "likelihood"),
+)
 NEWLY_FAILING = Gauge(
     name="tlsrpt_newly_failing_receiving_servers",
     help="Receiving servers with at least the domain's minimum of failed sessions in the last three report days and "
@@ -199,19 +205,26 @@ _REFUSED_SESSIONS = Question(
     columns=(Column(gauge=REFUSED, otherwise=0),),
 )
 
-_SUSPECTED_DOWNGRADES = Question(
-    sql=_LAST_WORDS
-    + """
-        SELECT policy_domain, likelihood, sumIf(failed_sessions, day = last_day)
-        FROM tls_suspected_downgrades
+
+def _suspected(view: str, sessions: str, gauge: Gauge) -> Question:
+    """What is suspected of an attacker; where the evidence points at ourselves, other gauges tell."""
+    return Question(
+        sql=_LAST_WORDS
+        + f"""
+        SELECT policy_domain, likelihood, sumIf({sessions}, day = last_day)
+        FROM {view}
         LEFT JOIN last_words USING (policy_domain, organization)
-        WHERE day >= least({period_start:Date}, {latest_start:Date}) AND day < {today:Date}
+        WHERE day >= least({{period_start:Date}}, {{latest_start:Date}}) AND day < {{today:Date}}
             AND likelihood IN ('likely', 'possible')
         GROUP BY policy_domain, likelihood
     """,
-    labels=("likelihood",),
-    columns=(Column(gauge=DOWNGRADES),),
-)
+        labels=("likelihood",),
+        columns=(Column(gauge=gauge),),
+    )
+
+
+_SUSPECTED_DOWNGRADES = _suspected("tls_suspected_downgrades", "failed_sessions", DOWNGRADES)
+_SUSPECTED_POLICY_DOWNGRADES = _suspected("mta_sts_suspected_downgrades", "sessions", POLICY_DOWNGRADES)
 
 # A domain that nobody reported about before has no past to compare with, so its servers are not new.
 _NEWLY_FAILING_SERVERS = Question(
@@ -263,6 +276,7 @@ QUESTIONS = (
     _RESULT_TYPES,
     _REFUSED_SESSIONS,
     _SUSPECTED_DOWNGRADES,
+    _SUSPECTED_POLICY_DOWNGRADES,
     _NEWLY_FAILING_SERVERS,
     _LAST_REPORTS,
     _READINESS,

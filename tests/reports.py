@@ -52,10 +52,11 @@ class Reports:
             "failed_sessions": sum(failures.values()),
         }
         of_policy = {"policy_domain": domain, "policy_type": policy_type, "sts_mode": sts_mode, "counts": counts}
+        reported = "" if policy_type == "tlsa" else domain
         end = start + timedelta(days=1)
         arrival = {"period_start": start, "period_end": end, "received_at": end + delay, "policy_domains": [domain]}
         self.storage.put("tls_reports", {**report, **arrival, "source": source})
-        self.storage.put("tls_policies", {**report, **of_policy})
+        self.storage.put("tls_policies", {**report, **of_policy, "reported_policy_domain": reported})
         del report["successful_sessions"]
         for index, (result_type, sessions) in enumerate(failures.items()):
             classification = classify(result_type)

@@ -101,6 +101,25 @@ def test_a_sender_alone_in_losing_starttls_is_a_likely_downgrade(reports: Report
     assert "tlsrpt_suspected_downgrade_sessions other.example likely" not in found
 
 
+def test_a_sender_that_alone_stops_applying_our_policy_is_suspected(reports: Reports, gauges: Gauges) -> None:
+    for day in (3, 4):
+        reports.add("shop.example", organization="Victim", day=day, successful=50, sts_mode="enforce")
+    for day in (1, 2):
+        reports.add("other.example", organization="Victim", day=day, successful=50, sts_mode="enforce")
+        reports.add("shop.example", organization="Other", day=day, successful=500, sts_mode="enforce")
+        found = gauges.read()
+        assert "mta_sts_suspected_downgrade_sessions shop.example likely" not in found
+    reports.add("shop.example", organization="Victim", day=2, successful=9, policy_type="no-policy-found", sts_mode="")
+    assert gauges.read()["mta_sts_suspected_downgrade_sessions shop.example possible"] == 9
+    reports.add("shop.example", organization="Victim", day=1, successful=8, policy_type="no-policy-found", sts_mode="")
+    found = gauges.read()
+    assert found["mta_sts_suspected_downgrade_sessions shop.example likely"] == 8
+    assert (
+        found["mta_sts_suspected_downgrade_sessions shop.example possible"] == 0
+    )  # it was, on a day before the newest
+    assert "mta_sts_suspected_downgrade_sessions other.example likely" not in found
+
+
 def test_a_server_is_newly_failing_from_the_domains_minimum_of_sessions_if_it_did_not_fail_before(
     reports: Reports, gauges: Gauges
 ) -> None:
