@@ -45,8 +45,8 @@ def command(config: Config, domain: str | None, days: int, form: str) -> None:
 def as_record(summary: DomainSummary) -> dict[str, Any]:
     """A summary as JSON types; rates are shares from 0 to 1."""
 
-    def named(shares: tuple[Share, ...]) -> list[dict[str, Any]]:
-        return [{"name": share.name, "failed_sessions": share.failed_sessions} for share in shares]
+    def named(shares: tuple[Share, ...], count: str = "failed_sessions") -> list[dict[str, Any]]:
+        return [{"name": share.name, count: share.sessions} for share in shares]
 
     return {
         "policy_domain": summary.policy_domain,
@@ -59,6 +59,7 @@ def as_record(summary: DomainSummary) -> dict[str, Any]:
         "receiving_servers": named(summary.receiving_servers),
         "senders": named(summary.senders),
         "suspected_downgrades": named(summary.suspected_downgrades),
+        "policy_not_applied": named(summary.policy_not_applied, "sessions"),
     }
 
 
@@ -72,7 +73,7 @@ def _write_csv(summaries: list[DomainSummary]) -> None:
 
 def _listed(shares: list[dict[str, Any]]) -> str:
     """Names and counts in one cell. Names are strangers': a spreadsheet must not take one for a formula."""
-    text = ";".join(f"{share['name']}={share['failed_sessions']}" for share in shares)
+    text = ";".join("=".join(str(value) for value in share.values()) for share in shares)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
@@ -95,9 +96,10 @@ def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
             ("at", summary.receiving_servers),
             ("seen by", summary.senders),
             ("suspected downgrade", summary.suspected_downgrades),
+            ("MTA-STS not applied any more", summary.policy_not_applied),
         ):
             if shares:
-                named = " · ".join(f"{share.name} {share.failed_sessions:,}" for share in shares)
+                named = " · ".join(f"{share.name} {share.sessions:,}" for share in shares)
                 text.append(f"    {label:7}  {named}\n", style="not bold")
     failing = [summary for summary in summaries if summary.failed_sessions]
     if summaries and not failing and any(summary.sessions for summary in summaries):

@@ -10,7 +10,15 @@ from typing import Final
 
 from demo.domains import DOMAINS, DemoDomain
 from demo.senders import SENDERS, Sender, Style
-from demo.stories import LOST_CONNECTION, POLICY_NOT_FOUND, Trouble, Visit, policy_file_is_missing, troubles
+from demo.stories import (
+    LOST_CONNECTION,
+    POLICY_NOT_FOUND,
+    Trouble,
+    Visit,
+    policy_file_is_missing,
+    policy_is_kept_away,
+    troubles,
+)
 
 DAYS: Final = 31
 _LOST_CONNECTIONS: Final = 0.0004  # of sessions
@@ -86,7 +94,8 @@ class _Traffic:
         Senders that honour DANE and MTA-STS report the same sessions under both, except Postfix, where DANE goes first.
         """
         sessions = self._sessions()
-        mode = self._domain.sts_mode(self._days_ago) if self._sender.sts else None
+        knows = self._sender.sts and not policy_is_kept_away(self._domain, self._sender, self._days_ago)
+        mode = self._domain.sts_mode(self._days_ago) if knows else None
         results: list[PolicyResult] = []
         if self._sender.dane and self._domain.dane:
             results += self._under_dane(sessions)

@@ -8,7 +8,8 @@ news.example    14 to 11 days ago a new web site hid the MTA-STS policy file: st
                 Mail was delivered, without a policy.
 clinic.example  For 10 days mx2 has become slower and slower on weekdays: time-outs in the handshake.
 travel.example  mx-old had a certificate for another host until 18 days ago; the policy was in testing, so nothing
-                was lost. With that mended the policy went to enforce 7 days ago.
+                was lost. With that mended the policy went to enforce 7 days ago. Since 3 days Meridian Airlines sends
+                without it, though it applies the policies of the other domains: somebody may keep it from this one.
 univ.example    5 days ago mx1 got a new key without a new TLSA record, mended on the next day: tlsa-invalid from
                 senders that honour DANE; all others noticed nothing.
 library.example Nothing. A small domain where everything works; its policy is in testing and ready for enforce.
@@ -65,7 +66,7 @@ STORIES: Final[tuple[Story, ...]] = (
     Story("bank.example", "one sender sees no STARTTLS since three days, all others do"),
     Story("news.example", "the MTA-STS policy file could not be fetched for four days"),
     Story("clinic.example", "mx2 is slow, and time-outs grow"),
-    Story("travel.example", "a wrong certificate found in testing and mended, then enforce"),
+    Story("travel.example", "a wrong certificate mended in testing, then enforce, which one sender stopped applying"),
     Story("univ.example", "a new key without a new TLSA record"),
     Story("library.example", "all is well, and its policy is ready for enforce"),
 )
@@ -111,6 +112,11 @@ POLICY_NOT_FOUND: Final = Trouble(
 def policy_file_is_missing(domain: DemoDomain, days_ago: int) -> bool:
     """news.example: senders without a remembered policy find none."""
     return domain.name == "news.example" and 11 <= days_ago <= 14
+
+
+def policy_is_kept_away(domain: DemoDomain, sender: Sender, days_ago: int) -> bool:
+    """travel.example: one sender finds the MTA-STS policy no more."""
+    return domain.name == "travel.example" and sender.domain == "meridian.example" and days_ago <= 3
 
 
 def troubles(visit: Visit) -> Iterator[Trouble]:

@@ -198,6 +198,18 @@ CATEGORIES: Final[dict[str, Words]] = {
         "sender's contact with day and sending addresses, and ask what its servers see. With the MTA-STS policy in "
         "mode enforce such mail is held back instead of sent readable.",
     ),
+    "mta-sts-not-applied": Words(
+        "A sender no longer applies our MTA-STS policy",
+        "A sender that applied the domain's MTA-STS policy in mode enforce in the past weeks now sends without it. Its "
+        "mail is probably still encrypted, but nothing insists on it any more. Either that sender has changed "
+        "something, or somebody keeps it from the DNS record or the policy file, which comes before removing "
+        "encryption. No report proves which.",
+        'See the evidence: `mailposture sql "SELECT * FROM mta_sts_suspected_downgrades WHERE policy_domain = '
+        "'example.com'\"`. Rule out yourself: `mailposture check example.com` from two networks outside, and a "
+        "firewall or rate limit before the policy host. If the sender still applies the policy of your other domains, "
+        "write to its contact, and ask what its servers get for `dig +short TXT _mta-sts.example.com` and `curl -i "
+        "https://mta-sts.example.com/.well-known/mta-sts.txt`.",
+    ),
     "dane": Words(
         "DANE failure",
         "A TLSA record of an MX host does not match the server's certificate, or one is demanded and missing. Senders "

@@ -3,7 +3,8 @@
 A report names each failure by a `result-type` (RFC 8460, section 4.3) and may add a `failure-reason-code`, whose text
 the standard leaves to the sender. The result types know neither time-outs nor DNS errors: those hide in the reason
 codes of `validation-failure` and `sts-policy-fetch-error`, so `classify()` reads both. A downgrade is never one
-report's word; `suspected-downgrade` comes from comparing reports (the view tls_suspected_downgrades).
+report's word: `suspected-downgrade` and `mta-sts-not-applied` come from comparing reports (the views
+tls_suspected_downgrades and mta_sts_suspected_downgrades).
 
 The words themselves are in failure_words.py.
 """
@@ -36,8 +37,13 @@ class Category(StrEnum):
     DNS = "dns"
     TIMEOUT = "timeout"
     SUSPECTED_DOWNGRADE = "suspected-downgrade"
+    MTA_STS_NOT_APPLIED = "mta-sts-not-applied"
     DANE = "dane"
     OTHER = "other"
+
+
+SUSPICIONS: Final = frozenset({Category.SUSPECTED_DOWNGRADE, Category.MTA_STS_NOT_APPLIED})
+"""Categories of no failure detail: what comparing reports makes one suspect."""
 
 
 class Severity(StrEnum):
@@ -108,6 +114,7 @@ _CATEGORY_SEVERITIES: Final[dict[Category, Severity]] = {
     Category.DNS: Severity.WARNING,
     Category.TIMEOUT: Severity.WARNING,
     Category.SUSPECTED_DOWNGRADE: Severity.CRITICAL,
+    Category.MTA_STS_NOT_APPLIED: Severity.WARNING,
     Category.DANE: Severity.CRITICAL,
     Category.OTHER: Severity.WARNING,
 }

@@ -17,10 +17,10 @@ _MOST = 3  # causes, servers and senders that are named per domain
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Something that failed sessions are broken down by, and how many."""
+    """Something that sessions are broken down by, and how many of them."""
 
     name: str
-    failed_sessions: int
+    sessions: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ class DomainSummary:
     receiving_servers: tuple[Share, ...]
     senders: tuple[Share, ...]
     suspected_downgrades: tuple[Share, ...]  # by sender and likelihood; part of the failed sessions
+    policy_not_applied: tuple[Share, ...]  # by sender and likelihood; not failed, but without the policy as before
 
     @property
     def sessions(self) -> int:
@@ -102,6 +103,13 @@ def summarize(
             f" FROM tls_suspected_downgrades WHERE {inside} AND likelihood != 'server-fault' GROUP BY 1, 2"
         )
     )
+    not_applied = _shares(
+        ask(
+            "SELECT policy_domain, concat(organization, ' (', argMax(likelihood, day), ')'), sum(sessions)"
+            f" FROM mta_sts_suspected_downgrades WHERE {inside} AND likelihood != 'server-fault'"
+            " GROUP BY policy_domain, organization"
+        )
+    )
     summaries = []
     for name in sorted(set(sessions) | set(last_days)):
         successful, failed, earlier = sessions.get(name, (0, 0, None))
@@ -116,6 +124,7 @@ def summarize(
                 receiving_servers=servers.get(name, ()),
                 senders=senders.get(name, ()),
                 suspected_downgrades=downgrades.get(name, ()),
+                policy_not_applied=not_applied.get(name, ()),
             )
         )
     return sorted(summaries, key=lambda summary: 2.0 if summary.success_rate is None else summary.success_rate)
@@ -126,11 +135,11 @@ def _rate(successful: int, failed: int) -> float | None:
 
 
 def _shares(rows: Iterable[tuple[Any, ...]]) -> dict[str, tuple[Share, ...]]:
-    """Rows of (domain, name, failed sessions) → the largest few per domain."""
+    """Rows of (domain, name, sessions) → the largest few per domain."""
     by_domain: defaultdict[str, list[Share]] = defaultdict(list)
-    for domain, name, failed in rows:
-        by_domain[domain].append(Share(name, int(failed)))
+    for domain, name, sessions in rows:
+        by_domain[domain].append(Share(name, int(sessions)))
     return {
-        domain: tuple(sorted(shares, key=lambda share: (-share.failed_sessions, share.name))[:_MOST])
+        domain: tuple(sorted(shares, key=lambda share: (-share.sessions, share.name))[:_MOST])
         for domain, shares in by_domain.items()
     }

@@ -24,7 +24,7 @@ from dashboards.build.variables import (
     strangers_choice,
     textbox,
 )
-from mailposture.failures import Category
+from mailposture.failures import SUSPICIONS, Category
 
 UID: Final = "mailposture-failures"
 _NARROWING: Final = ("category", "result", "sender", "server")  # the variables beside the domain
@@ -47,13 +47,14 @@ def _only(title: str, *, domain: str = "${domain:queryparam}", **choices: str) -
     return (link(title, UID, domain=domain, keep=keep, **choices),)
 
 
+_SUSPICIONS = ", ".join(f"'{category.value}'" for category in sorted(SUSPICIONS))
 _VARIABLES = (
     *DATASOURCES,
     domain(several=True),
     choice(
         "category",
         "Category",
-        "SELECT term, title FROM failure_meanings WHERE kind = 'category' AND term != 'suspected-downgrade' ORDER BY "
+        f"SELECT term, title FROM failure_meanings WHERE kind = 'category' AND term NOT IN ({_SUSPICIONS}) ORDER BY "
         "title",
         description="What kind of failure it is",
     ),
@@ -130,7 +131,7 @@ _ANSWER = (
     ),
 )
 
-_REPORTED_CATEGORIES = [category for category in Category if category is not Category.SUSPECTED_DOWNGRADE]
+_REPORTED_CATEGORIES = [category for category in Category if category not in SUSPICIONS]
 _PIVOT = ",\n                ".join(
     f"nullIf(sumIf(failed_sessions, category = '{category.value}'), 0) AS \"{look.CATEGORIES[category][0]}\""
     for category in _REPORTED_CATEGORIES

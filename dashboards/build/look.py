@@ -20,6 +20,7 @@ CATEGORIES: Final[dict[Category, tuple[str, str]]] = {
     Category.DNS: ("DNS", "#5794F2"),
     Category.TIMEOUT: ("Time-out", "#FADE2A"),
     Category.SUSPECTED_DOWNGRADE: ("Suspected downgrade", "#FF4FA3"),
+    Category.MTA_STS_NOT_APPLIED: ("MTA-STS not applied", "#E0A8D0"),
     Category.DANE: ("DANE", "#2BB8C4"),
     Category.OTHER: ("Other", "#9FA7B3"),
 }

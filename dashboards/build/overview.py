@@ -18,7 +18,8 @@ _ANSWER = (
         "Now",
         "Domains with a cause that needs attention in the newest reports of all senders (of the last three report "
         "days): more failures than the domain's thresholds, mail refused under MTA-STS mode enforce, a suspected "
-        "downgrade, or no reports any more. The table below names them.",
+        "downgrade, a sender that is likely kept from our MTA-STS policy, or no reports any more. The table below "
+        "names them.",
         rows(
             f"""{_CAUSES}
             SELECT if({questions.no_reports(OF_TEAM)}, NULL,
@@ -137,15 +138,16 @@ _OVER_TIME = (
 
 _DOMAINS = table(
     "Domains",
-    "All our domains, those with trouble first. State: failing now, failed earlier (above its thresholds on a report "
-    "day of the time range, and not now), no reports, or all good. Rates are of the last seven report days.",
+    "All our domains, those with trouble first. State: failing now, suspicious (a sender no longer applies our MTA-STS "
+    "policy), failed earlier (above its thresholds on a report day of the time range, and not now), no reports, or all "
+    "good. Rates are of the last seven report days.",
     rows(
         f"""{_CAUSES}
         SELECT
             policy_domain AS "Domain",
             team AS "Team",
             multiIf(now_causes > 0, 'failing', missing > 0, 'no reports', all_sessions = 0, 'no reports',
-                bad_days > 0, 'failed earlier', 'all good') AS "State",
+                suspicions > 0, 'suspicious', bad_days > 0, 'failed earlier', 'all good') AS "State",
             if("State" = 'all good', '', top_cause) AS "Cause",
             rate_now AS "With TLS",
             100 * (rate_now - rate_before) AS "Change",
@@ -173,7 +175,8 @@ _DOMAINS = table(
         LEFT JOIN (
             SELECT
                 policy_domain,
-                countIf(needs_attention AND cause != '{look.NO_REPORTS}') AS now_causes,
+                countIf(needs_attention AND failed_now > 0) AS now_causes,
+                countIf(cause = '{questions.NOT_APPLIED}') AS suspicions,
                 countIf(cause = '{look.NO_REPORTS}') AS missing,
                 argMax(cause, (needs_attention, failed)) AS top_cause
             FROM causes
@@ -183,7 +186,7 @@ _DOMAINS = table(
             SELECT policy_domain, last_report_day, organizations_last_7_days FROM tls_freshness
         ) AS freshness USING (policy_domain)
         WHERE {OF_TEAM}
-        ORDER BY indexOf(['failing', 'no reports', 'failed earlier', 'all good'], "State"), "Failed" DESC
+        ORDER BY indexOf(['failing', 'no reports', 'suspicious', 'failed earlier', 'all good'], "State"), "Failed" DESC
         LIMIT 500"""
     ),
     columns=(
@@ -198,6 +201,7 @@ _DOMAINS = table(
                     {
                         "failing": ("Failing", "red"),
                         "no reports": ("No reports", "#6E7582"),
+                        "suspicious": ("Suspicious", "#A8579B"),
                         "failed earlier": ("Failed earlier", "#B47A1E"),
                         "all good": ("All good", "#3F8A46"),
                     }

@@ -11,6 +11,7 @@ from typing import Final
 
 from dashboards.build.look import NO_REPORTS
 from dashboards.build.variables import DOMAINS, chosen
+from mailposture.failures import Category
 
 END: Final = "toDate($__toTime, 'UTC')"
 """The last day of the time range."""
@@ -20,6 +21,9 @@ WEEK_BEFORE: Final = f"day > {END} - 15 AND day < {END} - 7"
 """Complete report days: the last one of the range has not ended, or is cut."""
 
 IN_RANGE: Final = "$__dateFilter(day)"
+
+NOT_APPLIED: Final = Category.MTA_STS_NOT_APPLIED.value
+"""A cause without a failure: a sender stopped applying our MTA-STS policy."""
 
 OF_TEAM: Final = f"{DOMAINS} AND " + chosen("policy_domain", "team").replace(
     "${team:singlequote}", "SELECT policy_domain FROM domains WHERE team IN (${team:singlequote})"
@@ -50,7 +54,7 @@ def category_of(cause: str) -> str:
     """
     everything = "concat('$', '__all')"
     reported = f"if({cause} = 'suspected-downgrade', 'starttls-not-supported', {cause})"
-    return f"if({cause} IN ('', '{NO_REPORTS}'), {everything}, {reported})"
+    return f"if({cause} IN ('', '{NO_REPORTS}', '{NOT_APPLIED}'), {everything}, {reported})"
 
 
 def in_place(words: str, domain: str, server: str) -> str:
@@ -163,6 +167,17 @@ def causes(domains: str) -> str:
             ON meaning.term = cause
         LEFT JOIN (SELECT term, category, title FROM failure_meanings WHERE kind = 'result-type') AS result
             ON result.term = result_type
+        UNION ALL
+        SELECT
+            policy_domain, '{NOT_APPLIED}', any(meaning.severity), any(meaning.title), min(last_applied_day) + 1, 0, 0,
+            NULL, 0, '', '', concat(toString(uniqExact(organization)), ' of ', toString(any(senders_in_all)), ': ',
+                arrayStringConcat(topK(2)(organization), ', ')), 1
+        FROM mta_sts_suspected_downgrades
+        INNER JOIN (SELECT policy_domain, senders_in_all FROM sessions_now) AS everybody USING (policy_domain)
+        CROSS JOIN (SELECT severity, title FROM failure_meanings WHERE term = '{NOT_APPLIED}') AS meaning
+        WHERE day >= {END} - 3 AND day <= {END} AND {domains} AND likelihood = 'likely'
+            AND (policy_domain, organization, day) IN (SELECT * FROM last_words)
+        GROUP BY policy_domain
         UNION ALL
         SELECT
             policy_domain, '{NO_REPORTS}', if(never, 'info', 'warning'),

@@ -29,21 +29,25 @@ _LIKELIHOODS = words(
     {
         "likely": ("Likely", "red"),
         "possible": ("Possible", "orange"),
-        "server-fault": ("Our server's fault", "blue"),
+        "server-fault": ("Our own fault", "blue"),
     }
 )
 
 _ANSWER = (
     stat(
         "Suspected downgrades",
-        "Senders that had used TLS with us before and saw no STARTTLS on a day of the time range, where the evidence "
-        "does not point at our own server. The table below has the evidence. A suspicion, never a proof.",
+        "Senders that had used TLS with us before and saw no STARTTLS on a day of the time range, or likely are kept "
+        "from our enforced MTA-STS policy, where the evidence does not point at our own server. The tables below have "
+        "the evidence. A suspicion, never a proof.",
         rows(
             f"""
             SELECT
                 if((SELECT count() FROM tls_sender_daily WHERE {_CHOSEN}) = 0, NULL, uniqExact(organization)) AS senders
-            FROM tls_suspected_downgrades
-            WHERE {_CHOSEN} AND likelihood != 'server-fault'"""
+            FROM (
+                SELECT organization FROM tls_suspected_downgrades WHERE {_CHOSEN} AND likelihood != 'server-fault'
+                UNION ALL
+                SELECT organization FROM mta_sts_suspected_downgrades WHERE {_CHOSEN} AND likelihood = 'likely'
+            )"""
         ),
         width=6,
         unit="suffix: senders suspected",
@@ -115,7 +119,7 @@ _ANSWER = (
 _DOWNGRADES = table(
     "Suspected downgrades, with the evidence",
     "A sender that had TLS with this domain in the weeks before reports sessions without STARTTLS. Likely: one "
-    "sending network, while others or our own probes had STARTTLS on the same day. Our server's fault: everybody "
+    "sending network, while others or our own probes had STARTTLS on the same day. Our own fault: everybody "
     "lost it at once, or our probes did not find it either. No probe: probes were off, or could not see the server. "
     "Click the domain for what to do.",
     rows(
@@ -150,6 +154,46 @@ _DOWNGRADES = table(
     width=24,
     height=8,
     nothing="None suspected in this time range.",
+)
+
+_NOT_APPLIED = table(
+    "Senders that stopped applying our MTA-STS policy, with the evidence",
+    "A sender that applied the policy of this domain in mode enforce in the weeks before reports sessions without it; "
+    "its mail may still be encrypted. Likely kept from it: for two report days or more at this domain alone, while "
+    "others or our own probes found the policy. Our own fault: most senders stopped, or our probes did not find it "
+    "either. Click the domain for what to do.",
+    rows(
+        f"""
+        SELECT
+            day AS "Day",
+            likelihood AS "Likelihood",
+            policy_domain AS "Domain",
+            organization AS "Sender",
+            sessions AS "Without policy",
+            last_applied_day AS "Last applied",
+            if(probes_with_policy + probes_without_policy = 0, 'no probe', concat(toString(probes_with_policy),
+                ' of ', toString(probes_with_policy + probes_without_policy))) AS "Our probes had it",
+            evidence AS "Evidence",
+            {stranger_id("organization")} AS sender_id
+        FROM mta_sts_suspected_downgrades
+        WHERE {_CHOSEN}
+        ORDER BY day DESC, sessions DESC
+        LIMIT 200"""
+    ),
+    columns=(
+        look.day("Day"),
+        Column(name="Likelihood", width=125, cell=look.COLORED_CELL, mappings=(_LIKELIHOODS,)),
+        Column(name="Domain", width=130, links=(_TO_DOMAIN,)),
+        Column(name="Sender", width=180, links=(_TO_FAILURES,)),
+        look.count("Without policy", width=120),
+        look.day("Last applied"),
+        Column(name="Our probes had it", width=135),
+        Column(name="Evidence", wrap=True, inspect=True),
+        look.hidden("sender_id"),
+    ),
+    width=24,
+    height=7,
+    nothing="None in this time range: every sender that applied an enforced policy of ours still does.",
 )
 
 _LONELY = table(
@@ -340,7 +384,7 @@ def dashboard() -> Dashboard:
         ),
         links=page_links(UID),
         rows=(
-            Row(panels=(*_ANSWER, _DOWNGRADES, _LONELY)),
+            Row(panels=(*_ANSWER, _DOWNGRADES, _NOT_APPLIED, _LONELY)),
             Row(title="Over time", panels=_OVER_TIME),
             Row(title="Who reports", panels=(_ALL,)),
         ),

@@ -103,6 +103,10 @@ def test_demo_shows_what_probes_would_have_seen_beside_the_reports(demo):
     assert "probes of the server were content; the others: certificate-expired" in demo.ask(ours)
     witnesses = "SELECT min(probes_with_starttls), sum(probes_without_starttls) FROM tls_suspected_downgrades"
     assert demo.ask(witnesses) == "12\t0"
+    stopped = (
+        "SELECT policy_domain, organization, likelihood FROM mta_sts_suspected_downgrades ORDER BY day DESC LIMIT 1"
+    )
+    assert demo.ask(stopped) == "travel.example\tMeridian Airlines (demo)\tlikely"
 
 
 def test_demo_reports_were_believed_because_they_are_signed(demo):

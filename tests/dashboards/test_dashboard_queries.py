@@ -176,7 +176,8 @@ def test_the_overview_names_the_domains_in_trouble_and_no_other(store: DemoStore
     weekday = any((NOW - timedelta(days=days)).weekday() < 5 for days in (1, 2, 3))
     assert ("bank.example", "suspected-downgrade") in troubles
     assert (("clinic.example", "timeout") in troubles) == weekday  # the slow server is slow on weekdays
-    assert {domain for domain, _ in troubles} <= {"bank.example", "clinic.example"}
+    assert ("travel.example", "mta-sts-not-applied") in troubles
+    assert {domain for domain, _ in troubles} <= {"bank.example", "clinic.example", "travel.example"}
     bank = next(row for row in rows if row["Domain"] == "bank.example")
     assert (bank["Severity"], bank["Mail"]) == ("critical", "being refused")
     assert bank["Since"] == NOW.date() - timedelta(days=3)
@@ -193,7 +194,10 @@ def test_all_good_is_said_of_a_domain_without_trouble(store: DemoStore) -> None:
 
 def test_a_trouble_that_is_over_is_not_current(store: DemoStore) -> None:
     states = {row["Domain"]: row["State"] for row in ask(store, "overview", panel_sql("overview", "Domains"))}
-    assert states["shop.example"] == states["travel.example"] == "failed earlier"
+    assert states["shop.example"] == states["univ.example"] == "failed earlier"
+    assert (
+        states["travel.example"] == "suspicious"
+    )  # what had failed there is over, and what is suspected fails nothing
     assert states["library.example"] == "all good"
 
 
@@ -312,6 +316,16 @@ def test_failures_stand_beside_what_probes_saw_there(
     assert row["Our probes"] == probes
     assert words in str(row["What they saw"])
     assert row in ask(store, "failures", panel_sql("failures", title), domain=[domain])
+
+
+def test_a_sender_that_stopped_applying_our_policy_is_named_with_the_evidence(store: DemoStore) -> None:
+    title = "Senders that stopped applying our MTA-STS policy, with the evidence"
+    rows = ask(store, "senders", panel_sql("senders", title))
+    assert {(row["Domain"], row["Sender"]) for row in rows} == {("travel.example", "Meridian Airlines (demo)")}
+    assert [row["Likelihood"] for row in rows] == ["likely", "likely", "possible"]
+    assert {row["Our probes had it"] for row in rows} == {"12 of 12"}
+    suspects = ask(store, "senders", panel_sql("senders", "Suspected downgrades"))
+    assert suspects == [{"senders": 2}]  # with the one that lost STARTTLS
 
 
 def test_our_probes_bear_witness_in_a_suspected_downgrade(store: DemoStore) -> None:

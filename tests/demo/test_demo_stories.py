@@ -137,6 +137,16 @@ def test_travel_mended_its_certificate_in_testing_before_it_enforced(rows, failu
     assert all(modes[days] == {"enforce" if days <= 7 else "testing"} for days in range(1, 32))
 
 
+def test_one_sender_of_travel_stopped_applying_the_policy_but_not_elsewhere(rows, today):
+    applied = {}
+    for each in rows:
+        for row in each.policies:
+            if row.organization == "Meridian Airlines (demo)" and row.day >= today - timedelta(days=7):
+                applied.setdefault(row.policy_domain, {})[(today - row.day).days] = row.sts_mode
+    assert applied["travel.example"] == {days: "enforce" if days > 3 else "" for days in range(1, 8)}
+    assert set(applied["shop.example"].values()) == {"enforce"}
+
+
 def test_new_key_of_univ_does_not_match_its_tlsa_record(rows, failures):
     assert days_of(failures, "univ.example", "tlsa-invalid") == {4, 5}
     tlsa = [row for each in rows for row in each.policies if row.policy_type == "tlsa"]
