@@ -53,9 +53,7 @@ def victim_elsewhere() -> list[dict[str, Any]]:
 def test_a_sender_that_stops_at_one_domain_alone_while_others_go_on_is_likely(storage: Storage) -> None:
     others = [each for other in OTHERS for each in enforced(other, range(1, 10))]
     storage.put("tls_policies", *enforced(VICTIM, (3, 4, 10)), *without(VICTIM, (1, 2)), *victim_elsewhere(), *others)
-    columns = (
-        "day, policy_domain, organization, sessions, last_applied_day, days_without, other_organizations_applying,"
-    )
+    columns = "day, policy_domain, organization, sessions, last_applied_day, days_without, applied_elsewhere,"
     columns += " other_organizations_applying, other_organizations_stopped, likelihood"
     assert suspicions(storage, columns) == [
         (days_ago(2), DOMAIN, VICTIM, 7, days_ago(3), 1, True, 3, 0, "possible"),
