@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
-import io
 import shutil
 import sys
 from typing import IO, TYPE_CHECKING, cast
 
 import click
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from urllib3.exceptions import HTTPError
 
 from cli.database import database
 from cli.options import DONE, FAILED, with_config
@@ -67,18 +68,21 @@ def _run(client: Client, query: str, form: str) -> int:
             raise
         click.echo(f"mailposture: {explain(error, query=query, client=client)}", err=True)
         return FAILED
-    with answer:
-        if sys.stdout.isatty():  # originals of reports may hold what a terminal acts on; a file gets them as they are
-            _print(io.TextIOWrapper(answer, "utf-8", "backslashreplace", newline=""))
-        else:
-            shutil.copyfileobj(answer, sys.stdout.buffer)
-            sys.stdout.flush()
+    try:
+        _pass_on(answer)
+    except HTTPError as error:
+        raise OperationalError(f"the answer broke off: {error}") from error
     return DONE
 
 
-def _print(answer: IO[str]) -> None:
-    while text := answer.read(_PIECE):
-        click.echo(printable(text), nl=False)
+def _pass_on(answer: IO[bytes]) -> None:
+    if sys.stdout.isatty():  # originals of reports may hold what a terminal acts on; a file gets them as they are
+        decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        for piece in iter(lambda: answer.read(_PIECE), b""):
+            click.echo(printable(decoder.decode(piece)), nl=False)
+    else:
+        shutil.copyfileobj(answer, sys.stdout.buffer)
+        sys.stdout.flush()
 
 
 def _prompt(client: Client, form: str) -> None:
@@ -92,4 +96,7 @@ def _prompt(client: Client, form: str) -> None:
         if query.rstrip(";").lower() in ("exit", "quit"):
             return
         if query:
-            _run(client, query, form)
+            try:
+                _run(client, query, form)
+            except KeyboardInterrupt:  # who waits no longer may ask for less
+                click.echo(err=True)

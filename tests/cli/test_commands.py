@@ -145,6 +145,34 @@ def test_query_may_come_from_standard_input_and_decides_the_exit_code(here):
     assert here.said == "mailposture: there is no column nonsense; the query has no FROM\n"
 
 
+def test_terminal_gets_an_answer_without_what_it_would_act_on(here):
+    ours, terminal = os.openpty()
+    query = "SELECT 'a' || unhex('1b9bff') || 'é'"
+    done = subprocess.run([sys.executable, "-m", "cli", "sql", query], cwd=here.folder, stdout=terminal, check=False)
+    os.close(terminal)
+    assert done.returncode == 0
+    assert os.read(ours, 100).decode() == "a�\\x9b\\xffé\r\n"
+    os.close(ours)
+
+
+def test_prompt_goes_on_after_a_fault_until_exit(here):
+    ours, terminal = os.openpty()
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "cli", "sql"],
+        cwd=here.folder,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    os.close(terminal)
+    os.write(ours, b"SELEC 1\nSELECT 1 FORMAT CSV\nexit;\n")
+    printed, said = asking.communicate(timeout=120)
+    os.close(ours)
+    assert asking.returncode == 0
+    assert b"1\n" in printed
+    assert b"syntax error" in said
+
+
 def test_format_that_a_query_names_itself_wins(here):
     assert here.run("sql", "--format", "CSV", "SELECT 1 AS one FORMAT JSONEachRow;") == '{"one":1}\n'
     assert here.run("sql", "--format", "JSONEachRow", "SELECT 1 AS one; -- all") == '{"one":1}\n'
