@@ -250,8 +250,8 @@ class Probes(_Section):
     """The outside view: what senders would see."""
 
     enabled: bool = True
-    interval: Duration = timedelta(minutes=15)
-    timeout: Duration = timedelta(seconds=20)
+    interval: Duration = Field(default=timedelta(minutes=15), ge=timedelta(minutes=1))  # servers count connections
+    timeout: Duration = Field(default=timedelta(seconds=20), ge=timedelta(seconds=1))
     concurrency: int = Field(default=20, ge=1)
     nameservers: tuple[Nameserver, ...] = ()
     hostname: DomainName | None = None  # what the probe says in EHLO

@@ -27,9 +27,11 @@ class Fault(StrEnum):
     ENDLESS_LINE = "endless-line"
     ENDLESS_REPLY = "endless-reply"
     HANGS_UP = "hangs-up"
+    GREETS_IN_UTF_8 = "greets-in-utf-8"  # no fault to a sender: it reads the code only
 
 
 _GREETINGS = {
+    Fault.GREETS_IN_UTF_8: "220 mx.test ESMTP grüß Gott\r\n".encode(),
     Fault.TURNED_AWAY: b"554 5.7.1 \x1b[31mno\r\n",
     Fault.NOT_SMTP: b"HTTP/1.1 400 Bad Request\r\n\r\n",
     Fault.ENDLESS_LINE: b"220 " + b"x" * 100_000,

@@ -51,12 +51,19 @@ class CertificateAuthority:
         not_before: datetime | None = None,
         not_after: datetime | None = None,
         into: Issued | None = None,
+        alternative_names: Sequence[str] | None = None,
     ) -> Issued:
-        """A certificate for DNS names and IP addresses; `into` overwrites an earlier one's files, as a renewal does."""
+        """A certificate for DNS names and IP addresses; `into` overwrites an earlier one's files, as a renewal does.
+
+        The first name is also the common name. `alternative_names`: those of the extension, if they are to differ.
+        """
+        extension = x509.SubjectAlternativeName(
+            [_general_name(name) for name in (names if alternative_names is None else alternative_names)]
+        )
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(names[0], self._root.subject, key, not_before, not_after)
-            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+            .add_extension(extension, critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 import ssl
 import time
 from dataclasses import dataclass, field, replace
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _LONGEST_LINE = 4096  # bytes; RFC 5321 allows 512 in a reply
 _MOST_LINES = 100  # of one reply
+_OVERWRITTEN = re.compile(r"\s*X{7}[XA]\s*")  # STARTTLS, after a middlebox that inspects SMTP (Cisco's: XXXXXXXA)
 _PATIENCE_AT_THE_END = 1.0  # seconds for QUIT and for closing: nothing is learnt there any more
 
 
@@ -87,7 +90,11 @@ async def _attempt(probe: MxProbe, vantage: Vantage, context: ssl.SSLContext) ->
     except ConnectionRefusedError:
         session.fail("refused", "the connection is refused")
     except OSError as error:
-        session.fail("smtp-error" if session.probe.connected else "unreachable", str(error))
+        if session.probe.connected:
+            session.fail("smtp-error", str(error))
+        else:
+            # What asyncio says is only that the call failed.
+            session.fail("unreachable", os.strerror(error.errno) if error.errno else str(error))
     except (EOFError, ValueError) as error:
         session.fail("smtp-error", str(error))
     finally:
@@ -117,7 +124,9 @@ class _Session:
             self.fail("smtp-error", f"answers EHLO with {quoted(f'{code} {lines[-1]}')}")
             return
         if not any(line.strip().upper() == "STARTTLS" for line in lines[1:]):
-            self.fail("starttls-not-offered", "does not offer STARTTLS")
+            overwritten = any(map(_OVERWRITTEN.fullmatch, lines[1:]))
+            how = "; something in the path writes X over what it offers, as firewalls do" if overwritten else ""
+            self.fail("starttls-not-offered", f"does not offer STARTTLS{how}")
             await self._quit()
             return
         self.probe = replace(self.probe, starttls_offered=True)
@@ -171,7 +180,7 @@ class _Session:
             except asyncio.IncompleteReadError:
                 raise EOFError("hangs up without an answer") from None
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
-            if not line[:3].isdecimal() or not line.isascii() or line[3:4] not in {"", " ", "-"}:
+            if not (line[:3].isascii() and line[:3].isdecimal()) or line[3:4] not in {"", " ", "-"}:
                 raise ValueError(f"does not speak SMTP: {quoted(line)}")
             texts.append(line[4:])
             if line[3:4] != "-":

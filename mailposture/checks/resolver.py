@@ -14,6 +14,7 @@ import dns.name
 import dns.nameserver
 import dns.resolver
 
+from mailposture.problems import ProblemError
 from mailposture.quoting import quoted
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ class Resolver:
     """Asks the given nameservers (`IP` or `IP@port`), or those of the system."""
 
     def __init__(self, *, nameservers: Sequence[str] = (), timeout: float = 5.0) -> None:
-        """Raise ValueError if a nameserver is not an IP address with an optional port."""
-        self._resolver = dns.asyncresolver.Resolver(configure=not nameservers)
+        """Raise ValueError if a nameserver is no IP address with an optional port, ProblemError if none is known."""
+        try:
+            self._resolver = dns.asyncresolver.Resolver(configure=not nameservers)
+        except dns.resolver.NoResolverConfiguration as error:
+            raise ProblemError("the system names no nameserver (/etc/resolv.conf); set probes.nameservers") from error
         if nameservers:
             self._resolver.nameservers = [_nameserver(text) for text in nameservers]
         self._resolver.lifetime = timeout

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mailposture.checks.resolver import Resolver
+from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from mailposture.config import Probes
+
+_TRUST_KEPT = 3600.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +33,38 @@ class Vantage:
     https_port: int = 443
 
     def trusting_context(self) -> ssl.SSLContext:
-        """A context that verifies chain and name, TLS 1.2 or newer (RFC 8461, sections 3.3 and 4.2)."""
-        return ssl.create_default_context(cafile=self.certificate_authority and str(self.certificate_authority))
+        """A context that verifies chain and name, TLS 1.2 or newer (RFC 8461, sections 3.3 and 4.2).
+
+        OSError if the authority's file cannot be read. Reading all roots takes 30 ms and a megabyte, so it is done anew
+        only once an hour: thousands of servers would leave no time for anything else.
+        """
+        return _trusting_context(self.certificate_authority, int(time.monotonic() // _TRUST_KEPT))
+
+
+@lru_cache(maxsize=1)
+def _trusting_context(authority: Path | None, _hour: int) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authority and str(authority))
+    # The subject alternative name must name the host (RFC 8461, section 4.1); Python would take the common name too.
+    context.hostname_checks_common_name = False
+    return context
 
 
 def vantage_of(probes: Probes, *, nameservers: Sequence[str] = ()) -> Vantage:
-    """The vantage that the configuration describes; raises ValueError if a nameserver is not IP or IP@port."""
-    return Vantage(
+    """The vantage that the configuration describes; raises ValueError if a nameserver is not IP or IP@port.
+
+    ProblemError if there is nobody to ask, or nobody to trust: then every domain would seem to be at fault.
+    """
+    vantage = Vantage(
         resolver=Resolver(nameservers=nameservers or probes.nameservers),
         hostname=probes.hostname or socket.gethostname(),
         timeout=probes.timeout.total_seconds(),
         certificate_authority=probes.certificate_authority,
     )
+    try:
+        vantage.trusting_context()
+    except OSError as error:
+        raise ProblemError(
+            f"{probes.certificate_authority}: cannot be read ({error.strerror}); "
+            "let probes.certificate_authority name a file of PEM certificates"
+        ) from error
+    return vantage

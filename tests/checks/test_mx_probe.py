@@ -15,6 +15,9 @@ from pki import self_signed
 from mailposture.checks.mx import probe_mx
 from mailposture.checks.result import Outcome
 from mailposture.checks.servers import judge_servers, outbound_25_closed, probe_servers
+from mailposture.checks.vantage import vantage_of
+from mailposture.config import Probes
+from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +76,29 @@ async def test_each_fault_is_named(
     result = judge_servers([probe], expiring_within=SOON)[0]
     assert (result.outcome, result.reason) == (Outcome.WRONG, reason)
     assert result.instruction
+
+
+async def test_greeting_that_is_not_ascii_is_still_a_greeting(
+    looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    context = authority.issue([HOST]).server_context()
+    async with faulty_smtp.serving(context, Fault.GREETS_IN_UTF_8) as (_, port):
+        assert (await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))).success
+
+
+async def test_no_way_to_a_server_is_said_in_words(looking: Callable[..., Vantage]) -> None:
+    probe = await probe_mx(HOST, "255.255.255.255", vantage=looking())  # nobody connects to broadcast
+    assert (probe.reason, probe.detail) == ("unreachable", "Network is unreachable")
+
+
+async def test_certificate_that_names_the_host_only_as_common_name_is_refused(
+    looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    """RFC 8461, section 4.1: the subject alternative name counts."""
+    issued = authority.issue([HOST], alternative_names=[])
+    async with faulty_smtp.serving(issued.server_context()) as (_, port):
+        probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
+    assert (probe.reason, probe.names) == ("certificate-host-mismatch", ())
 
 
 async def test_refused_connection_accuses_the_server(looking: Callable[..., Vantage]) -> None:
@@ -197,3 +223,12 @@ async def test_where_there_is_no_ipv6_a_server_that_answers_by_ipv4_is_not_accus
         f"{HOST} [::1]": Outcome.GOOD,
         f"{HOST} [127.0.0.1]": Outcome.GOOD,
     }
+
+
+def test_authority_that_cannot_be_read_is_said_before_any_server_is_accused(tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match=r"root\.pem: cannot be read .* let probes\.certificate_authority name"):
+        vantage_of(Probes(certificate_authority=tmp_path / "root.pem"))
+
+
+def test_roots_are_read_once_for_many_servers(looking: Callable[..., Vantage]) -> None:
+    assert looking().trusting_context() is looking(smtp_port=26).trusting_context()

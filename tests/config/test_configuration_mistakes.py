@@ -30,6 +30,8 @@ DOMAINS = "domains: [{name: example.com}]\n"
         (DOMAINS + "clickhouse:\n  retention: 12h\n", ":3: clickhouse.retention: "),
         (DOMAINS + "authentication:\n  nameservers: [ns.example]\n", ":3: authentication.nameservers[0]: "),
         (DOMAINS + "probes:\n  nameservers: ['192.0.2.1@x']\n", ":3: probes.nameservers[0]: "),
+        (DOMAINS + "probes:\n  interval: 0s\n", ":3: probes.interval: "),  # would connect without a pause
+        (DOMAINS + "probes:\n  timeout: 0s\n", ":3: probes.timeout: "),  # would find every server silent
     ],
 )
 def test_mistake_is_named_with_its_place(tmp_path, text, complaint):

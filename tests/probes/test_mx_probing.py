@@ -83,6 +83,7 @@ async def test_starttls_stripped_in_the_path_is_seen_as_missing(world: World) ->
         outcome = await probe_mx(world.domain, world.context(smtp_port=relay))
     assert outcome.reason is Reason.STARTTLS_NOT_OFFERED
     assert measured(outcome)[f"mx_server_starttls_offered {MX}"] == 0
+    assert "something in the path writes X over what it offers" in outcome.findings[0].detail
 
 
 @pytest.mark.parametrize(
