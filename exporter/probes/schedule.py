@@ -50,14 +50,18 @@ class Scheduler:
         patience: float,
         publish: Callable[[Probed], None],
     ) -> None:
-        """`patience`: seconds for one probe of one domain, however many servers it has; `publish` must not block."""
+        """`concurrency`: of each probe. `patience`: seconds for one probe of one domain, however many servers it has.
+
+        `publish` must not block.
+        """
         self._domains = domains
         self._probes = probes
         self._context = context
         self._interval = interval
         self._patience = patience
         self._publish = publish
-        self._slots = asyncio.Semaphore(concurrency)
+        # Of its own for each probe: where port 25 is closed every mx probe hangs, and DNS is to be looked at all the same.
+        self._slots = {name: asyncio.Semaphore(concurrency) for name in probes}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -70,7 +74,7 @@ class Scheduler:
     async def _repeat(self, domain: Domain, probe: Probe, *, delay: float) -> NoReturn:
         while True:
             await asyncio.sleep(delay)
-            async with self._slots:
+            async with self._slots[probe.name]:
                 self._publish(await self._once(domain, probe))
             delay = self._interval * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
 

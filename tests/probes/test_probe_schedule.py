@@ -106,6 +106,14 @@ async def test_one_that_hangs_delays_no_other(world: World) -> None:
     assert NAMES[0] not in {probed.policy_domain for probed in watched.seen}
 
 
+async def test_servers_that_all_hang_delay_no_look_at_dns(world: World) -> None:
+    """As where port 25 is closed for us, with more domains than slots."""
+    made = probes(mx=hanging, dns=fine)
+    async with running(world, made, interval=0.01, patience=3600, concurrency=2) as watched:
+        await watched.until(lambda: all(sum(p.policy_domain == name for p in watched.seen) >= 3 for name in NAMES))
+    assert {probed.probe for probed in watched.seen} == {"dns"}
+
+
 async def test_patience_ends_and_is_said(world: World) -> None:
     async with running(world, probes(a=hanging), patience=0.01) as watched:
         await watched.until(lambda: len(watched.seen) == len(NAMES))
@@ -133,6 +141,6 @@ async def test_never_more_at_once_than_allowed(world: World) -> None:
         now -= 1
         return ProbeOutcome(success=True)
 
-    async with running(world, probes(a=counting, b=counting), interval=0.01, concurrency=3) as watched:
+    async with running(world, probes(a=counting), interval=0.01, concurrency=3) as watched:
         await watched.until(lambda: len(watched.seen) > 60)
     assert most == 3
