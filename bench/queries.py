@@ -70,6 +70,9 @@ VIEWS = {
     "tls_suspected_downgrades": (
         f"SELECT * FROM tls_suspected_downgrades WHERE {_DAY} {{and_domain}} ORDER BY likelihood LIMIT 100"
     ),
+    "mta_sts_suspected_downgrades": (
+        f"SELECT * FROM mta_sts_suspected_downgrades WHERE {_DAY} {{and_domain}} ORDER BY likelihood LIMIT 100"
+    ),
     "mta_sts_readiness": "SELECT * FROM mta_sts_readiness WHERE 1 {and_domain}",
     "tls_freshness": "SELECT * FROM tls_freshness WHERE 1 {and_domain}",
     "tls_report_log": (

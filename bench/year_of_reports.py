@@ -1,6 +1,6 @@
 """A made-up year of reports, filled in inside ClickHouse: many domains, a dozen senders, three policies
 a report; failures in one report of two hundred, and in every fifth of one domain in twenty,
-where some lose STARTTLS.
+where some lose STARTTLS, and one sender has stopped applying the policy in the last three days.
 
 Months arrive day by day; the newest days in many small inserts, one of them twice, so that FINAL has something to
 merge, as in life. Months that are over are merged, as the tables' settings have ClickHouse do by itself within a day.
@@ -33,8 +33,8 @@ SELECT
     policy AS policy_index,
     if(policy = 1, concat('mx1.', policy_domain), policy_domain) AS reported_policy_domain,
     arrayElement({senders:Array(String)}, sender + 1) AS organization,
-    ['sts', 'tlsa', 'no-policy-found'][policy + 1] AS policy_type,
-    if(policy = 0, if(domain % 3 = 0, 'testing', 'enforce'), '') AS sts_mode,
+    if(stopped, 'no-policy-found', ['sts', 'tlsa', 'no-policy-found'][policy + 1]) AS policy_type,
+    if(policy_type = 'sts', if(domain % 3 = 0, 'testing', 'enforce'), '') AS sts_mode,
     if(policy = 0, ['version: STSv1', concat('mode: ', sts_mode), concat('mx: mx1.', policy_domain)], [])
         AS policy_strings,
     if(policy = 0, [concat('mx1.', policy_domain), concat('mx2.', policy_domain)], []) AS mx_hosts,
@@ -48,10 +48,11 @@ FROM
 (
     SELECT
         number,
-        number % {domains:UInt32} AS domain,
-        intDiv(number, {domains:UInt32}) % {policies:UInt8} AS policy,
+        number % {policies:UInt8} AS policy,
+        intDiv(number, {policies:UInt8}) % {domains:UInt32} AS domain,
         intDiv(number, {domains:UInt32} * {policies:UInt8}) % length({senders:Array(String)}) AS sender,
-        intDiv(number, {domains:UInt32} * {policies:UInt8} * length({senders:Array(String)})) AS round
+        intDiv(number, {domains:UInt32} * {policies:UInt8} * length({senders:Array(String)})) AS round,
+        domain % 20 = 0 AND sender = domain % 7 AND {day:Date} >= today() - 3 AS stopped
     FROM numbers({first:UInt64}, {count:UInt64})
 )
 """

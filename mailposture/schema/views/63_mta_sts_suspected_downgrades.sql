@@ -24,53 +24,49 @@ CREATE OR REPLACE VIEW {database}.mta_sts_suspected_downgrades {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
-    months AS
-    (
-        SELECT
-            policy_domain, organization, month,
-            groupBitOr(enforced_days) AS enforced,
-            bitAnd(groupBitOr(without_days), bitNot(bitOr(enforced, groupBitOr(excused_days)))) AS without
-        FROM {database}.mta_sts_applied_days
-        WHERE month >= toStartOfMonth(today() - 60 - 28)
-        GROUP BY policy_domain, organization, month
-    ),
-    -- Most senders apply the policy every day, or never: few did both.
-    changed AS
-    (
-        SELECT policy_domain, organization
-        FROM months
-        GROUP BY policy_domain, organization
-        HAVING groupBitOr(enforced) != 0 AND groupBitOr(without) != 0
-    ),
+    toStartOfMonth(today() - 60 - 28) AS first_day,
     senders AS
     (
+        -- Masks as in the table, put together: bit n is the day n days after the first one.
         SELECT
             policy_domain, organization,
-            arrayFlatten(groupArray(arrayMap(bit -> month + bit, bitPositionsToArray(enforced)))) AS applied,
-            arrayFlatten(groupArray(arrayMap(bit -> month + bit, bitPositionsToArray(without)))) AS missed,
-            arrayFilter(day -> arrayExists(before -> before < day AND before >= day - 28, applied), missed) AS stopped
-        FROM months
-        WHERE policy_domain IN (SELECT policy_domain FROM changed)
+            groupBitOr(bitShiftLeft(toUInt128(enforced_days), month - first_day)) AS applied,
+            groupBitOr(bitShiftLeft(toUInt128(excused_days), month - first_day)) AS excused,
+            bitAnd(
+                groupBitOr(bitShiftLeft(toUInt128(without_days), month - first_day)), bitNot(bitOr(applied, excused))
+            ) AS missed,
+            -- Days with one of `applied` within 2, 4, 8, 16 and 28 days, that day included; then within the 28 days before.
+            bitOr(applied, bitShiftLeft(applied, 1)) AS within_2,
+            bitOr(within_2, bitShiftLeft(within_2, 2)) AS within_4,
+            bitOr(within_4, bitShiftLeft(within_4, 4)) AS within_8,
+            bitOr(within_8, bitShiftLeft(within_8, 8)) AS within_16,
+            bitOr(within_16, bitShiftLeft(within_16, 12)) AS within_28,
+            bitAnd(missed, bitShiftLeft(within_28, 1)) AS stopped
+        FROM {database}.mta_sts_applied_days
+        WHERE month >= first_day
         GROUP BY policy_domain, organization
     ),
     lost AS
     (
-        SELECT policy_domain, organization, day, applied, missed
-        FROM senders
-        ARRAY JOIN stopped AS day
+        SELECT
+            policy_domain, everybody, sender.1 AS organization, sender.2 AS applied, sender.3 AS missed,
+            bit, first_day + bit AS day
+        FROM
+        (
+            SELECT policy_domain, groupArray((organization, applied, missed, stopped)) AS everybody
+            FROM senders
+            GROUP BY policy_domain
+            HAVING groupBitOr(stopped) != 0
+        )
+        ARRAY JOIN arrayFilter(each -> each.4 != 0, everybody) AS sender
+        ARRAY JOIN bitPositionsToArray(sender.4) AS bit
         WHERE day >= today() - 60
-    ),
-    others AS
-    (
-        SELECT policy_domain, groupArray((applied, stopped)) AS everybody
-        FROM senders
-        GROUP BY policy_domain
     ),
     elsewhere AS
     (
-        SELECT organization, groupUniqArrayArray(arrayMap(bit -> month + bit, bitPositionsToArray(enforced))) AS applied_anywhere
-        FROM months
-        WHERE organization IN (SELECT organization FROM changed)
+        -- On a day that it was lost at one domain, what is applied is applied at another.
+        SELECT organization, groupBitOr(applied) AS anywhere
+        FROM senders
         GROUP BY organization
     ),
     counted AS
@@ -95,11 +91,11 @@ WITH
     )
 SELECT
     day, policy_domain, organization, sessions,
-    arrayMax(arrayFilter(each -> each < day, applied)) AS last_applied_day,
-    arrayCount(each -> each > last_applied_day AND each <= day, missed) AS days_without,
-    arrayCount(each -> has(each.1, day), everybody) AS other_organizations_applying,
-    arrayCount(each -> has(each.2, day), everybody) - 1 AS other_organizations_stopped,
-    has(applied_anywhere, day) AS applied_elsewhere,
+    first_day + arrayMax(arrayFilter(each -> each < bit, bitPositionsToArray(applied))) AS last_applied_day,
+    arrayCount(each -> first_day + each > last_applied_day AND each <= bit, bitPositionsToArray(missed)) AS days_without,
+    arrayCount(each -> bitAnd(bitShiftRight(each.2, bit), 1) = 1, everybody) AS other_organizations_applying,
+    arrayCount(each -> bitAnd(bitShiftRight(each.4, bit), 1) = 1, everybody) - 1 AS other_organizations_stopped,
+    bitAnd(bitShiftRight(anywhere, bit), 1) = 1 AS applied_elsewhere,
     probes_with_policy, probes_without_policy,
     multiIf(
         other_organizations_stopped > 0 AND other_organizations_stopped >= other_organizations_applying, 'server-fault',
@@ -123,7 +119,6 @@ SELECT
         ))
     ) AS evidence
 FROM lost
-INNER JOIN others USING (policy_domain)
 INNER JOIN counted USING (day, policy_domain, organization)
 LEFT JOIN elsewhere USING (organization)
 LEFT JOIN probed USING (day, policy_domain)
