@@ -18,18 +18,24 @@ from mailposture.config import PolicyMode
 from mailposture.mta_sts import configured_policy, render
 from mailposture.problems import ProblemError
 from mailposture.quoting import quoted
-from mailposture.readiness import Readiness, Verdict, read_readiness, with_what_is_seen
+from mailposture.readiness import Probed, Readiness, Verdict, read_readiness, with_what_is_seen
 
 if TYPE_CHECKING:
     from mailposture.checks.result import CheckResult
     from mailposture.checks.vantage import Vantage
     from mailposture.config import Config, Domain
 
-_WORDS = {
-    Verdict.READY: ("green", "ready for MTA-STS mode enforce"),
-    Verdict.NOT_READY: ("red", "not ready for MTA-STS mode enforce"),
-    Verdict.TOO_LITTLE_EVIDENCE: ("yellow", "too little evidence to say that it is ready for MTA-STS mode enforce"),
+_MAY_ENFORCE = {
+    Verdict.READY: "ready for MTA-STS mode enforce",
+    Verdict.NOT_READY: "not ready for MTA-STS mode enforce",
+    Verdict.TOO_LITTLE_EVIDENCE: "too little evidence to say that it is ready for MTA-STS mode enforce",
 }
+_ENFORCES = {
+    Verdict.READY: "enforces MTA-STS, and nothing speaks against it",
+    Verdict.NOT_READY: "enforces MTA-STS, and is not fit for it",
+    Verdict.TOO_LITTLE_EVIDENCE: "enforces MTA-STS; too little evidence to say that it is fit for it",
+}
+_VERDICT_COLOURS = {Verdict.READY: "green", Verdict.NOT_READY: "red", Verdict.TOO_LITTLE_EVIDENCE: "yellow"}
 _COLOURS = {Outcome.GOOD: "green", Outcome.WRONG: "red", Outcome.MISSING: "red", Outcome.UNKNOWN: "cyan"}
 
 
@@ -40,11 +46,12 @@ _COLOURS = {Outcome.GOOD: "green", Outcome.WRONG: "red", Outcome.MISSING: "red",
 @nameserver_option
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(config: Config, domain: str, days: int, nameservers: tuple[str, ...], format_: str) -> None:
-    """Say whether the MTA-STS policy of DOMAIN may go to mode enforce, and why.
+    """Say whether the MTA-STS policy of DOMAIN may go to mode enforce, or is right to be there, and why.
 
     Weighs what senders reported under the policy in the last 30 report days (who would have been refused, and how many
     looked at all) with what is seen from here now: whether record, policy, MX and servers agree. Lists what would have
-    been refused by cause and sender, over --days. Sends no mail. Looks at nothing outside if probes.enabled is false.
+    been refused by cause and sender, over --days. Mail from which somebody in the path likely removed STARTTLS does not
+    speak against mode enforce, which protects it. Sends no mail. Looks at nothing outside if probes.enabled is false.
 
     Exit codes: 0 ready, 1 not ready or too little evidence, 2 wrong usage.
     """
@@ -55,7 +62,7 @@ def command(config: Config, domain: str, days: int, nameservers: tuple[str, ...]
     if reported is None:
         raise ProblemError(f"{ours.name}: the database does not know the domain yet; start the collector once")
     readiness = with_what_is_seen(reported, asyncio.run(_look(ours, vantage))) if config.probes.enabled else reported
-    enforced = ours.mta_sts is not None and ours.mta_sts.mode is PolicyMode.ENFORCE
+    enforced = PolicyMode.ENFORCE in {readiness.last_mode, ours.mta_sts and ours.mta_sts.mode}
     text = _as_text(readiness, days=days, enforced=enforced)
     click.echo(json.dumps(asdict(readiness), indent=2) if format_ == "json" else text)
     raise SystemExit(DONE if readiness.verdict is Verdict.READY else FAILED)
@@ -70,8 +77,9 @@ async def _look(domain: Domain, vantage: Vantage) -> tuple[CheckResult, ...]:
 
 
 def _as_text(readiness: Readiness, *, days: int, enforced: bool) -> str:
-    colour, words = _WORDS[readiness.verdict]
-    lines = [f"{click.style(readiness.policy_domain, bold=True)}: {click.style(words, fg=colour)}"]
+    verdict = (_ENFORCES if enforced else _MAY_ENFORCE)[readiness.verdict]
+    shown = click.style(verdict, fg=_VERDICT_COLOURS[readiness.verdict])
+    lines = [f"{click.style(readiness.policy_domain, bold=True)}: {shown}"]
     lines += [f"  - {_printable(reason)}" for reason in readiness.reasons]
     if readiness.sessions:
         lines += [
@@ -85,7 +93,7 @@ def _as_text(readiness: Readiness, *, days: int, enforced: bool) -> str:
                   for one in readiness.refused]  # fmt: skip
     if readiness.probed:
         lines += ["", "Our probes of the last 7 days:"]
-        lines += [f"  {one.receiving_mx}: {one.successes} of {one.probes} content" for one in readiness.probed]
+        lines += [f"  {one.receiving_mx}: {_how_it_went(one)}" for one in readiness.probed]
     if readiness.seen:
         lines += ["", "Seen from here now:"]
     for result in readiness.seen:
@@ -94,11 +102,17 @@ def _as_text(readiness: Readiness, *, days: int, enforced: bool) -> str:
         )
         if result.instruction:
             lines.append(f"{'':26}-> {result.instruction}")
-    if enforced:
-        lines += ["", "The configured policy is in mode enforce already."]
-    elif readiness.verdict is Verdict.READY:
+    if enforced and readiness.verdict is Verdict.NOT_READY:
+        lines += ["", "Mode enforce holds mail back for such causes: mend them (`mailposture explain CAUSE` says how)."]
+    elif not enforced and readiness.verdict is Verdict.READY:
         lines += ["", f"Set mta_sts.mode: enforce; `mailposture policy {readiness.policy_domain}` leads the way."]
     return "\n".join(lines)
+
+
+def _how_it_went(probed: Probed) -> str:
+    if not probed.probes:
+        return "cannot be seen from the exporter (outbound port 25 is closed there)"
+    return f"nothing wrong in {probed.successes} of {probed.probes}"
 
 
 def _printable(text: str) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _PROBED_DAYS = 7
 _MOST = 20  # causes and senders that are named
 _CONCERNED = ("mx", "mta-sts-record", "mta-sts-policy", "mta-sts-mx", "starttls")  # checks that enforce depends on
+# What keeps mail away in every mode, as in the view: enforce makes it no worse.
+_IN_EVERY_MODE = ("timeout", "unreachable", "refused", "greeting-refused", "smtp-error", "mx-unusable")
 
 
 class Verdict(StrEnum):
@@ -44,7 +46,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """How often our probes of a server were content lately."""
+    """How often our probes of a server found nothing wrong lately."""
 
     receiving_mx: str
     probes: int
@@ -103,7 +105,11 @@ def read_readiness(client: Client, domain: str, *, days: int) -> Readiness | Non
 def with_what_is_seen(readiness: Readiness, results: Iterable[CheckResult]) -> Readiness:
     """Let what is wrong now outweigh what senders saw in weeks; what cannot be seen from here changes nothing."""
     seen = tuple(result for result in results if result.check in _CONCERNED)
-    faults = [result for result in seen if result.outcome in {Outcome.WRONG, Outcome.MISSING}]
+    faults = [
+        result
+        for result in seen
+        if result.outcome in {Outcome.WRONG, Outcome.MISSING} and result.reason not in _IN_EVERY_MODE
+    ]
     return replace(
         readiness,
         verdict=Verdict.NOT_READY if faults else readiness.verdict,

@@ -60,7 +60,7 @@ class Scheduler:
         self._interval = interval
         self._patience = patience
         self._publish = publish
-        # Of its own for each probe: where port 25 is closed every mx probe hangs, and DNS is to be looked at all the same.
+        # Each probe has its own: where port 25 is closed every mx probe hangs, and DNS is looked at all the same.
         self._slots = {name: asyncio.Semaphore(concurrency) for name in probes}
 
     async def run(self) -> None:

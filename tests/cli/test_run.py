@@ -100,7 +100,7 @@ def test_screen_says_where_everything_is_and_what_to_publish(demo):
 
 def test_demo_shows_what_probes_would_have_seen_beside_the_reports(demo):
     ours = "SELECT DISTINCT our_probes FROM tls_failures_with_probes WHERE result_type = 'certificate-expired'"
-    assert "probes of the server were content; the others: certificate-expired" in demo.ask(ours)
+    assert "probes of the server found nothing wrong; the others: certificate-expired" in demo.ask(ours)
     witnesses = "SELECT min(probes_with_starttls), sum(probes_without_starttls) FROM tls_suspected_downgrades"
     assert demo.ask(witnesses) == "12\t0"
     stopped = (

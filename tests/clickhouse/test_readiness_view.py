@@ -55,6 +55,54 @@ def test_a_handful_in_ten_thousand_is_bearable_but_said(quiet_month: Storage) ->
     assert reasons[0] == "5 of 9005 sessions would be refused."
 
 
+def stripped(mode: str, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Yesterday one sender of three, from one network, found no STARTTLS in 40 sessions: a summary and its details."""
+    summary = {"sts_mode": mode, "organization": "Sender Two", "report_key": 9001, "failed_sessions": 40}
+    lost = {"result_type": "starttls-not-supported", "category": "starttls-not-supported"}
+    return summary, {**summary, **lost, **more}
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        (
+            "testing",
+            [
+                "40 of 9040 sessions would be refused.",
+                "In 40 of them somebody between sender and server likely removed STARTTLS: "
+                "mode enforce would keep that mail from him.",
+                "starttls-not-supported: 40 sessions of 1 sender.",
+            ],
+        ),
+        (
+            "enforce",
+            [
+                "40 of 9040 sessions are refused.",
+                "In 40 of them somebody between sender and server likely removed STARTTLS: "
+                "mode enforce keeps that mail from him.",
+                "starttls-not-supported: 40 sessions of 1 sender.",
+            ],
+        ),
+    ],
+)
+def test_a_likely_downgrade_speaks_for_enforce_and_not_against_it(
+    quiet_month: Storage, mode: str, said: list[str]
+) -> None:
+    summary, details = stripped(mode)
+    quiet_month.put("tls_policies", summary)
+    quiet_month.put("tls_failures", details)
+    assert readiness(quiet_month, "would_be_refused, verdict, reasons") == (40, "ready", said)
+
+
+def test_a_server_that_lost_starttls_for_all_is_no_downgrade_and_not_ready(quiet_month: Storage) -> None:
+    for number, organization in enumerate(ORGANIZATIONS):
+        summary, details = stripped("testing")
+        more = {"organization": organization, "report_key": 9001 + number}
+        quiet_month.put("tls_policies", {**summary, **more})
+        quiet_month.put("tls_failures", {**details, **more})
+    assert readiness(quiet_month, "would_be_refused, verdict") == (120, "not-ready")
+
+
 def test_a_policy_that_could_not_be_fetched_refuses_nothing(quiet_month: Storage) -> None:
     """RFC 8461, section 5: without a policy the sender delivers."""
     failing = {"sts_mode": "", "report_key": 9001, "failed_sessions": 500}

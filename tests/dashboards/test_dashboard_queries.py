@@ -298,7 +298,7 @@ def test_failures_without_probes_say_so(hostile_store: DemoStore) -> None:
     [
         ("shop.example", ("mx2.shop.example", 9), ("fault", "certificate-expired. Its certificate expired on")),
         ("shop.example", ("mx2.shop.example", 8), ("partly", "certificate-expired")),
-        ("bank.example", ("mx1.bank.example", 1), ("good", "12 of 12 probes of the server were content")),
+        ("bank.example", ("mx1.bank.example", 1), ("good", "12 of 12 probes of the server found nothing wrong")),
         ("news.example", ("not named", 12), ("fault", "12 of 12 probes of the MTA-STS policy: policy-status")),
         ("travel.example", ("mx-old.travel.example", 20), ("fault", "certificate-host-mismatch")),
         ("univ.example", ("mx1.univ.example", 5), ("partly", "tlsa-mismatch")),

@@ -71,7 +71,7 @@ def test_failure_stands_beside_the_certificate_that_our_probe_saw_expire(storage
     assert beside(storage, "failed_sessions, probes, probe_successes, probe_reason, our_probes") == [
         (
             7, 4, 0, "certificate-expired",
-            "0 of 4 probes of the server were content; the others: certificate-expired. "
+            "0 of 4 probes of the server found nothing wrong; the others: certificate-expired. "
             "Its certificate expired on 2020-05-01.",
         )
     ]  # fmt: skip
@@ -177,3 +177,8 @@ def test_what_is_mended_or_hidden_or_away_in_every_mode_does_not_count(quiet_mon
     put(quiet_month, *probes(1, receiving_mx="mx3.example.com", success=False, reason="timeout"))
     put(quiet_month, *probes(1, day=days_ago(9), receiving_mx="old.example.com", **STRIPPED))
     assert readiness(quiet_month) == ("ready", ["None of 6000 sessions would be refused."])
+
+
+def test_server_that_left_dns_since_it_was_found_unfit_does_not_count(quiet_month: Storage) -> None:
+    put(quiet_month, *probes(1, receiving_mx="old.example.com", **STRIPPED), *probes(1), *probes(1, start=1))
+    assert readiness(quiet_month)[0] == "ready"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any
 
 import faulty_policy_server
@@ -54,10 +55,14 @@ def outside(world: World, quiet_month: Storage, tmp_path: Path, monkeypatch: pyt
 
     @asynccontextmanager
     async def run(
-        *arguments: str, fault: Fault = Fault.NONE, body: bytes = POLICY, enabled: bool = True
+        *arguments: str,
+        fault: Fault = Fault.NONE,
+        body: bytes = POLICY,
+        enabled: bool = True,
+        mode: str = "testing",
     ) -> AsyncIterator[Result]:
         settings = {
-            "domains": [{"name": DOMAIN, "mta_sts": policy}, {"name": "example.net"}],
+            "domains": [{"name": DOMAIN, "mta_sts": {**policy, "mode": mode}}, {"name": "example.net"}],
             "data": str(quiet_month.config.data),
             "clickhouse": {"http": "127.0.0.1:0", "native": "127.0.0.1:0"},
             "probes": {"enabled": enabled},
@@ -111,6 +116,46 @@ async def test_mx_that_the_policy_does_not_name_is_not_ready(outside: Any) -> No
     async with outside(body=POLICY.replace(MX.encode(), b"other.example.com")) as done:
         assert done.exit_code == 1, done.output
     assert f"does not cover {MX}" in done.output
+
+
+async def test_server_that_is_away_is_away_in_every_mode(outside: Any) -> None:
+    """As the view and the metric have it: the command must not say otherwise."""
+    async with outside(fault=Fault.TURNED_AWAY) as done:
+        assert done.exit_code == 0, done.output
+    assert "greets with" in done.output
+
+
+async def test_domain_that_enforces_is_not_asked_whether_it_may(outside: Any, quiet_month: Storage) -> None:
+    failing = {"sts_mode": "enforce", "organization": "Sender One", "report_key": 9001, "failed_sessions": 40}
+    quiet_month.put("tls_policies", failing)
+    quiet_month.put("tls_failures", {**failing, "result_type": "certificate-host-mismatch"})
+    async with outside(enabled=False, mode="enforce") as done:
+        assert done.exit_code == 1, done.output
+    assert f"{DOMAIN}: enforces MTA-STS, and is not fit for it" in done.output
+    assert "40 of 6040 sessions are refused." in done.output
+    assert "Mode enforce holds mail back for such causes" in done.output
+
+
+async def test_suspected_downgrade_does_not_speak_against_enforce(outside: Any, quiet_month: Storage) -> None:
+    failing = {"sts_mode": "enforce", "organization": "Sender One", "report_key": 9001, "failed_sessions": 40}
+    lost = {"result_type": "starttls-not-supported", "category": "starttls-not-supported"}
+    quiet_month.put("tls_policies", failing)
+    quiet_month.put("tls_failures", {**failing, **lost})
+    async with outside(enabled=False, mode="enforce") as done:
+        assert done.exit_code == 0, done.output
+    assert f"{DOMAIN}: enforces MTA-STS, and nothing speaks against it" in done.output
+    assert "somebody between sender and server likely removed STARTTLS: mode enforce keeps that mail" in done.output
+
+
+async def test_probes_of_the_week_are_told_in_words(outside: Any, quiet_month: Storage) -> None:
+    at = datetime.combine(days_ago(1), time(1), UTC)
+    fault = {"success": False, "reason": "timeout"}
+    hidden = {"success": False, "reason": "outbound-port-25-blocked", "receiving_mx": f"mx2.{DOMAIN}"}
+    for row in ({}, {"probed_at": at, **fault}, hidden):
+        quiet_month.put("probe_results", {"day": days_ago(1), "receiving_mx": MX, **row})
+    async with outside() as done:
+        assert f"  {MX}: nothing wrong in 1 of 2\n" in done.output
+        assert f"  mx2.{DOMAIN}: cannot be seen from the exporter (outbound port 25 is closed there)" in done.output
 
 
 async def test_nothing_outside_is_looked_at_where_probes_are_switched_off(outside: Any) -> None:

@@ -1,6 +1,7 @@
 -- May this domain's MTA-STS policy go to mode enforce (RFC 8461, section 5)? In mode testing senders report, and deliver,
 -- what enforce would refuse. A policy that cannot be fetched or read is not applied at all, so those failures refuse nothing.
 -- What our own last probes of the policy and the servers find wrong, and enforce would make worse, speaks against it too.
+-- What speaks for it: somebody in the path of a sender, who removes STARTTLS. His mail is refused, and that is the purpose.
 CREATE OR REPLACE VIEW {database}.mta_sts_readiness {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
@@ -9,7 +10,7 @@ CREATE OR REPLACE VIEW {database}.mta_sts_readiness {on_cluster}
     would_be_refused UInt64 COMMENT 'Those that mode enforce refuses',
     organizations UInt64 COMMENT 'Senders that looked at the policy',
     last_mode LowCardinality(String) COMMENT 'Mode that senders saw last; empty if none looked',
-    verdict LowCardinality(String) COMMENT 'ready, not-ready, or too-little-evidence',
+    verdict LowCardinality(String) COMMENT 'ready (in force already: nothing speaks against it), not-ready, or too-little-evidence',
     reasons Array(String) COMMENT 'Why'
 )
 SQL SECURITY DEFINER
@@ -20,15 +21,21 @@ WITH
 SELECT
     policy_domain, days, sessions, toUInt64(refused) AS would_be_refused, organizations, last_mode,
     multiIf(
-        refused > sessions * bearable_share OR notEmpty(faults), 'not-ready',
+        refused - downgraded > sessions * bearable_share OR notEmpty(faults), 'not-ready',
         days < enough_days OR organizations < enough_organizations OR sessions < enough_sessions, 'too-little-evidence',
         'ready'
     ) AS verdict,
     arrayFilter(reason -> reason != '', arrayConcat(
         [
             if(sessions = 0, 'No sender reported an MTA-STS policy in the last 30 days.', ''),
-            if(sessions > 0 AND refused = 0, concat('None of ', toString(sessions), ' sessions would be refused.'), ''),
-            if(refused > 0, concat(toString(refused), ' of ', toString(sessions), ' sessions would be refused.'), ''),
+            if(sessions > 0, concat(
+                if(refused = 0, 'None', toString(refused)), ' of ', toString(sessions), ' sessions ',
+                multiIf(last_mode != 'enforce', 'would be', refused IN (0, 1), 'is', 'are'), ' refused.'
+            ), ''),
+            if(downgraded > 0, concat(
+                'In ', toString(downgraded), ' of them somebody between sender and server likely removed STARTTLS: mode enforce ',
+                if(last_mode = 'enforce', 'keeps', 'would keep'), ' that mail from him.'
+            ), ''),
             if(sessions > 0 AND days < enough_days, concat('Only ', toString(days), ' report days; wait for ', toString(enough_days), '.'), ''),
             if(sessions > 0 AND organizations < enough_organizations, concat('Only ', toString(organizations), ' sender looked.'), ''),
             if(sessions BETWEEN 1 AND enough_sessions - 1, concat('Only ', toString(sessions), ' sessions.'), ''),
@@ -46,7 +53,7 @@ LEFT JOIN
         sum(successful_sessions + failed_sessions) AS sessions,
         sum(failed_sessions) AS failed,
         uniqExact(organization) AS organizations,
-        argMaxIf(sts_mode, day, sts_mode != '') AS last_mode
+        argMaxIf(sts_mode, (day, sts_mode = 'enforce'), sts_mode != '') AS last_mode
     FROM {database}.tls_policies FINAL
     WHERE policy_type = 'sts' AND trust != 'none' AND day >= today() - window_days AND day < today()
     GROUP BY policy_domain
@@ -56,6 +63,7 @@ LEFT JOIN
     SELECT
         policy_domain,
         sumIf(total, refuses_nothing) AS without_policy,
+        sum(total_downgraded) AS downgraded,
         arrayMap(
             cause -> concat(cause.2, ': ', toString(cause.1), ' sessions of ', toString(cause.3), if(cause.3 = 1, ' sender.', ' senders.')),
             arraySlice(arrayReverseSort(groupArrayIf((total, result_type, senders), NOT refuses_nothing)), 1, 5)
@@ -64,6 +72,11 @@ LEFT JOIN
     (
         SELECT
             policy_domain, result_type, sum(failed_sessions) AS total, uniqExact(organization) AS senders,
+            sumIf(failed_sessions, category = 'starttls-not-supported' AND (day, policy_domain, organization, receiving_mx) IN (
+                SELECT day, policy_domain, organization, receiving_mx
+                FROM {database}.tls_suspected_downgrades
+                WHERE likelihood = 'likely'
+            )) AS total_downgraded,
             result_type IN ('sts-policy-fetch-error', 'sts-policy-invalid', 'sts-webpki-invalid') AS refuses_nothing
         FROM {database}.tls_failures FINAL
         WHERE policy_type = 'sts' AND trust != 'none' AND day >= today() - window_days AND day < today()
@@ -76,17 +89,22 @@ LEFT JOIN
     SELECT policy_domain, arraySlice(arraySort(groupUniqArray((seen, last_reason))), 1, 5) AS faults
     FROM
     (
-        SELECT
-            policy_domain, if(probe = 'mx', toString(receiving_mx), 'the policy') AS seen,
-            argMax(reason, probed_at) AS last_reason
-        FROM {database}.probe_results FINAL
-        WHERE probe IN ('mx', 'mta-sts') AND day >= today() - 1
-        GROUP BY policy_domain, seen, receiving_ip
+        -- Of the last probe only: a server that left DNS since then is nobody's concern any more.
+        SELECT policy_domain, seen, last_reason, last_at = max(last_at) OVER (PARTITION BY policy_domain, probe) AS is_last
+        FROM
+        (
+            SELECT
+                policy_domain, probe, if(probe = 'mx', toString(receiving_mx), 'the policy') AS seen,
+                argMax(reason, probed_at) AS last_reason, max(probed_at) AS last_at
+            FROM {database}.probe_results FINAL
+            WHERE probe IN ('mx', 'mta-sts') AND day >= today() - 1
+            GROUP BY policy_domain, probe, seen, receiving_ip
+        )
     )
     -- A server that is away is away in every mode, and what DNS or a closed port hides proves nothing.
-    WHERE last_reason LIKE 'certificate-%' OR last_reason LIKE 'policy-%' OR last_reason IN (
+    WHERE is_last AND (last_reason LIKE 'certificate-%' OR last_reason LIKE 'policy-%' OR last_reason IN (
         'starttls-not-offered', 'starttls-refused', 'tls-failed', 'mx-not-covered', 'no-record', 'record-invalid', 'id-differs'
-    )
+    ))
     GROUP BY policy_domain
 ) AS probed USING (policy_domain)
 SETTINGS do_not_merge_across_partitions_select_final = 1

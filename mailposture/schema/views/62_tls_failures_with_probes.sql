@@ -28,7 +28,7 @@ SELECT
     policy_probes, policy_probe_successes, policy_probe_reason,
     arrayStringConcat(arrayFilter(sentence -> sentence != '', [
         if(probes = 0, 'No probe of ours saw the server that day.', concat(
-            toString(probe_successes), ' of ', toString(probes), ' probes of the server were content',
+            toString(probe_successes), ' of ', toString(probes), ' probes of the server found nothing wrong',
             if(probe_reason = '', '', concat('; the others: ', probe_reason)), '.'
         )),
         if(probes_without_starttls = 0, '', concat(
