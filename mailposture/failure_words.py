@@ -199,7 +199,7 @@ CATEGORIES: Final[dict[str, Words]] = {
         "mode enforce such mail is held back instead of sent readable.",
     ),
     "mta-sts-not-applied": Words(
-        "A sender no longer applies our MTA-STS policy",
+        "MTA-STS policy no longer applied",
         "A sender that applied the domain's MTA-STS policy in mode enforce in the past weeks now sends without it. Its "
         "mail is probably still encrypted, but nothing insists on it any more. Either that sender has changed "
         "something, or somebody keeps it from the DNS record or the policy file, which comes before removing "

@@ -10,9 +10,9 @@ from dashboards.build.variables import DATASOURCES, DOMAINS, cell, domain, link,
 
 UID = "mailposture-domain"
 _CAUSES = questions.causes(DOMAINS)
-_TO_CATEGORY = link("Explore these failures", "mailposture-failures", category=cell("category"))
+_TO_CAUSE = link("Look closer", cell("page"), category=cell("category"))
 
-_TO_CATEGORY_ID = link("Explore these failures", "mailposture-failures", category=cell("category_id"))
+_TO_CATEGORY = link("Explore these failures", "mailposture-failures", category=cell("category_id"))
 
 _ANSWER = (
     stat(
@@ -101,7 +101,8 @@ _WRONG_NOW = table(
             seen_by AS "Seen by",
             explanation AS "What it means",
             {questions.in_place("action", "policy_domain", "server")} AS "What to do",
-            {questions.category_of("cause")} AS category
+            {questions.category_of("cause")} AS category,
+            {questions.page_of("cause")} AS page
         FROM causes
         LEFT JOIN (
             SELECT term, explanation, action FROM failure_meanings WHERE kind = 'category'
@@ -111,7 +112,7 @@ _WRONG_NOW = table(
     ),
     columns=(
         look.severity(),
-        look.category(links=(_TO_CATEGORY,), width=160),
+        look.category(links=(_TO_CAUSE,), width=160),
         look.day("Since"),
         look.count("Failed", width=70),
         Column(name="Of sessions", unit="percentunit", decimals=1, width=95),
@@ -120,6 +121,7 @@ _WRONG_NOW = table(
         Column(name="What it means", width=260, wrap=True),
         Column(name="What to do", wrap=True),
         look.hidden("category"),
+        look.hidden("page"),
     ),
     width=24,
     height=9,
@@ -219,7 +221,7 @@ _WHERE_AND_WHO = (
                 width=190,
                 links=(link("Failures of this server", "mailposture-failures", server=cell("mx_id")),),
             ),
-            look.category(links=(_TO_CATEGORY_ID,), width=140),
+            look.category(links=(_TO_CATEGORY,), width=140),
             look.failed(width=None),
             look.count("Senders", width=75),
             look.day("First day"),
@@ -271,7 +273,7 @@ _WHERE_AND_WHO = (
             look.count("Sessions", width=80),
             look.rate("With TLS", width=85),
             look.failed(width=None),
-            look.category(links=(_TO_CATEGORY_ID,), width=130),
+            look.category(links=(_TO_CATEGORY,), width=130),
             look.day("Last day"),
             look.hidden("category_id"),
             look.hidden("sender_id"),
@@ -295,15 +297,19 @@ _PROBES = (
 _MODES = (
     states(
         "MTA-STS mode that senders saw",
-        "The mode of the MTA-STS policy in the reports of each sender that honours MTA-STS. Senders keep a policy "
-        "until its max_age runs out or its id changes, so changes arrive at different days.",
+        "The mode of the MTA-STS policy in the reports of each sender that honours MTA-STS; without: most of its "
+        "sessions were under no policy that day. Senders keep a policy until its max_age runs out or its id changes, "
+        "so changes arrive at different days.",
         series(
             f"""
             SELECT day AS time, organization, argMax({look.MODE_NUMBER}, sessions) AS Value
             FROM (
                 SELECT day, organization, sts_mode, sum(successful_sessions + failed_sessions) AS sessions
                 FROM tls_policies_daily
-                WHERE {IN_RANGE} AND {DOMAINS} AND policy_type = 'sts'
+                WHERE {IN_RANGE} AND {DOMAINS} AND policy_type IN ('sts', 'no-policy-found')
+                    AND organization IN (
+                        SELECT organization FROM tls_policies_daily WHERE {IN_RANGE} AND {DOMAINS} AND sts_mode != ''
+                    )
                 GROUP BY day, organization, sts_mode
             )
             GROUP BY time, organization

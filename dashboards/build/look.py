@@ -62,7 +62,7 @@ MODE_NUMBER_WORDS: Final = words(
         "3": ("enforce", MODES["enforce"]),
         "2": ("testing", MODES["testing"]),
         "1": ("none", MODES["none"]),
-        "0": ("other", "#6E7582"),
+        "0": ("without", "#A8579B"),
     }
 )
 POLICY_TYPES: Final = {"MTA-STS": "#5794F2", "DANE": "#2BB8C4", "No policy": "#9FA7B3", "Other": "#B877D9"}

@@ -10,7 +10,7 @@ from dashboards.build.variables import DATASOURCES, TEAM, THIS_DOMAIN, cell, dom
 
 UID = "mailposture-overview"
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
-_TO_CAUSE = link("Explore these failures", "mailposture-failures", domain=THIS_DOMAIN, category=cell("category"))
+_TO_CAUSE = link("Look closer", cell("page"), domain=THIS_DOMAIN, category=cell("category"))
 _CAUSES = questions.causes(OF_TEAM)
 
 _ANSWER = (
@@ -85,7 +85,8 @@ _ATTENTION = table(
             multiIf(cause = '{look.NO_REPORTS}', '', refused_now > 0, 'being refused', 'delivered') AS "Mail",
             servers AS "Receiving servers",
             seen_by AS "Seen by",
-            {questions.category_of("cause")} AS category
+            {questions.category_of("cause")} AS category,
+            {questions.page_of("cause")} AS page
         FROM causes
         WHERE needs_attention
         ORDER BY indexOf(['critical', 'warning', 'info'], severity), refused_now > 0 DESC, share_now DESC
@@ -95,7 +96,7 @@ _ATTENTION = table(
         look.severity(),
         Column(name="Domain", width=140, links=(_TO_DOMAIN,)),
         look.category(links=(_TO_CAUSE,)),
-        Column(name="What", width=250),
+        Column(name="What", width=265),
         look.day("Since"),
         look.count("Failed", width=65),
         Column(name="Of sessions", unit="percentunit", decimals=1, width=95),
@@ -108,6 +109,7 @@ _ATTENTION = table(
         Column(name="Receiving servers", width=270),
         Column(name="Seen by"),
         look.hidden("category"),
+        look.hidden("page"),
     ),
     width=24,
     height=6,
@@ -155,7 +157,8 @@ _DOMAINS = table(
             failed_week AS "Failed",
             last_report_day AS "Last report day",
             organizations_last_7_days AS "Senders",
-            {questions.category_of('"Cause"')} AS category
+            {questions.category_of('"Cause"')} AS category,
+            {questions.page_of('"Cause"')} AS page
         FROM domains
         LEFT JOIN (
             SELECT
@@ -224,6 +227,7 @@ _DOMAINS = table(
         look.day("Last report day"),
         look.count("Senders", width=80),
         look.hidden("category"),
+        look.hidden("page"),
     ),
     width=24,
     height=10,

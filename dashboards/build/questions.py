@@ -11,7 +11,7 @@ from typing import Final
 
 from dashboards.build.look import NO_REPORTS
 from dashboards.build.variables import DOMAINS, chosen
-from mailposture.failures import Category
+from mailposture.failures import SUSPICIONS, Category
 
 END: Final = "toDate($__toTime, 'UTC')"
 """The last day of the time range."""
@@ -55,6 +55,12 @@ def category_of(cause: str) -> str:
     everything = "concat('$', '__all')"
     reported = f"if({cause} = 'suspected-downgrade', 'starttls-not-supported', {cause})"
     return f"if({cause} IN ('', '{NO_REPORTS}', '{NOT_APPLIED}'), {everything}, {reported})"
+
+
+def page_of(cause: str) -> str:
+    """Which dashboard shows more of a cause: what is suspected of a sender is beside the other senders."""
+    suspicions = ", ".join(f"'{category.value}'" for category in sorted(SUSPICIONS))
+    return f"if({cause} IN ({suspicions}), 'mailposture-senders', 'mailposture-failures')"
 
 
 def in_place(words: str, domain: str, server: str) -> str:
