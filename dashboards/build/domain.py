@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dashboards.build import beside_probes, look, questions, shared_panels
+from dashboards.build import beside_probes, look, mode_panels, questions, shared_panels
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
-from dashboards.build.panels import Column, graph, stat, states, table
+from dashboards.build.panels import Column, graph, stat, table
 from dashboards.build.questions import END, IN_RANGE
 from dashboards.build.variables import DATASOURCES, DOMAINS, cell, domain, link, page_links, stranger_id
 
@@ -294,49 +294,6 @@ _PROBES = (
     ),
 )
 
-_MODES = (
-    states(
-        "MTA-STS mode that senders saw",
-        "The mode of the MTA-STS policy in the reports of each sender that honours MTA-STS; without: most of its "
-        "sessions were under no policy that day. Senders keep a policy until its max_age runs out or its id changes, "
-        "so changes arrive at different days.",
-        series(
-            f"""
-            SELECT day AS time, organization, argMax({look.MODE_NUMBER}, sessions) AS Value
-            FROM (
-                SELECT day, organization, sts_mode, sum(successful_sessions + failed_sessions) AS sessions
-                FROM tls_policies_daily
-                WHERE {IN_RANGE} AND {DOMAINS} AND policy_type IN ('sts', 'no-policy-found')
-                    AND organization IN (
-                        SELECT organization FROM tls_policies_daily WHERE {IN_RANGE} AND {DOMAINS} AND sts_mode != ''
-                    )
-                GROUP BY day, organization, sts_mode
-            )
-            GROUP BY time, organization
-            ORDER BY time, organization"""
-        ),
-        width=16,
-        height=9,
-        mappings=(look.MODE_NUMBER_WORDS,),
-        nothing="No sender saw an MTA-STS policy in this time range",
-    ),
-    table(
-        "Changes of mode",
-        "Report days from which senders saw another mode of the MTA-STS policy than before.",
-        rows(questions.mode_changes(DOMAINS)),
-        columns=(
-            look.day("Day"),
-            look.hidden("Domain"),
-            Column(name="From", width=130, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
-            Column(name="To", width=130, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
-            look.count("Senders", width=90),
-        ),
-        width=8,
-        height=9,
-        nothing="No change in this time range.",
-    ),
-)
-
 _MEANINGS = table(
     "What each failure means, and what to do",
     "Every result type that was reported in the time range, with the words of `mailposture explain`. Commands name "
@@ -398,7 +355,7 @@ def dashboard() -> Dashboard:
             Row(title="What fails, and when", panels=_OVER_TIME),
             Row(title="Where, and seen by whom", panels=_WHERE_AND_WHO),
             Row(title="Why, as far as our own probes can say", panels=_PROBES),
-            Row(title="MTA-STS", panels=_MODES),
+            Row(title="MTA-STS", panels=mode_panels.MODES),
             Row(title="What it means", panels=(_MEANINGS,)),
         ),
     )
