@@ -34,6 +34,7 @@ def load(path: Path) -> Config:
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
+        twice = _key_given_twice(root) if root else None  # before merge keys (`<<`) copy what they bring
         values = loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -42,7 +43,7 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: is not YAML that can be read: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}:1: must hold keys and values, beginning with `domains:`")
-    if twice := _key_given_twice(root):
+    if twice:
         raise ConfigError(f"{path}:{twice.start_mark.line + 1}: {twice.value}: is given twice; join the two")
     try:
         config = Config.model_validate(values)
@@ -61,19 +62,27 @@ def _explain(path: Path, root: yaml.Node | None, fault: Any) -> str:
     return f"{path}:{_line_of(root, location)}: {key or 'file'}: {reason}"
 
 
-def _key_given_twice(node: Any) -> Any:
-    """The node of a key that its mapping has already, or None: YAML parsers let the last one win in silence."""
-    if isinstance(node, yaml.SequenceNode):
-        return next(filter(None, map(_key_given_twice, node.value)), None)
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    seen = set()
-    for key, value in node.value:
-        if key.value in seen:
-            return key
-        seen.add(key.value)
-        if deeper := _key_given_twice(value):
-            return deeper
+def _key_given_twice(root: yaml.Node) -> yaml.ScalarNode | None:
+    """A key that its mapping has already, or None: YAML parsers let the last one win in silence.
+
+    An alias is the very node that its anchor names, maybe the one around it: each node is looked at once.
+    """
+    waiting, known = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in known:
+            continue
+        known.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            keys = set[str]()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in keys:
+                        return key
+                    keys.add(key.value)
+                waiting.append(value)
     return None
 
 

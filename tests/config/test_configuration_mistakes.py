@@ -46,3 +46,28 @@ def test_nameservers_may_have_ports(tmp_path):
     path = tmp_path / "mailposture.yaml"
     path.write_text(DOMAINS + "authentication: {nameservers: ['192.0.2.1', '::1@5353']}\n", encoding="utf-8")
     assert load(path).authentication.nameservers == ("192.0.2.1", "::1@5353")
+
+
+def test_merge_keys_may_be_overridden(tmp_path):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text("domains:\n- &one {name: a.example, team: post}\n- {<<: *one, name: b.example}\n")
+    assert [(domain.name, domain.team) for domain in load(path).domains] == [
+        ("a.example", "post"),
+        ("b.example", "post"),
+    ]
+
+
+def test_aliases_of_aliases_are_refused_at_once(tmp_path):
+    """Read one by one they are 9^40 values."""
+    path = tmp_path / "mailposture.yaml"
+    levels = [f"k{level}: &k{level} [{', '.join([f'*k{level - 1}'] * 9)}]" for level in range(1, 40)]
+    path.write_text("\n".join(["k0: &k0 [x]", *levels, DOMAINS]))
+    with pytest.raises(ConfigError, match=":1: k0: there is no such key"):
+        load(path)
+
+
+def test_alias_of_what_is_around_it_is_a_mistake_like_others(tmp_path):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text("domains: &around [*around]\n")
+    with pytest.raises(ConfigError, match=r":1: domains\[0\]: "):
+        load(path)
