@@ -8,35 +8,28 @@ import signal
 from typing import TYPE_CHECKING
 
 import structlog
+import uvloop
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from mailposture.certificate_files import CertificateError
 from mailposture.config import PolicyMode
 from mailposture.config_file import ConfigError, load
-from mailposture.problems import ProblemError
 from policy_host.certificates import Certificates
+from policy_host.listener import Listener
 from policy_host.metrics import Metrics
 from policy_host.policies import hosted_policies
 from policy_host.site import PolicySite
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mailposture.config import Config, Listen
     from policy_host.policies import HostedPolicy
 
-    Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
 log = structlog.get_logger()
 
-# A sender needs one request of a few hundred bytes, and waits a minute at most (RFC 8461, section 3.3): who is still
-# connected after that is cut off, so slow clients pile up nowhere. Caddy in front opens a new connection then.
-LONGEST_CONNECTION = 60.0
-MOST_CONNECTIONS = 1000  # at the same time, each some 50 KB with TLS; who comes after them is hung up on
-HANDSHAKE_TIMEOUT = 10.0
 CERTIFICATE_CHECK = 10.0  # seconds between looks at the certificate files
 
 
@@ -52,8 +45,9 @@ class PolicyHost:
         tls = self._config.policy_host.tls
         self.certificates = Certificates(files=tls) if tls else None
         self._metrics.observe(self._site, self.certificates)
-        self._servers: list[asyncio.Server] = []
-        self._sweepers: list[asyncio.Task[None]] = []
+        context = self.certificates.server_context if self.certificates else None
+        self._public = Listener(answer=self._site.answer, context=context)
+        self._internal = Listener(answer=self._answer_internal, context=None)
         self._note_success()
 
     @property
@@ -64,24 +58,20 @@ class PolicyHost:
     async def start(self) -> None:
         """Listen; raises ProblemError if an address cannot be had."""
         section = self._config.policy_host
-        context = self.certificates.server_context if self.certificates else None
-        await self._listen(section.listen, self._site.answer, context)
-        await self._listen(section.metrics, self._answer_internal, None)
+        await self._public.listen(section.listen)
+        await self._internal.listen(section.metrics)
         log.info(
             "policy host ready",
             policies=len(self._site.policies),
             listen=str(section.listen),
-            tls=context is not None,
+            tls=self.certificates is not None,
             metrics=str(section.metrics),
         )
 
     async def stop(self) -> None:
-        """Close the listeners; answers that are under way take milliseconds and are not waited for."""
-        for server in self._servers:
-            server.close()
-        for sweeper in self._sweepers:
-            sweeper.cancel()
-        await asyncio.gather(*self._sweepers, return_exceptions=True)
+        """Close the listeners and all connections."""
+        await self._public.close()
+        await self._internal.close()
 
     def reload(self) -> None:
         """Apply the configuration file as it is now. A file that cannot be used changes nothing, and that is said."""
@@ -116,19 +106,6 @@ class PolicyHost:
             await asyncio.sleep(CERTIFICATE_CHECK)
             self.certificates.reload_changed()
 
-    async def _listen(self, listen: Listen, answer: Answer, context: ssl.SSLContext | None) -> None:
-        server = web.Server(answer, access_log=None)
-        timeout = HANDSHAKE_TIMEOUT if context else None
-        try:
-            self._servers.append(
-                await asyncio.get_running_loop().create_server(
-                    lambda: _admitted(server), listen.host, listen.port, ssl=context, ssl_handshake_timeout=timeout
-                )
-            )
-        except OSError as error:
-            raise ProblemError(f"cannot listen on {listen}: {error.strerror}; is a policy host running?") from error
-        self._sweepers.append(asyncio.create_task(_cut_off_lingering(server)))
-
     async def _answer_internal(self, request: web.BaseRequest) -> web.Response:
         """The listener that the world does not see: metrics, health, and which certificates Caddy may ask for."""
         match request.rel_url.raw_path:
@@ -148,25 +125,6 @@ class PolicyHost:
     def _note_success(self) -> None:
         self._metrics.reload_successful.set(1)
         self._metrics.reload_time.set_to_current_time()
-
-
-class _HangUp(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
-
-
-def _admitted(server: web.Server) -> asyncio.Protocol:
-    return server() if len(server.connections) < MOST_CONNECTIONS else _HangUp()
-
-
-async def _cut_off_lingering(server: web.Server) -> None:
-    """Close, for ever, the connections that were open at the last look but one: none outlives LONGEST_CONNECTION."""
-    earlier: set[web.RequestHandler] = set()
-    while True:
-        await asyncio.sleep(LONGEST_CONNECTION / 2)
-        for connection in earlier.intersection(server.connections):
-            connection.force_close()
-        earlier = set(server.connections)
 
 
 def _needs_restart(old: Config, new: Config) -> list[str]:
@@ -200,4 +158,4 @@ async def serve(config_path: Path) -> None:
 
 def run(config_path: Path) -> None:
     """Run the policy host in this process."""
-    asyncio.run(serve(config_path))
+    uvloop.run(serve(config_path))  # asyncio's own loop takes 280 KB for a connection with TLS

@@ -29,8 +29,6 @@ class PolicySite:
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """Answer one request; never with a redirect, never with another domain's policy."""
-        if request.rel_url.raw_path == "/healthz":
-            return web.Response(text=f"serving {len(self.policies)} policies\n", headers=_HEADERS)
         policy = self.policies.get(_host_of(request) or "")
         response = self._respond(request, policy)
         # Strangers choose the host names they ask for; only our own become labels.

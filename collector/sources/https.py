@@ -22,9 +22,9 @@ from aiohttp import hdrs, web
 from collector.envelope import Envelope, Source
 from collector.metrics import CONNECTIONS, RECEIVED, REFUSED
 from collector.sources.certificate import Certificate
-from collector.sources.clients import client_network
 from collector.sources.memory import MemoryShare
 from collector.spool import SpoolError, SpoolFullError
+from mailposture.client_networks import client_network
 from mailposture.config import MIB
 from mailposture.tls_rpt import REPORT_PATH
 

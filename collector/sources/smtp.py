@@ -16,10 +16,10 @@ import structlog
 
 from collector.envelope import Source
 from collector.sources.certificate import Certificate
-from collector.sources.clients import client_network
 from collector.sources.memory import MemoryShare
 from collector.sources.smtp_session import SmtpSession
 from collector.sources.smtp_syntax import comparable
+from mailposture.client_networks import client_network
 from mailposture.config import MIB
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from policy_host import service
+from policy_host import listener
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ async def policy_from(port: int) -> bytes:
 async def test_silent_and_dripping_clients_are_cut_off(
     start: Callable[..., Awaitable[Running]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "LONGEST_CONNECTION", 0.4)
+    monkeypatch.setattr(listener, "LONGEST_CONNECTION", 0.4)
     running = await start()
     silent, _ = await asyncio.open_connection("127.0.0.1", running.port)
     dripping, writer = await asyncio.open_connection("127.0.0.1", running.port)
@@ -51,7 +51,7 @@ async def test_silent_and_dripping_clients_are_cut_off(
 async def test_connections_are_bounded_and_those_over_the_bound_hung_up_on(
     start: Callable[..., Awaitable[Running]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(listener, "MOST_CONNECTIONS", 3)
     running = await start()
     open_ones = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(3)]
     for _, writer in open_ones:  # all three have been accepted once they have their answers
@@ -89,9 +89,44 @@ async def test_plain_http_on_the_tls_listener_does_not_disturb_it(
     writer.write(REQUEST)
     await asyncio.gather(reader.read(), return_exceptions=True)
     writer.close()
-    reader, writer = await asyncio.open_connection(
-        "127.0.0.1", running.port, ssl=authority.client_context(), server_hostname="mta-sts.tested.example"
-    )
+    assert b"STSv1" in await policy_by_tls(running.port, authority)
+
+
+async def test_clients_that_never_end_the_handshake_are_bounded_and_cut_off(
+    start: Callable[..., Awaitable[Running]], authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(listener, "LONGEST_CONNECTION", 1.0)
+    running = await start(authority.issue(["mta-sts.tested.example"]))
+    silent = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(3)]
+    one_too_many, _ = await asyncio.open_connection("127.0.0.1", running.port)
+    async with asyncio.timeout(20):
+        await asyncio.gather(one_too_many.read(), return_exceptions=True)
+        assert not any(reader.at_eof() for reader, _ in silent)
+        await asyncio.gather(*(reader.read() for reader, _ in silent), return_exceptions=True)
+        assert b"STSv1" in await policy_by_tls(running.port, authority)
+
+
+async def test_one_client_cannot_take_every_place(
+    start: Callable[..., Awaitable[Running]], authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "MOST_OF_CLIENT", 3)
+    running = await start(authority.issue(["mta-sts.tested.example"]))
+    taken = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(3)]
+    one_too_many, _ = await asyncio.open_connection("127.0.0.1", running.port)
+    async with asyncio.timeout(20):
+        await asyncio.gather(one_too_many.read(), return_exceptions=True)
+        assert b"STSv1" in await policy_by_tls(running.port, authority, local_addr=("127.0.0.2", 0))
+    for _, writer in taken:
+        writer.close()
+
+
+async def policy_by_tls(port: int, authority: CertificateAuthority, **options: Any) -> bytes:
+    """What a sender gets by TLS."""
+    context = authority.client_context()
+    name = "mta-sts.tested.example"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name, **options)
     writer.write(REQUEST)
-    assert b"STSv1" in await reader.read()
+    answer = await reader.read()
     writer.close()
+    return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hosting import TESTED, write_config
+from pki import make_ca
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +68,24 @@ def test_sighup_reads_the_configuration_again_and_sigterm_ends(
     assert child.wait(timeout=20) == 0
 
 
+def test_process_answers_one_tls_connection_after_another(tmp_path: Path) -> None:
+    authority = make_ca(tmp_path)
+    context = authority.client_context()
+    path, port, metrics_port = write_config(tmp_path, tls=(authority.issue(["mta-sts.tested.example"]),))
+    with subprocess.Popen([*COMMAND, str(path)], stdout=subprocess.DEVNULL) as child:
+        try:
+            fetch(metrics_port, "localhost")  # until it listens
+            for _ in range(50):
+                connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+                with authority.client_context().wrap_socket(
+                    connection, server_hostname="mta-sts.tested.example"
+                ) as tls:
+                    tls.sendall(b"GET /.well-known/mta-sts.txt HTTP/1.0\r\nHost: mta-sts.tested.example\r\n\r\n")
+                    assert tls.recv(12) == b"HTTP/1.0 200"
+        finally:
+            child.kill()
+
+
 def test_address_in_use_is_said(process: tuple[subprocess.Popen[bytes], Path, int]) -> None:
     _, path, port = process
     fetch(port, TESTED["name"])
@@ -87,7 +107,7 @@ def test_address_in_use_is_said(process: tuple[subprocess.Popen[bytes], Path, in
 
 def test_nothing_heavy_is_imported() -> None:
     """Starting in under a second and in little memory rests on this."""
-    heavy = {"clickhouse_connect", "pyarrow", "chdb", "dns", "dkim", "uvloop", "checkdmarc", "pandas", "numpy"}
+    heavy = {"clickhouse_connect", "pyarrow", "chdb", "dns", "dkim", "checkdmarc", "pandas", "numpy"}
     program = (
         "import sys, policy_host.service, cli.policy_host; print(*{name.partition('.')[0] for name in sys.modules})"
     )

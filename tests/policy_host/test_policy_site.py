@@ -155,10 +155,12 @@ async def test_promtool_finds_nothing_wrong_with_the_metrics(start: Callable[...
     assert (child.returncode, complaints) == (0, b"")
 
 
-async def test_healthz_answers_on_both_listeners(start: Callable[..., Awaitable[Running]]) -> None:
+async def test_health_is_for_us_and_not_for_the_world(start: Callable[..., Awaitable[Running]]) -> None:
     running = await start()
-    for port in (running.port, running.metrics_port):
-        assert await ask(port, "localhost", "/healthz") == (200, "text/plain; charset=utf-8", b"serving 2 policies\n")
+    healthy = (200, "text/plain; charset=utf-8", b"serving 2 policies\n")
+    assert await ask(running.metrics_port, "localhost", "/healthz") == healthy
+    assert (await ask(running.port, "localhost", "/healthz"))[0] == 404
+    assert (await ask(running.port, "mta-sts.enforced.example", "/healthz"))[0] == 404
 
 
 async def test_changed_configuration_is_served_after_reload(start: Callable[..., Awaitable[Running]]) -> None:

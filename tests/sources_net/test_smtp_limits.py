@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sources_net.listeners import RCPT, SENDER, Loop, MailServer, Talk, write_certificate
 
-from collector.sources.clients import client_network
 from collector.spool import SpoolError
+from mailposture.client_networks import client_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
