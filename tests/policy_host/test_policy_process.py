@@ -77,9 +77,7 @@ def test_process_answers_one_tls_connection_after_another(tmp_path: Path) -> Non
             fetch(metrics_port, "localhost")  # until it listens
             for _ in range(50):
                 connection = socket.create_connection(("127.0.0.1", port), timeout=20)
-                with authority.client_context().wrap_socket(
-                    connection, server_hostname="mta-sts.tested.example"
-                ) as tls:
+                with context.wrap_socket(connection, server_hostname="mta-sts.tested.example") as tls:
                     tls.sendall(b"GET /.well-known/mta-sts.txt HTTP/1.0\r\nHost: mta-sts.tested.example\r\n\r\n")
                     assert tls.recv(12) == b"HTTP/1.0 200"
         finally:
