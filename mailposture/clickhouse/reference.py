@@ -29,6 +29,7 @@ _DOMAINS = _Table(
         "failure_ratio_threshold",
         "minimum_sessions",
         "stale_after_seconds",
+        "certificate_expiry_seconds",
         "hosted_sts_mode",
         "active",
     ),
@@ -66,7 +67,7 @@ def _add(client: Client, config: Config, table: _Table, rows: set[_Row]) -> None
         )
 
 
-def _facts(domain: Domain) -> tuple[str, str, float, int, int, str]:
+def _facts(domain: Domain) -> tuple[str, str, float, int, int, int, str]:
     thresholds = domain.thresholds
     return (
         domain.name,
@@ -74,5 +75,6 @@ def _facts(domain: Domain) -> tuple[str, str, float, int, int, str]:
         thresholds.failure_ratio,
         thresholds.minimum_sessions,
         int(thresholds.stale_after.total_seconds()),
+        int(thresholds.certificate_expiry.total_seconds()),
         domain.mta_sts.mode.value if domain.mta_sts else "",
     )

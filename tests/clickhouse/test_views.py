@@ -163,11 +163,19 @@ def test_domains_that_leave_the_configuration_disappear_and_may_come_back(storag
 
 def test_thresholds_are_those_of_the_configuration(storage: Storage) -> None:
     thresholds = storage.config.domains[0].thresholds
-    stale_after = thresholds.stale_after // timedelta(seconds=1)
+    second = timedelta(seconds=1)
     assert storage.ask(
-        "SELECT team, failure_ratio_threshold, minimum_sessions, stale_after_seconds"
+        "SELECT team, failure_ratio_threshold, minimum_sessions, stale_after_seconds, certificate_expiry_seconds"
         f" FROM domains WHERE policy_domain = '{DOMAIN}'"
-    ) == [("mail", thresholds.failure_ratio, thresholds.minimum_sessions, stale_after)]
+    ) == [
+        (
+            "mail",
+            thresholds.failure_ratio,
+            thresholds.minimum_sessions,
+            thresholds.stale_after // second,
+            thresholds.certificate_expiry // second,
+        )
+    ]
 
 
 def test_the_words_are_those_of_explain(storage: Storage) -> None:
