@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from dashboards.build import look
 from dashboards.build.grafana import rows, series, words
-from dashboards.build.panels import Column, states, table
+from dashboards.build.panels import UNKNOWN, Column, states, table
 from dashboards.build.questions import IN_RANGE
 
 if TYPE_CHECKING:
     from dashboards.build.grafana import Panel
 
 NO_PROBES: Final = "No probe in this time range: probes are off (probes.enabled), or have not run yet."
-UNSEEN_COLOR: Final = "#6E7582"
 
 STATE_NUMBER: Final = "multiIf(sum(probes) = 0, 0, sum(successes) = sum(probes), 3, sum(successes) = 0, 1, 2)"
 """SQL: how the probes of a day went, as a number, since text would be a label in a graph."""
@@ -22,7 +21,7 @@ STATE_NUMBER_WORDS: Final = words(
         "3": ("good", look.SUCCESSFUL),
         "2": ("at fault at times", "#FF9830"),
         "1": ("at fault", look.FAILED),
-        "0": ("not seen", UNSEEN_COLOR),
+        "0": ("not seen", UNKNOWN),
     }
 )
 _WITNESS: Final = words(
@@ -30,7 +29,7 @@ _WITNESS: Final = words(
         "good": ("All good", "#3F8A46"),
         "partly": ("Fault at times", "#B47A1E"),
         "fault": ("Fault", "#C4343F"),
-        "unseen": ("No probe", UNSEEN_COLOR),
+        "unseen": ("No probe", UNKNOWN),
     }
 )
 
@@ -51,11 +50,11 @@ def failures_beside_probes(where: str, *, domain: Column, height: int, nothing: 
                 if(receiving_mx = '', 'not named', receiving_mx) AS "Receiving server",
                 topKWeighted(1)(category, failed_sessions)[1] AS "Cause",
                 sum(failed_sessions) AS "Failed",
-                uniqExact(organization) AS "Senders",
                 if("Cause" = 'mta-sts-policy', any(policy_probes), any(probes)) AS made,
                 if("Cause" = 'mta-sts-policy', any(policy_probe_successes), any(probe_successes)) AS content,
                 multiIf(made = 0, 'unseen', content = made, 'good', content = 0, 'fault', 'partly') AS "Our probes",
-                any(our_probes) AS "What they saw"
+                any(our_probes) AS "What they saw",
+                uniqExact(organization) AS "Senders"
             FROM tls_failures_with_probes
             WHERE {where}
             GROUP BY day, policy_domain, receiving_mx
@@ -65,12 +64,12 @@ def failures_beside_probes(where: str, *, domain: Column, height: int, nothing: 
         columns=(
             look.day("Day"),
             domain,
-            Column(name="Receiving server", width=165),
-            look.category(width=150),
+            Column(name="Receiving server", width=190),
+            look.category(width=135),
             look.count("Failed", width=75),
-            look.count("Senders", width=80),
             Column(name="Our probes", width=125, cell=look.COLORED_CELL, mappings=(_WITNESS,)),
             Column(name="What they saw", wrap=True, inspect=True),
+            look.count("Senders", width=80),
             look.hidden("made"),
             look.hidden("content"),
         ),
@@ -85,12 +84,20 @@ def servers_over_time(domains: str, *, width: int, height: int) -> Panel:
     return states(
         "Our servers, as probes met them",
         "Each receiving server by day: good when every probe of the day found STARTTLS and a certificate that a sender "
-        "accepts, not seen where outbound port 25 is closed for us. Empty when probes are off.",
+        "accepts, not seen where outbound port 25 is closed for us. Of more than twenty servers the ones with most "
+        "faults. Empty when probes are off.",
         series(
             f"""
             SELECT day AS time, receiving_mx, {STATE_NUMBER} AS Value
             FROM probe_results_daily
-            WHERE {IN_RANGE} AND {domains} AND probe = 'mx'
+            WHERE {IN_RANGE} AND {domains} AND probe = 'mx' AND receiving_mx IN (
+                SELECT receiving_mx
+                FROM probe_results_daily
+                WHERE {IN_RANGE} AND {domains} AND probe = 'mx'
+                GROUP BY receiving_mx
+                ORDER BY sum(probes - successes) DESC, receiving_mx
+                LIMIT 20
+            )
             GROUP BY time, receiving_mx
             ORDER BY time, receiving_mx"""
         ),

@@ -6,8 +6,8 @@ from typing import Final
 
 from dashboards.build import look, one_report
 from dashboards.build.beside_probes import failures_beside_probes
-from dashboards.build.grafana import Dashboard, Json, Row, fixed, rows, series, steps
-from dashboards.build.panels import Column, graph, stat, table
+from dashboards.build.grafana import Dashboard, Json, Row, fixed, matching, rows, series, steps, unknown
+from dashboards.build.panels import UNKNOWN, Column, graph, stat, table
 from dashboards.build.questions import IN_RANGE
 from dashboards.build.variables import (
     DATASOURCES,
@@ -39,6 +39,7 @@ _CHOSEN: Final = " AND ".join(
         chosen_stranger("receiving_mx", "server"),
     )
 )
+_REPORTED: Final = f"{IN_RANGE} AND {DOMAINS} AND {chosen_stranger('organization', 'sender')}"
 
 
 def _only(title: str, *, domain: str = "${domain:queryparam}", **choices: str) -> tuple[Json, ...]:
@@ -77,10 +78,16 @@ _ANSWER = (
     stat(
         "Failed sessions",
         "Failed sessions of the choices above, each counted once.",
-        rows(f"SELECT sum(failed_sessions) AS failed FROM tls_failures_daily WHERE {_CHOSEN}"),
-        width=4,
+        rows(
+            f"""
+            SELECT if(
+                (SELECT count() FROM tls_sender_daily WHERE {_REPORTED}) = 0, NULL, sum(failed_sessions)) AS failed
+            FROM tls_failures_daily WHERE {_CHOSEN}"""
+        ),
+        width=5,
         unit="locale",
         thresholds=steps((None, look.GOOD), (1, look.BAD)),
+        text_size=40,
     ),
     stat(
         "Of all sessions",
@@ -90,11 +97,12 @@ _ANSWER = (
             SELECT (SELECT sum(failed_sessions) FROM tls_failures_daily WHERE {_CHOSEN})
                 / nullIf(sum(successful_sessions + failed_sessions), 0) AS share
             FROM tls_sender_daily
-            WHERE {IN_RANGE} AND {DOMAINS} AND {chosen_stranger("organization", "sender")}"""
+            WHERE {_REPORTED}"""
         ),
-        width=4,
+        width=5,
         unit="percentunit",
         decimals=2,
+        text_size=40,
     ),
     stat(
         "First and last report day",
@@ -106,12 +114,12 @@ _ANSWER = (
                 if(count() = 0, NULL, toDateTime(max(day), 'UTC')) AS "Last day"
             FROM tls_failures_daily WHERE {_CHOSEN}"""
         ),
-        width=7,
+        width=6,
         unit="time:ddd D MMM",
         numbers=False,
         nothing="No failures",
         names=True,
-        text_size=24,
+        text_size=22,
     ),
     stat(
         "Affected",
@@ -124,10 +132,10 @@ _ANSWER = (
                 uniqExact(organization) AS "Senders"
             FROM tls_failures_daily WHERE {_CHOSEN}"""
         ),
-        width=9,
+        width=8,
         unit="locale",
         names=True,
-        text_size=24,
+        text_size=22,
     ),
 )
 
@@ -153,13 +161,14 @@ _OVERVIEW = (
             LIMIT 200"""
         ),
         columns=(
-            Column(name="Domain", width=130, links=_only("Only this domain", domain=THIS_DOMAIN)),
+            Column(name="Domain", room=120, links=_only("Only this domain", domain=THIS_DOMAIN)),
             *(
                 Column(
                     name=look.CATEGORIES[category][0],
                     unit="locale",
                     cell=look.COLORED_TEXT,
                     color=fixed(look.CATEGORIES[category][1]),
+                    mappings=(unknown("-", UNKNOWN),),
                     links=_only("Only these failures", domain=THIS_DOMAIN, category=category.value),
                 )
                 for category in _REPORTED_CATEGORIES
@@ -198,8 +207,8 @@ _DOWN = (
             f"""
             SELECT
                 if(receiving_mx = '', 'not named', receiving_mx) AS "Receiving server",
-                receiving_ip AS "Address",
                 sum(failed_sessions) AS "Failed",
+                receiving_ip AS "Address",
                 max(day) AS "Last day",
                 {stranger_id("receiving_mx")} AS mx_id
             FROM tls_failure_details
@@ -209,9 +218,9 @@ _DOWN = (
             LIMIT 100"""
         ),
         columns=(
-            Column(name="Receiving server", width=165, links=_only("Only this server", server=cell("mx_id"))),
+            Column(name="Receiving server", room=165, links=_only("Only this server", server=cell("mx_id"))),
+            look.failed(width=110),
             Column(name="Address", width=115),
-            look.failed(width=None),
             look.day("Last day"),
             look.hidden("mx_id"),
         ),
@@ -227,8 +236,8 @@ _DOWN = (
             f"""
             SELECT
                 organization AS "Sender",
-                if(sending_mta_ip = '', 'not named', sending_mta_ip) AS "Address",
                 sum(failed_sessions) AS "Failed",
+                if(sending_mta_ip = '', 'not named', sending_mta_ip) AS "Address",
                 max(day) AS "Last day",
                 {stranger_id("organization")} AS sender_id
             FROM tls_failure_details
@@ -238,9 +247,9 @@ _DOWN = (
             LIMIT 200"""
         ),
         columns=(
-            Column(name="Sender", width=170, links=_only("Only this sender", sender=cell("sender_id"))),
+            Column(name="Sender", room=170, links=_only("Only this sender", sender=cell("sender_id"))),
+            look.failed(width=110),
             Column(name="Address", width=110),
-            look.failed(width=85),
             look.day("Last day"),
             look.hidden("sender_id"),
         ),
@@ -256,8 +265,8 @@ _DOWN = (
             f"""
             SELECT
                 result_type AS "Result type",
-                reason_code AS "Reason code",
                 sum(failed_sessions) AS "Failed",
+                reason_code AS "Reason code",
                 {stranger_id("result_type")} AS result_id
             FROM tls_failure_details
             WHERE {_CHOSEN} AND counts
@@ -267,8 +276,8 @@ _DOWN = (
         ),
         columns=(
             Column(name="Result type", width=190, links=_only("Only this result type", result=cell("result_id"))),
-            Column(name="Reason code", inspect=True),
-            look.failed(width=85),
+            look.failed(width=110),
+            Column(name="Reason code", room=180, inspect=True),
             look.hidden("result_id"),
         ),
         width=8,
@@ -279,7 +288,7 @@ _DOWN = (
 
 _PROBES = failures_beside_probes(
     _CHOSEN,
-    domain=Column(name="Domain", width=130, links=_only("Only this domain", domain=THIS_DOMAIN)),
+    domain=Column(name="Domain", width=150, links=_only("Only this domain", domain=THIS_DOMAIN)),
     height=11,
     nothing="No failures for these choices.",
 )
@@ -287,11 +296,12 @@ _PROBES = failures_beside_probes(
 _DETAILS = table(
     "Failure details",
     "The failure details of the reports, the newest first, at most 1000. A report that describes the same sessions "
-    "under MTA-STS and DANE is listed with both. Click a report to see its original below.",
+    "under MTA-STS and DANE is listed with both. Click Show to see the report and its original below.",
     rows(
         f"""
         SELECT
             day AS "Day",
+            report_key AS "Report",
             policy_domain AS "Domain",
             category AS "Cause",
             result_type AS "Result type",
@@ -303,8 +313,7 @@ _DETAILS = table(
             {look.POLICY_TYPE_NAME} AS "Policy",
             sts_mode AS "Mode",
             arrayStringConcat(arrayFilter(text -> text != '', [reason_code, additional_information]), ' | ')
-                AS "Reason code",
-            report_key AS "Report"
+                AS "Reason code"
         FROM tls_failure_details
         WHERE {_CHOSEN}
         ORDER BY day DESC, failed_sessions DESC
@@ -312,22 +321,23 @@ _DETAILS = table(
     ),
     columns=(
         look.day("Day"),
+        Column(
+            name="Report",
+            width=70,
+            mappings=(matching(".*", color="text", text="Show"),),  # its key says nothing to anybody
+            links=(link("Show this report below", UID, keep=_NARROWING, report="${__value.raw:percentencode}"),),
+        ),
         Column(name="Domain", width=120),
         look.category(width=120),
         Column(name="Result type", width=175),
         look.count("Failed", width=60),
-        Column(name="Receiving server", width=150),
+        Column(name="Receiving server", width=160),
         Column(name="Address", width=105),
         Column(name="Sender", width=170),
         Column(name="From", width=105),
         Column(name="Policy", width=75),
         Column(name="Mode", width=75, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
-        Column(name="Reason code", inspect=True),
-        Column(
-            name="Report",
-            width=95,
-            links=(link("Show this report below", UID, keep=_NARROWING, report="${__value.raw:percentencode}"),),
-        ),
+        Column(name="Reason code", room=180, inspect=True),
     ),
     width=24,
     height=11,

@@ -121,6 +121,17 @@ def words(texts: Mapping[str, tuple[str, str]]) -> Json:
     return {"type": "value", "options": options}
 
 
+def unknown(text: str, color: str) -> Json:
+    """A value mapping: what is shown where there is no value, which would else have the colour of the lowest one."""
+    return {"type": "special", "options": {"match": "null+nan", "result": {"text": text, "color": color}}}
+
+
+def matching(pattern: str, *, color: str, text: str | None = None) -> Json:
+    """A value mapping: texts that match have this colour, and maybe another wording."""
+    result = {"color": color} if text is None else {"color": color, "text": text}
+    return {"type": "regex", "options": {"pattern": pattern, "result": result}}
+
+
 def fixed(color: str) -> Json:
     """One colour whatever the value."""
     return {"mode": "fixed", "fixedColor": color}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.build import look, probe_panels, questions
+from dashboards.build import look, probe_panels, questions, server_panels
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
-from dashboards.build.panels import Column, graph, stat, states, table
+from dashboards.build.panels import UNKNOWN, Column, graph, stat, states, table
 from dashboards.build.questions import END, IN_RANGE
 from dashboards.build.variables import (
     DATASOURCES,
@@ -25,9 +25,9 @@ _VERDICTS = words(
     {
         "ready": ("Ready", "#3F8A46"),
         "not-ready": ("Not ready", "red"),
-        "too-little-evidence": ("Too little evidence", "#6E7582"),
+        "too-little-evidence": ("Too little evidence", UNKNOWN),
         "enforced": ("Enforced", "#2F6FB5"),
-        "refusing": ("Enforced, refused mail", "#B47A1E"),
+        "refusing": ("Enforced, with failures", "#B47A1E"),
     }
 )
 
@@ -62,7 +62,7 @@ _ANSWER = (
             INNER JOIN domains USING (policy_domain)"""
         ),
         width=6,
-        unit="suffix: domains refused mail",
+        unit="suffix:domains refused mail",
         decimals=0,
         thresholds=steps((None, look.GOOD), (1, look.BAD)),
         mappings=(words({"0": ("All good", look.GOOD), "1": ("1 domain is refused mail", look.BAD)}),),
@@ -70,36 +70,25 @@ _ANSWER = (
         text_size=26,
     ),
     stat(
-        "Enforce",
-        "Domains whose senders saw mode enforce last: mail that cannot be encrypted and verified is refused.",
-        rows(f"SELECT countIf(mode = 'enforce') AS domains FROM ({_LAST_MODES})"),
-        width=3,
-        unit="suffix: domains",
-        decimals=0,
-        color=look.MODES["enforce"],
-    ),
-    stat(
-        "Testing",
-        "Domains whose senders saw mode testing last: failures are reported, and mail is delivered all the same.",
-        rows(f"SELECT countIf(mode = 'testing') AS domains FROM ({_LAST_MODES})"),
-        width=3,
-        unit="suffix: domains",
-        decimals=0,
-        color=look.MODES["testing"],
-    ),
-    stat(
-        "No policy seen",
-        "Domains for which no sender reported an MTA-STS policy in the time range, or whose policy says mode none.",
+        "Modes that senders saw last",
+        "Domains by the mode of their MTA-STS policy in the newest reports that name one. Enforce: mail that cannot be "
+        "encrypted and verified is refused. Testing: failures are reported, and mail is delivered all the same. None: "
+        "no sender reported a policy in the time range, or the policy says so.",
         rows(
             f"""
-            SELECT count() AS domains
+            SELECT
+                if({questions.no_reports(DOMAINS)}, NULL, countIf(mode = 'enforce')) AS "Enforce",
+                if({questions.no_reports(DOMAINS)}, NULL, countIf(mode = 'testing')) AS "Testing",
+                if({questions.no_reports(DOMAINS)}, NULL, countIf(mode NOT IN ('enforce', 'testing'))) AS "None"
             FROM domains
-            WHERE {DOMAINS} AND policy_domain NOT IN (SELECT policy_domain FROM ({_LAST_MODES}) WHERE mode != 'none')"""
+            LEFT JOIN ({_LAST_MODES}) AS last_modes USING (policy_domain)
+            WHERE {DOMAINS}"""
         ),
-        width=3,
-        unit="suffix: domains",
-        decimals=0,
-        color=look.MODES["none"],
+        width=7,
+        unit="locale",
+        names=True,
+        colors={"Enforce": look.MODES["enforce"], "Testing": look.MODES["testing"], "None": look.MODES["none"]},
+        text_size=26,
     ),
     stat(
         "Ready to enforce",
@@ -110,13 +99,15 @@ _ANSWER = (
             SELECT countIf(verdict = 'ready' AND last_mode = 'testing') AS domains
             FROM mta_sts_readiness WHERE {DOMAINS}"""
         ),
-        width=4,
-        unit="suffix: domains",
+        width=5,
+        unit="suffix:domains",
         decimals=0,
         thresholds=steps((None, "text"), (1, look.GOOD)),
+        mappings=(words({"1": ("1 domain", look.GOOD)}),),
+        text_size=26,
     ),
     stat(
-        "Certificates rejected now",
+        "Certificates rejected",
         "Receiving servers whose certificate a sender rejected in its newest report.",
         rows(
             f"""
@@ -126,11 +117,12 @@ _ANSWER = (
             WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND category = 'certificate'
                 AND (policy_domain, organization, day) IN ({questions.last_words(DOMAINS)})"""
         ),
-        width=5,
-        unit="suffix: servers",
+        width=6,
+        unit="suffix:servers",
         decimals=0,
         thresholds=steps((None, look.GOOD), (1, look.BAD)),
-        mappings=(words({"0": ("none", look.GOOD)}),),
+        mappings=(words({"0": ("none", look.GOOD), "1": ("1 server", look.BAD)}),),
+        text_size=26,
     ),
 )
 
@@ -143,15 +135,15 @@ _READINESS = table(
         f"""
         SELECT
             policy_domain AS "Domain",
+            multiIf(last_mode != 'enforce', verdict, verdict = 'not-ready', 'refusing', 'enforced') AS "Verdict",
+            arrayStringConcat(reasons, ' ') AS "Why",
             last_mode AS "Seen",
             hosted_sts_mode AS "Hosted",
-            multiIf(last_mode != 'enforce', verdict, verdict = 'not-ready', 'refusing', 'enforced') AS "Verdict",
-            sessions AS "Sessions",
             would_be_refused AS "Would be refused",
             would_be_refused / nullIf(sessions, 0) AS "Share",
+            sessions AS "Sessions",
             organizations AS "Senders",
-            days AS "Report days",
-            arrayStringConcat(reasons, ' ') AS "Why"
+            days AS "Report days"
         FROM mta_sts_readiness
         INNER JOIN domains USING (policy_domain)
         WHERE {DOMAINS}
@@ -161,16 +153,16 @@ _READINESS = table(
         LIMIT 500"""
     ),
     columns=(
-        Column(name="Domain", width=170, links=(_TO_DOMAIN,)),
-        Column(name="Seen", width=90, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
-        Column(name="Hosted", width=90, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+        Column(name="Domain", width=210, links=(_TO_DOMAIN,)),
         Column(name="Verdict", width=175, cell=look.COLORED_CELL, mappings=(_VERDICTS,)),
-        look.count("Sessions", width=100),
-        look.count("Would be refused", width=140),
-        Column(name="Share", unit="percentunit", decimals=2, width=85),
-        look.count("Senders", width=80),
-        look.count("Report days", width=100),
         Column(name="Why", wrap=True),
+        Column(name="Seen", width=80, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+        Column(name="Hosted", width=80, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
+        look.count("Would be refused", width=140),
+        Column(name="Share", unit="percentunit", decimals=2, width=75),
+        look.count("Sessions", width=90),
+        look.count("Senders", width=80),
+        look.count("Report days", width=105),
     ),
     width=24,
     height=12,
@@ -180,7 +172,7 @@ _READINESS = table(
 _MODES = (
     states(
         "Mode that senders saw, by domain",
-        "The mode of the MTA-STS policy in most sessions of a report day, of the 30 domains with most sessions.",
+        "The mode of the MTA-STS policy in most sessions of a report day, of the 20 domains with most sessions.",
         series(
             f"""
             SELECT day AS time, policy_domain, argMax({look.MODE_NUMBER}, sessions) AS Value
@@ -196,13 +188,13 @@ _MODES = (
                 WHERE {IN_RANGE} AND {DOMAINS}
                 GROUP BY policy_domain
                 ORDER BY sum(successful_sessions + failed_sessions) DESC
-                LIMIT 30
+                LIMIT 20
             )
             GROUP BY time, policy_domain
             ORDER BY time, policy_domain"""
         ),
         width=13,
-        height=9,
+        height=11,
         mappings=(look.MODE_NUMBER_WORDS,),
         nothing="No sender saw an MTA-STS policy in this time range",
     ),
@@ -219,7 +211,7 @@ _MODES = (
             look.count("Senders", width=85),
         ),
         width=11,
-        height=9,
+        height=11,
         nothing="No change in this time range.",
     ),
     table(
@@ -247,9 +239,10 @@ _MODES = (
             LIMIT 200"""
         ),
         columns=(
-            Column(name="Domain", width=170, links=(_TO_DOMAIN,)),
+            Column(name="Domain", room=150, links=(_TO_DOMAIN,)),
             Column(
                 name="Sender",
+                room=150,
                 links=(
                     link("What this sender sees", "mailposture-senders", domain=THIS_DOMAIN, sender=cell("sender_id")),
                 ),
@@ -339,7 +332,7 @@ _REFUSED = (
         columns=(
             Column(
                 name="Receiving server",
-                width=170,
+                room=170,
                 links=(
                     link(
                         "Failures of this server",
@@ -350,8 +343,8 @@ _REFUSED = (
                     ),
                 ),
             ),
-            Column(name="Domain", width=120, links=(_TO_DOMAIN,)),
-            Column(name="Result type"),
+            Column(name="Domain", room=120, links=(_TO_DOMAIN,)),
+            Column(name="Result type", width=190),
             look.count("Failed", width=65),
             look.count("Senders", width=75),
             look.day("First day"),
@@ -377,7 +370,7 @@ def dashboard() -> Dashboard:
             Row(
                 title="What our probes see: policies and records", panels=(*probe_panels.ANSWER, *probe_panels.POLICIES)
             ),
-            Row(title="What our probes see: servers and certificates", panels=probe_panels.SERVERS),
+            Row(title="What our probes see: servers and certificates", panels=server_panels.PANELS),
             Row(title="What senders see: policies", panels=_MODES),
             Row(title="What senders see: refused mail and certificates", panels=_REFUSED),
         ),

@@ -10,43 +10,40 @@ from dashboards.build.questions import IN_RANGE
 
 _REPORT: Final = "${report:singlequote}"
 
+_NONE_CHOSEN: Final = "Click Show in the list above."
+
+_FACTS: Final = {
+    "Sender": "organization",
+    "Contact": "contact",
+    "Domains": "arrayStringConcat(policy_domains, ', ')",
+    "Period": "concat(formatDateTime(period_start, '%F %R'), ' to ', formatDateTime(period_end, '%F %R'))",
+    "Arrived": (
+        "concat(formatDateTime(received_at, '%F %R'), ', ', toString(round(delay_hours)), ' h after, by ', source)"
+    ),
+    "Believed for": "toString(trust)",
+    "Signed by": "dkim_domain",
+    "Report id": "report_id",
+    "Warnings": "arrayStringConcat(warnings, '; ')",
+}
+_LINES: Final = ",\n                ".join(f"('{name}', {value})" for name, value in _FACTS.items())
+
 PANELS = (
     table(
         "The report",
         "Who sent the chosen report, when it came, and why it is believed.",
         rows(
             f"""
-            SELECT
-                organization AS "Sender",
-                contact AS "Contact",
-                report_id AS "Report id",
-                concat(formatDateTime(period_start, '%F %R'), ' to ', formatDateTime(period_end, '%F %R')) AS "Period",
-                formatDateTime(received_at, '%F %R') AS "Arrived",
-                delay_hours AS "Delay",
-                source AS "By",
-                trust AS "Believed for",
-                dkim_domain AS "Signed by",
-                arrayStringConcat(policy_domains, ', ') AS "Domains",
-                arrayStringConcat(warnings, '; ') AS "Warnings"
+            SELECT line.1 AS "What", line.2 AS "Value"
             FROM tls_report_log
+            ARRAY JOIN [
+                {_LINES}
+            ] AS line
             WHERE {IN_RANGE} AND report_key = {_REPORT}"""
         ),
-        columns=(
-            Column(name="Sender", width=170),
-            Column(name="Contact", width=190),
-            Column(name="Report id", width=250, inspect=True),
-            Column(name="Period", width=270),
-            Column(name="Arrived", width=135),
-            Column(name="Delay", unit="suffix: h", decimals=0, width=75),
-            Column(name="By", width=55),
-            Column(name="Believed for", width=95),
-            Column(name="Signed by", width=120),
-            Column(name="Domains", width=115),
-            Column(name="Warnings", inspect=True),
-        ),
-        width=24,
-        height=4,
-        nothing="Click a report in the list above.",
+        columns=(Column(name="What", width=120), Column(name="Value", wrap=True, room=240, inspect=True)),
+        width=10,
+        height=12,
+        nothing=_NONE_CHOSEN,
     ),
     table(
         "Its original",
@@ -58,8 +55,8 @@ PANELS = (
             WHERE {IN_RANGE} AND report_key = {_REPORT}"""
         ),
         columns=(Column(name="As received", wrap=True, inspect=True),),
-        width=24,
-        height=10,
-        nothing="Click a report in the list above.",
+        width=14,
+        height=12,
+        nothing=_NONE_CHOSEN,
     ),
 )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dashboards.build.grafana import Json, Panel, fixed, override, painted, steps
+from dashboards.build.grafana import Json, Panel, fixed, override, painted, steps, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+UNKNOWN: Final = "#6E7582"
+"""The colour of what nobody has seen: neither good nor bad."""
 
 
 def stat(
@@ -28,13 +31,17 @@ def stat(
     links: Sequence[Json] = (),
     text_size: int | None = None,
     names: bool = False,
+    colors: Mapping[str, str] | None = None,
     numbers: bool = True,
 ) -> Panel:
-    """One number (or several, with their names), coloured by thresholds. Without `numbers`: a text or a time."""
+    """One number (or several, with their names), coloured by thresholds. Without `numbers`: a text or a time.
+
+    `nothing` is what it says without a value; that is neither good nor bad, whatever the thresholds are.
+    """
     defaults: Json = {
         "unit": unit,
         "noValue": nothing,
-        "mappings": list(mappings),
+        "mappings": [*mappings, unknown(nothing, UNKNOWN)],
         "color": {"mode": "thresholds"} if thresholds else fixed(color),
         "thresholds": thresholds or steps((None, color)),
     }
@@ -60,6 +67,7 @@ def stat(
         height=height,
         options=options,
         defaults=defaults,
+        overrides=painted(colors or {}),
         links=tuple(links),
     )
 
@@ -80,6 +88,7 @@ def graph(
     maximum: float | None = None,
     soft_minimum: float | None = None,
     decimals: int | None = None,
+    axis: str = "",
     legend: str = "bottom",
     totals: Sequence[str] = (),
     interval: str | None = "1d",
@@ -109,6 +118,8 @@ def graph(
             defaults[key] = value
     if soft_minimum is not None:
         defaults["custom"]["axisSoftMin"] = soft_minimum
+    if axis:
+        defaults["custom"]["axisLabel"] = axis
     return Panel(
         kind="timeseries",
         title=title,
@@ -172,13 +183,22 @@ def states(
     )
 
 
+_ROOM_TO_READ: Final = 320  # pixels, for texts that are wrapped
+_OF_A_LETTER: Final = 7
+_BESIDE_A_HEADING: Final = 20
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """How a column of a table looks; its name is its heading."""
+    """How a column of a table looks; its name is its heading.
+
+    Columns without a width share what is left, but keep room for what is in them: on a narrow screen the table scrolls.
+    """
 
     name: str
     unit: str | None = None
     width: int | None = None
+    room: int = 0  # of a column without a width, if not what its heading takes
     decimals: int | None = None
     cell: Json | None = None
     mappings: Sequence[Json] = ()
@@ -204,12 +224,16 @@ class Column:
             "fieldMinMax": True if self.cell and self.cell["type"] == "gauge" else None,
             "links": list(self.links) or None,
             "custom__width": self.width,
+            "custom__minWidth": None if self.width or self.hidden else self._room(),
             "custom__align": self.align,
             "custom__hidden": self.hidden or None,
             "custom__inspect": self.inspect or None,
             "custom__cellOptions": {"type": "auto", "wrapText": True} if self.wrap else self.cell,
         }
         return override(self.name, **{key: value for key, value in settings.items() if value is not None})
+
+    def _room(self) -> int:
+        return self.room or (_ROOM_TO_READ if self.wrap else _OF_A_LETTER * len(self.name) + _BESIDE_A_HEADING)
 
 
 # `noValue` of the panel is what it says without rows; without this it would also stand in each empty cell.

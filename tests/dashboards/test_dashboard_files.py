@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from dashboards.build.look import CATEGORIES
+from dashboards.build.panels import UNKNOWN
 from dashboards.build.variables import cell
 from dashboards.build.write import files
 from mailposture.failures import Category
@@ -124,6 +125,35 @@ def test_every_panel_says_what_it_shows(board: dict[str, Any], panel: dict[str, 
     assert len(letters) == len(set(letters))
     assert all(target["datasource"] == panel["datasource"] for target in panel["targets"])
     assert panel["datasource"] in (CLICKHOUSE, PROMETHEUS)
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS)
+def test_what_has_no_value_is_neither_good_nor_bad(board: dict[str, Any], panel: dict[str, Any]) -> None:
+    """Grafana gives a missing value the colour of the lowest threshold, which is green where 0 is good."""
+    if panel["type"] != "stat":
+        return
+    defaults = panel["fieldConfig"]["defaults"]
+    (missing,) = [each for each in defaults["mappings"] if each["type"] == "special"]
+    assert missing["options"] == {
+        "match": "null+nan",
+        "result": {"text": defaults["noValue"], "color": UNKNOWN},
+    }
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS)
+def test_no_axis_is_labelled_in_parts_of_weeks(board: dict[str, Any], panel: dict[str, Any]) -> None:
+    """Grafana puts the marks of an axis at round hours or seconds, and its units then say 3.57 weeks or 1.67 mins."""
+    if panel["type"] == "timeseries":
+        assert panel["fieldConfig"]["defaults"]["unit"] not in ("ms", "s", "m", "h", "d")
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS)
+def test_texts_of_a_table_stay_readable_on_a_narrow_screen(board: dict[str, Any], panel: dict[str, Any]) -> None:
+    """A wrapped text without room becomes a column of letters, and its row higher than the table."""
+    for override in panel["fieldConfig"]["overrides"]:
+        settings = {each["id"]: each["value"] for each in override["properties"]}
+        if settings.get("custom.cellOptions", {}).get("wrapText"):
+            assert settings.get("custom.width", settings.get("custom.minWidth", 0)) >= 120
 
 
 @pytest.mark.parametrize(("panel", "target"), TARGETS)

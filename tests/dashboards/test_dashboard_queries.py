@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,9 +16,10 @@ from hostile_reports import HOSTILE_NAMES
 
 from demo.probes import probe_rows
 from mailposture.clickhouse.client import connect
+from mailposture.clickhouse.reference import write_domains
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from conftest import DemoStore
 
@@ -215,7 +216,8 @@ def test_commands_name_the_domain_and_the_failing_server(store: DemoStore) -> No
 def test_a_report_leads_to_its_original(store: DemoStore) -> None:
     details = ask(store, "failures", panel_sql("failures", "Failure details"), domain=["univ.example"])
     key = str(details[0]["Report"])
-    (report,) = ask(store, "failures", panel_sql("failures", "The report"), report=key)
+    facts = ask(store, "failures", panel_sql("failures", "The report"), report=key)
+    report = {row["What"]: row["Value"] for row in facts}
     (original,) = ask(store, "failures", panel_sql("failures", "Its original"), report=key)
     assert report["Sender"] == details[0]["Sender"]
     assert json.loads(str(original["As received"]))["organization-name"] == report["Sender"]
@@ -238,7 +240,7 @@ def test_a_mode_change_is_found_on_its_day(store: DemoStore) -> None:
 WITH_PROBES = (
     "Servers, last probes",
     "Policies, last probes",
-    "Next certificate to expire",
+    "Certificates to renew",
     "Policy and record, as senders get them",
     "Fetching the policy",
     "What probes found wrong",
@@ -351,6 +353,40 @@ def test_certificates_are_sorted_by_expiry(store: DemoStore) -> None:
     assert days == sorted(days)  # type: ignore[type-var]
     assert rows[0]["Server"] == "mx1.clinic.example"
     assert rows[0]["Expires"] == NOW.date() + timedelta(days=11)
+
+
+def test_a_certificate_is_due_when_the_alert_says_so(store: DemoStore) -> None:
+    """The threshold is the domain's own: colours must mean what alert MxCertificateExpiring means."""
+    answer, expiry = panel_sql("mta-sts", "Certificates to renew"), panel_sql("mta-sts", "Days to certificate expiry")
+    clinic = {"domain": ["clinic.example"]}
+    first, second = ask(store, "mta-sts", expiry, **clinic)
+    assert (first["Renewal"], second["Renewal"]) == ("due", "later")
+    assert first["Alert from"] == NOW.date() + timedelta(days=11 - 14)
+    assert ask(store, "mta-sts", answer, **clinic) == [{"answer": "1 to renew, 11 days left"}]
+    with threshold(store, "clinic.example", timedelta(days=7)):
+        assert [row["Renewal"] for row in ask(store, "mta-sts", expiry, **clinic)] == ["later", "later"]
+        assert ask(store, "mta-sts", answer, **clinic) == [{"answer": "none, next in 11 days"}]
+        servers = ask(store, "mta-sts", panel_sql("mta-sts", "Every receiving server, as senders meet it"), **clinic)
+        assert {row["Renewal"] for row in servers} == {"later"}
+
+
+@contextmanager
+def threshold(store: DemoStore, name: str, expiry: timedelta) -> Iterator[None]:
+    """For a while, the domain's certificates must be renewed so long before they expire."""
+    other = [
+        domain.model_copy(
+            update={"thresholds": domain.thresholds.model_copy(update={"certificate_expiry": expiry})}
+            if domain.name == name
+            else {}
+        )
+        for domain in store.config.domains
+    ]
+    with closing(connect(store.config, user=store.config.clickhouse.collector_user, endpoint=store.endpoint)) as client:
+        write_domains(client, store.config.model_copy(update={"domains": tuple(other)}))
+        try:
+            yield
+        finally:
+            write_domains(client, store.config)
 
 
 def test_expired_and_misnamed_certificates_are_told_apart(store: DemoStore) -> None:
