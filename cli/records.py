@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import configured_domain, with_config
+from cli.options import DONE, FAILED, configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mailposture.config import Config
     from mailposture.dns_records import DnsRecord
 
 
 @click.command()
 @with_config
-@click.argument("domain")
+@click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
 @click.option(
     "--format", "format_", type=click.Choice(["zone", "json", "terraform"]), default="zone", show_default=True
 )
@@ -25,37 +28,65 @@ if TYPE_CHECKING:
     "--tlsa", is_flag=True, help="Also pin the keys that the MX servers show now (DANE); needs outbound port 25."
 )
 @nameserver_option
-def command(config: Config, domain: str, format_: str, tlsa: bool, nameservers: tuple[str, ...]) -> None:
-    """Print the DNS records that DOMAIN should publish, as a zone file, as JSON or as Terraform.
+def command(config: Config, domains: tuple[str, ...], format_: str, tlsa: bool, nameservers: tuple[str, ...]) -> None:
+    """Print the DNS records that DOMAINs should publish, as a zone file, as JSON or as Terraform.
 
-    The records follow from the configuration: where reports go (_smtp._tls), where the MTA-STS policy is (mta-sts) and
-    its id (_mta-sts). Nothing is published by this command.
+    Without DOMAIN, those of all configured domains. The records follow from the configuration: where reports go
+    (_smtp._tls), where the MTA-STS policy is (mta-sts) and its id (_mta-sts). Nothing is published by this command.
+
+    Exit codes: 0 all is printed, 1 a server's key could not be seen (--tlsa), 2 wrong usage or configuration.
     """
     from mailposture import record_formats  # noqa: PLC0415
     from mailposture.dns_records import records_to_publish  # noqa: PLC0415
 
-    records = list(records_to_publish(config, configured_domain(config, domain)))
+    ours = [configured_domain(config, domain) for domain in domains] or config.domains
+    records = [record for domain in ours for record in records_to_publish(config, domain)]
+    unseen: list[str] = []
     if tlsa:
-        records += asyncio.run(_tlsa_records(config, domain, nameservers))
+        pinned, unseen = asyncio.run(_tlsa_records(config, [domain.name for domain in ours], nameservers))
+        records += pinned
     written = {"zone": record_formats.zone, "json": record_formats.as_json, "terraform": record_formats.terraform}
     click.echo(written[format_](records), nl=False)
+    for line in unseen:
+        click.echo(line, err=True)
+    raise SystemExit(FAILED if unseen else DONE)
 
 
-async def _tlsa_records(config: Config, domain: str, nameservers: tuple[str, ...]) -> list[DnsRecord]:
-    """One record for each key that the MX servers of a domain show; what cannot be seen is said on standard error."""
+async def _tlsa_records(
+    config: Config, domains: Sequence[str], nameservers: tuple[str, ...]
+) -> tuple[list[DnsRecord], list[str]]:
+    """One record for each key that the MX servers show, and what could not be seen.
+
+    A server that was not seen may show another key, which the records of the others would have refused.
+    """
     from mailposture.checks.dns import check_mx  # noqa: PLC0415
     from mailposture.checks.servers import probe_servers  # noqa: PLC0415
     from mailposture.dns_records import tlsa_record  # noqa: PLC0415
 
     vantage = looking_from(config.probes, nameservers)
-    mx = await check_mx(domain, resolver=vantage.resolver)
-    if not mx.hosts:
-        click.echo(f"no TLSA records: {mx.result.detail}", err=True)
+    lookups = await asyncio.gather(*(check_mx(domain, resolver=vantage.resolver) for domain in domains))
+    unseen = [
+        f"no TLSA records for {domain}: {mx.result.detail}"
+        for domain, mx in zip(domains, lookups, strict=True)
+        if not mx.hosts and not mx.parked
+    ]
+    hosts = list(dict.fromkeys(host for mx in lookups for host in mx.hosts))
+    probes = await probe_servers(hosts, vantage=vantage)
+    seen = {probe.host for probe in probes}
+    unseen += [
+        f"no TLSA record for {host}: it has no address, or DNS does not say" for host in hosts if host not in seen
+    ]
     records: dict[tuple[str, str | None], DnsRecord] = {}
-    for probe in await probe_servers(mx.hosts, vantage=vantage):
+    for probe in probes:
         if not probe.chain:
-            click.echo(f"no TLSA record for {probe.host} [{probe.address}]: {probe.detail}", err=True)
+            unseen.append(f"no TLSA record for {probe.host} [{probe.address}]: {probe.detail}")
             continue
-        record = tlsa_record(probe.host, probe.chain[0])
+        record = replace(tlsa_record(probe.host, probe.chain[0]), domain=_domain_around(probe.host, config))
         records[record.name, record.value] = record
-    return list(records.values())
+    return list(records.values()), unseen
+
+
+def _domain_around(host: str, config: Config) -> str | None:
+    """The innermost configured domain that a host is in."""
+    around = [domain.name for domain in config.domains if f".{host}".endswith(f".{domain.name}")]
+    return max(around, key=len, default=None)

@@ -25,6 +25,7 @@ class DnsRecord:
     type: str
     value: str | None
     note: str
+    domain: str | None = None  # the configured domain that the name is in; None if it is in none
     ttl: int = TTL
 
 
@@ -33,7 +34,7 @@ def records_to_publish(config: Config, domain: Domain) -> tuple[DnsRecord, ...]:
     records = [tls_rpt_record(config, domain)]
     policy = mta_sts.configured_policy(domain)
     if policy is not None:
-        records.append(_policy_host_record(config, domain))
+        records.append(policy_host_record(config, domain))
         records.append(mta_sts_record(domain.name, mta_sts.render(policy)))
     return tuple(records)
 
@@ -60,6 +61,7 @@ def tls_rpt_record(config: Config, domain: Domain) -> DnsRecord:
     return DnsRecord(
         name=tls_rpt.record_name(domain.name),
         type="TXT",
+        domain=domain.name,
         value=tls_rpt.render_record(report_destinations(config, domain)),
         note="asks senders to report TLS failures to us (RFC 8460)",
     )
@@ -70,20 +72,27 @@ def mta_sts_record(domain: str, body: bytes) -> DnsRecord:
     return DnsRecord(
         name=mta_sts.record_name(domain),
         type="TXT",
+        domain=domain,
         value=mta_sts.render_record(body),
         note=f"announces the MTA-STS policy; publish once `mailposture policy {domain}` says so (RFC 8461)",
     )
 
 
-def _policy_host_record(config: Config, domain: Domain) -> DnsRecord:
+def policy_host_record(config: Config, domain: Domain) -> DnsRecord:
     """Leads senders to the policy host; the certificate must still be valid for the name they ask for."""
+    name, host = mta_sts.policy_host_name(domain.name), config.policy_host.hostname
+    lacking = (
+        f"is the policy host itself, so it needs A/AAAA records with its address: {name}"
+        if host == name
+        else "needs policy_host.hostname in the configuration, or an A/AAAA record with the policy host's address"
+    )
+    known = host is not None and host != name
     return DnsRecord(
-        name=mta_sts.policy_host_name(domain.name),
+        name=name,
         type="CNAME",
-        value=f"{config.policy_host.hostname}." if config.policy_host.hostname else None,
-        note="leads senders to our policy host (RFC 8461)"
-        if config.policy_host.hostname
-        else "needs policy_host.hostname in the configuration, or an A/AAAA record with the policy host's address",
+        domain=domain.name,
+        value=f"{host}." if known else None,
+        note="leads senders to our policy host (RFC 8461)" if known else lacking,
     )
 
 

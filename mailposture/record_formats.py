@@ -17,11 +17,11 @@ _TERRAFORM_HEAD = """\
 #
 #   resource "aws_route53_record" "mailposture" {
 #     for_each = local.mailposture_records
-#     zone_id  = var.zone_id
+#     zone_id  = var.zone_ids[each.value.domain]
 #     name     = each.value.name
 #     type     = each.value.type
 #     ttl      = each.value.ttl
-#     records  = [join("\\"\\"", each.value.strings)]
+#     records  = [for strings in each.value.strings : join("\\"\\"", strings)]
 #   }
 """
 
@@ -53,20 +53,29 @@ def as_json(records: Iterable[DnsRecord]) -> str:
 
 
 def terraform(records: Iterable[DnsRecord]) -> str:
-    """A Terraform file with the records as a local value; those without a value are comments."""
-    lines = [_TERRAFORM_HEAD, "locals {", "  mailposture_records = {"]
+    """A Terraform file with the records as a local value, those of one name and type together, as providers want them.
+
+    Records without a value are comments.
+    """
+    sets: dict[tuple[str, str], list[DnsRecord]] = {}
     for record in records:
-        lines.append(f"    # {record.note}")
-        if record.value is None:
-            lines.append(f"    # {record.name} {record.type}: value unknown")
+        sets.setdefault((record.name, record.type), []).append(record)
+    lines = [_TERRAFORM_HEAD, "locals {", "  mailposture_records = {"]
+    for (name, type_), together in sets.items():
+        values = [record.value for record in together if record.value is not None]
+        lines.append(f"    # {together[0].note}")
+        if not values:
+            lines.append(f"    # {name} {type_}: value unknown")
             continue
-        lines.append(f"    {_hcl(f'{record.name} {record.type}')} = {{")
+        strings = (f"[{', '.join(map(_hcl, _strings(record)))}]" for record in together)
         lines += [
-            f"      name    = {_hcl(record.name)}",
-            f"      type    = {_hcl(record.type)}",
-            f"      ttl     = {record.ttl}",
-            f"      value   = {_hcl(record.value)}",
-            f"      strings = [{', '.join(map(_hcl, _strings(record)))}]",
+            f"    {_hcl(f'{name} {type_}')} = {{",
+            f"      domain  = {_hcl(together[0].domain) if together[0].domain else 'null'}",
+            f"      name    = {_hcl(name)}",
+            f"      type    = {_hcl(type_)}",
+            f"      ttl     = {together[0].ttl}",
+            f"      values  = [{', '.join(map(_hcl, values))}]",
+            f"      strings = [{', '.join(strings)}]",
             "    }",
         ]
     return "\n".join([*lines, "  }", "}", ""])
@@ -74,6 +83,7 @@ def terraform(records: Iterable[DnsRecord]) -> str:
 
 def _plain(record: DnsRecord) -> dict[str, object]:
     return {
+        "domain": record.domain,
         "name": record.name,
         "type": record.type,
         "ttl": record.ttl,

@@ -269,3 +269,18 @@ async def test_server_that_cannot_be_seen_gets_no_tlsa_record_and_that_is_said(w
     result = await world.run(cli.records.command, "example.test", "--tlsa", "--format", "json")
     assert "TLSA" not in {one["type"] for one in json.loads(result.stdout)}
     assert "no TLSA record for mx1.example.test [127.0.0.1]: the connection is refused" in result.stderr
+    assert result.exit_code == 1, "who publishes the keys of some servers has mail to the others refused"
+
+
+async def test_records_of_all_domains_are_printed_at_once(world: World) -> None:
+    values = yaml.safe_load(world.config_path.read_text())
+    values["domains"].append({"name": "other.test"})
+    world.config_path.write_text(yaml.safe_dump(values))
+    result = await world.run(cli.records.command, "--format", "json")
+    assert [(one["domain"], one["name"]) for one in json.loads(result.stdout)] == [
+        ("example.test", "_smtp._tls.example.test"),
+        ("example.test", "mta-sts.example.test"),
+        ("example.test", "_mta-sts.example.test"),
+        ("other.test", "_smtp._tls.other.test"),
+    ]
+    assert result.exit_code == 0

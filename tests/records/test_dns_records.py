@@ -94,6 +94,13 @@ def test_unknown_policy_host_is_a_comment_and_never_a_record() -> None:
     assert json.loads(as_json(records))[1]["value"] is None
 
 
+def test_policy_host_of_its_own_domain_is_no_alias_of_itself() -> None:
+    config = configured(policy_host={"hostname": "mta-sts.example.com"})
+    records = records_to_publish(config, config.domains[0])
+    assert ("mta-sts.example.com", "CNAME") not in parsed(zone(records))
+    assert "A/AAAA" in records[1].note
+
+
 def test_domain_without_policy_has_no_mta_sts_records() -> None:
     config = Config.model_validate({"domains": [{"name": "example.com"}]})
     assert [one.name for one in records_to_publish(config, config.domains[0])] == ["_smtp._tls.example.com"]
@@ -120,7 +127,11 @@ def test_terraform_reads_the_same_values_and_runs_no_template(tmp_path: Path) ->
         name="x.example.com", type="TXT", value='${file("/etc/passwd")} %{ if true } "\\', note="hostile"
     )
     long = DnsRecord(name="y.example.com", type="TXT", value="y" * 300, note="long")
-    records = [*records_to_publish(config, config.domains[0]), hostile, long]
+    keys = [
+        DnsRecord(name="_25._tcp.mx.example.com", type="TLSA", value=f"3 1 1 {number:064}", note="a key")
+        for number in range(2)
+    ]
+    records = [*records_to_publish(config, config.domains[0]), hostile, long, *keys]
     (tmp_path / "records.tf").write_text(
         terraform(records) + '\noutput "records" {\n  value = local.mailposture_records\n}\n'
     )
@@ -134,5 +145,8 @@ def test_terraform_reads_the_same_values_and_runs_no_template(tmp_path: Path) ->
     run("init", "-input=false")
     run("apply", "-auto-approve", "-input=false")
     values = json.loads(run("output", "-json"))["records"]["value"]
-    assert {one["value"] for one in values.values()} == {one.value for one in records if one.value is not None}
-    assert values["y.example.com TXT"]["strings"] == ["y" * 255, "y" * 45]
+    printed = {value for one in values.values() for value in one["values"]}
+    assert printed == {one.value for one in records if one.value is not None}
+    assert values["y.example.com TXT"]["strings"] == [["y" * 255, "y" * 45]]
+    assert values["_25._tcp.mx.example.com TLSA"]["values"] == [one.value for one in keys]
+    assert values["_smtp._tls.example.com TXT"]["domain"] == "example.com"
