@@ -8,6 +8,7 @@ from dashboards.build import look, questions
 from dashboards.build.grafana import Dashboard, Row, fixed, rows, series, steps, words
 from dashboards.build.panels import Column, graph, stat, table
 from dashboards.build.questions import IN_RANGE
+from dashboards.build.suspicion_panels import SUSPICIONS
 from dashboards.build.variables import (
     DATASOURCES,
     DOMAINS,
@@ -25,13 +26,6 @@ UID: Final = "mailposture-senders"
 _CHOSEN: Final = f"{IN_RANGE} AND {DOMAINS} AND {chosen_stranger('organization', 'sender')}"
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
 _TO_FAILURES = link("Failures that it reports", "mailposture-failures", domain=THIS_DOMAIN, sender=cell("sender_id"))
-_LIKELIHOODS = words(
-    {
-        "likely": ("Likely", "red"),
-        "possible": ("Possible", "orange"),
-        "server-fault": ("Our own fault", "blue"),
-    }
-)
 
 _ANSWER = (
     stat(
@@ -114,86 +108,6 @@ _ANSWER = (
         unit="suffix: h",
         decimals=0,
     ),
-)
-
-_DOWNGRADES = table(
-    "Suspected downgrades, with the evidence",
-    "A sender that had TLS with this domain in the weeks before reports sessions without STARTTLS. Likely: one "
-    "sending network, while others or our own probes had STARTTLS on the same day. Our own fault: everybody "
-    "lost it at once, or our probes did not find it either. No probe: probes were off, or could not see the server. "
-    "Click the domain for what to do.",
-    rows(
-        f"""
-        SELECT
-            day AS "Day",
-            likelihood AS "Likelihood",
-            policy_domain AS "Domain",
-            organization AS "Sender",
-            receiving_mx AS "Receiving server",
-            failed_sessions AS "Without STARTTLS",
-            if(probes_with_starttls + probes_without_starttls = 0, 'no probe', concat(toString(probes_with_starttls),
-                ' of ', toString(probes_with_starttls + probes_without_starttls))) AS "Our probes had it",
-            evidence AS "Evidence",
-            {stranger_id("organization")} AS sender_id
-        FROM tls_suspected_downgrades
-        WHERE {_CHOSEN}
-        ORDER BY day DESC, failed_sessions DESC
-        LIMIT 200"""
-    ),
-    columns=(
-        look.day("Day"),
-        Column(name="Likelihood", width=125, cell=look.COLORED_CELL, mappings=(_LIKELIHOODS,)),
-        Column(name="Domain", width=130, links=(_TO_DOMAIN,)),
-        Column(name="Sender", width=180, links=(_TO_FAILURES,)),
-        Column(name="Receiving server", width=150),
-        look.failed("Without STARTTLS", width=150),
-        Column(name="Our probes had it", width=135),
-        Column(name="Evidence", wrap=True, inspect=True),
-        look.hidden("sender_id"),
-    ),
-    width=24,
-    height=8,
-    nothing="None suspected in this time range.",
-)
-
-_NOT_APPLIED = table(
-    "Senders that stopped applying our MTA-STS policy, with the evidence",
-    "A sender that applied the policy of this domain in mode enforce in the weeks before reports sessions without it; "
-    "its mail may still be encrypted. Likely kept from it: for two report days or more at this domain alone, while "
-    "others or our own probes found the policy. Our own fault: most senders stopped, or our probes did not find it "
-    "either. Click the domain for what to do.",
-    rows(
-        f"""
-        SELECT
-            day AS "Day",
-            likelihood AS "Likelihood",
-            policy_domain AS "Domain",
-            organization AS "Sender",
-            sessions AS "Without policy",
-            last_applied_day AS "Last applied",
-            if(probes_with_policy + probes_without_policy = 0, 'no probe', concat(toString(probes_with_policy),
-                ' of ', toString(probes_with_policy + probes_without_policy))) AS "Our probes had it",
-            evidence AS "Evidence",
-            {stranger_id("organization")} AS sender_id
-        FROM mta_sts_suspected_downgrades
-        WHERE {_CHOSEN}
-        ORDER BY day DESC, sessions DESC
-        LIMIT 200"""
-    ),
-    columns=(
-        look.day("Day"),
-        Column(name="Likelihood", width=125, cell=look.COLORED_CELL, mappings=(_LIKELIHOODS,)),
-        Column(name="Domain", width=130, links=(_TO_DOMAIN,)),
-        Column(name="Sender", width=180, links=(_TO_FAILURES,)),
-        look.count("Without policy", width=120),
-        look.day("Last applied"),
-        Column(name="Our probes had it", width=135),
-        Column(name="Evidence", wrap=True, inspect=True),
-        look.hidden("sender_id"),
-    ),
-    width=24,
-    height=7,
-    nothing="None in this time range: every sender that applied an enforced policy of ours still does.",
 )
 
 _LONELY = table(
@@ -384,7 +298,7 @@ def dashboard() -> Dashboard:
         ),
         links=page_links(UID),
         rows=(
-            Row(panels=(*_ANSWER, _DOWNGRADES, _NOT_APPLIED, _LONELY)),
+            Row(panels=(*_ANSWER, *SUSPICIONS, _LONELY)),
             Row(title="Over time", panels=_OVER_TIME),
             Row(title="Who reports", panels=(_ALL,)),
         ),
