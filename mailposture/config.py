@@ -4,70 +4,30 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mailposture.domain_names import mail_domain, normalize, normalize_pattern
+from mailposture.config_values import (
+    ByteSize,
+    ClusterName,
+    DatabaseName,
+    DomainName,
+    Duration,
+    MailAddress,
+    MailDomain,
+    MxPattern,
+    Nameserver,
+    PublicUrl,
+    ServerUrl,
+    Team,
+    Token,
+    Wait,
+    host_and_port,
+)
 
 MIB = 1024 * 1024
-
-
-def _domain_name(value: str) -> str:
-    name = normalize(value)
-    if name is None:
-        raise ValueError(f"{value!r} is not a domain name")
-    return name
-
-
-def _mx_pattern(value: str) -> str:
-    pattern = normalize_pattern(value)
-    if pattern is None:
-        raise ValueError(f"{value!r} is neither a host name nor a pattern such as *.example.com")
-    return pattern
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-def _duration(value: object) -> object:
-    """Read `90s`, `15m`, `6h`, `3d`, `2w`; a number without unit could mean anything."""
-    if isinstance(value, str) and value[:-1].isdigit() and value[-1:] in _UNITS:
-        return timedelta(seconds=int(value[:-1]) * _UNITS[value[-1]])
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError(f"{value!r} is not a duration such as 90s, 15m, 6h, 3d or 2w")
-
-
-_SIZES = {"k": 1024, "m": MIB, "g": 1024 * MIB}
-
-
-def _size(value: object) -> object:
-    """Read `64k`, `50m`, `2g` as bytes; a bare number is bytes."""
-    if isinstance(value, str) and value[:-1].isdigit() and value[-1:].lower() in _SIZES:
-        return int(value[:-1]) * _SIZES[value[-1].lower()]
-    return value
-
-
-def _nameserver(value: str) -> str:
-    address, at, port = value.partition("@")
-    try:
-        ip_address(address)
-    except ValueError as error:
-        raise ValueError(f"{value!r} is not IP or IP@port, for example 192.0.2.53") from error
-    if at and not (port.isdecimal() and 0 < int(port) < 65536):
-        raise ValueError(f"{value!r} has no usable port after the @")
-    return value
-
-
-DomainName = Annotated[str, AfterValidator(_domain_name)]
-MailDomain = Annotated[str, AfterValidator(mail_domain)]
-MxPattern = Annotated[str, AfterValidator(_mx_pattern)]
-Nameserver = Annotated[str, AfterValidator(_nameserver)]
-Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta())]
-ByteSize = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 
 
 class _Section(BaseModel):
@@ -83,12 +43,10 @@ class Listen(_Section):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: object) -> object:
-        if not isinstance(value, str):
+        if isinstance(value, dict | Listen):
             return value
-        host, colon, port = value.rpartition(":")
-        if not colon or not port.isdigit():
-            raise ValueError(f"{value!r} is not host:port, for example 0.0.0.0:25 or [::]:25")
-        return {"host": host.strip("[]"), "port": int(port)}
+        host, port = host_and_port(value)
+        return {"host": host, "port": port}
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -131,8 +89,8 @@ class Domain(_Section):
 
     name: MailDomain
     mx: tuple[MxPattern, ...] = ()  # the hosts that receive for it; DANE reports name these instead of the domain
-    team: str = Field(default="mail", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    token: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{16,128}$", description="secret path for HTTPS")
+    team: Team = "mail"
+    token: Token | None = None  # a secret part of the path for reports by HTTPS
     thresholds: Thresholds = Thresholds()
     mta_sts: MtaStsPolicy | None = None
 
@@ -140,11 +98,11 @@ class Domain(_Section):
 class SmtpLimits(_Section):
     """What one client may take up; a report is a few kilobytes, the largest seen in the wild a few megabytes."""
 
-    message_size: ByteSize = 50 * MIB
+    message_size: ByteSize = Field(default=50 * MIB, ge=1)
     connections: int = Field(default=500, ge=1)
     connections_per_client: int = Field(default=100, ge=1)
-    idle: Duration = timedelta(seconds=60)
-    session: Duration = timedelta(minutes=10)
+    idle: Wait = timedelta(seconds=60)
+    session: Wait = timedelta(minutes=10)
     commands: int = Field(default=10_000, ge=1)  # commands a connection; kept connections send many mails
     errors: int = Field(default=20, ge=1)
     recipients: int = Field(default=100, ge=1)
@@ -164,11 +122,11 @@ class Https(_Section):
     """The listener for reports by HTTPS POST (RFC 8460, section 3). Without `tls` it speaks HTTP, for a proxy."""
 
     listen: Listen | None = Listen(host="127.0.0.1", port=8460)
-    public_url: str | None = Field(default=None, pattern=r"^https://[^/]+$", description="how senders reach it")
+    public_url: PublicUrl | None = None  # how senders reach it
     tls: TlsFiles | None = None
-    body_size: ByteSize = 50 * MIB
+    body_size: ByteSize = Field(default=50 * MIB, ge=1)
     requests: int = Field(default=200, ge=1)  # at the same time
-    timeout: Duration = timedelta(seconds=60)
+    timeout: Wait = timedelta(seconds=60)
 
 
 class ImapMailbox(_Section):
@@ -182,7 +140,7 @@ class ImapMailbox(_Section):
     password_file: Path
     folder: str = "INBOX"
     processed: str = "mailposture/processed"
-    poll: Duration = timedelta(minutes=5)
+    poll: Wait = timedelta(minutes=5)
     trusted: bool = False  # true: the mailbox's own server has checked DKIM, believe what is in it
 
 
@@ -198,7 +156,7 @@ class Authentication(_Section):
 
     unverified: Unverified = Unverified.QUARANTINE
     nameservers: tuple[Nameserver, ...] = ()  # IP or IP@port; the system's resolver if empty
-    dns_timeout: Duration = timedelta(seconds=5)
+    dns_timeout: Wait = timedelta(seconds=5)
     dns_give_up: Duration = timedelta(days=2)  # after that an unanswered key lookup means quarantine
 
 
@@ -213,17 +171,17 @@ class Spool(_Section):
 class ClickHouse(_Section):
     """Where rows go: embedded (no `url`), or a server."""
 
-    url: str | None = Field(default=None, pattern=r"^https?://[^/]+$", description="http(s)://host:port")
+    url: ServerUrl | None = None
     http: Listen = Listen(host="127.0.0.1", port=18123)  # embedded: where SQL over HTTP listens
     native: Listen = Listen(host="127.0.0.1", port=19000)  # embedded: the native protocol
-    database: str = Field(default="mailposture", pattern=r"^[a-z_][a-z0-9_]{0,63}$")
+    database: DatabaseName = "mailposture"
     collector_user: str = "mailposture_collector"
     exporter_user: str = "mailposture_exporter"
     analyst_user: str = "mailposture_analyst"
     grafana_user: str = "mailposture_grafana"
     passwords: Path | None = None  # server: a folder with one file a user, named as the user; embedded makes its own
     certificate_authority: Path | None = None
-    cluster: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    cluster: ClusterName | None = None
     # Twenty years: a row takes some fifteen bytes. Reports about older days are rejected; 0 days would delete all.
     retention: Duration = Field(default=timedelta(days=7300), ge=timedelta(days=1))
 
@@ -233,7 +191,7 @@ class Metrics(_Section):
 
     collector: Listen = Listen(host="127.0.0.1", port=9465)
     exporter: Listen = Listen(host="127.0.0.1", port=9466)
-    refresh: Duration = timedelta(seconds=60)  # how old the reported metrics may be
+    refresh: Wait = timedelta(seconds=60)  # how old the reported metrics may be
     window: Duration = timedelta(days=7)  # report days that failure ratios look back over
 
 
@@ -262,7 +220,7 @@ class Config(_Section):
     """The whole file."""
 
     domains: tuple[Domain, ...] = Field(min_length=1)
-    recipients: tuple[str, ...] = ()  # addresses that reports are mailed to; tlsrpt@<each domain> if empty
+    recipients: tuple[MailAddress, ...] = ()  # addresses that reports are mailed to; tlsrpt@<each domain> if empty
     data: Path = Path("data")
     smtp: Smtp = Smtp()
     https: Https = Https()

@@ -28,6 +28,29 @@ DOMAINS = "domains: [{name: example.com}]\n"
         (DOMAINS + "smtp:\n  limits: {idle: -5}\n", ":3: smtp.limits.idle: "),
         (DOMAINS + "clickhouse:\n  retention: 90\n", ":3: clickhouse.retention: "),  # 90 seconds, not days
         (DOMAINS + "clickhouse:\n  retention: 12h\n", ":3: clickhouse.retention: "),
+        (DOMAINS + "metrics:\n  window: 9999999999d\n", ":3: metrics.window: '9999999999d' is not a duration"),
+        (DOMAINS + "metrics:\n  window: 9999999d\n", ":3: metrics.window: "),  # before any day that can be written
+        (DOMAINS + "metrics:\n  window: ²d\n", ":3: metrics.window: '²d' is not a duration"),
+        (DOMAINS + "metrics:\n  refresh: 0s\n", ":3: metrics.refresh: "),  # for ever at once
+        (DOMAINS + "metrics:\n  exporter: 9466\n", ":3: metrics.exporter: 9466 is not host:port"),
+        (DOMAINS + "metrics:\n  exporter: ':9466'\n", ":3: metrics.exporter: ':9466' is not host:port"),
+        (DOMAINS + "metrics:\n  exporter: '*:9466'\n", ":3: metrics.exporter: '*:9466' is not host:port"),
+        (DOMAINS + "metrics:\n  exporter: ::1:9466\n", ":3: metrics.exporter: '::1:9466' is not host:port"),
+        (DOMAINS + "metrics:\n  exporter: 300.1.1.1:9466\n", ":3: metrics.exporter: '300.1.1.1:9466' is not host:port"),
+        (DOMAINS + "metrics:\n  exporter: 127.0.0.1:70000\n", ":3: metrics.exporter.port: "),
+        (DOMAINS + "smtp:\n  limits: {message_size: 50MB}\n", ":3: smtp.limits.message_size: '50MB' is not a size"),
+        (DOMAINS + "smtp:\n  limits: {message_size: 0}\n", ":3: smtp.limits.message_size: "),  # would refuse every mail
+        (
+            DOMAINS + "recipients:\n- reports.example.com\n",
+            ":3: recipients[0]: 'reports.example.com' is not an address",
+        ),
+        (
+            DOMAINS + "recipients:\n- mailto:t@example.com\n",
+            ":3: recipients[0]: 'mailto:t@example.com' is not an address",
+        ),
+        ("domains:\n- {name: a.example, mx: [192.0.2.1]}\n", ":2: domains[0].mx[0]: '192.0.2.1' is neither a host"),
+        ("domains:\n- {name: a.example, token: pass}\n", ":2: domains[0].token: must be 16 to 128 letters"),
+        (DOMAINS + "clickhouse:\n  url: https://db/x\n", ":3: clickhouse.url: must be http(s)://host:port"),
         (DOMAINS + "authentication:\n  nameservers: [ns.example]\n", ":3: authentication.nameservers[0]: "),
         (DOMAINS + "probes:\n  nameservers: ['192.0.2.1@x']\n", ":3: probes.nameservers[0]: "),
         (DOMAINS + "probes:\n  interval: 0s\n", ":3: probes.interval: "),  # would connect without a pause
@@ -71,3 +94,16 @@ def test_alias_of_what_is_around_it_is_a_mistake_like_others(tmp_path):
     path.write_text("domains: &around [*around]\n")
     with pytest.raises(ConfigError, match=r":1: domains\[0\]: "):
         load(path)
+
+
+@pytest.mark.parametrize("written", ["[::1]:9466", "127.0.0.1:9466", "localhost:9466", "exporter_1:9466"])
+def test_address_to_listen_on_is_read_as_it_is_shown(tmp_path, written):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text(f"{DOMAINS}metrics: {{exporter: '{written}'}}\n")
+    assert str(load(path).metrics.exporter) == written
+
+
+def test_recipient_of_an_international_domain_is_written_as_in_dns(tmp_path):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text(f"{DOMAINS}recipients: [Tlsrpt@bücher.example]\n", encoding="utf-8")
+    assert load(path).accepted_recipients() == {"tlsrpt@xn--bcher-kva.example"}
