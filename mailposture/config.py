@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from itertools import combinations
 from pathlib import Path
-from typing import Self
+from types import NoneType
+from typing import Annotated, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mailposture.config_values import (
     ByteSize,
@@ -33,6 +35,25 @@ MIB = 1024 * 1024
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_where_nothing_is_written(cls, value: object) -> object:
+        """Take a key without a value, whose lines are all commented out, for one that is not there.
+
+        Where None has a meaning of its own (no listener, no policy) it keeps it.
+        """
+        if not isinstance(value, dict):
+            return value
+        return {key: given for key, given in value.items() if given is not None or cls._may_be_none(key)}
+
+    @classmethod
+    def _may_be_none(cls, key: object) -> bool:
+        field = cls.model_fields.get(key) if isinstance(key, str) else None
+        return field is None or NoneType in get_args(field.annotation)
+
+
+_ALL = {"0.0.0.0", "::"}  # noqa: S104  compared with, not listened on
+
 
 class Listen(_Section):
     """An address to listen on, written `host:port` or `[v6]:port`; port 0 lets the system choose."""
@@ -47,6 +68,10 @@ class Listen(_Section):
             return value
         host, port = host_and_port(value)
         return {"host": host, "port": port}
+
+    def collides_with(self, other: Listen) -> bool:
+        """Whether only one of the two can listen; 0.0.0.0 and [::] are all addresses at once."""
+        return 0 < self.port == other.port and (self.host == other.host or bool({self.host, other.host} & _ALL))
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -216,10 +241,24 @@ class Probes(_Section):
     certificate_authority: Path | None = None  # instead of the system's roots
 
 
+def _told_apart(domains: tuple[Domain, ...]) -> tuple[Domain, ...]:
+    if not domains:
+        raise ValueError("names no domain; add one, as in `- name: example.com`")
+    seen = set[str]()
+    for domain in domains:
+        if domain.name in seen:
+            raise ValueError(f"domain {domain.name} is listed twice; join the two entries")
+        seen.add(domain.name)
+    tokens = [domain.token for domain in domains if domain.token]
+    if len(tokens) != len(set(tokens)):
+        raise ValueError("two domains share a token; every domain needs its own, else reports reach the wrong one")
+    return domains
+
+
 class Config(_Section):
     """The whole file."""
 
-    domains: tuple[Domain, ...] = Field(min_length=1)
+    domains: Annotated[tuple[Domain, ...], AfterValidator(_told_apart)]
     recipients: tuple[MailAddress, ...] = ()  # addresses that reports are mailed to; tlsrpt@<each domain> if empty
     data: Path = Path("data")
     smtp: Smtp = Smtp()
@@ -233,19 +272,23 @@ class Config(_Section):
     probes: Probes = Probes()
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        seen = set[str]()
-        for domain in self.domains:
-            if domain.name in seen:
-                raise ValueError(f"domain {domain.name} is listed twice; join the two entries")
-            seen.add(domain.name)
-        return self
-
-    @model_validator(mode="after")
-    def _tokens_are_unique(self) -> Self:
-        tokens = [domain.token for domain in self.domains if domain.token]
-        if len(tokens) != len(set(tokens)):
-            raise ValueError("two domains share a token; every domain needs its own, else reports reach the wrong one")
+    def _listeners_have_addresses_of_their_own(self) -> Self:
+        """As far as they are on one machine: the exporter and the policy host may be on others."""
+        engine = {} if self.clickhouse.url else {"http": self.clickhouse.http, "native": self.clickhouse.native}
+        here = {
+            "smtp.listen": self.smtp.listen,
+            "smtp.lmtp": self.smtp.lmtp,
+            "https.listen": self.https.listen,
+            "metrics.collector": self.metrics.collector,
+            **{f"clickhouse.{name}": listen for name, listen in engine.items()},
+        }
+        if engine:
+            here["metrics.exporter"] = self.metrics.exporter
+        policy_host = {"policy_host.listen": self.policy_host.listen, "policy_host.metrics": self.policy_host.metrics}
+        for machine in (here, policy_host):
+            for (key, one), (other_key, other) in combinations(machine.items(), 2):
+                if one and other and one.collides_with(other):
+                    raise ValueError(f"{key} and {other_key} both listen on port {one.port}; give one another port")
         return self
 
     def accepted_recipients(self) -> frozenset[str]:

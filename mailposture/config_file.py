@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from mailposture.config import Config
+from mailposture.quoting import printable, quoted
 
 # In C where PyYAML was built with libyaml: a configuration of ten thousand domains takes seconds in Python.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_MOST_FAULTS = 20  # of one file are told at once: a key that is wrong in each of ten thousand domains is one mistake
 
 
 class ConfigError(Exception):
@@ -30,16 +34,19 @@ def load(path: Path) -> Config:
             f"{path}: cannot be read ({error.strerror}); `mailposture init DIR --domain example.com` writes one"
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
         twice = _key_given_twice(root) if root else None  # before merge keys (`<<`) copy what they bring
         values = loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: is not YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # control characters, days such as 2026-13-45
+        raise ConfigError(_explain_yaml(path, text, error)) from error
+    except yaml.reader.ReaderError as error:
+        line = text.encode()[: error.position].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: is not YAML: {error.reason}") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, ValueError) as error:
+        # What PyYAML does with days such as 2026-13-45, and with `!!bool x`.
         raise ConfigError(f"{path}: is not YAML that can be read: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}:1: must hold keys and values, beginning with `domains:`")
@@ -48,18 +55,76 @@ def load(path: Path) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(path, root, fault) for fault in error.errors())) from None
+        faults = error.errors(include_url=False, include_input=False)
+        lines = [_explain(path, root, fault) for fault in faults[:_MOST_FAULTS]]
+        if len(faults) > _MOST_FAULTS:
+            lines.append(f"{path}: and {len(faults) - _MOST_FAULTS:,} faults more")
+        raise ConfigError("\n".join(lines)) from None
     absolute: Config = _with_absolute_paths(config, path.resolve().parent)
     return absolute
+
+
+def _explain_yaml(path: Path, text: str, error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 1
+    if text.splitlines()[line - 1 : line] and "\t" in _indentation(text.splitlines()[line - 1]):
+        return f"{path}:{line}: is not YAML: the line is indented by a tab; use spaces"
+    words = ", ".join(filter(None, (error.context, error.problem)))
+    return f"{path}:{line}: is not YAML: {printable(words)}"
+
+
+def _indentation(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
 
 
 def _explain(path: Path, root: yaml.Node | None, fault: Any) -> str:
     location = tuple(part for part in fault["loc"] if isinstance(part, int | str))
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    reason = (
-        "there is no such key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-    )
-    return f"{path}:{_line_of(root, location)}: {key or 'file'}: {reason}"
+    if fault["type"] == "extra_forbidden":
+        near = get_close_matches(str(location[-1]), _keys_at(location[:-1]), n=1)
+        reason = "there is no such key" + (f"; did you mean {near[0]}?" if near else "")
+    else:
+        reason = _REASONS.get(fault["type"]) or _plain(fault["msg"])
+    place = f"{key if key.isprintable() else quoted(key)}: " if key else ""
+    return f"{path}:{_line_of(root, location)}: {place}{reason}"
+
+
+def _plain(words: str) -> str:
+    return words.removeprefix("Value error, ").replace("Input should be", "must be", 1)
+
+
+# Where pydantic's own words are about Python.
+_REASONS = {
+    "missing": "is missing",
+    "model_type": "must hold keys and values, each on a line of its own and indented",
+    "tuple_type": "must be a list, each entry on a line of its own after `- `",
+    "string_type": "must be text; put it in quotes",
+    "path_type": "must be a path; put it in quotes",
+    "invalid_key": "must be text; put it in quotes",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number, such as 0.05",
+    "float_type": "must be a number, such as 0.05",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+}
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that there are in a section, named by its place in the file."""
+    section: Any = Config
+    for part in location:
+        if isinstance(part, str):
+            section = _section_in(section.model_fields[part].annotation)
+    return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> Any:
+    """The section that a field holds: itself, several of it, or perhaps none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)
 
 
 def _key_given_twice(root: yaml.Node) -> yaml.ScalarNode | None:

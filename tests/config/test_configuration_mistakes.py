@@ -13,18 +13,29 @@ DOMAINS = "domains: [{name: example.com}]\n"
     ("text", "complaint"),
     [
         ("", ":1: must hold keys and values"),
-        ("domains: []\n", ":1: domains: "),
+        ("domains: []\n", ":1: domains: names no domain; add one"),
+        ("domains:\n", ":1: domains: is missing"),
+        ("domains: example.com\n", ":1: domains: must be a list"),
+        ("domains: [example.com]\n", ":1: domains[0]: must hold keys and values"),
+        ("domains:\n- name: no\n", ":2: domains[0].name: must be text; put it in quotes"),  # Norway's
+        ("domains: [{name: a.example}, {name: A.example.}]\n", ":1: domains: domain a.example is listed twice"),
         ("domains:\n  - name: localhost\n", ":2: domains[0].name: 'localhost' is a name without a dot"),
         (
             "domains:\n  - name: '[2001:db8::1]'\n",
             ":2: domains[0].name: '[2001:db8::1]' is an IP address; name the domain",
         ),
-        ("domains:\n\t- x\n", ":2: is not YAML"),
-        (DOMAINS + "\x07", ": is not YAML that can be read: "),
+        ("domains:\n\t- x\n", ":2: is not YAML: the line is indented by a tab; use spaces"),
+        (DOMAINS + "---\n" + DOMAINS, ":2: is not YAML: expected a single document in the stream"),
+        (DOMAINS + "data: !!bool x\n", ": is not YAML that can be read: "),
+        (DOMAINS + "data: !!timestamp x\n", ": is not YAML that can be read: "),
+        (DOMAINS + '"\\e[2J": 1\n', r":2: '\x1b[2J': there is no such key"),
+        (DOMAINS + "smtp: {limits: {errors: none}}\n", ":2: smtp.limits.errors: must be a whole number"),
+        (DOMAINS + "smtp: {limits: {errors: 0}}\n", ":2: smtp.limits.errors: must be greater than or equal to 1"),
+        (DOMAINS + "\x07", ":2: is not YAML: control characters are not allowed"),
         (DOMAINS + "retention: 2026-13-45\n", ": is not YAML that can be read: month must be"),
         (DOMAINS + "smtp: {}\n" + DOMAINS, ":3: domains: is given twice"),
         (DOMAINS + "metrics:\n  refresh: 60\n", ":3: metrics.refresh: 60 is not a duration"),
-        (DOMAINS + "smtp:\n  listne: 127.0.0.1:25\n", ":3: smtp.listne: there is no such key"),
+        (DOMAINS + "smtp:\n  listne: 127.0.0.1:25\n", ":3: smtp.listne: there is no such key; did you mean listen?"),
         (DOMAINS + "smtp:\n  limits: {idle: -5}\n", ":3: smtp.limits.idle: "),
         (DOMAINS + "clickhouse:\n  retention: 90\n", ":3: clickhouse.retention: "),  # 90 seconds, not days
         (DOMAINS + "clickhouse:\n  retention: 12h\n", ":3: clickhouse.retention: "),
@@ -107,3 +118,70 @@ def test_recipient_of_an_international_domain_is_written_as_in_dns(tmp_path):
     path = tmp_path / "mailposture.yaml"
     path.write_text(f"{DOMAINS}recipients: [Tlsrpt@bücher.example]\n", encoding="utf-8")
     assert load(path).accepted_recipients() == {"tlsrpt@xn--bcher-kva.example"}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("smtp: {lmtp: '127.0.0.1:2525'}", "smtp.listen and smtp.lmtp both listen on port 2525"),
+        ("metrics: {exporter: '0.0.0.0:9465'}", "metrics.collector and metrics.exporter both listen on port 9465"),
+        ("clickhouse: {http: '127.0.0.1:8460'}", "https.listen and clickhouse.http both listen on port 8460"),
+        ("policy_host: {listen: '[::]:9467'}", "policy_host.listen and policy_host.metrics both listen on port 9467"),
+    ],
+)
+def test_two_listeners_at_one_address_are_named(tmp_path, text, complaint):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text(DOMAINS + text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value) == f"{path}:1: {complaint}; give one another port"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "smtp: {listen: '127.0.0.1:0', lmtp: '127.0.0.1:0'}",
+        "smtp: {listen: '127.0.0.2:8460'}",
+        "clickhouse: {url: 'http://db:8123'}\nmetrics: {collector: '0.0.0.0:9000', exporter: '0.0.0.0:9000'}",
+        "policy_host: {listen: '0.0.0.0:8460'}",
+    ],
+    ids=["chosen by the system", "of two addresses", "of two machines", "of the policy host's machine"],
+)
+def test_listeners_with_addresses_of_their_own_may_have_one_port(tmp_path, text):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text(DOMAINS + text)
+    load(path)
+
+
+def test_a_key_whose_lines_are_all_commented_out_is_as_if_it_were_not_there(tmp_path):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text(
+        "domains:\n- name: example.com\n  thresholds:\n  # stale_after: 3d\nsmtp:\n# listen: 127.0.0.1:25\n"
+    )
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(DOMAINS)
+    assert load(path) == load(plain)
+
+
+def test_a_listener_without_address_is_off(tmp_path):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text(DOMAINS + "smtp: {listen: }\n")
+    assert load(path).smtp.listen is None
+
+
+def test_a_mistake_in_every_domain_is_told_twenty_times(tmp_path):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text("domains:\n" + "- {name: a.example, teem: x}\n" * 1000)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    *told, rest = str(caught.value).splitlines()
+    assert told == [f"{path}:{n + 2}: domains[{n}].teem: there is no such key; did you mean team?" for n in range(20)]
+    assert rest == f"{path}: and 980 faults more"
+
+
+def test_a_fault_in_a_domain_is_the_only_one_told(tmp_path):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text("domains:\n- name: localhost\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
