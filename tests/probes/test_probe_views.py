@@ -98,6 +98,31 @@ def test_policy_failure_stands_beside_the_probes_of_the_policy(storage: Storage)
     assert "1 of 4 probes of the MTA-STS policy: policy-timeout." in beside(storage, "our_probes")[0][0]
 
 
+def test_policy_failure_says_so_where_our_probes_found_the_policy_good(storage: Storage) -> None:
+    storage.put("tls_failures", {"result_type": "sts-policy-fetch-error", "category": "mta-sts-policy"})
+    put(storage, *probes(3, probe="mta-sts", receiving_mx="", receiving_ip="::"))
+    assert beside(storage, "our_probes") == [(
+        "No probe of ours saw the server that day. All 3 probes of the MTA-STS policy found nothing wrong.",
+    )]  # fmt: skip
+
+
+def test_failures_of_several_senders_and_causes_each_stand_beside_the_same_probes(storage: Storage) -> None:
+    for number, (organization, mx) in enumerate((("A", MX), ("B", MX), ("A", ""), ("A", "mx2.example.com"))):
+        storage.put("tls_failures", {"organization": organization, "receiving_mx": mx, "report_key": number})
+    storage.put("tls_failures", {"organization": "A", "result_type": "validation-failure", "report_key": 9})
+    put(storage, *probes(2), *probes(1, receiving_mx="mx2.example.com", success=False, reason="timeout"))
+    policy = {"probe": "mta-sts", "receiving_mx": "", "receiving_ip": "::"}
+    put(storage, *probes(3, **policy), *probes(5, day=TODAY, **policy))
+    sql = "SELECT receiving_mx, organization, probes, probe_successes, policy_probes FROM tls_failures_with_probes"
+    assert storage.ask(f"{sql} ORDER BY ALL", "grafana") == [
+        ("", "A", 3, 2, 3),
+        (MX, "A", 2, 2, 3),
+        (MX, "A", 2, 2, 3),
+        (MX, "B", 2, 2, 3),
+        ("mx2.example.com", "A", 1, 0, 3),
+    ]
+
+
 @pytest.fixture
 def victim(storage: Storage) -> Storage:
     """A sender that had TLS and found no STARTTLS yesterday, from one network; nobody else sent."""

@@ -1,5 +1,8 @@
 -- Why did it fail? What senders report of a server, beside what our own probes saw there on that day. A failure that names no
 -- server stands beside the probes of all servers of the domain.
+--
+-- Failures and probes are put on top of each other, not joined: so a filter on day and domain reaches both, where a join would
+-- read the whole history of probes, which is long. And of a day without failures no probe is read.
 CREATE OR REPLACE VIEW {database}.tls_failures_with_probes {on_cluster}
 (
     day Date COMMENT 'Report day (UTC)',
@@ -23,7 +26,8 @@ CREATE OR REPLACE VIEW {database}.tls_failures_with_probes {on_cluster}
 SQL SECURITY DEFINER
 AS
 SELECT
-    day, policy_domain, organization, category, result_type, receiving_mx, failed_sessions,
+    day, policy_domain, failure.1 AS organization, failure.2 AS category, failure.3 AS result_type, receiving_mx,
+    failure.4 AS failed_sessions,
     probes, probe_successes, probe_reason, probes_with_starttls, probes_without_starttls, certificate_not_after,
     policy_probes, policy_probe_successes, policy_probe_reason,
     arrayStringConcat(arrayFilter(sentence -> sentence != '', [
@@ -38,40 +42,61 @@ SELECT
             'Its certificate ', if(toDate(assumeNotNull(certificate_not_after)) <= day, 'expired on ', 'expires on '),
             toString(toDate(assumeNotNull(certificate_not_after))), '.'
         )),
-        if(policy_probes = policy_probe_successes, '', concat(
-            toString(policy_probes - policy_probe_successes), ' of ', toString(policy_probes), ' probes of the MTA-STS policy: ', policy_probe_reason, '.'
-        ))
+        multiIf(
+            policy_probes > policy_probe_successes, concat(
+                toString(policy_probes - policy_probe_successes), ' of ', toString(policy_probes), ' probes of the MTA-STS policy: ',
+                policy_probe_reason, '.'
+            ),
+            policy_probes > 0 AND category = 'mta-sts-policy',
+                concat('All ', toString(policy_probes), ' probes of the MTA-STS policy found nothing wrong.'),
+            ''
+        )
     ]), ' ') AS our_probes
 FROM
 (
-    SELECT day, policy_domain, organization, category, result_type, receiving_mx, sum(failed_sessions) AS failed_sessions
-    FROM {database}.tls_failures FINAL
-    WHERE counts
-    GROUP BY day, policy_domain, organization, category, result_type, receiving_mx
-) AS reported
-LEFT JOIN
-(
     SELECT
-        day, policy_domain, server AS receiving_mx,
-        countIf(results.reason != 'outbound-port-25-blocked') AS probes,
-        countIf(success) AS probe_successes,
-        topKIf(1)(results.reason, results.reason NOT IN ('', 'outbound-port-25-blocked'))[1] AS probe_reason,
-        countIf(starttls_offered = true) AS probes_with_starttls,
-        countIf(starttls_offered = false) AS probes_without_starttls,
-        min(results.certificate_not_after) AS certificate_not_after
-    FROM {database}.probe_results AS results FINAL
-    ARRAY JOIN [toString(receiving_mx), ''] AS server
-    WHERE probe = 'mx'
-    GROUP BY day, policy_domain, server
-) AS of_server USING (day, policy_domain, receiving_mx)
-LEFT JOIN
-(
-    SELECT
-        day, policy_domain, count() AS policy_probes, countIf(success) AS policy_probe_successes,
-        topKIf(1)(results.reason, results.reason != '')[1] AS policy_probe_reason
-    FROM {database}.probe_results AS results FINAL
-    WHERE probe = 'mta-sts'
-    GROUP BY day, policy_domain
-) AS of_policy USING (day, policy_domain)
+        *,
+        sum(policy_seen) OVER of_day AS policy_probes,
+        sum(policy_good) OVER of_day AS policy_probe_successes,
+        max(policy_reason) OVER of_day AS policy_probe_reason
+    FROM
+    (
+        SELECT
+            day, policy_domain, server AS receiving_mx,
+            groupArrayIf(failure, kind = 'failure') AS failures,
+            countIf(kind = 'mx' AND reason != 'outbound-port-25-blocked') AS probes,
+            countIf(kind = 'mx' AND success) AS probe_successes,
+            topKIf(1)(reason, kind = 'mx' AND reason NOT IN ('', 'outbound-port-25-blocked'))[1] AS probe_reason,
+            countIf(starttls = true) AS probes_with_starttls,
+            countIf(starttls = false) AS probes_without_starttls,
+            min(not_after) AS certificate_not_after,
+            countIf(kind = 'mta-sts') AS policy_seen,
+            countIf(kind = 'mta-sts' AND success) AS policy_good,
+            topKIf(1)(reason, kind = 'mta-sts' AND reason != '')[1] AS policy_reason
+        FROM
+        (
+            SELECT
+                day, policy_domain, toString(receiving_mx) AS server, 'failure' AS kind,
+                (organization, category, result_type, sum(failed_sessions)) AS failure,
+                false AS success, '' AS reason,
+                CAST(NULL, 'Nullable(Bool)') AS starttls, CAST(NULL, 'Nullable(DateTime64(0, \'UTC\'))') AS not_after
+            FROM {database}.tls_failures FINAL
+            WHERE counts
+            GROUP BY day, policy_domain, organization, category, result_type, receiving_mx
+            UNION ALL
+            -- Each probe of a server also counts for failures that name none; the policy is the same for all of them.
+            SELECT
+                day, policy_domain, server, toString(probe), ('', '', '', 0),
+                success, toString(results.reason), starttls_offered, results.certificate_not_after
+            FROM {database}.probe_results AS results FINAL
+            ARRAY JOIN if(probe = 'mx', [toString(results.receiving_mx), ''], ['']) AS server
+            WHERE probe IN ('mx', 'mta-sts')
+              AND (day, policy_domain) IN (SELECT day, policy_domain FROM {database}.tls_failures WHERE counts)
+        )
+        GROUP BY day, policy_domain, server
+    )
+    WINDOW of_day AS (PARTITION BY day, policy_domain)
+)
+ARRAY JOIN failures AS failure
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Failures as reported, each beside what our probes saw there that day'
