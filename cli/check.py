@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ from mailposture.checks.domain import Expectation, check_domain
 from mailposture.checks.result import CheckResult, Outcome
 from mailposture.config import Config, Probes
 from mailposture.config_file import ConfigError, load
-from mailposture.dns_records import tls_rpt_record
+from mailposture.dns_records import destinations_of_ours, policy_host_record, tls_rpt_record
 from mailposture.domain_names import normalize
 from mailposture.mta_sts import configured_policy, render
+from mailposture.record_formats import zone_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,9 +78,11 @@ def _expectations(config: Config | None, names: Sequence[str]) -> dict[str, Expe
             raise click.BadParameter(f"{text!r} is not a domain name", param_hint="DOMAIN")
         expectations[name] = Expectation()
         if config and name in ours:
-            policy = configured_policy(ours[name])
+            policy, led = configured_policy(ours[name]), policy_host_record(config, ours[name])
             expectations[name] = Expectation(
                 tls_rpt=tls_rpt_record(config, ours[name]).value,
+                reports_to=destinations_of_ours(config, ours[name]),
+                policy_host=zone_line(led) if policy and led.value else None,
                 policy=render(policy) if policy else None,
                 expiring_within=ours[name].thresholds.certificate_expiry,
             )
@@ -114,4 +118,7 @@ def _as_text(results: Mapping[str, Sequence[CheckResult]]) -> str:
             lines.append(f"  {shown}{one.check:<16}{subject}{one.detail}")
             if one.instruction:
                 lines.append(f"{'':26}-> {one.instruction}")
+    counted = Counter(one.outcome for found in results.values() for one in found)
+    said = ", ".join(f"{counted[outcome]} {outcome}" for outcome in Outcome if counted[outcome])
+    lines += ["", f"{len(results)} {'domain' if len(results) == 1 else 'domains'}: {said}"]
     return "\n".join(lines[1:])

@@ -51,6 +51,12 @@ def report_destinations(config: Config, domain: Domain) -> tuple[str, ...]:
     return tuple(destinations)
 
 
+def destinations_of_ours(config: Config, domain: Domain) -> frozenset[str]:
+    """All `rua` URIs by which reports about a domain reach us, whichever of them its record names."""
+    mailboxes = {f"mailto:{one}" for one in config.accepted_recipients()}
+    return frozenset(map(tls_rpt.comparable, mailboxes.union(report_destinations(config, domain))))
+
+
 def report_path(token: str) -> str:
     """The path that a domain's reports are posted to; the secret in it is what vouches for them."""
     return f"{tls_rpt.REPORT_PATH}{token}"

@@ -175,7 +175,8 @@ def _patterns(mx: Sequence[str], faults: list[str]) -> tuple[str, ...]:
     """Normalize the `mx` patterns; U-labels, a bare `*` and wildcards elsewhere are faults (RFC 8461, section 3.2)."""
     patterns: dict[str, None] = {}
     for text in mx:
-        pattern = normalize_pattern(text) if text.isascii() else None
+        # A final dot is no part of a name here (RFC 5321, section 4.1.2): senders would compare it, and match nothing.
+        pattern = normalize_pattern(text) if text.isascii() and not text.endswith(".") else None
         if pattern is None:
             faults.append(f"has mx {quoted(text)}, which is neither a host name (A-labels) nor *. and a host name")
         else:

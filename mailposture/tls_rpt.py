@@ -52,6 +52,14 @@ def read_records(texts: Iterable[bytes]) -> RecordReading:
     return RecordReading(destinations=() if faults else destinations, faults=tuple(faults))
 
 
+def comparable(uri: str) -> str:
+    """A destination in a form that is equal for equal ones: of a mailbox its address, decoded and in lower case."""
+    scheme, _, rest = uri.partition(":")
+    if scheme.lower() != "mailto":
+        return uri
+    return f"mailto:{unquote(rest.partition('?')[0]).lower()}"
+
+
 def _uri_fault(uri: str) -> str | None:
     """Why a sender cannot report to this URI; None if it can."""
     if not _URI.fullmatch(uri):

@@ -10,7 +10,7 @@ from exporter.probes.outcome import Finding, Measured, ProbeOutcome, named, reas
 from mailposture.checks.dns import check_mta_sts_record, check_mx, check_tls_rpt
 from mailposture.checks.result import CheckResult, Outcome
 from mailposture.checks.spf_dmarc import check_dmarc, check_spf
-from mailposture.dns_records import tls_rpt_record
+from mailposture.dns_records import destinations_of_ours, tls_rpt_record
 from mailposture.mta_sts import configured_policy, render, render_record
 
 if TYPE_CHECKING:
@@ -60,7 +60,12 @@ async def _results(domain: Domain, context: ProbeContext) -> dict[str, CheckResu
         return {"mx": mx.result, "spf": spf, "dmarc": dmarc}
     policy = configured_policy(domain)
     tls_rpt, sts = await asyncio.gather(
-        check_tls_rpt(name, resolver=resolver, expected=tls_rpt_record(context.config, domain).value),
+        check_tls_rpt(
+            name,
+            resolver=resolver,
+            expected=tls_rpt_record(context.config, domain).value,
+            ours=destinations_of_ours(context.config, domain),
+        ),
         check_mta_sts_record(name, resolver=resolver, expected=render_record(render(policy)) if policy else None),
     )
     results = {"mx": mx.result, "tls-rpt": tls_rpt, "mta-sts": sts.result, "spf": spf, "dmarc": dmarc}

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mailposture import mta_sts, tls_rpt
 from mailposture.checks.resolver import Answer, Resolver, Status
-from mailposture.checks.result import CheckResult, Subject
+from mailposture.checks.result import CheckResult, Outcome, Subject
+from mailposture.dns_records import DnsRecord
 from mailposture.domain_names import normalize
 from mailposture.quoting import quoted
+from mailposture.record_formats import zone_line
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _MOST_HOSTS = 100  # MX hosts that are looked at: a zone could list thousands
 _HOSTS_AT_ONCE = 20  # as a slow nameserver must not add up
@@ -30,7 +36,7 @@ async def check_mx(domain: str, *, resolver: Resolver) -> MxLookup:
     subject = Subject("mx", domain)
     answer = await resolver.lookup(domain, "MX")
     if answer.status is not Status.FOUND:
-        instruction = f"{domain}. 3600 IN MX 10 <host>   (or, if it takes no mail: {domain}. 3600 IN MX 0 .)"
+        instruction = f"{domain}. 3600 IN MX 10 <host>   ; or, if it takes no mail: {domain}. 3600 IN MX 0 ."
         return MxLookup(result=_absent(subject, answer, instruction))
     ordered = sorted(answer.records, key=lambda record: (record.preference, record.exchange))
     if [record.exchange.to_text() for record in ordered] == ["."]:
@@ -40,36 +46,48 @@ async def check_mx(domain: str, *, resolver: Resolver) -> MxLookup:
     hosts = tuple(dict.fromkeys(host for name in names if (host := normalize(name)) is not None))
     faults = [f"{quoted(name)} is not a host name" for name in names if normalize(name) is None]
     slots = asyncio.Semaphore(_HOSTS_AT_ONCE)
-    found = await asyncio.gather(*(_host_fault(host, resolver, slots) for host in hosts[:_MOST_HOSTS]))
-    faults += [fault for fault in found if fault is not None]
-    instruction = "let each MX record name a host that has A or AAAA records of its own"
-    result = subject.wrong("mx-unusable", "; ".join(faults), instruction) if faults else subject.good(", ".join(hosts))
+    found = await asyncio.gather(*(_look_at_host(host, resolver, slots) for host in hosts[:_MOST_HOSTS]))
+    faults += [detail for outcome, detail in found if outcome is Outcome.WRONG]
+    unanswered = [detail for outcome, detail in found if outcome is Outcome.UNKNOWN]
+    if faults:
+        instruction = "let each MX record name a host that has A or AAAA records of its own"
+        result = subject.wrong("mx-unusable", "; ".join(faults), instruction)
+    elif unanswered:
+        result = subject.unanswered("; ".join(unanswered))
+    else:
+        result = subject.good(", ".join(hosts))
     return MxLookup(result=result, hosts=hosts, authenticated=answer.authenticated)
 
 
-async def _host_fault(host: str, resolver: Resolver, slots: asyncio.Semaphore) -> str | None:
+async def _look_at_host(host: str, resolver: Resolver, slots: asyncio.Semaphore) -> tuple[Outcome, str]:
     if host.rpartition(".")[2].isdigit():
-        return f"{host} is an address, where an MX record must name a host (RFC 5321, section 5.1)"
+        return Outcome.WRONG, f"{host} is an address, where an MX record must name a host (RFC 5321, section 5.1)"
     async with slots:
         alias, addresses = await asyncio.gather(resolver.lookup(host, "CNAME"), resolver.addresses(host))
     if alias.status is Status.FOUND:
-        return f"{host} is an alias (CNAME), which an MX must not name (RFC 2181, section 10.3)"
-    return f"{host} has no address" if addresses.status is Status.ABSENT else None
+        return Outcome.WRONG, f"{host} is an alias (CNAME), which an MX must not name (RFC 2181, section 10.3)"
+    if addresses.status is Status.ABSENT:
+        return Outcome.WRONG, f"{host} has no address"
+    return (Outcome.UNKNOWN, addresses.detail) if addresses.status is Status.FAILED else (Outcome.GOOD, "")
 
 
-async def check_tls_rpt(domain: str, *, resolver: Resolver, expected: str | None = None) -> CheckResult:
-    """Whether senders know where to report to; `expected` is the text that our configuration asks for."""
+async def check_tls_rpt(
+    domain: str, *, resolver: Resolver, expected: str | None = None, ours: Collection[str] = ()
+) -> CheckResult:
+    """Whether senders know where to report to.
+
+    `expected` is the text that our configuration asks for, `ours` the URIs of which one at least must be named.
+    """
     name = tls_rpt.record_name(domain)
     subject = Subject("tls-rpt", name)
-    wanted = f'{name}. 3600 IN TXT "{expected or f"v=TLSRPTv1; rua=mailto:tlsrpt@{domain}"}"'
+    wanted = _txt_line(name, expected or tls_rpt.render_record([f"mailto:tlsrpt@{domain}"]))
     answer = await resolver.lookup(name, "TXT")
     if answer.status is not Status.FOUND:
         return _absent(subject, answer, wanted)
     reading = tls_rpt.read_records(answer.texts())
     if reading.faults:
         return subject.wrong("record-invalid", "; ".join(reading.faults), wanted)
-    ours = tls_rpt.read_records([expected.encode()]).destinations if expected else reading.destinations
-    if not set(ours) & set(reading.destinations):
+    if ours and not set(ours) & set(map(tls_rpt.comparable, reading.destinations)):
         detail = f"reports go to {', '.join(reading.destinations)}, not to us"
         return subject.wrong("reports-go-elsewhere", detail, wanted)
     return subject.good(f"reports go to {', '.join(reading.destinations)}")
@@ -88,7 +106,8 @@ async def check_mta_sts_record(domain: str, *, resolver: Resolver, expected: str
     """Whether senders learn that there is a policy; `expected` is the text that our configuration asks for."""
     name = mta_sts.record_name(domain)
     subject = Subject("mta-sts-record", name)
-    wanted = f'{name}. 3600 IN TXT "{expected or "v=STSv1; id=<new with every change of the policy>;"}"'
+    wanted = _txt_line(name, expected or "v=STSv1; id=<new with every change of the policy>;")
+    wanted += f"   ; once `mailposture policy {domain}` says so" if expected else "   ; once the policy is served"
     answer = await resolver.lookup(name, "TXT")
     if answer.status is not Status.FOUND:
         return StsRecordLookup(result=_absent(subject, answer, wanted))
@@ -101,11 +120,15 @@ async def check_mta_sts_record(domain: str, *, resolver: Resolver, expected: str
         result = subject.wrong(
             "id-differs",
             f"has id {reading.id}, while the configured policy has {ours}: senders with a copy miss the change",
-            f"{wanted}   (once `mailposture policy {domain}` says so)",
+            wanted,
         )
     else:
         result = subject.good(f"id {reading.id}")
     return StsRecordLookup(result=result, id=reading.id, ttl=answer.ttl)
+
+
+def _txt_line(name: str, text: str) -> str:
+    return zone_line(DnsRecord(name=name, type="TXT", value=text, note=""))
 
 
 def _absent(subject: Subject, answer: Answer, instruction: str) -> CheckResult:

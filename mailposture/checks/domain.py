@@ -27,6 +27,8 @@ class Expectation:
     """What our configuration says about a domain; empty for domains that are not ours."""
 
     tls_rpt: str | None = None  # the text of the record
+    reports_to: frozenset[str] = frozenset()  # the destinations that reach us
+    policy_host: str | None = None  # the line that leads to the policy host
     policy: bytes | None = None  # the body of the policy
     expiring_within: timedelta = timedelta(days=14)
 
@@ -43,9 +45,9 @@ async def check_domain(domain: str, expected: Expectation, *, vantage: Vantage) 
         return (mx.result, spf, dmarc)
     announced = mta_sts.render_record(expected.policy).strip() if expected.policy is not None else None
     tls_rpt, record, fetched, probes = await asyncio.gather(
-        check_tls_rpt(domain, resolver=resolver, expected=expected.tls_rpt),
+        check_tls_rpt(domain, resolver=resolver, expected=expected.tls_rpt, ours=expected.reports_to),
         check_mta_sts_record(domain, resolver=resolver, expected=announced),
-        fetch_policy(domain, vantage=vantage),
+        fetch_policy(domain, vantage=vantage, wanted=expected.policy_host),
         probe_servers(mx.hosts, vantage=vantage),
     )
     return (
@@ -54,7 +56,7 @@ async def check_domain(domain: str, expected: Expectation, *, vantage: Vantage) 
         record.result,
         *_policy_results(domain, fetched, expected, mx.hosts),
         *judge_servers(probes, expiring_within=expected.expiring_within),
-        *await asyncio.gather(*(check_tlsa(host, _chain(host, probes), resolver=resolver) for host in mx.hosts)),
+        *await asyncio.gather(*(check_tlsa(host, _chains(host, probes), resolver=resolver) for host in mx.hosts)),
         spf,
         dmarc,
     )
@@ -74,8 +76,10 @@ def _policy_results(
             detail=f"the policy served is not the configured one; served: {result.detail}",
             instruction=f"`mailposture policy {domain}` says the next step",
         )
+    if not mx_hosts:
+        return [result]  # nothing to cover that is known
     return [result, check_coverage(domain, fetched.policy, mx_hosts)]
 
 
-def _chain(host: str, probes: Sequence[MxProbe]) -> tuple[bytes, ...]:
-    return next((probe.chain for probe in probes if probe.host == host and probe.chain), ())
+def _chains(host: str, probes: Sequence[MxProbe]) -> list[tuple[bytes, ...]]:
+    return [probe.chain for probe in probes if probe.host == host and probe.chain]

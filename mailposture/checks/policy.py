@@ -21,6 +21,7 @@ from mailposture.quoting import quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mailposture.checks.resolver import Resolver
     from mailposture.checks.vantage import Vantage
     from mailposture.config import MtaStsPolicy
 
@@ -45,10 +46,10 @@ class _RefusedError(Exception):
         self.instruction = instruction
 
 
-async def fetch_policy(domain: str, *, vantage: Vantage) -> PolicyFetch:
+async def fetch_policy(domain: str, *, vantage: Vantage, wanted: str | None = None) -> PolicyFetch:
     """Fetch `https://mta-sts.<domain>/.well-known/mta-sts.txt`: no redirects, certificate and limits kept.
 
-    Whatever happens is a result, never an exception.
+    Whatever happens is a result, never an exception. `wanted` is the line that leads to our policy host.
     """
     subject = Subject("mta-sts-policy", policy_url(domain))
     host = policy_host_name(domain)
@@ -56,9 +57,9 @@ async def fetch_policy(domain: str, *, vantage: Vantage) -> PolicyFetch:
     if addresses.status is Status.FAILED:
         return PolicyFetch(result=subject.unanswered(addresses.detail))
     if addresses.status is Status.ABSENT:
-        instruction = f"publish a CNAME or A/AAAA record at {host}"
-        result = subject.missing(f"{host} has no address", instruction, reason="policy-host-without-address")
-        return PolicyFetch(result=result)
+        detail = await _why_without_address(host, vantage.resolver)
+        instruction = wanted or f"publish a CNAME or A/AAAA record at {host}"
+        return PolicyFetch(result=subject.missing(detail, instruction, reason="policy-host-without-address"))
     try:
         body = await _fetch(host, addresses.records, vantage)
     except _RefusedError as error:
@@ -71,6 +72,14 @@ async def fetch_policy(domain: str, *, vantage: Vantage) -> PolicyFetch:
         return PolicyFetch(result=subject.wrong("policy-invalid", faults, instruction), body=body)
     words = f"mode {policy.mode}, max_age {policy.max_age}, mx {', '.join(policy.mx) or '(none)'}"
     return PolicyFetch(result=subject.good("; ".join([words, *reading.remarks])), policy=policy, body=body)
+
+
+async def _why_without_address(host: str, resolver: Resolver) -> str:
+    """An alias that leads nowhere is often left over, and whoever gets hold of its target serves the policy."""
+    alias = await resolver.lookup(host, "CNAME")
+    if alias.status is not Status.FOUND:
+        return f"{host} has no address"
+    return f"{host} is an alias of {quoted(alias.records[0].target.to_text(omit_final_dot=True))}, which has no address"
 
 
 async def _fetch(host: str, addresses: Sequence[str], vantage: Vantage) -> bytes:

@@ -57,7 +57,8 @@ class Subject:
 
     def unanswered(self, detail: str) -> CheckResult:
         """No nameserver answered, which proves nothing about the record."""
-        return self.unknown("dns-error", detail, "see whether the domain's nameservers answer")
+        instruction = "see whether the domain's nameservers answer, or ask another resolver with --nameserver"
+        return self.unknown("dns-error", detail, instruction)
 
     def _bad(self, outcome: Outcome, reason: str, detail: str, instruction: str) -> CheckResult:
         return CheckResult(

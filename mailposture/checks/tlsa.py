@@ -52,8 +52,8 @@ def _selected(selector: int, certificate: bytes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-async def check_tlsa(mx_host: str, chain: Sequence[bytes], *, resolver: Resolver) -> CheckResult:
-    """Whether the TLSA records fit the certificates shown. Without records there is no DANE, which is allowed."""
+async def check_tlsa(mx_host: str, chains: Sequence[Sequence[bytes]], *, resolver: Resolver) -> CheckResult:
+    """Whether the TLSA records fit what every address of an MX shows. Without records there is no DANE; that may be."""
     subject = Subject("tlsa", mx_host)
     answer = await resolver.lookup(tlsa_name(mx_host), "TLSA")
     if answer.status is Status.ABSENT:
@@ -61,11 +61,12 @@ async def check_tlsa(mx_host: str, chain: Sequence[bytes], *, resolver: Resolver
     if answer.status is Status.FAILED:
         # RFC 7672, section 2.1.1: senders that do DANE delay mail rather than deliver without an answer.
         return subject.wrong("dns-error", answer.detail, "senders with DANE hold mail back until this is answered")
-    if not chain:
+    if not chains:
         return subject.unknown("no-certificate", "no certificate was seen to compare with", "mend STARTTLS first")
-    fault = _mismatch(answer.records, chain)
-    if fault is not None:
-        return subject.wrong(*fault, zone_line(tlsa_record(mx_host, chain[0])))
+    for chain in chains:
+        fault = _mismatch(answer.records, chain)
+        if fault is not None:
+            return subject.wrong(*fault, zone_line(tlsa_record(mx_host, chain[0])))
     if not answer.authenticated:
         return subject.unknown(
             "not-authenticated",

@@ -152,6 +152,15 @@ async def test_what_is_missing_is_said_with_the_line_to_paste_and_exit_1(
     assert result.exit_code == 1
     assert "missing" in result.output
     assert f"-> {removed}" in result.output
+    assert result.output.endswith("\n1 domain: 8 good, 1 missing\n")
+
+
+async def test_mx_that_dns_does_not_tell_is_not_said_to_be_covered(world: World) -> None:
+    world.zone.broken.add("example.test")
+    result = await world.run(cli.check.command, "example.test", "--format", "json")
+    found = {one["check"]: one["outcome"] for one in json.loads(result.output)}
+    assert (found["mx"], found["mta-sts-policy"]) == ("unknown", "good")
+    assert "mta-sts-mx" not in found
 
 
 async def test_faulty_server_is_wrong_and_exit_1(

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from typing import TYPE_CHECKING
 
+import dns.zonefile
 import faulty_smtp
 import pytest
 from cryptography import x509
@@ -17,7 +18,8 @@ from mailposture.checks.resolver import Resolver, Status
 from mailposture.checks.result import Outcome
 from mailposture.checks.spf_dmarc import check_dmarc, check_spf
 from mailposture.checks.tlsa import check_tlsa
-from mailposture.dns_records import tlsa_record
+from mailposture.config import Config
+from mailposture.dns_records import destinations_of_ours, tlsa_record
 from mailposture.record_formats import zone_line
 
 if TYPE_CHECKING:
@@ -29,6 +31,13 @@ if TYPE_CHECKING:
     from mailposture.checks.vantage import Vantage
 
 DOMAIN = "example.test"
+CONFIG = Config.model_validate(
+    {
+        "domains": [{"name": DOMAIN, "token": "0123456789abcdef"}],
+        "recipients": ["tls@reports.test", "second@reports.test"],
+        "https": {"public_url": "https://reports.test"},
+    }
+)
 
 
 async def test_good_records_are_good(resolver: Resolver) -> None:
@@ -51,7 +60,9 @@ async def test_missing_records_are_missing_with_the_line_to_paste(resolver: Reso
     ]
     assert {result.outcome for result in results} == {Outcome.MISSING}
     assert results[1].instruction == '_smtp._tls.example.test. 3600 IN TXT "v=TLSRPTv1; rua=mailto:r@reports.test"'
-    assert results[2].instruction == '_mta-sts.example.test. 3600 IN TXT "v=STSv1; id=7;"'
+    line, _, condition = (results[2].instruction).partition("   ; ")
+    assert line == '_mta-sts.example.test. 3600 IN TXT "v=STSv1; id=7;"'
+    assert condition == "once `mailposture policy example.test` says so", "the policy is to be served first"
 
 
 async def test_nameservers_that_do_not_answer_prove_nothing(resolver: Resolver, zone: Zone) -> None:
@@ -114,10 +125,53 @@ async def test_one_slow_nameserver_does_not_add_up_over_the_mx_hosts(resolver: R
 
 
 async def test_reports_that_go_elsewhere_are_told_from_those_that_come_to_us(resolver: Resolver, zone: Zone) -> None:
-    ours = "v=TLSRPTv1; rua=mailto:tlsrpt@reports.test"
-    assert (await check_tls_rpt(DOMAIN, resolver=resolver, expected=ours)).reason == "reports-go-elsewhere"
-    zone.text = '_smtp._tls.example.test. 60 IN TXT "v=TLSRPTv1; rua=mailto:a@other.test,mailto:tlsrpt@reports.test"\n'
-    assert (await check_tls_rpt(DOMAIN, resolver=resolver, expected=ours)).success
+    ours = destinations_of_ours(CONFIG, CONFIG.domains[0])
+    assert (await check_tls_rpt(DOMAIN, resolver=resolver, ours=ours)).reason == "reports-go-elsewhere"
+    zone.text = '_smtp._tls.example.test. 60 IN TXT "v=TLSRPTv1; rua=mailto:a@other.test,mailto:tls@reports.test"\n'
+    assert (await check_tls_rpt(DOMAIN, resolver=resolver, ours=ours)).success
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mailto:second@reports.test",  # accepted too, though our own record would name the first
+        "mailto:TLS@Reports.Test",
+        "mailto:t%6cs@reports.test?subject=tls",
+        "https://reports.test/v1/tls-reports/0123456789abcdef",
+    ],
+)
+async def test_whatever_reaches_us_is_ours(resolver: Resolver, zone: Zone, uri: str) -> None:
+    zone.text = f'_smtp._tls.example.test. 60 IN TXT "v=TLSRPTv1; rua={uri}"\n'
+    ours = destinations_of_ours(CONFIG, CONFIG.domains[0])
+    assert (await check_tls_rpt(DOMAIN, resolver=resolver, ours=ours)).success
+
+
+async def test_line_to_paste_is_a_zone_line_however_long(resolver: Resolver, zone: Zone) -> None:
+    zone.text = "example.test. 60 IN A 127.0.0.1\n"
+    text = "v=TLSRPTv1; rua=" + ",".join(f"mailto:r{number}@reports.test" for number in range(12))
+    line = (await check_tls_rpt(DOMAIN, resolver=resolver, expected=text)).instruction
+    [pasted] = dns.zonefile.read_rrsets(line, rdclass=None)[0]
+    assert len(text) > 255
+    assert b"".join(pasted.strings).decode() == text
+
+
+async def test_mx_host_of_which_dns_does_not_answer_is_not_passed_over(resolver: Resolver, zone: Zone) -> None:
+    zone.broken = {"mx1.example.test"}
+    result = (await check_mx(DOMAIN, resolver=resolver)).result
+    assert (result.outcome, result.reason) == (Outcome.UNKNOWN, "dns-error")
+    assert "--nameserver" in result.instruction
+
+
+async def test_every_address_of_an_mx_must_show_what_tlsa_names(
+    resolver: Resolver, zone: Zone, authority: CertificateAuthority
+) -> None:
+    issued = [authority.issue(["mx1.example.test"]).certificate.read_bytes() for _ in range(2)]
+    one, other = (x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER) for pem in issued)
+    zone.text += zone_line(tlsa_record("mx1.example.test", one))
+    zone.authenticated = True
+    assert (await check_tlsa("mx1.example.test", [[one], [one]], resolver=resolver)).success
+    mixed = await check_tlsa("mx1.example.test", [[one], [other]], resolver=resolver)
+    assert (mixed.reason, mixed.instruction) == ("tlsa-mismatch", zone_line(tlsa_record("mx1.example.test", other)))
 
 
 async def test_id_that_is_not_the_configured_policys_is_wrong(resolver: Resolver) -> None:
@@ -198,22 +252,24 @@ async def test_tlsa_record_that_we_print_fits_the_server_it_was_made_from(
     host = "mx1.example.test"
     async with faulty_smtp.serving(authority.issue([host]).server_context()) as (_, port):
         probe = await probe_mx(host, "127.0.0.1", vantage=looking(smtp_port=port))
-    assert (await check_tlsa(host, probe.chain, resolver=resolver)).success, "no record means no DANE, which is allowed"
+    assert (await check_tlsa(host, [probe.chain], resolver=resolver)).success, (
+        "no record means no DANE, which is allowed"
+    )
     zone.text += zone_line(tlsa_record(host, probe.chain[0]))
-    unsigned = await check_tlsa(host, probe.chain, resolver=resolver)
+    unsigned = await check_tlsa(host, [probe.chain], resolver=resolver)
     assert (unsigned.outcome, unsigned.reason) == (Outcome.UNKNOWN, "not-authenticated")
     zone.authenticated = True
-    assert (await check_tlsa(host, probe.chain, resolver=resolver)).success
+    assert (await check_tlsa(host, [probe.chain], resolver=resolver)).success
     other = authority.issue([host]).server_context()
     async with faulty_smtp.serving(other) as (_, port):
         renewed = await probe_mx(host, "127.0.0.1", vantage=looking(smtp_port=port))
-    mismatch = await check_tlsa(host, renewed.chain, resolver=resolver)
+    mismatch = await check_tlsa(host, [renewed.chain], resolver=resolver)
     assert (mismatch.outcome, mismatch.reason) == (Outcome.WRONG, "tlsa-mismatch")
     assert mismatch.instruction.startswith("_25._tcp.mx1.example.test. 3600 IN TLSA 3 1 1 ")
     zone.text = "\n".join(
         line.replace("TLSA 3", "TLSA 1") if line.startswith("_25._tcp") else line for line in zone.text.splitlines()
     )
-    skipped = await check_tlsa(host, renewed.chain, resolver=resolver)
+    skipped = await check_tlsa(host, [renewed.chain], resolver=resolver)
     assert (skipped.outcome, skipped.reason) == (Outcome.WRONG, "tlsa-unusable")
 
 
@@ -253,7 +309,7 @@ async def test_tlsa_usages_selectors_and_digests(
     association = {0: data, 1: hashlib.sha256(data).digest(), 2: hashlib.sha512(data).digest()}.get(matching, data)
     zone.text += f"_25._tcp.mx1.example.test. 60 IN TLSA {usage} {selector} {matching} {association.hex()}\n"
     zone.authenticated = True
-    assert (await check_tlsa("mx1.example.test", chain, resolver=resolver)).success is fits
+    assert (await check_tlsa("mx1.example.test", [chain], resolver=resolver)).success is fits
 
 
 @pytest.mark.parametrize("text", ["", "example.test", "127.0.0.1@x", "127.0.0.1@70000", "1.2.3"])

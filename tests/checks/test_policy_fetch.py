@@ -169,6 +169,17 @@ async def test_missing_address_and_dead_nameservers_are_told_apart(looking: Call
     assert (await fetch_policy("example.test", vantage=looking())).result.reason == "dns-error"
 
 
+async def test_alias_that_leads_nowhere_is_named_with_the_line_to_paste(
+    looking: Callable[..., Vantage], zone: Zone
+) -> None:
+    zone.text = "mta-sts.example.test. 300 IN CNAME left.provider.test.\n"
+    line = "mta-sts.example.test. 3600 IN CNAME policies.host.test."
+    result = (await fetch_policy("example.test", vantage=looking(), wanted=line)).result
+    assert result.reason == "policy-host-without-address"
+    assert result.detail == "mta-sts.example.test is an alias of 'left.provider.test', which has no address"
+    assert result.instruction == line
+
+
 @pytest.mark.parametrize(
     ("mode", "mx", "reason"),
     [

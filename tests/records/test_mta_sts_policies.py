@@ -68,6 +68,7 @@ def test_same_policy_keeps_its_id() -> None:
         (GOOD.replace(b"mx1.example.com", b"*"), "has mx '*'"),
         (GOOD.replace(b"mx1.example.com", b"mx.*.example.com"), "has mx 'mx.*.example.com'"),
         (GOOD.replace(b"mx1.example.com", "mx.exämple.com".encode()), "(A-labels)"),
+        (GOOD.replace(b"mx1.example.com", b"mx1.example.com."), "has mx 'mx1.example.com.'"),
         (GOOD.replace(b"mx1.example.com", b"mx1.example.com, mx2.example.com"), "has mx 'mx1.example.com, mx2"),
         (GOOD.replace(b"mode:", b"mode :"), "line 2 is not `name: value`"),
         (b"<html><body>404</body></html>", "line 1 is not `name: value`"),
