@@ -27,14 +27,36 @@ def load(path: Path) -> Config:
 
     Raises ConfigError, whose message names the file, the line, the key and what to do.
     """
+    root, values = _parse(path, _text(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}:1: must hold keys and values, beginning with `domains:`")
     try:
-        text = path.read_text(encoding="utf-8")
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        lines = [_explain(path, root, fault) for fault in faults[:_MOST_FAULTS]]
+        if len(faults) > _MOST_FAULTS:
+            lines.append(f"{path}: and {len(faults) - _MOST_FAULTS:,} faults more")
+        raise ConfigError("\n".join(lines)) from None
+    absolute: Config = _with_absolute_paths(config, path.resolve().parent)
+    return absolute
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path}: is a folder; name the file in it") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: is not there; `mailposture init DIR --domain example.com` writes one") from error
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); `mailposture init DIR --domain example.com` writes one"
-        ) from error
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); let the user read it who runs this") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+
+
+def _parse(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
+    """The nodes of a YAML document, which know their lines, and its values."""
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
@@ -48,20 +70,9 @@ def load(path: Path) -> Config:
     except (ArithmeticError, AttributeError, LookupError, RecursionError, ValueError) as error:
         # What PyYAML does with days such as 2026-13-45, and with `!!bool x`.
         raise ConfigError(f"{path}: is not YAML that can be read: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}:1: must hold keys and values, beginning with `domains:`")
     if twice:
-        raise ConfigError(f"{path}:{twice.start_mark.line + 1}: {twice.value}: is given twice; join the two")
-    try:
-        config = Config.model_validate(values)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        lines = [_explain(path, root, fault) for fault in faults[:_MOST_FAULTS]]
-        if len(faults) > _MOST_FAULTS:
-            lines.append(f"{path}: and {len(faults) - _MOST_FAULTS:,} faults more")
-        raise ConfigError("\n".join(lines)) from None
-    absolute: Config = _with_absolute_paths(config, path.resolve().parent)
-    return absolute
+        raise ConfigError(f"{path}:{twice.start_mark.line + 1}: {printable(twice.value)}: is given twice; join the two")
+    return root, values
 
 
 def _explain_yaml(path: Path, text: str, error: yaml.MarkedYAMLError) -> str:

@@ -185,3 +185,16 @@ def test_a_fault_in_a_domain_is_the_only_one_told(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_read_is_named_with_what_to_do(tmp_path):
+    with pytest.raises(ConfigError, match="is a folder; name the file in it"):
+        load(tmp_path)
+    with pytest.raises(ConfigError, match="is not there; `mailposture init"):
+        load(tmp_path / "mailposture.yaml")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match=r"cannot be read .*; let the user read it"):
+        load(tmp_path / "loop")
+    (tmp_path / "windows.yaml").write_text(DOMAINS, encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"is not UTF-8 text \(byte 0\); save it as UTF-8"):
+        load(tmp_path / "windows.yaml")
