@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import os
 import shutil
 import sys
 from typing import IO, TYPE_CHECKING, cast
@@ -47,14 +48,23 @@ def command(config: Config, query: str | None, form: str) -> None:
       mailposture sql --format PrettyCompact "SHOW TABLES"
       mailposture sql "DESCRIBE tls_failures_daily"
     """
-    if query is None and not sys.stdin.isatty():
-        query = sys.stdin.read()
+    if query is not None:
+        query = _text(os.fsencode(query))
+    elif not sys.stdin.isatty():
+        query = _text(sys.stdin.buffer.read())
     if query is not None and not query.strip(" \t\r\n;"):
         raise click.UsageError("the query is empty")
     with database(config, user=config.clickhouse.analyst_user) as client:
         if query is not None:
             sys.exit(_run(client, query, form))
         _prompt(client, form if form != "TabSeparated" else "PrettyCompact")
+
+
+def _text(query: bytes) -> str:
+    try:
+        return query.decode()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"the query is not UTF-8 text (byte {error.start})") from None
 
 
 def _run(client: Client, query: str, form: str) -> int:

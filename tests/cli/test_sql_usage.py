@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,3 +22,14 @@ def test_an_empty_query_is_wrong_usage(tmp_path: Path, arguments: tuple[str, ...
     assert done.exit_code == 2
     assert "the query is empty" in done.output
     assert not (tmp_path / "data").exists()
+
+
+def test_a_query_in_another_encoding_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "mailposture.yaml").write_text("domains: [{name: example.com}]\n")
+    command = ["sql", "--config", str(tmp_path / "mailposture.yaml")]
+    for done in (
+        CliRunner().invoke(main, [*command, os.fsdecode(b"SELECT '\xfc'")]),
+        CliRunner().invoke(main, command, input=b"SELECT '\xfc'"),
+    ):
+        assert done.exit_code == 2
+        assert "the query is not UTF-8 text (byte 8)" in done.output
