@@ -39,8 +39,9 @@ class Situation:
     serving_fault: str = ""
     record_id: str | None = None
     record_ttl: int = 0
-    record_unknown: bool = False  # no nameserver has answered for the record
+    unanswered: tuple[str, ...] = ()  # the names of which DNS says nothing: of MX, policy host or record
     mx_hosts: tuple[str, ...] = ()
+    parked: bool = False  # DNS says that the domain takes no mail (RFC 7505)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,13 @@ class Step:
     stage: Stage
     instruction: str
     record: str | None = None  # the text of the `_mta-sts` record to publish
+
+
+_DONE = Step(
+    stage=Stage.DONE,
+    instruction="None: policy, host and record agree. Senders with a copy of an earlier policy take this one when they "
+    "next see the id; the last of them when the max_age of their copy is over.",
+)
 
 
 def next_step(seen: Situation) -> Step:
@@ -64,6 +72,8 @@ def next_step(seen: Situation) -> Step:
             instruction=f"The configured policy does not cover {', '.join(uncovered)}: enforced, it refuses mail. "
             "Add them to mta_sts.mx if they are yours. New MX hosts enter the policy before they enter DNS.",
         )
+    if seen.unanswered:
+        return _unknown(seen)
     if seen.served != body:
         return _serve(seen)
     if seen.record_id != policy_id(body):
@@ -74,13 +84,7 @@ def next_step(seen: Situation) -> Step:
             "Until then senders may still see the old id, which does no harm.",
             record=render_record(body),
         )
-    if seen.configured.mode is PolicyMode.NONE:
-        return _withdraw(seen)
-    return Step(
-        stage=Stage.DONE,
-        instruction="None: policy, host and record agree. Senders with a copy of an earlier policy take this one "
-        "when they next see the id; the last of them when the max_age of their copy is over.",
-    )
+    return _withdraw(seen) if seen.configured.mode is PolicyMode.NONE else _DONE
 
 
 def _unconfigured(seen: Situation) -> Step:
@@ -91,11 +95,12 @@ def _unconfigured(seen: Situation) -> Step:
             instruction="The policy needs MX hosts, and DNS may lie: compare the list above with what you know, then "
             f"write into the configuration of {seen.domain}: mta_sts.mx: {hosts}",
         )
-    if seen.served is None and seen.record_unknown:
+    if seen.served is None and seen.record_id is None and seen.unanswered:
+        return _unknown(seen)
+    if seen.served is None and seen.record_id is None and seen.parked:
         return Step(
-            stage=Stage.UNKNOWN,
-            instruction=f"No policy is configured, and DNS does not answer for {record_name(seen.domain)}: whether "
-            "senders still know a policy cannot be told. Ask again, or ask another resolver with --nameserver.",
+            stage=Stage.NOT_CONFIGURED,
+            instruction="None: the domain takes no mail, so there is nothing that a policy would protect.",
         )
     if seen.served is None and seen.record_id is None:
         return Step(
@@ -107,6 +112,14 @@ def _unconfigured(seen: Situation) -> Step:
         stage=Stage.RETIRE_FIRST,
         instruction="No policy is configured, but senders still find one and keep their copies. Withdraw it by "
         "mta_sts: {mode: none, max_age: 86400} and ask again; never just delete it (RFC 8461, section 8.3).",
+    )
+
+
+def _unknown(seen: Situation) -> Step:
+    return Step(
+        stage=Stage.UNKNOWN,
+        instruction=f"DNS does not answer for {', '.join(seen.unanswered)}, so what senders see cannot be told. Ask "
+        "again, or ask another resolver with --nameserver; change nothing before.",
     )
 
 

@@ -248,6 +248,28 @@ async def test_change_of_policy_is_led_from_body_to_id(world: World) -> None:
     assert last.exit_code == 0
 
 
+async def test_no_step_of_a_change_is_told_while_dns_is_silent(world: World) -> None:
+    world.zone.broken.add("_mta-sts.example.test")
+    result = await world.run(cli.policy.command, "example.test")
+    assert "Next step (unknown): DNS does not answer for _mta-sts.example.test" in result.output
+    assert result.exit_code == 1
+
+
+async def test_next_steps_of_all_domains_are_a_line_each(world: World) -> None:
+    values = yaml.safe_load(world.config_path.read_text())
+    values["domains"] += [{"name": "parked.test"}, {"name": "new.test", "mta_sts": {"mx": ["mx1.example.test"]}}]
+    world.config_path.write_text(yaml.safe_dump(values))
+    result = await world.run(cli.policy.command)
+    assert result.output.splitlines() == [
+        "example.test  done",
+        "parked.test   not-configured",
+        "new.test      serve           mailposture policy new.test",
+        "",
+        "3 domains: 1 with a next step",
+    ]
+    assert result.exit_code == 1
+
+
 async def test_mx_hosts_are_shown_before_they_are_trusted(world: World) -> None:
     world.configure(mta_sts={"mode": "enforce"})
     result = await world.run(cli.policy.command, "example.test")

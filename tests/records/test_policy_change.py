@@ -71,10 +71,32 @@ def test_policy_that_senders_know_is_never_just_dropped() -> None:
 
 
 def test_silent_dns_is_no_proof_that_senders_know_no_policy() -> None:
-    blind = replace(SETTLED, wanted=False, configured=None, served=None, record_id=None, record_unknown=True)
+    unanswered = ("_mta-sts.example.com",)
+    blind = replace(SETTLED, wanted=False, configured=None, served=None, record_id=None, unanswered=unanswered)
     assert next_step(blind).stage is Stage.UNKNOWN
-    assert next_step(replace(blind, record_unknown=False)).stage is Stage.NOT_CONFIGURED
+    assert next_step(replace(blind, unanswered=())).stage is Stage.NOT_CONFIGURED
     assert next_step(replace(blind, served=render(OLD))).stage is Stage.RETIRE_FIRST
+    assert next_step(replace(blind, record_id="1")).stage is Stage.RETIRE_FIRST
+
+
+@pytest.mark.parametrize(
+    "blind",
+    [
+        replace(SETTLED, mx_hosts=(), unanswered=("example.com",)),
+        replace(SETTLED, served=None, unanswered=("mta-sts.example.com",)),
+        replace(SETTLED, record_id=None, unanswered=("_mta-sts.example.com",)),
+    ],
+)
+def test_no_step_is_told_while_dns_is_silent(blind: Situation) -> None:
+    step = next_step(blind)
+    assert (step.stage, step.record) == (Stage.UNKNOWN, None)
+    assert blind.unanswered[0] in step.instruction
+
+
+def test_parked_domain_needs_no_policy_and_may_still_have_one_to_withdraw() -> None:
+    parked = replace(SETTLED, wanted=False, configured=None, served=None, record_id=None, mx_hosts=(), parked=True)
+    assert "takes no mail" in next_step(parked).instruction
+    assert next_step(replace(parked, record_id="1")).stage is Stage.RETIRE_FIRST
 
 
 def test_looked_up_mx_is_shown_and_not_trusted() -> None:
