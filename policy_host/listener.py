@@ -7,10 +7,12 @@ or comes a thousand times, takes a bounded share and for a bounded time.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from mailposture.client_networks import client_network
 from mailposture.problems import ProblemError
@@ -108,11 +110,22 @@ class Listener:
                 handler.transport.abort()  # to close it in form would wait for the client once more
 
 
+class _OurFaultsOnly(logging.Filter):
+    """Requests that are no HTTP are answered with 400 and no trace, or strangers could fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log = logging.getLogger("policy_host.http")
+_log.addFilter(_OurFaultsOnly())
+
+
 class _HttpServer(web.Server):
     """Knows when a connection ends."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__(answer, access_log=None)
+        super().__init__(answer, access_log=None, logger=_log)
         self._ends: dict[web.RequestHandler, asyncio.Future[None]] = {}
 
     async def end_of(self, handler: web.RequestHandler) -> None:

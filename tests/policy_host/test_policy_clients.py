@@ -6,7 +6,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
-from policy_host import listener
+from policy_host import listener, site
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -79,6 +79,21 @@ async def test_noise_gets_no_policy_and_harms_nobody(start: Callable[..., Awaita
         assert b"STSv1" not in await reader.read()
         writer.close()
     assert b"STSv1" in await policy_from(running.port)
+
+
+async def test_strangers_cannot_fill_the_log_and_our_faults_are_in_it(
+    start: Callable[..., Awaitable[Running]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await start()
+    for request in (b"\x16\x03\x01\r\n\r\n", REQUEST.replace(b"Host", b"X: " + b"a" * 20_000 + b"\r\nHost")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(request)
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    assert not caplog.records
+    monkeypatch.setattr(site, "_host_of", None)
+    assert b" 500 " in await policy_from(running.port)
+    assert "TypeError" in caplog.text
 
 
 async def test_plain_http_on_the_tls_listener_does_not_disturb_it(
