@@ -6,8 +6,8 @@ from typing import Final
 
 from dashboards.build import look, one_report
 from dashboards.build.beside_probes import failures_beside_probes
-from dashboards.build.grafana import Dashboard, Json, Row, fixed, matching, rows, series, steps, unknown
-from dashboards.build.panels import UNKNOWN, Column, graph, stat, table
+from dashboards.build.grafana import Dashboard, Json, Row, matching, rows, series, steps
+from dashboards.build.panels import Column, graph, stat, table
 from dashboards.build.questions import IN_RANGE
 from dashboards.build.variables import (
     DATASOURCES,
@@ -24,7 +24,7 @@ from dashboards.build.variables import (
     strangers_choice,
     textbox,
 )
-from mailposture.failures import SUSPICIONS, Category
+from mailposture.failures import SUSPICIONS
 
 UID: Final = "mailposture-failures"
 _NARROWING: Final = ("category", "result", "sender", "server")  # the variables beside the domain
@@ -139,42 +139,37 @@ _ANSWER = (
     ),
 )
 
-_REPORTED_CATEGORIES = [category for category in Category if category not in SUSPICIONS]
-_PIVOT = ",\n                ".join(
-    f"nullIf(sumIf(failed_sessions, category = '{category.value}'), 0) AS \"{look.CATEGORIES[category][0]}\""
-    for category in _REPORTED_CATEGORIES
-)
-
 _OVERVIEW = (
     table(
-        "Domains and categories",
-        "Failed sessions in the time range. Click a number to look at these failures only.",
+        "Domains and causes",
+        "Failed sessions in the time range by domain and cause, the most first. Click a cause to look at these "
+        "failures only.",
         rows(
             f"""
             SELECT
                 policy_domain AS "Domain",
-                {_PIVOT}
+                category AS "Cause",
+                sum(failed_sessions) AS "Failed",
+                uniqExact(organization) AS "Senders",
+                max(day) AS "Last day",
+                category AS category_id
             FROM tls_failures_daily
             WHERE {_CHOSEN}
-            GROUP BY policy_domain
-            ORDER BY sum(failed_sessions) DESC
-            LIMIT 200"""
+            GROUP BY policy_domain, category
+            ORDER BY "Failed" DESC
+            LIMIT 500"""
         ),
         columns=(
-            Column(name="Domain", room=120, links=_only("Only this domain", domain=THIS_DOMAIN)),
-            *(
-                Column(
-                    name=look.CATEGORIES[category][0],
-                    unit="locale",
-                    cell=look.COLORED_TEXT,
-                    color=fixed(look.CATEGORIES[category][1]),
-                    mappings=(unknown("-", UNKNOWN),),
-                    links=_only("Only these failures", domain=THIS_DOMAIN, category=category.value),
-                )
-                for category in _REPORTED_CATEGORIES
+            Column(name="Domain", room=130, links=_only("Only this domain", domain=THIS_DOMAIN)),
+            look.category(
+                width=140, links=_only("Only these failures", domain=THIS_DOMAIN, category=cell("category_id"))
             ),
+            look.failed(width=None),
+            look.count("Senders", width=75),
+            look.day("Last day"),
+            look.hidden("category_id"),
         ),
-        width=15,
+        width=13,
         height=8,
         nothing="No failures for these choices.",
     ),
@@ -189,7 +184,7 @@ _OVERVIEW = (
             GROUP BY time, category_name
             ORDER BY time, category_name"""
         ),
-        width=9,
+        width=11,
         unit="locale",
         bars=True,
         stacked=True,
@@ -275,8 +270,8 @@ _DOWN = (
             LIMIT 200"""
         ),
         columns=(
-            Column(name="Result type", width=190, links=_only("Only this result type", result=cell("result_id"))),
-            look.failed(width=110),
+            Column(name="Result type", room=165, links=_only("Only this result type", result=cell("result_id"))),
+            look.failed(width=80),
             Column(name="Reason code", room=180, inspect=True),
             look.hidden("result_id"),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.build.grafana import Json, fixed, steps, words
-from dashboards.build.panels import Column
+from dashboards.build.panels import UNKNOWN, Column
 from mailposture.failures import Category, Severity
 
 GOOD: Final = "green"
@@ -44,7 +44,8 @@ RESULT_COLORS: Final = {
 }
 
 CATEGORY_WORDS: Final = words(
-    {category.value: look for category, look in CATEGORIES.items()} | {NO_REPORTS: ("No reports", "#9FA7B3")}
+    {category.value: look for category, look in CATEGORIES.items()}
+    | {NO_REPORTS: ("No reports", "#9FA7B3"), "": ("-", UNKNOWN)}
 )
 SEVERITY_WORDS: Final = words(
     {
@@ -101,7 +102,7 @@ def rate(name: str, *, width: int = 100) -> Column:
 
 def failed(name: str = "Failed", *, width: int | None = 130) -> Column:
     """Failed sessions, as bars that compare the rows."""
-    return Column(name=name, unit="locale", width=width, cell=BAR, color=fixed(FAILED), minimum=0)
+    return Column(name=name, unit="locale", width=width, room=130, cell=BAR, color=fixed(FAILED), minimum=0)
 
 
 def count(name: str, *, width: int = 95) -> Column:

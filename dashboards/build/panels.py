@@ -236,10 +236,11 @@ class Column:
         return self.room or (_ROOM_TO_READ if self.wrap else _OF_A_LETTER * len(self.name) + _BESIDE_A_HEADING)
 
 
-# `noValue` of the panel is what it says without rows; without this it would also stand in each empty cell.
+# `noValue` of the panel is what it says without rows; without this it would also stand in each empty cell, and in the
+# colour of the lowest threshold.
 _EMPTY_CELLS: Final[Json] = {
     "matcher": {"id": "byRegexp", "options": "/.*/"},
-    "properties": [{"id": "noValue", "value": "-"}],
+    "properties": [{"id": "noValue", "value": "-"}, {"id": "mappings", "value": [unknown("-", UNKNOWN)]}],
 }
 
 

@@ -141,6 +141,18 @@ def test_what_has_no_value_is_neither_good_nor_bad(board: dict[str, Any], panel:
 
 
 @pytest.mark.parametrize(("board", "panel"), PANELS)
+def test_an_empty_cell_has_no_colour_of_good_or_bad(board: dict[str, Any], panel: dict[str, Any]) -> None:
+    if panel["type"] == "table":
+        every, *columns = panel["fieldConfig"]["overrides"]
+        assert every["matcher"] == {"id": "byRegexp", "options": "/.*/"}
+        (empty,) = [each["value"] for each in every["properties"] if each["id"] == "mappings"]
+        assert empty[0]["options"]["result"] == {"text": "-", "color": UNKNOWN}
+        for column in columns:  # mappings of its own would replace that
+            settings = {each["id"] for each in column["properties"]}
+            assert not {"mappings", "thresholds"} <= settings
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS)
 def test_no_axis_is_labelled_in_parts_of_weeks(board: dict[str, Any], panel: dict[str, Any]) -> None:
     """Grafana puts the marks of an axis at round hours or seconds, and its units then say 3.57 weeks or 1.67 mins."""
     if panel["type"] == "timeseries":
