@@ -32,7 +32,8 @@ _SERVER = ("policy_domain", "mx")
 
 SUCCESS = Gauge(
     name="mx_server_success",
-    help="1 if a sender that enforces MTA-STS (RFC 8461, section 4.2) would deliver to every address of the MX",
+    help="1 if a sender that enforces MTA-STS (RFC 8461, section 4.2) would deliver to every address of the MX, else "
+    "0; no series if we can reach none",
     labels=_SERVER,
 )
 FAILURE = Gauge(
@@ -129,7 +130,7 @@ async def probe_mx(domain: Domain, context: ProbeContext) -> ProbeOutcome:
     if not hosts:
         return ProbeOutcome(success=False, reason=reason_of(mx.result.reason))
     probes, answers = await asyncio.gather(
-        probe_servers(hosts, vantage=context.vantage),
+        probe_servers(hosts, vantage=context.vantage, look=context.servers.probe),
         asyncio.gather(*(resolver.lookup(tlsa_name(host), "TLSA") for host in hosts)),
     )
     context.port_25.note(probes)
@@ -230,7 +231,8 @@ def _samples(domain: str, told: Mapping[str, Sequence[_Server]], lost: Sequence[
 
 def _host_samples(labels: tuple[str, str], servers: Sequence[_Server]) -> Iterator[Measured]:
     reasons = [server.reason for server in servers if server.reason is not None]
-    yield Measured(SUCCESS, labels, float(not reasons))
+    if not all(server.hidden for server in servers):
+        yield Measured(SUCCESS, labels, float(not reasons))
     for reason in sorted(set(reasons)):
         yield Measured(FAILURE, (*labels, reason), reasons.count(reason))
     yield Measured(DURATION, labels, max(server.probe.seconds for server in servers))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from exporter.probes.port25 import Port25
+    from exporter.probes.servers import SharedServers
     from mailposture.checks.vantage import Vantage
     from mailposture.config import Config, Domain
 
@@ -130,6 +131,7 @@ class ProbeContext:
     config: Config
     vantage: Vantage
     port_25: Port25
+    servers: SharedServers
 
 
 ProbeFunction: TypeAlias = "Callable[[Domain, ProbeContext], Awaitable[ProbeOutcome]]"

@@ -14,6 +14,7 @@ from exporter.probes.outcome import ProbeContext
 from exporter.probes.port25 import Port25
 from exporter.probes.results import Results
 from exporter.probes.schedule import Probed, Scheduler
+from exporter.probes.servers import SharedServers
 from mailposture.checks.vantage import Vantage, vantage_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ class Probing:
     def __init__(self, *, config: Config, registry: CollectorRegistry, vantage: Vantage | None = None) -> None:
         """`vantage`: from where to look, if not as configured. Raises ValueError if a nameserver is no address."""
         port_25 = Port25()
-        context = ProbeContext(config=config, vantage=vantage or vantage_of(config.probes), port_25=port_25)
+        vantage = vantage or vantage_of(config.probes)
+        servers = SharedServers(vantage=vantage, kept=config.probes.interval.total_seconds() / 2)
+        context = ProbeContext(config=config, vantage=vantage, port_25=port_25, servers=servers)
         self._results = Results(probes=PROBES, port_25=port_25)
         self._history = History(config=config, registry=registry)
         self._config = config

@@ -11,7 +11,7 @@ from mailposture.checks.resolver import Status
 from mailposture.checks.result import CheckResult, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from mailposture.checks.vantage import Vantage
 
@@ -36,13 +36,18 @@ _ADVICE = {
 }
 
 
-async def probe_servers(hosts: Sequence[str], *, vantage: Vantage) -> tuple[MxProbe, ...]:
-    """Probe every address of every MX host, at the same time but bounded; one slow server delays no other."""
+async def probe_servers(
+    hosts: Sequence[str], *, vantage: Vantage, look: Callable[[str, str], Awaitable[MxProbe]] | None = None
+) -> tuple[MxProbe, ...]:
+    """Probe every address of every MX host, at the same time but bounded; one slow server delays no other.
+
+    `look`: how to look at a host at an address, if not by probe_mx().
+    """
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def bounded(host: str, address: str) -> MxProbe:
         async with slots:
-            return await probe_mx(host, address, vantage=vantage)
+            return await (look(host, address) if look else probe_mx(host, address, vantage=vantage))
 
     answers = await asyncio.gather(*(vantage.resolver.addresses(host) for host in hosts))
     pairs = [

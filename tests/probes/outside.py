@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.probes.outcome import ProbeContext
 from exporter.probes.port25 import Port25
+from exporter.probes.servers import SharedServers
 from mailposture.checks.resolver import Resolver
 from mailposture.checks.vantage import Vantage
 from mailposture.config import Config
@@ -72,8 +73,10 @@ class World:
         return Vantage(**{**vantage, **changes})
 
     def context(self, **changes: Any) -> ProbeContext:
-        """What a probe gets."""
-        return ProbeContext(config=self.config, vantage=self.vantage(**changes), port_25=self.port_25)
+        """What a probe gets; nothing was looked at before."""
+        vantage = self.vantage(**changes)
+        servers = SharedServers(vantage=vantage, kept=60)
+        return ProbeContext(config=self.config, vantage=vantage, port_25=self.port_25, servers=servers)
 
 
 def measured(outcome: ProbeOutcome) -> dict[str, float]:
