@@ -12,6 +12,8 @@ from rich.text import Text
 from cli.options import WRONG_USAGE
 from mailposture.failures import MEANINGS, Meaning, explain, suggest
 
+_NARROWEST, _WIDEST = 30, 100  # columns that words are readable in
+
 
 @click.command()
 @click.argument("term", required=False)
@@ -37,7 +39,7 @@ def command(term: str | None) -> None:
 
 
 def _print(meaning: Meaning) -> None:
-    console = Console(highlight=False, soft_wrap=False, width=min(100, Console().width))
+    console = Console(highlight=False, soft_wrap=False, width=max(_NARROWEST, min(_WIDEST, Console().width)))
     console.print(Text(meaning.title, style="bold"))
     console.print(Text(f"{meaning.term} · category {meaning.category} · {meaning.severity}", style="dim"))
     for heading, words in (("What it means", meaning.explanation), ("What to do", meaning.action)):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
+import os
+import sys
 from difflib import get_close_matches
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import click
 
@@ -64,6 +68,25 @@ class _Commands(click.Group):
         except ProblemError as error:
             click.echo(f"mailposture: {error}", err=True)
             ctx.exit(FAILED)
+        except BrokenPipeError:  # `| head` has seen enough; click ends in silence
+            raise
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"mailposture: {where}{error.strerror or error}; mend that and run the command again", err=True)
+            ctx.exit(FAILED)
+
+
+def _complete_streams() -> None:
+    """Open what a caller has closed, lest the next file becomes our output, and write `?` for what has no character."""
+    sys.stdin = sys.stdin or _nowhere("r")
+    sys.stdout = sys.stdout or _nowhere("w")
+    sys.stderr = sys.stderr or _nowhere("w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _nowhere(mode: str) -> IO[str]:
+    return Path(os.devnull).open(mode, encoding="utf-8")
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -82,4 +105,5 @@ def main() -> None:
 
     Exit codes: 0 done, 1 something was rejected or failed, 2 wrong usage or configuration.
     """
+    _complete_streams()
     logs.set_up("mailposture", least=logging.WARNING)  # services set up their own, which say more
