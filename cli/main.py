@@ -89,6 +89,13 @@ def _nowhere(mode: str) -> IO[str]:
     return Path(os.devnull).open(mode, encoding="utf-8")
 
 
+def _reach_loopback_directly() -> None:
+    """No proxy of `http_proxy` can reach our own engine and services; children inherit this."""
+    excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if excepted != "*":
+        os.environ["no_proxy"] = ",".join([*filter(None, [excepted]), "127.0.0.1", "::1", "localhost"])
+
+
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="mailposture", message="mailposture %(version)s")
 def main() -> None:
@@ -106,4 +113,5 @@ def main() -> None:
     Exit codes: 0 done, 1 something was rejected or failed, 2 wrong usage or configuration.
     """
     _complete_streams()
+    _reach_loopback_directly()
     logs.set_up("mailposture", least=logging.WARNING)  # services set up their own, which say more

@@ -173,6 +173,14 @@ def test_prompt_goes_on_after_a_fault_until_exit(here):
     assert b"syntax error" in said
 
 
+@pytest.mark.parametrize("excepted", ["", "example.com", "*"])
+def test_proxy_for_the_internet_is_not_asked_for_our_own_engine(here, monkeypatch, excepted):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", excepted)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert here.run("sql", "SELECT 1") == "1\n"
+
+
 def test_format_that_a_query_names_itself_wins(here):
     assert here.run("sql", "--format", "CSV", "SELECT 1 AS one FORMAT JSONEachRow;") == '{"one":1}\n'
     assert here.run("sql", "--format", "JSONEachRow", "SELECT 1 AS one; -- all") == '{"one":1}\n'
