@@ -97,8 +97,8 @@ _ANSWER = (
 
 _FRESHNESS = table(
     "Freshness by domain",
-    "When each of our domains was last reported about, longest ago first. Missing: is its record _smtp._tls published? "
-    "`mailposture check DOMAIN` looks.",
+    "When each of the chosen domains was last reported about, longest ago first. Missing: is its record _smtp._tls "
+    "published? `mailposture check DOMAIN` looks.",
     rows(
         f"""
         SELECT

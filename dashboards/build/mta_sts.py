@@ -172,7 +172,8 @@ _READINESS = table(
 _MODES = (
     states(
         "Mode that senders saw, by domain",
-        "The mode of the MTA-STS policy in most sessions of a report day, of the 20 domains with most sessions.",
+        "The mode of the MTA-STS policy in most sessions of a report day, of the 20 domains with most sessions under a "
+        "policy.",
         series(
             f"""
             SELECT day AS time, policy_domain, argMax({look.MODE_NUMBER}, sessions) AS Value
@@ -184,8 +185,8 @@ _MODES = (
             )
             WHERE policy_domain IN (
                 SELECT policy_domain
-                FROM tls_domain_daily
-                WHERE {IN_RANGE} AND {DOMAINS}
+                FROM tls_policies_daily
+                WHERE {IN_RANGE} AND {DOMAINS} AND policy_type = 'sts'
                 GROUP BY policy_domain
                 ORDER BY sum(successful_sessions + failed_sessions) DESC
                 LIMIT 20
@@ -205,7 +206,7 @@ _MODES = (
         rows(questions.mode_changes(DOMAINS)),
         columns=(
             look.day("Day"),
-            Column(name="Domain", links=(_TO_DOMAIN,)),
+            Column(name="Domain", room=150, links=(_TO_DOMAIN,)),
             Column(name="From", width=90, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
             Column(name="To", width=90, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),
             look.count("Senders", width=85),

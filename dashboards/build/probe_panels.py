@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.build import last_probes, look
-from dashboards.build.beside_probes import NO_PROBES, STATE_NUMBER, STATE_NUMBER_WORDS
+from dashboards.build.beside_probes import STATE_NUMBER, STATE_NUMBER_WORDS
 from dashboards.build.grafana import fixed, matching, metric, rows, series, steps, words
 from dashboards.build.last_probes import BLOCKED, reason_column, verdict_column
 from dashboards.build.panels import UNKNOWN, Column, stat, states, table
@@ -17,6 +17,7 @@ from dashboards.build.questions import IN_RANGE
 from dashboards.build.variables import DOMAINS, THIS_DOMAIN, link
 
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
+_NO_POLICY: Final = "No policy was probed in this time range: these domains have none, or probes are off."
 _FAULTS: Final = steps((None, look.GOOD), (1, look.BAD))
 
 
@@ -81,7 +82,7 @@ ANSWER = (
         decimals=0,
         thresholds=_FAULTS,
         mappings=(words({"0": ("All agree", look.GOOD), "1": ("1 policy at fault", look.BAD)}),),
-        nothing="No probes",
+        nothing="No policy probes",
         text_size=26,
     ),
     stat(
@@ -154,7 +155,7 @@ POLICIES = (
         ),
         width=24,
         height=8,
-        nothing=NO_PROBES,
+        nothing=_NO_POLICY,
     ),
     states(
         "Fetching the policy",
@@ -178,7 +179,7 @@ POLICIES = (
         width=8,
         height=9,
         mappings=(STATE_NUMBER_WORDS,),
-        nothing=NO_PROBES,
+        nothing=_NO_POLICY,
     ),
     table(
         "What probes found wrong",
