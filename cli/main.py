@@ -93,7 +93,8 @@ def _reach_loopback_directly() -> None:
     """No proxy of `http_proxy` can reach our own engine and services; children inherit this."""
     excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     if excepted != "*":
-        os.environ["no_proxy"] = ",".join([*filter(None, [excepted]), "127.0.0.1", "::1", "localhost"])
+        names = dict.fromkeys([*excepted.split(","), "127.0.0.1", "::1", "localhost"])
+        os.environ["no_proxy"] = ",".join(filter(None, names))
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
