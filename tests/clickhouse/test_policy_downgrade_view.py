@@ -41,8 +41,8 @@ def without(organization: str, days: Iterable[int], **more: Any) -> list[dict[st
     return [row(organization, day, **{"policy_type": "no-policy-found", "sts_mode": "", **more}) for day in days]
 
 
-def suspicions(storage: Storage, columns: str) -> list[tuple[Any, ...]]:
-    return storage.ask(f"SELECT {columns} FROM mta_sts_suspected_downgrades ORDER BY organization, day")
+def suspicions(storage: Storage, columns: str, order: str = "ORDER BY organization, day") -> list[tuple[Any, ...]]:
+    return storage.ask(f"SELECT {columns} FROM mta_sts_suspected_downgrades {order}")
 
 
 def victim_elsewhere() -> list[dict[str, Any]]:
@@ -119,6 +119,25 @@ def test_a_probe_that_dns_left_without_an_answer_proves_nothing(storage: Storage
     storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,)))
     storage.put("probe_results", probe(1, sts_mode="", sts_record_id="", success=False, reason="dns-error"))
     assert suspicions(storage, "probes_with_policy, probes_without_policy, likelihood") == [(0, 0, "possible")]
+
+
+def test_a_probe_that_found_the_policy_in_spite_of_dns_is_for_it(storage: Storage) -> None:
+    storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,)))
+    storage.put("probe_results", probe(1, success=False, reason="dns-error"))
+    assert suspicions(storage, "probes_with_policy, probes_without_policy") == [(1, 0)]
+
+
+def test_a_policy_that_all_of_a_thousand_senders_lost_weeks_ago_can_still_be_asked_about(storage: Storage) -> None:
+    """The exporter asks about everything together: a question too big for the engine would silence all alerts."""
+    storage.client().command(f"""
+        INSERT INTO tls_policies (policy_domain, day, report_key, reported_policy_domain, organization, policy_type,
+            sts_mode, successful_sessions, counts, trust)
+        SELECT '{DOMAIN}', today() - days, number, '{DOMAIN}', concat('Sender ', toString(number % 1000)),
+            if(days > 28, 'sts', 'no-policy-found'), if(days > 28, 'enforce', ''), 1, true, 'dkim'
+        FROM (SELECT number, intDiv(number, 1000) + 1 AS days FROM numbers(56_000))""")
+    assert suspicions(storage, "count(), max(length(evidence)) > 0, any(likelihood)", order="") == [
+        (28_000, True, "server-fault")
+    ]
 
 
 def test_a_policy_that_the_sender_could_not_fetch_was_not_applied(storage: Storage) -> None:

@@ -25,6 +25,7 @@ SQL SECURITY DEFINER
 AS
 WITH
     toStartOfMonth(today() - 60 - 28) AS first_day,
+    bitShiftLeft(bitNot(toUInt128(0)), today() - 60 - first_day) AS last_60_days,
     senders AS
     (
         -- Masks as in the table, put together: bit n is the day n days after the first one.
@@ -41,26 +42,28 @@ WITH
             bitOr(within_4, bitShiftLeft(within_4, 4)) AS within_8,
             bitOr(within_8, bitShiftLeft(within_8, 8)) AS within_16,
             bitOr(within_16, bitShiftLeft(within_16, 12)) AS within_28,
-            bitAnd(missed, bitShiftLeft(within_28, 1)) AS stopped
+            bitAnd(bitAnd(missed, bitShiftLeft(within_28, 1)), last_60_days) AS stopped
         FROM {database}.mta_sts_applied_days
         WHERE month >= first_day
         GROUP BY policy_domain, organization
     ),
     lost AS
     (
+        SELECT policy_domain, organization, applied, missed, bit, first_day + bit AS day
+        FROM senders
+        ARRAY JOIN bitPositionsToArray(stopped) AS bit
+    ),
+    everybody AS
+    (
+        -- Counted for all senders together: where a policy is gone, hundreds stop on the same days.
         SELECT
-            policy_domain, everybody, sender.1 AS organization, sender.2 AS applied, sender.3 AS missed,
-            bit, first_day + bit AS day
-        FROM
-        (
-            SELECT policy_domain, groupArray((organization, applied, missed, stopped)) AS everybody
-            FROM senders
-            GROUP BY policy_domain
-            HAVING groupBitOr(stopped) != 0
-        )
-        ARRAY JOIN arrayFilter(each -> each.4 != 0, everybody) AS sender
-        ARRAY JOIN bitPositionsToArray(sender.4) AS bit
-        WHERE day >= today() - 60
+            policy_domain, bit,
+            countIf(bitAnd(bitShiftRight(applied, bit), 1) = 1) AS applying,
+            count() - applying AS stopping
+        FROM senders
+        ARRAY JOIN bitPositionsToArray(bitAnd(bitOr(applied, stopped), last_60_days)) AS bit
+        WHERE policy_domain IN (SELECT policy_domain FROM lost)
+        GROUP BY policy_domain, bit
     ),
     elsewhere AS
     (
@@ -79,11 +82,12 @@ WITH
     ),
     probed AS
     (
+        WITH sts_mode = 'enforce' AND sts_record_id != '' AS with_policy
         SELECT
             day, policy_domain,
-            countIf(sts_mode = 'enforce' AND sts_record_id != '') AS probes_with_policy,
+            countIf(with_policy) AS probes_with_policy,
             -- What DNS or time hid from a probe proves nothing.
-            count() - probes_with_policy - countIf(reason IN ('dns-error', 'probe-timeout', 'probe-error'))
+            countIf(NOT with_policy AND reason NOT IN ('dns-error', 'probe-timeout', 'probe-error'))
                 AS probes_without_policy
         FROM {database}.probe_results FINAL
         WHERE probe = 'mta-sts' AND day >= today() - 60 AND (day, policy_domain) IN (SELECT day, policy_domain FROM lost)
@@ -93,8 +97,7 @@ SELECT
     day, policy_domain, organization, sessions,
     first_day + arrayMax(arrayFilter(each -> each < bit, bitPositionsToArray(applied))) AS last_applied_day,
     arrayCount(each -> first_day + each > last_applied_day AND each <= bit, bitPositionsToArray(missed)) AS days_without,
-    arrayCount(each -> bitAnd(bitShiftRight(each.2, bit), 1) = 1, everybody) AS other_organizations_applying,
-    arrayCount(each -> bitAnd(bitShiftRight(each.4, bit), 1) = 1, everybody) - 1 AS other_organizations_stopped,
+    applying AS other_organizations_applying, stopping - 1 AS other_organizations_stopped,
     bitAnd(bitShiftRight(anywhere, bit), 1) = 1 AS applied_elsewhere,
     probes_with_policy, probes_without_policy,
     multiIf(
@@ -119,6 +122,7 @@ SELECT
         ))
     ) AS evidence
 FROM lost
+INNER JOIN everybody USING (policy_domain, bit)
 INNER JOIN counted USING (day, policy_domain, organization)
 LEFT JOIN elsewhere USING (organization)
 LEFT JOIN probed USING (day, policy_domain)
