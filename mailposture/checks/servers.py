@@ -26,7 +26,7 @@ _ADVICE = {
     "smtp-error": "see the server's log",
     "starttls-not-offered": "switch STARTTLS on (Postfix: smtpd_tls_security_level = may, and a certificate)",
     "starttls-refused": "the server offers STARTTLS but cannot start it: see its log, often the key cannot be read",
-    "tls-failed": "TLS 1.2 or newer must be possible (RFC 9325): see the server's protocols and ciphers",
+    "tls-failed": "see whether the server has its certificate, and allows TLS 1.2 or newer (RFC 9325)",
     "certificate-expired": "renew the certificate, and see why that did not happen by itself",
     "certificate-not-yet-valid": "see the server's clock, or when the certificate begins",
     "certificate-self-signed": "install a certificate that public authorities vouch for (DANE alone may use another)",
