@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
     from dashboards.build.grafana import Panel
 
-NO_METRICS: Final = "No metrics: is the collector scraped (job mailposture-collector)?"
+
+def not_scraped(service: str) -> str:
+    """What a graph of metrics says without any; one that is scraped only since minutes has no point in a month yet."""
+    return (
+        f"No metrics: is the {service} scraped (job mailposture-{service})? If that has just begun, look at less time."
+    )
+
+
+NO_METRICS: Final = not_scraped("collector")
 
 
 def an_hour(counter: str, *labels: str) -> str:

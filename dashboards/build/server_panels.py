@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dashboards.build import last_probes, look
 from dashboards.build.beside_probes import NO_PROBES, servers_over_time
@@ -11,6 +11,9 @@ from dashboards.build.last_probes import BLOCKED, reason_column, verdict_column
 from dashboards.build.panels import UNKNOWN, Column, graph, table
 from dashboards.build.questions import IN_RANGE
 from dashboards.build.variables import DOMAINS, THIS_DOMAIN, link
+
+if TYPE_CHECKING:
+    from dashboards.build.grafana import Panel
 
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
 
@@ -48,6 +51,43 @@ _RENEWAL: Final = words(
         "unknown": ("-", UNKNOWN),
     }
 )
+
+
+def certificates(*, width: int, height: int) -> Panel:
+    """Which certificates must be renewed, and when: what alert MxCertificateExpiring is about."""
+    return table(
+        "Days to certificate expiry",
+        "Certificates of our receiving servers as probes saw them last, the first to expire on top. To renew: it ends "
+        "sooner than the domain's threshold (thresholds.certificate_expiry), so what should renew it has not; alert "
+        "MxCertificateExpiring fires from the day under Alert from.",
+        rows(
+            f"""
+            SELECT
+                receiving_mx AS "Server",
+                {last_probes.RENEWAL} AS "Renewal",
+                {last_probes.DAYS_LEFT} AS "Days left",
+                toDate(certificate_not_after) AS "Expires",
+                toDate(certificate_not_after - toIntervalSecond(certificate_expiry_seconds)) AS "Alert from",
+                policy_domain AS "Domain"
+            FROM ({last_probes.SERVERS})
+            WHERE certificate_not_after IS NOT NULL
+            ORDER BY certificate_not_after, receiving_mx
+            LIMIT 1 BY receiving_mx, policy_domain
+            LIMIT 500"""
+        ),
+        columns=(
+            Column(name="Server", room=180),
+            Column(name="Renewal", width=90, cell=look.COLORED_TEXT, mappings=(_RENEWAL,)),
+            look.count("Days left", width=80),
+            look.day("Expires"),
+            look.day("Alert from"),
+            Column(name="Domain", width=125, links=(_TO_DOMAIN,)),
+        ),
+        width=width,
+        height=height,
+        nothing=NO_PROBES,
+    )
+
 
 PANELS = (
     table(
@@ -106,38 +146,7 @@ PANELS = (
         nothing=NO_PROBES,
     ),
     servers_over_time(DOMAINS, width=12, height=14),
-    table(
-        "Days to certificate expiry",
-        "Certificates of our receiving servers as probes saw them last, the first to expire on top. To renew: it ends "
-        "sooner than the domain's threshold (thresholds.certificate_expiry), so what should renew it has not; alert "
-        "MxCertificateExpiring fires from the day in the last column.",
-        rows(
-            f"""
-            SELECT
-                receiving_mx AS "Server",
-                {last_probes.RENEWAL} AS "Renewal",
-                {last_probes.DAYS_LEFT} AS "Days left",
-                toDate(certificate_not_after) AS "Expires",
-                toDate(certificate_not_after - toIntervalSecond(certificate_expiry_seconds)) AS "Alert from",
-                policy_domain AS "Domain"
-            FROM ({last_probes.SERVERS})
-            WHERE certificate_not_after IS NOT NULL
-            ORDER BY certificate_not_after, receiving_mx
-            LIMIT 1 BY receiving_mx, policy_domain
-            LIMIT 500"""
-        ),
-        columns=(
-            Column(name="Server", room=180),
-            Column(name="Renewal", width=90, cell=look.COLORED_TEXT, mappings=(_RENEWAL,)),
-            look.count("Days left", width=80),
-            look.day("Expires"),
-            look.day("Alert from"),
-            Column(name="Domain", width=125, links=(_TO_DOMAIN,)),
-        ),
-        width=12,
-        height=14,
-        nothing=NO_PROBES,
-    ),
+    certificates(width=12, height=14),
     graph(
         "Days to certificate expiry, over time",
         "Of the ten servers whose certificates come closest to their end in the time range. A line that falls without "

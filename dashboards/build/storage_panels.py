@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dashboards.build import look
-from dashboards.build.counters import NO_METRICS, an_hour, counted
+from dashboards.build.counters import NO_METRICS, an_hour, counted, not_scraped
 from dashboards.build.grafana import metric
 from dashboards.build.panels import graph
 
-_EXPORTER_NOT_SCRAPED = "No metrics: is the exporter scraped (job mailposture-exporter)?"
+_EXPORTER_NOT_SCRAPED = not_scraped("exporter")
 
 PANELS = (
     graph(
