@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from collector.rejection import RejectionRow
     from collector.rows import FailureRow, PolicyRow, ReportRow, Rows
 
-# Replicated tables swallow an insert that they have seen, also one that never became rows, or whose rows never reached
-# what a materialized view fills. Here the same rows count once by their keys.
-_SETTINGS = {"insert_deduplicate": 0}
-
 # ClickHouse splits an insert above 1,048,576 rows, and only an unsplit one is atomic; a quarter of that bounds memory.
 _ROWS_AN_INSERT = 262_144
 
@@ -153,7 +149,7 @@ class Writer:
 
     def _insert_part(self, table: str, rows: pa.Table) -> None:
         try:
-            self._client.insert_arrow(table, rows, database=self._database, settings=_SETTINGS)
+            self._client.insert_arrow(table, rows, database=self._database)
         except DatabaseError as error:
             if error.code in _REFUSES_ROWS:
                 raise RowsRefusedError(str(error)) from error

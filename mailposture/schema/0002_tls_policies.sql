@@ -23,6 +23,6 @@ ENGINE = {replacing}(version)
 PARTITION BY toYYYYMM(day)
 ORDER BY (day, policy_domain, report_key, policy_index)
 TTL day + INTERVAL {retention_days} DAY
-SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory = 1,
+SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 0,
     min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'One row a report and policy: session counts'

@@ -14,5 +14,5 @@ ENGINE = {replacing}
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (received_at, held_id)
 TTL toDate(received_at) + INTERVAL {retention_days} DAY
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 0
 COMMENT 'What could not be used, and why'

@@ -31,4 +31,5 @@ ENGINE = {replacing}
 PARTITION BY toYYYYMM(day)
 ORDER BY (day, policy_domain, probe, record, receiving_mx, receiving_ip, probed_at)
 TTL day + INTERVAL {retention_days} DAY
+SETTINGS replicated_deduplication_window = 0
 COMMENT 'History of what probes saw'

@@ -95,22 +95,6 @@ def test_unusable_bytes_are_rejected_with_a_reason_and_kept(ingest, storage, bod
     assert storage.ask("SELECT count() FROM tls_reports") == [(1,)]  # the other report is not held up
 
 
-def test_what_is_written_again_is_never_swallowed_as_known(ingest, storage):
-    """As on replicated tables, which swallow what they know, also where it never became rows."""
-    table = "ALTER TABLE tls_failures"
-    swallowing = "non_replicated_deduplication_window = 100, max_bytes_to_merge_at_max_space_in_pool = 1"
-    storage.client().command(f"{table} MODIFY SETTING {swallowing}")
-    try:
-        for _ in range(2):
-            ingest.spool.put(arrived(), report(failed=2))
-            ingest.drain()
-        assert storage.ask("SELECT count() FROM tls_failures") == [(2,)]
-        assert storage.ask("SELECT count() FROM tls_failure_details") == [(1,)]
-    finally:
-        names = ", ".join(setting.split(" = ")[0] for setting in swallowing.split(", "))
-        storage.client().command(f"{table} RESET SETTING {names}")
-
-
 def test_clickhouse_away_keeps_the_batch_and_tries_again(ingest, storage):
     ingest.spool.put(arrived(), report())
     write, failures = ingest.writer.write, iter([OperationalError("refused"), OSError("reset")])
