@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exporter.probes.outcome import ProbeContext
-    from mailposture.config import Domain
+    from mailposture.config import Domain, MtaStsPolicy
 
 FETCHED = Gauge(
     name="mta_sts_policy_fetched",
@@ -25,7 +25,8 @@ FETCHED = Gauge(
 )
 MODE = Gauge(
     name="mta_sts_policy_mode",
-    help="1 for the mode (enforce, testing, none) of the policy that senders fetch, 0 for the others",
+    help="1 for the mode (enforce, testing, none) of the policy that senders fetch, or keep for its max_age while they "
+    "cannot; 0 for the others",
     labels=("policy_domain", "mode"),
 )
 MAX_AGE = Gauge(name="mta_sts_policy_max_age_seconds", help="How long senders may keep the policy that they fetch")
@@ -70,6 +71,8 @@ async def probe_mta_sts(domain: Domain, context: ProbeContext) -> ProbeOutcome:
     faults = list(_faults(fetched, record, coverage, agrees))
     reason, detail = faults[0] if faults else (None, fetched.result.detail)
     served = fetched.policy
+    if served is not None:
+        context.policies.fetched(domain.name, served)
     finding = Finding(
         success=not faults,
         reason=reason,
@@ -85,7 +88,7 @@ async def probe_mta_sts(domain: Domain, context: ProbeContext) -> ProbeOutcome:
     return ProbeOutcome(
         success=not faults,
         reason=reason,
-        samples=tuple(_samples(domain.name, finding, fetched, mx)),
+        samples=tuple(_samples(domain.name, finding, fetched, context.policies.of(domain.name), mx)),
         findings=(finding,),
     )
 
@@ -101,13 +104,15 @@ def _faults(
         yield Reason.POLICY_DIFFERS, f"the policy served is not the configured one; served: {fetched.result.detail}"
 
 
-def _samples(domain: str, finding: Finding, fetched: PolicyFetch, mx: MxLookup) -> Iterator[Measured]:
+def _samples(
+    domain: str, finding: Finding, fetched: PolicyFetch, policy: MtaStsPolicy | None, mx: MxLookup
+) -> Iterator[Measured]:
+    """`policy`: what senders go by, fetched now or kept."""
     if fetched.result.outcome is not Outcome.UNKNOWN:
         yield Measured(FETCHED, (domain,), float(fetched.policy is not None))
     for gauge, agrees in ((POLICY_AGREES, finding.policy_agrees), (RECORD_AGREES, finding.record_agrees)):
         if agrees is not None:
             yield Measured(gauge, (domain,), float(agrees))
-    policy = fetched.policy
     if policy is None:
         return
     yield Measured(MAX_AGE, (domain,), policy.max_age)

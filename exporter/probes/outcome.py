@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from exporter.exposition import Gauge
+from exporter.probes.policies import KeptPolicies
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -132,6 +133,7 @@ class ProbeContext:
     vantage: Vantage
     port_25: Port25
     servers: SharedServers
+    policies: KeptPolicies = field(default_factory=KeptPolicies)
 
 
 ProbeFunction: TypeAlias = "Callable[[Domain, ProbeContext], Awaitable[ProbeOutcome]]"

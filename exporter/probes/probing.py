@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import structlog
@@ -45,7 +47,7 @@ class Probing:
         self._context = context
         self._page = self._results.page().encode()
         self._fresh = False
-        self._stop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="probes", daemon=True)
         self._ending = threading.Event()
         self._writer = threading.Thread(target=self._keep_history, name="probe history", daemon=True)
@@ -67,8 +69,8 @@ class Probing:
 
     def stop(self) -> None:
         """End; rows that wait get a moment to be written."""
-        if self._stop is not None:
-            loop, stopped = self._stop
+        with contextlib.suppress(TimeoutError, RuntimeError):  # it never began, or has broken down
+            loop, stopped = self._running.result(_PATIENCE_AT_THE_END)
             loop.call_soon_threadsafe(stopped.set)
         self._thread.join(_PATIENCE_AT_THE_END)
         self._ending.set()
@@ -76,7 +78,7 @@ class Probing:
 
     async def _run(self) -> None:
         stopped = asyncio.Event()
-        self._stop = (asyncio.get_running_loop(), stopped)
+        self._running.set_result((asyncio.get_running_loop(), stopped))
         probes = self._config.probes
         scheduler = Scheduler(
             domains=self._config.domains,

@@ -12,6 +12,7 @@ from outside import DOMAIN, MX, configuration, measured, policy_of
 
 from exporter.probes.mta_sts import probe_mta_sts
 from exporter.probes.outcome import Reason
+from exporter.probes.policies import KeptPolicies
 
 if TYPE_CHECKING:
     from outside import World
@@ -62,6 +63,27 @@ async def test_policy_that_senders_refuse_is_not_fetched(world: World, answer: A
     assert (outcome.success, outcome.reason) == (False, reason)
     assert measured(outcome) == {"mta_sts_policy_fetched": 0, "mta_sts_record_agrees": 1}
     assert outcome.findings[0].mx_covered is None
+
+
+async def test_policy_that_cannot_be_fetched_any_more_is_kept_as_senders_keep_it(world: World) -> None:
+    """Policy host and MX of one box lose their certificates together: senders still enforce, and refuse the MX."""
+    clock = [0.0]
+    kept = KeptPolicies(now=lambda: clock[0])
+
+    async def samples(names: tuple[str, ...]) -> dict[str, float]:
+        tls = world.authority.issue(names).server_context()
+        async with faulty_policy_server.serving(Answer(body=policy_of(world.config)), tls) as port:
+            outcome = await probe_mta_sts(world.domain, replace(world.context(https_port=port), policies=kept))
+        assert outcome.findings[0].sts_mode == ("enforce" if names == (HOST,) else "")
+        return measured(outcome)
+
+    mode, covered = "mta_sts_policy_mode enforce", f"mta_sts_mx_covered {MX}"
+    assert (await samples((HOST,)))["mta_sts_policy_fetched"] == 1
+    clock[0] = 1_209_599
+    later = await samples(("other.test",))
+    assert (later["mta_sts_policy_fetched"], later[mode], later[covered]) == (0, 1, 1)
+    clock[0] = 1_209_600
+    assert not {mode, covered} & set(await samples(("other.test",)))
 
 
 async def test_policy_host_with_the_wrong_certificate_is_not_fetched(world: World) -> None:

@@ -129,6 +129,15 @@ async def test_healthz_fails_once_nothing_probes_any_more(world: World, tmp_path
     refresher.stop()
 
 
+def test_end_that_comes_right_after_the_start_is_not_missed(world: World, tmp_path: Path) -> None:
+    world.config = configuration(data=str(tmp_path))
+    for _ in range(20):
+        ended = Probing(config=world.config, registry=CollectorRegistry(), vantage=world.vantage())
+        ended.start()
+        ended.stop()
+        assert not ended.alive
+
+
 async def test_what_probes_saw_becomes_history(world: World, storage: Storage) -> None:
     world.config = storage.config.model_copy(update={"domains": world.config.domains})
     registry = CollectorRegistry()
