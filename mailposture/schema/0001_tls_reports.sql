@@ -1,3 +1,6 @@
+-- Replicated tables swallow a block that they have seen, also one that never became rows, or never reached what a
+-- materialized view fills. Here rows that are written again count once by their keys: hence no deduplication window.
+--
 -- One row a report. Read with FINAL: a copy of the same report replaces the row, the more trusted copy wins.
 CREATE TABLE IF NOT EXISTS {database}.tls_reports {on_cluster}
 (

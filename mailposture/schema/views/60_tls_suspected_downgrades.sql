@@ -3,7 +3,8 @@
 -- while others succeed the same day: somebody may sit in its path. Our own probes of that server that day are a witness too.
 --
 -- What was seen before is read only for the domains that lost STARTTLS: they are few. The last 60 days are looked at,
--- because a filter on the day of a loss cannot reach the days before it. Senders are compared by hash: it is quicker.
+-- because a filter on the day of a loss cannot reach the days before it. Senders are counted for a domain together: where
+-- a server lost STARTTLS, hundreds find none on the same days.
 CREATE OR REPLACE VIEW {database}.tls_suspected_downgrades {on_cluster}
 (
     day Date COMMENT 'Report day (UTC), of the last 60',
@@ -27,7 +28,7 @@ WITH
     (
         SELECT
             day, policy_domain, organization, receiving_mx, failed_sessions, sending_networks,
-            groupUniqArray(cityHash64(organization)) OVER (PARTITION BY day, policy_domain) AS failing
+            uniqExact(organization) OVER (PARTITION BY day, policy_domain) AS failing
         FROM
         (
             SELECT
@@ -41,11 +42,25 @@ WITH
     ),
     seen AS
     (
-        SELECT policy_domain, groupArray((cityHash64(organization), day, successful_sessions)) AS successes
+        -- A row a sender: its days with TLS and how many sessions each, and how many senders had TLS on which days.
+        SELECT
+            policy_domain, organization, sumMap([day], [successful_sessions]) AS successes,
+            sumMap(successes.1, arrayWithConstant(length(successes.1), 1)) OVER (PARTITION BY policy_domain) AS succeeding
         FROM {database}.tls_policies FINAL
         WHERE counts AND trust != 'none' AND successful_sessions > 0 AND day >= today() - 60 - 28
           AND policy_domain IN (SELECT policy_domain FROM lost)
-        GROUP BY policy_domain
+        GROUP BY policy_domain, organization
+    ),
+    compared AS
+    (
+        SELECT
+            day, policy_domain, organization, receiving_mx, failed_sessions, sending_networks, failing,
+            arraySum((then, sessions) -> if(then < day AND then >= day - 28, sessions, 0), successes.1, successes.2)
+                AS earlier_successful_sessions,
+            has(successes.1, day) AS had_tls,
+            succeeding.2[indexOf(succeeding.1, day)] AS succeeding_that_day
+        FROM lost
+        INNER JOIN seen USING (policy_domain, organization)
     ),
     probed AS
     (
@@ -60,14 +75,10 @@ WITH
         GROUP BY day, policy_domain, server
     )
 SELECT
-    day, policy_domain, organization, receiving_mx, failed_sessions,
-    arraySum(success -> success.3, arrayFilter(
-        success -> success.1 = cityHash64(organization) AND success.2 < day AND success.2 >= day - 28, successes
-    )) AS earlier_successful_sessions,
-    arrayUniq(arrayMap(success -> success.1, arrayFilter(
-        success -> success.2 = day AND NOT has(failing, success.1), successes
-    ))) AS other_organizations_succeeding,
-    length(failing) - 1 AS other_organizations_failing,
+    day, policy_domain, organization, receiving_mx, failed_sessions, earlier_successful_sessions,
+    succeeding_that_day - uniqExactIf(organization, had_tls) OVER (PARTITION BY day, policy_domain)
+        AS other_organizations_succeeding,
+    failing - 1 AS other_organizations_failing,
     sending_networks, probes_with_starttls, probes_without_starttls,
     multiIf(
         other_organizations_failing > 0 AND other_organizations_failing >= other_organizations_succeeding, 'server-fault',
@@ -91,9 +102,8 @@ SELECT
             toString(probes_with_starttls + probes_without_starttls), ' times that day.'
         ))
     ) AS evidence
-FROM lost
-INNER JOIN seen USING (policy_domain)
+FROM compared
 LEFT JOIN probed USING (day, policy_domain, receiving_mx)
-WHERE earlier_successful_sessions > 0
+QUALIFY earlier_successful_sessions > 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Senders that lost the STARTTLS they had: suspected downgrades, with evidence'
