@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from mailposture.checks.mx import MxProbe, probe_mx
@@ -54,9 +55,15 @@ async def probe_servers(
         (host, address)
         for host, answer in zip(hosts, answers, strict=True)
         if answer.status is Status.FOUND
-        for address in answer.records[:_MOST_ADDRESSES]
+        for address in _looked_at(answer.records)
     ]
     return tuple(await asyncio.gather(*(bounded(host, address) for host, address in pairs)))
+
+
+def _looked_at(addresses: Sequence[str]) -> list[str]:
+    """Some of both kinds, and always the same ones, in whatever order DNS gives them."""
+    by_family = ([one for one in sorted(addresses) if (":" in one) is ipv6] for ipv6 in (True, False))
+    return [one for pair in zip_longest(*by_family) for one in pair if one is not None][:_MOST_ADDRESSES]
 
 
 def outbound_25_closed(probes: Sequence[MxProbe]) -> bool:

@@ -186,6 +186,20 @@ async def test_slow_server_delays_no_other(
     assert [one.outcome for one in judge_servers(probes, expiring_within=SOON)] == [Outcome.WRONG, Outcome.GOOD]
 
 
+async def test_of_many_addresses_the_same_few_of_both_kinds_are_looked_at(
+    looking: Callable[..., Vantage], zone: Zone
+) -> None:
+    many = [f"{HOST}. 300 IN A 127.0.0.{one}" for one in range(1, 21)]
+    many += [f"{HOST}. 300 IN AAAA 100::{one}" for one in range(1, 21)]
+    seen = set()
+    for records in (many, many[::-1]):
+        zone.text = "\n".join(records)
+        probes = await probe_servers([HOST], vantage=looking(smtp_port=1, timeout=1))
+        seen.add(frozenset(probe.address for probe in probes))
+    (addresses,) = seen
+    assert sorted(":" in one for one in addresses) == [False] * 4 + [True] * 4
+
+
 async def test_where_nothing_can_be_reached_nobody_is_accused(looking: Callable[..., Vantage], zone: Zone) -> None:
     # A listener whose backlog is full drops connections, just as a cloud's packet filter does.
     zone.text += "mx2.example.test. 300 IN A 127.0.0.1\n"
