@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engine import YESTERDAY, days_ago
+from engine import DOMAIN, YESTERDAY, days_ago
 
 if TYPE_CHECKING:
     from engine import Storage
@@ -125,3 +125,21 @@ def test_another_domains_reports_prove_nothing(storage: Storage, keys: Any) -> N
     storage.put("tls_policies", *({**row, **elsewhere} for row in successes(keys, VICTIM, days=(2,))))
     storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1"))
     assert suspicions(storage, "likelihood") == []
+
+
+def test_starttls_that_a_thousand_senders_lost_for_days_can_still_be_asked_about(storage: Storage) -> None:
+    """The exporter asks about everything together: a question too big for the engine would silence all alerts."""
+    columns = "policy_domain, day, report_key, organization, counts, trust"
+    rows = (
+        f"'{DOMAIN}', today() - 1 - intDiv(number, 1000), number, concat('Sender ', toString(number % 1000)), 1, 'dkim'"
+    )
+    for insert in (
+        f"tls_policies ({columns}, successful_sessions) SELECT {rows}, 1 FROM numbers(30_000)",
+        f"tls_failures ({columns}, failed_sessions, category)"
+        f" SELECT {rows}, 2, 'starttls-not-supported' FROM numbers(5_000)",
+    ):
+        storage.client().command(f"INSERT INTO {insert}")
+    assert storage.ask(
+        "SELECT count(), min(length(evidence)) > 0, min(other_organizations_failing), any(likelihood)"
+        " FROM tls_suspected_downgrades"
+    ) == [(5_000, True, 999, "server-fault")]
