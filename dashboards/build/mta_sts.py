@@ -307,6 +307,7 @@ _REFUSED = (
         stacked=True,
         legend="right",
         totals=("sum",),
+        links=(link("Explore failures", "mailposture-failures"),),
         nothing="Nothing refused in this time range",
     ),
     table(

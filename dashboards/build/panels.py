@@ -87,6 +87,7 @@ def graph(
     minimum: float | None = None,
     maximum: float | None = None,
     soft_minimum: float | None = None,
+    soft_maximum: float | None = None,
     decimals: int | None = None,
     axis: str = "",
     legend: str = "bottom",
@@ -118,6 +119,8 @@ def graph(
             defaults[key] = value
     if soft_minimum is not None:
         defaults["custom"]["axisSoftMin"] = soft_minimum
+    if soft_maximum is not None:
+        defaults["custom"]["axisSoftMax"] = soft_maximum
     if axis:
         defaults["custom"]["axisLabel"] = axis
     return Panel(

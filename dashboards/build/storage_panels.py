@@ -29,6 +29,7 @@ PANELS = (
         width=8,
         unit="dthms",
         minimum=0,
+        soft_maximum=60,  # less than a minute is nothing to look at
         fill=10,
         interval="1m",
         nothing=NO_METRICS,
@@ -79,6 +80,7 @@ PANELS = (
         width=6,
         unit="dthms",
         minimum=0,
+        soft_maximum=60,  # less than a minute is nothing to look at
         interval="1m",
         nothing=_EXPORTER_NOT_SCRAPED,
     ),
