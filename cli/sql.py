@@ -107,6 +107,8 @@ def _prompt(client: Client, form: str) -> None:
             return
         if query:
             try:
-                _run(client, query, form)
+                _run(client, _text(os.fsencode(query)), form)
             except KeyboardInterrupt:  # who waits no longer may ask for less
                 click.echo(err=True)
+            except click.UsageError as error:
+                click.echo(f"mailposture: {error.message}", err=True)

@@ -165,12 +165,13 @@ def test_prompt_goes_on_after_a_fault_until_exit(here):
         stderr=subprocess.PIPE,
     )
     os.close(terminal)
-    os.write(ours, b"SELEC 1\nSELECT 1 FORMAT CSV\nexit;\n")
+    os.write(ours, b"SELEC 1\nSELECT '\xfc'\nSELECT 1 FORMAT CSV\nexit;\n")
     printed, said = asking.communicate(timeout=120)
     os.close(ours)
     assert asking.returncode == 0
     assert b"1\n" in printed
     assert b"syntax error" in said
+    assert b"the query is not UTF-8 text" in said
 
 
 @pytest.mark.parametrize("excepted", ["", "example.com", "*"])
