@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS {database}.mta_sts_applied_days {on_cluster}
 ENGINE = {aggregating}
 PARTITION BY toYYYYMM(month)
 ORDER BY (policy_domain, organization, month)
-TTL month + INTERVAL {retention_days} DAY
+TTL toLastDayOfMonth(month) + INTERVAL {retention_days} DAY
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 0,
     min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1
 COMMENT 'Days with and without our MTA-STS policy, by sender'

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from engine import TODAY
 
 from mailposture.clickhouse import schema_steps
 from mailposture.clickhouse.client import StorageError, connect
@@ -125,6 +126,18 @@ def test_retention_follows_the_configuration(storage: Storage) -> None:
     finally:
         migrate(storage.client(), storage.config)
     assert storage.ask(ttl, ttl="%toIntervalDay(30)%") == [(0,)]
+
+
+def test_what_is_kept_by_month_is_kept_as_long_as_the_last_day_in_it(storage: Storage) -> None:
+    day = TODAY.replace(day=1) - timedelta(days=1)
+    storage.put("tls_policies", {"day": day})
+    try:
+        migrate(storage.client(), with_clickhouse(storage.config, retention=TODAY - day + timedelta(days=1)))
+        for table in ("tls_policies", "mta_sts_applied_days"):
+            storage.client().command(f"OPTIMIZE TABLE {table} FINAL")
+            assert storage.ask(f"SELECT count() FROM {table}") == [(1,)], table
+    finally:
+        migrate(storage.client(), storage.config)
 
 
 def test_another_database_name_works_with_users_of_its_own(tmp_path: Path) -> None:
