@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 
 from mailposture.config_file import ConfigError, load
 from mailposture.domain_names import normalize
+from mailposture.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,10 +67,12 @@ def domain_of(config: Config, name: str) -> str:
     wanted = normalize(name)
     if wanted is not None and any(domain.name == wanted for domain in config.domains):
         return wanted
-    known = ", ".join(domain.name for domain in config.domains[:10])
-    raise click.BadParameter(
-        f"{name} is not among the configured domains ({known}{', …' if len(config.domains) > 10 else ''})"
-    )
+    names = [domain.name for domain in config.domains]
+    near = get_close_matches(wanted or name, names, n=1, cutoff=0.7)
+    known = f"{', '.join(names[:10])}{', …' if len(names) > 10 else ''}"
+    hint = f"; did you mean {near[0]}?" if near else f" ({known})"
+    shown = name if name.isprintable() else quoted(name)
+    raise click.BadParameter(f"{shown} is not among the configured domains{hint}")
 
 
 def configured_domain(config: Config, name: str) -> Domain:

@@ -25,3 +25,19 @@ def test_an_international_name_is_found_as_people_write_it(written: str) -> None
 def test_what_is_not_configured_is_wrong_usage(written: str) -> None:
     with pytest.raises(click.BadParameter, match="not among the configured domains"):
         domain_of(CONFIG, written)
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("exmaple.com", "exmaple.com is not among the configured domains; did you mean example.com?"),
+        ("mail.example.com", "mail.example.com is not among the configured domains; did you mean example.com?"),
+        ("bücher.exmaple", "; did you mean xn--bcher-kva.example?"),
+        ("zzz.test", "zzz.test is not among the configured domains (example.com, xn--bcher-kva.example)"),
+        ("\x1b[2J", r"'\x1b[2J' is not among"),
+    ],
+)
+def test_the_near_name_is_offered_or_some_that_there_are(written: str, hint: str) -> None:
+    with pytest.raises(click.BadParameter) as caught:
+        domain_of(CONFIG, written)
+    assert hint in caught.value.message
