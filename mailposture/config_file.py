@@ -13,7 +13,25 @@ from mailposture.config import Config
 from mailposture.quoting import printable, quoted
 
 # In C where PyYAML was built with libyaml: a configuration of ten thousand domains takes seconds in Python.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 50  # our own sections nest four deep; some thousands overflow the stack of the parser in C, which is fatal
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc]
+    """YAML of bounded depth: what resolves tags is told of each node on the way down and up."""
+
+    depth = 0
+
+    def descend_resolver(self, parent: Any, _: Any) -> None:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise yaml.MarkedYAMLError(
+                problem=f"nested more than {_DEEPEST} levels deep", problem_mark=parent.start_mark
+            )
+
+    def ascend_resolver(self) -> None:
+        self.depth -= 1
+
 
 _MOST_FAULTS = 20  # of one file are told at once: a key that is wrong in each of ten thousand domains is one mistake
 

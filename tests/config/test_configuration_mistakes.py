@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from mailposture.config_file import ConfigError, load
@@ -98,6 +101,15 @@ def test_aliases_of_aliases_are_refused_at_once(tmp_path):
     path.write_text("\n".join(["k0: &k0 [x]", *levels, DOMAINS]))
     with pytest.raises(ConfigError, match=":1: k0: there is no such key"):
         load(path)
+
+
+@pytest.mark.parametrize("depth", [51, 300_000])
+def test_nesting_without_end_is_refused_and_kills_nobody(tmp_path, depth):
+    path = tmp_path / "mailposture.yaml"
+    path.write_text(f"{DOMAINS}x: {'[' * depth}{']' * depth}\n")
+    script = "import sys, pathlib; from mailposture.config_file import load; load(pathlib.Path(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith(f"{path}:2: is not YAML: nested more than 50 levels deep")
 
 
 def test_alias_of_what_is_around_it_is_a_mistake_like_others(tmp_path):
