@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from pki import Issued
 
-from mailposture.certificate_files import CertificateError
+from mailposture.certificate_files import CertificateError, CertificateFiles
 from mailposture.config import TlsFiles
 from policy_host.certificates import Certificates
 from policy_host.service import PolicyHost
@@ -183,3 +184,13 @@ async def test_change_of_permissions_is_reason_to_read_again(
     with structlog.testing.capture_logs() as logs:
         certificates.reload_changed()
     assert [line["event"] for line in logs] == ["certificate read"]
+
+
+def test_encrypted_key_is_said_and_nobody_asked_for_its_password(authority: CertificateAuthority) -> None:
+    issued = authority.issue(["mta-sts.enforced.example"])
+    key = serialization.load_pem_private_key(issued.key.read_bytes(), password=None)
+    protection = serialization.BestAvailableEncryption(b"secret")
+    pem = serialization.Encoding.PEM
+    issued.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, protection))
+    with pytest.raises(CertificateError, match=r"the key is encrypted; store it without a password"):
+        CertificateFiles(TlsFiles(certificate=issued.certificate, key=issued.key)).follow()
