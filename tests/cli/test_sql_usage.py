@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import ProtocolError
 
 from cli.main import main
+from cli.sql import _run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,3 +36,17 @@ def test_a_query_in_another_encoding_is_wrong_usage(tmp_path: Path) -> None:
     ):
         assert done.exit_code == 2
         assert "the query is not UTF-8 text (byte 8)" in done.output
+
+
+def test_an_answer_that_breaks_off_is_the_databases_fault() -> None:
+    """So that database() says where it is and what to do, as for every fault that is not the query's."""
+
+    class Gone:
+        def raw_stream(self, *_: object, **__: object) -> Gone:
+            return self
+
+        def read(self, _: int = -1) -> bytes:
+            raise ProtocolError("connection closed")
+
+    with pytest.raises(ClickHouseError, match="the answer broke off: connection closed"):
+        _run(Gone(), "SELECT 1", "CSV")  # type: ignore[arg-type]
