@@ -131,6 +131,7 @@ async def test_one_client_cannot_take_every_place(
     one_too_many, _ = await asyncio.open_connection("127.0.0.1", running.port)
     async with asyncio.timeout(20):
         await asyncio.gather(one_too_many.read(), return_exceptions=True)
+        assert not any(reader.at_eof() for reader, _ in taken)
         assert b"STSv1" in await policy_by_tls(running.port, authority, local_addr=("127.0.0.2", 0))
     for _, writer in taken:
         writer.close()
