@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from engine import TODAY
+from engine import DOMAIN, TODAY
 
 from mailposture.clickhouse import schema_steps
 from mailposture.clickhouse.client import StorageError, connect
@@ -130,7 +130,7 @@ def test_retention_follows_the_configuration(storage: Storage) -> None:
 
 def test_what_is_kept_by_month_is_kept_as_long_as_the_last_day_in_it(storage: Storage) -> None:
     day = TODAY.replace(day=1) - timedelta(days=1)
-    storage.put("tls_policies", {"day": day})
+    storage.put("tls_policies", {"day": day, "reported_policy_domain": DOMAIN})
     try:
         migrate(storage.client(), with_clickhouse(storage.config, retention=TODAY - day + timedelta(days=1)))
         for table in ("tls_policies", "mta_sts_applied_days"):
