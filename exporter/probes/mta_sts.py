@@ -10,6 +10,7 @@ from exporter.probes.outcome import Finding, Measured, ProbeOutcome, Reason, nam
 from mailposture.checks.dns import MxLookup, StsRecordLookup, check_mta_sts_record, check_mx
 from mailposture.checks.policy import PolicyFetch, check_coverage, fetch_policy
 from mailposture.checks.result import CheckResult, Outcome
+from mailposture.checks.servers import MOST_HOSTS
 from mailposture.config import PolicyMode
 from mailposture.mta_sts import configured_policy, covers, render, render_record
 
@@ -44,8 +45,6 @@ MX_COVERED = Gauge(
     help="1 if the policy that senders fetch allows delivery to the MX, 0 if mode enforce refuses it",
     labels=("policy_domain", "mx"),
 )
-
-MOST_HOSTS = 20  # MX hosts of a domain that get series: a zone could list hundreds
 
 
 async def probe_mta_sts(domain: Domain, context: ProbeContext) -> ProbeOutcome:

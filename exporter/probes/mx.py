@@ -13,11 +13,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from exporter.exposition import Gauge
-from exporter.probes.mta_sts import MOST_HOSTS
 from exporter.probes.outcome import Finding, Measured, ProbeOutcome, Reason, named, reason_of
 from mailposture.checks.dns import check_mx
 from mailposture.checks.resolver import Answer, Status
-from mailposture.checks.servers import probe_servers
+from mailposture.checks.servers import MOST_HOSTS, probe_servers
 from mailposture.checks.tlsa import is_usable, matches_tlsa, tlsa_name
 
 if TYPE_CHECKING:

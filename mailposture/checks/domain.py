@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from mailposture import mta_sts
 from mailposture.checks.dns import check_mta_sts_record, check_mx, check_tls_rpt
 from mailposture.checks.policy import PolicyFetch, check_coverage, fetch_policy
-from mailposture.checks.result import CheckResult, Outcome
-from mailposture.checks.servers import judge_servers, probe_servers
+from mailposture.checks.result import CheckResult, Outcome, Subject
+from mailposture.checks.servers import MOST_HOSTS, judge_servers, probe_servers
 from mailposture.checks.spf_dmarc import check_dmarc, check_spf
 from mailposture.checks.tlsa import check_tlsa
 
@@ -44,11 +44,12 @@ async def check_domain(domain: str, expected: Expectation, *, vantage: Vantage) 
         # No mail comes in, so there is nothing for TLS reports or a policy to protect.
         return (mx.result, spf, dmarc)
     announced = mta_sts.render_record(expected.policy).strip() if expected.policy is not None else None
+    hosts = mx.hosts[:MOST_HOSTS]
     tls_rpt, record, fetched, probes = await asyncio.gather(
         check_tls_rpt(domain, resolver=resolver, expected=expected.tls_rpt, ours=expected.reports_to),
         check_mta_sts_record(domain, resolver=resolver, expected=announced),
         fetch_policy(domain, vantage=vantage, wanted=expected.policy_host),
-        probe_servers(mx.hosts, vantage=vantage),
+        probe_servers(hosts, vantage=vantage),
     )
     return (
         mx.result,
@@ -56,7 +57,8 @@ async def check_domain(domain: str, expected: Expectation, *, vantage: Vantage) 
         record.result,
         *_policy_results(domain, fetched, expected, mx.hosts),
         *judge_servers(probes, expiring_within=expected.expiring_within),
-        *await asyncio.gather(*(check_tlsa(host, _chains(host, probes), resolver=resolver) for host in mx.hosts)),
+        *_left_out(domain, mx.hosts[MOST_HOSTS:]),
+        *await asyncio.gather(*(check_tlsa(host, _chains(host, probes), resolver=resolver) for host in hosts)),
         spf,
         dmarc,
     )
@@ -79,6 +81,13 @@ def _policy_results(
     if not mx_hosts:
         return [result]  # nothing to cover that is known
     return [result, check_coverage(domain, fetched.policy, mx_hosts)]
+
+
+def _left_out(domain: str, hosts: Sequence[str]) -> list[CheckResult]:
+    if not hosts:
+        return []
+    detail = f"{len(hosts)} more MX hosts, from {hosts[0]} on, were not looked at"
+    return [Subject("starttls", domain).unknown("not-looked-at", detail, "a domain needs a handful of MX records")]
 
 
 def _chains(host: str, probes: Sequence[MxProbe]) -> list[tuple[bytes, ...]]:

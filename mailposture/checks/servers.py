@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mailposture.checks.vantage import Vantage
 
+MOST_HOSTS = 20  # MX hosts of a domain that are looked at, the best first: a stranger's zone may name thousands
 _AT_ONCE = 20  # connections
 _MOST_ADDRESSES = 8  # looked at per MX host: a stranger's zone may list hundreds
 

@@ -296,6 +296,20 @@ async def test_tlsa_records_pin_what_the_servers_show(
     assert tlsa["detail"] == "the certificate is the one that TLSA and DNSSEC vouch for"
 
 
+async def test_zone_that_names_hundreds_of_servers_does_not_have_us_connect_to_them_all(
+    world: World, looking: Callable[..., Vantage], authority: CertificateAuthority
+) -> None:
+    """Whoever has us check his domain must not have us knock at everybody's door."""
+    world.zone.text += "".join(
+        f"example.test. 60 IN MX 20 n{one}.test.\nn{one}.test. 60 IN A 127.0.0.1\n" for one in range(60)
+    )
+    async with mail(world, looking, authority):
+        checked = json.loads((await world.run(cli.check.command, "example.test", "--format", "json")).output)
+    servers = [one for one in checked if one["check"] == "starttls"]
+    assert len(servers) == 21
+    assert servers[-1]["detail"].startswith("41 more MX hosts, from n")
+
+
 async def test_server_that_cannot_be_seen_gets_no_tlsa_record_and_that_is_said(world: World) -> None:
     result = await world.run(cli.records.command, "example.test", "--tlsa", "--format", "json")
     assert "TLSA" not in {one["type"] for one in json.loads(result.stdout)}

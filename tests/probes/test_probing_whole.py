@@ -180,7 +180,14 @@ def test_same_row_written_twice_counts_once(storage: Storage) -> None:
     ]
 
 
-@pytest.mark.parametrize("expiry", [datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(1950, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "expiry",
+    [
+        datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
+        datetime(1950, 1, 1, tzinfo=UTC),
+        datetime(1, 1, 1, tzinfo=UTC),
+    ],
+)
 def test_certificates_from_the_ends_of_time_are_kept(storage: Storage, expiry: datetime) -> None:
     history = History(config=storage.config, registry=CollectorRegistry())
     history.note(probed(certificate_not_after=expiry, detail="x" * 10_000))
