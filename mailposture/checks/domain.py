@@ -58,7 +58,9 @@ async def check_domain(domain: str, expected: Expectation, *, vantage: Vantage) 
         *_policy_results(domain, fetched, expected, mx.hosts),
         *judge_servers(probes, expiring_within=expected.expiring_within),
         *_left_out(domain, mx.hosts[MOST_HOSTS:]),
-        *await asyncio.gather(*(check_tlsa(host, _chains(host, probes), resolver=resolver) for host in hosts)),
+        *await asyncio.gather(
+            *(check_tlsa(host, _chains(host, probes), resolver=resolver, mx_signed=mx.authenticated) for host in hosts)
+        ),
         spf,
         dmarc,
     )

@@ -52,8 +52,13 @@ def _selected(selector: int, certificate: bytes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-async def check_tlsa(mx_host: str, chains: Sequence[Sequence[bytes]], *, resolver: Resolver) -> CheckResult:
-    """Whether the TLSA records fit what every address of an MX shows. Without records there is no DANE; that may be."""
+async def check_tlsa(
+    mx_host: str, chains: Sequence[Sequence[bytes]], *, resolver: Resolver, mx_signed: bool = True
+) -> CheckResult:
+    """Whether the TLSA records fit what every address of an MX shows. Without records there is no DANE; that may be.
+
+    `mx_signed`: whether DNSSEC vouches for the MX record that leads there.
+    """
     subject = Subject("tlsa", mx_host)
     answer = await resolver.lookup(tlsa_name(mx_host), "TLSA")
     if answer.status is Status.ABSENT:
@@ -73,7 +78,9 @@ async def check_tlsa(mx_host: str, chains: Sequence[Sequence[bytes]], *, resolve
             "the TLSA record fits, but the resolver does not say that DNSSEC vouches for it",
             "ask with --nameserver a resolver that validates; if it says the same, sign the zone",
         )
-    return subject.good("the certificate is the one that TLSA and DNSSEC vouch for")
+    fits = "the certificate is the one that TLSA and DNSSEC vouch for"
+    # RFC 7672, section 2.2.1: whoever forges the MX record names a host without TLSA records.
+    return subject.good(fits if mx_signed else f"{fits}; but not for the MX record, so mail can be led elsewhere")
 
 
 def _mismatch(records: Sequence[Any], chain: Sequence[bytes]) -> tuple[str, str] | None:

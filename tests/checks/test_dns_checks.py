@@ -170,6 +170,8 @@ async def test_every_address_of_an_mx_must_show_what_tlsa_names(
     zone.text += zone_line(tlsa_record("mx1.example.test", one))
     zone.authenticated = True
     assert (await check_tlsa("mx1.example.test", [[one], [one]], resolver=resolver)).success
+    forgeable = await check_tlsa("mx1.example.test", [[one]], resolver=resolver, mx_signed=False)
+    assert forgeable.detail.endswith("but not for the MX record, so mail can be led elsewhere")
     mixed = await check_tlsa("mx1.example.test", [[one], [other]], resolver=resolver)
     assert (mixed.reason, mixed.instruction) == ("tlsa-mismatch", zone_line(tlsa_record("mx1.example.test", other)))
 
