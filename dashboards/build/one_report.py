@@ -33,14 +33,14 @@ PANELS = (
         "Who sent the chosen report, when it came, and why it is believed.",
         rows(
             f"""
-            SELECT line.1 AS "What", line.2 AS "Value"
+            SELECT line.1 AS "Field", line.2 AS "Content"
             FROM tls_report_log
             ARRAY JOIN [
                 {_LINES}
             ] AS line
             WHERE {IN_RANGE} AND report_key = {_REPORT}"""
         ),
-        columns=(Column(name="What", width=120), Column(name="Value", wrap=True, room=240, inspect=True)),
+        columns=(Column(name="Field", width=120), Column(name="Content", wrap=True, room=240, inspect=True)),
         width=10,
         height=12,
         nothing=_NONE_CHOSEN,

@@ -50,7 +50,7 @@ PANELS = (
         width=8,
         unit="suffix:s",
         minimum=0,
-        interval="5m",
+        interval="1m",
         nothing="No report was stored in this time range",
     ),
     counted(

@@ -217,7 +217,7 @@ def test_a_report_leads_to_its_original(store: DemoStore) -> None:
     details = ask(store, "failures", panel_sql("failures", "Failure details"), domain=["univ.example"])
     key = str(details[0]["Report"])
     facts = ask(store, "failures", panel_sql("failures", "The report"), report=key)
-    report = {row["What"]: row["Value"] for row in facts}
+    report = {row["Field"]: row["Content"] for row in facts}
     (original,) = ask(store, "failures", panel_sql("failures", "Its original"), report=key)
     assert report["Sender"] == details[0]["Sender"]
     assert json.loads(str(original["As received"]))["organization-name"] == report["Sender"]

@@ -217,7 +217,7 @@ def test_a_report_is_shown_alone(house: House) -> None:
     for row in log[::8]:
         chosen = {"report": row["report_key"]}
         facts = answer(house, "failures", sql["The report"], domain=ATTACKED, chosen=chosen)
-        report = {fact["What"]: fact["Value"] for fact in facts}
+        report = {fact["Field"]: fact["Content"] for fact in facts}
         (original,) = answer(house, "failures", sql["Its original"], domain=ATTACKED, chosen=chosen)
         assert report["Sender"] == row["organization"]
         assert json.loads(original["As received"])["date-range"]
