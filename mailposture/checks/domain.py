@@ -37,12 +37,12 @@ async def check_domain(domain: str, expected: Expectation, *, vantage: Vantage) 
     """Look at the records, the policy and the servers of a domain; every finding is a result."""
     resolver = vantage.resolver
     mx = await check_mx(domain, resolver=resolver)
-    spf, dmarc = await asyncio.gather(
+    sending = asyncio.gather(
         check_spf(domain, parked=mx.parked, resolver=resolver), check_dmarc(domain, parked=mx.parked, resolver=resolver)
     )
     if mx.parked:
         # No mail comes in, so there is nothing for TLS reports or a policy to protect.
-        return (mx.result, spf, dmarc)
+        return (mx.result, *await sending)
     announced = mta_sts.render_record(expected.policy).strip() if expected.policy is not None else None
     hosts = mx.hosts[:MOST_HOSTS]
     tls_rpt, record, fetched, probes = await asyncio.gather(
@@ -61,8 +61,7 @@ async def check_domain(domain: str, expected: Expectation, *, vantage: Vantage) 
         *await asyncio.gather(
             *(check_tlsa(host, _chains(host, probes), resolver=resolver, mx_signed=mx.authenticated) for host in hosts)
         ),
-        spf,
-        dmarc,
+        *await sending,
     )
 
 
