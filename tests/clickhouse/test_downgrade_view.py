@@ -127,6 +127,14 @@ def test_another_domains_reports_prove_nothing(storage: Storage, keys: Any) -> N
     assert suspicions(storage, "likelihood") == []
 
 
+def test_the_evidence_of_a_single_session_and_sender_is_in_the_singular(storage: Storage, keys: Any) -> None:
+    storage.put("tls_policies", *successes(keys, VICTIM, days=(2,)), *successes(keys, OTHERS[0], days=(1,)))
+    storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1", failed_sessions=1))
+    ((evidence,),) = suspicions(storage, "evidence")
+    assert evidence.startswith("Found no STARTTLS in 1 session, after 50 with TLS")
+    assert "1 other sender found STARTTLS" in evidence
+
+
 def test_starttls_that_a_thousand_senders_lost_for_days_can_still_be_asked_about(storage: Storage) -> None:
     """The exporter asks about everything together: a question too big for the engine would silence all alerts."""
     columns = "policy_domain, day, report_key, organization, counts, trust"

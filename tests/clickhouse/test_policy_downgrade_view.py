@@ -66,9 +66,11 @@ def test_a_sender_that_stops_at_one_domain_alone_while_others_go_on_is_likely(st
 
 
 def test_the_evidence_of_a_single_session_is_in_the_singular(storage: Storage) -> None:
-    storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,), successful_sessions=1))
+    others = enforced(OTHERS[0], (1,))
+    storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,), successful_sessions=1), *others)
     ((evidence,),) = suspicions(storage, "evidence")
     assert evidence.startswith("Had 1 session without our MTA-STS policy")
+    assert "1 other sender applied it" in evidence
     assert "the first report day without it" in evidence
 
 
@@ -76,6 +78,12 @@ def test_a_sender_that_stopped_at_every_domain_of_ours_is_only_possible(storage:
     storage.put("tls_policies", *enforced(VICTIM, (3,)), *without(VICTIM, (1, 2)), *enforced(OTHERS[0], (1, 2)))
     assert suspicions(storage, "applied_elsewhere, likelihood") == [(False, "possible"), (False, "possible")]
     assert "may have stopped for everybody" in suspicions(storage, "evidence")[0][0]
+
+
+def test_a_policy_in_testing_elsewhere_is_not_said_to_be_no_policy(storage: Storage) -> None:
+    elsewhere = enforced(VICTIM, (1,), policy_domain=ELSEWHERE, sts_mode="testing")
+    storage.put("tls_policies", *enforced(VICTIM, (3,)), *without(VICTIM, (1,)), *elsewhere)
+    assert "applied the enforced policy of no other domain of ours" in suspicions(storage, "evidence")[0][0]
 
 
 def test_without_others_or_probes_to_compare_it_is_only_possible(storage: Storage) -> None:

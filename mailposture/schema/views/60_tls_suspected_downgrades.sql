@@ -89,9 +89,10 @@ SELECT
         'possible'
     ) AS likelihood,
     concat(
-        'Found no STARTTLS in ', toString(failed_sessions), ' sessions, after ', toString(earlier_successful_sessions),
-        ' with TLS in the 28 days before. That day ', toString(other_organizations_succeeding),
-        ' other senders found STARTTLS and ', toString(other_organizations_failing), ' did not. ',
+        'Found no STARTTLS in ', toString(failed_sessions), if(failed_sessions = 1, ' session', ' sessions'), ', after ',
+        toString(earlier_successful_sessions), ' with TLS in the 28 days before. That day ',
+        toString(other_organizations_succeeding), if(other_organizations_succeeding = 1, ' other sender', ' other senders'),
+        ' found STARTTLS and ', toString(other_organizations_failing), ' did not. ',
         multiIf(
             sending_networks = 0, 'It does not say where it sent from.',
             sending_networks = 1, 'It sent from one network.',

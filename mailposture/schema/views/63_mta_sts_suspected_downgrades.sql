@@ -112,10 +112,11 @@ SELECT
         'Had ', toString(sessions), if(sessions = 1, ' session', ' sessions'),
         ' without our MTA-STS policy, which it last applied on ', toString(last_applied_day), ': ',
         if(days_without = 1, 'the first report day without it', concat(toString(days_without), ' report days without it')),
-        '. That day ', toString(other_organizations_applying), ' other senders applied it and ',
+        '. That day ', toString(other_organizations_applying),
+        if(other_organizations_applying = 1, ' other sender', ' other senders'), ' applied it and ',
         toString(other_organizations_stopped), ' had stopped. ',
         if(applied_elsewhere, 'It applied the policy of another domain of ours.',
-            'It applied no policy of any domain of ours: it may have stopped for everybody.'),
+            'It applied the enforced policy of no other domain of ours: it may have stopped for everybody.'),
         if(probes_with_policy + probes_without_policy = 0, '', concat(
             ' Our own probes found the policy ', toString(probes_with_policy), ' of ',
             toString(probes_with_policy + probes_without_policy), ' times that day.'
