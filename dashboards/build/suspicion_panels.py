@@ -89,7 +89,7 @@ SUSPICIONS: Final = (
             ("failed_sessions", look.failed("Without STARTTLS", width=150)),
         ),
         probed="starttls",
-        nothing="None suspected in this time range.",
+        nothing="None suspected in this time range, of which the last 60 days are looked at.",
     ),
     _suspicions(
         "Senders that stopped applying our MTA-STS policy, with the evidence",
@@ -101,6 +101,6 @@ SUSPICIONS: Final = (
         sessions="sessions",
         own=(("sessions", look.count("Without policy", width=120)), ("last_applied_day", look.day("Last applied"))),
         probed="policy",
-        nothing="None in this time range: every sender that applied an enforced policy of ours still does.",
+        nothing="None in this time range, of which the last 60 days are looked at.",
     ),
 )
