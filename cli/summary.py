@@ -101,8 +101,8 @@ def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
             if shares:
                 named = " · ".join(f"{share.name} {share.sessions:,}" for share in shares)
                 text.append(f"    {label:7}  {named}\n", style="not bold")
-    failing = [summary for summary in summaries if summary.failed_sessions]
-    if summaries and not failing and any(summary.sessions for summary in summaries):
+    troubled = [summary for summary in summaries if summary.failed_sessions or summary.policy_not_applied]
+    if summaries and not troubled and any(summary.sessions for summary in summaries):
         text.append("All good: every reported session was encrypted.\n", style="green")
     text.rstrip()
     return text
