@@ -207,16 +207,27 @@ _REFUSED_SESSIONS = Question(
 
 
 def _suspected(view: str, sessions: str, gauge: Gauge) -> Question:
-    """What is suspected of an attacker; where the evidence points at ourselves, other gauges tell."""
+    """What is suspected of an attacker; where the evidence points at ourselves, other gauges tell.
+
+    What was likely of a sender one of the latest days stays so while it is suspected: its report of yesterday may come
+    hours before those of the senders to compare it with, and an alert must not end and begin again for that.
+    """
     return Question(
         sql=_LAST_WORDS
         + f"""
-        SELECT policy_domain, likelihood, sumIf({sessions}, day = last_day)
-        FROM {view}
-        LEFT JOIN last_words USING (policy_domain, organization)
-        WHERE day >= least({{period_start:Date}}, {{latest_start:Date}}) AND day < {{today:Date}}
-            AND likelihood IN ('likely', 'possible')
-        GROUP BY policy_domain, likelihood
+        SELECT policy_domain, strongest, sumIf(sessions, is_last)
+        FROM (
+            SELECT
+                policy_domain, {sessions} AS sessions, day = last_day AS is_last,
+                max(likelihood = 'likely' AND day >= {{latest_start:Date}})
+                    OVER (PARTITION BY policy_domain, organization) AS likely_lately,
+                if(is_last AND likely_lately, 'likely', likelihood) AS strongest
+            FROM {view}
+            LEFT JOIN last_words USING (policy_domain, organization)
+            WHERE day >= least({{period_start:Date}}, {{latest_start:Date}}) AND day < {{today:Date}}
+                AND likelihood IN ('likely', 'possible')
+        )
+        GROUP BY policy_domain, strongest
     """,
         labels=("likelihood",),
         columns=(Column(gauge=gauge),),

@@ -120,6 +120,20 @@ def test_a_sender_that_alone_stops_applying_our_policy_is_suspected(reports: Rep
     assert "mta_sts_suspected_downgrade_sessions other.example likely" not in found
 
 
+def test_a_likely_downgrade_stays_so_until_the_other_senders_have_reported_too(
+    reports: Reports, gauges: Gauges
+) -> None:
+    for day in (5, 6, 7):
+        reports.add("shop.example", organization="Victim", day=day, successful=50)
+    reports.add("shop.example", organization="Other", day=2, successful=500)
+    for day, number in ((2, 7), (1, 8)):
+        reports.add("shop.example", organization="Victim", day=day, failures={"starttls-not-supported": number})
+        assert gauges.read()["tlsrpt_suspected_downgrade_sessions shop.example likely"] == number
+    reports.add("shop.example", organization="Victim", day=1, successful=1)
+    reports.add("shop.example", organization="Other", day=1, successful=500, failures={"starttls-not-supported": 1})
+    assert gauges.read()["tlsrpt_suspected_downgrade_sessions shop.example likely"] == 0
+
+
 def test_a_server_is_newly_failing_from_the_domains_minimum_of_sessions_if_it_did_not_fail_before(
     reports: Reports, gauges: Gauges
 ) -> None:
