@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -25,13 +26,23 @@ if TYPE_CHECKING:
     from mailposture.config import Config
 
 
+class _Named(click.Path):
+    """A path that somebody wrote: pathlib takes an empty one, such as that of an unset shell variable, for `.`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("an empty path names nothing (is a shell variable unset?); write . for the current folder")
+        return super().convert(value, param, ctx)
+
+
 @click.command()
 @with_config
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=_Named(path_type=Path, allow_dash=True))
 def command(config: Config, paths: tuple[Path, ...]) -> None:
     """Store reports from .eml, .json, .json.gz, .zip, mbox, maildir, and folders of them; - reads standard input.
 
-    You vouch for what you import: no DKIM signature is asked for. A report that is there already counts once.
+    You vouch for what you import: no DKIM signature is asked for. A report that is there already counts once. Our own
+    data folder is left out of the folders that it lies in.
 
     \b
     Examples:
@@ -39,6 +50,8 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
       mailposture import reports/ old.zip one.json.gz
       zcat reports.mbox.gz | mailposture import -
     """
+    if any(_holds(path, config.data) for path in paths):
+        click.echo(f"left out: {config.data}, which holds what is stored and received already", err=True)
     with (
         database(config, user=config.clickhouse.collector_user) as client,
         closing(HeldMessages(config.data / "spool")) as held,
@@ -51,7 +64,7 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
             client=client,
             rejected=RejectedFiles(held=held, rules=config.spool, writer=writer, client=client),
         )
-        total = None if Path("-") in paths else files.count(paths)
+        total = None if Path("-") in paths else files.count(paths, without=config.data)
         with Progress(
             TextColumn("importing"),
             BarColumn(),
@@ -61,9 +74,15 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
             transient=True,
         ) as progress:
             task = progress.add_task("importing", total=total)
-            account = importer.run(files.find(paths), tell=lambda: progress.advance(task))
+            account = importer.run(files.find(paths, without=config.data), tell=lambda: progress.advance(task))
     _print(account)
     sys.exit(FAILED if account.rejected else DONE)
+
+
+def _holds(path: Path, data: Path) -> bool:
+    """Whether the walk below a path would come to our data."""
+    # Not Path.resolve(), which raises for links in a circle.
+    return path != files.STANDARD_INPUT and Path(os.path.realpath(data)).is_relative_to(os.path.realpath(path))
 
 
 def _print(account: Account) -> None:

@@ -4,6 +4,7 @@ An operator who imports files vouches for them. Whatever cannot be read is found
 passes over a file in silence has lost it.
 """
 
+import contextlib
 import os
 import shutil
 import stat
@@ -38,24 +39,27 @@ class Found:
     fault: RejectedError | None = None
 
 
-def find(paths: Iterable[Path]) -> Iterator[Found]:
-    """Everything in these files and folders, one at a time; `-` is standard input. Never raises for what it reads."""
+def find(paths: Iterable[Path], *, without: Path | None = None) -> Iterator[Found]:
+    """Everything in these files and folders, one at a time; `-` is standard input. Never raises for what it reads.
+
+    The folder `without` is passed over wherever the walk comes to it.
+    """
     for path in paths:
         if path == STANDARD_INPUT:
             yield from _find_in_standard_input()
             continue
-        for file, fault in _walk(path):
+        for file, fault in _walk(path, without):
             if fault is not None:
                 yield _fault(file, fault)
             else:
                 yield from _find_in_file(file)
 
 
-def count(paths: Iterable[Path]) -> int:
+def count(paths: Iterable[Path], *, without: Path | None = None) -> int:
     """How many find() will yield, nearly: archives within archives count as one. Standard input counts as one."""
     total = 0
     for path in paths:
-        for file, fault in [(path, None)] if path == STANDARD_INPUT else _walk(path):
+        for file, fault in [(path, None)] if path == STANDARD_INPUT else _walk(path, without):
             total += 1 if fault is not None or file == STANDARD_INPUT else _number_in_file(file)
     return total
 
@@ -109,8 +113,8 @@ def _open(path: Path) -> BinaryIO:
         raise
 
 
-def _walk(path: Path) -> Iterator[tuple[Path, RejectedError | None]]:
-    """All files below a path, or the path itself; every folder once, so that links in circles end.
+def _walk(path: Path, without: Path | None) -> Iterator[tuple[Path, RejectedError | None]]:
+    """All files below a path, or the path itself; every folder once, so that links in circles end, but one.
 
     In memory are the folders still to be read, never the files.
     """
@@ -123,19 +127,28 @@ def _walk(path: Path) -> Iterator[tuple[Path, RejectedError | None]]:
         yield path, None if stat.S_ISREG(mode) else RejectedError(Reason.UNREADABLE, f"is {_kind(mode)}, not a file")
         return
     pending, seen = [path], set[tuple[int, int]]()
+    if without is not None:
+        with contextlib.suppress(OSError):
+            seen.add(_identity(without))
     while pending:
         folder = pending.pop()
         try:
-            identity = folder.stat()
-            if (identity.st_dev, identity.st_ino) in seen:
+            identity = _identity(folder)
+            if identity in seen:
                 continue
-            seen.add((identity.st_dev, identity.st_ino))
+            seen.add(identity)
             is_maildir = (folder / "cur").is_dir() and (folder / "new").is_dir()
             with os.scandir(folder) as entries:
                 for entry in entries:
                     yield from _visit(entry, pending, is_maildir=is_maildir)
         except OSError as error:
             yield folder, _unreadable(error)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """What stays the same by whatever name or link the folder is reached."""
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 def _visit(

@@ -117,6 +117,16 @@ def test_first_steps_from_init_to_answers_with_no_service_running(here):
     assert here.run("summary", "--domain", "b.example", "--format", "csv").splitlines()[1].startswith("b.example,0,0,")
 
 
+def test_import_of_the_working_folder_leaves_our_own_data_out(here):
+    (here.folder / "reports").mkdir()
+    (here.folder / "reports" / "one.json").write_bytes(report())
+    (here.folder / "link").symlink_to("data")
+    assert here.run("import", ".", code=1) == "1 reports, 0 duplicates, 1 rejected\n"
+    (left_out,) = (line for line in here.said.splitlines() if line.startswith("left out: "))
+    assert left_out.endswith("data, which holds what is stored and received already")
+    assert "\nrejected  mailposture.yaml: " in here.said
+
+
 def test_rejected_bytes_are_shown_released_and_discarded(here):
     here.run("import", "-", stdin=b"not a report", code=1)
     held = here.run("sql", "SELECT held_id FROM rejections").strip()
