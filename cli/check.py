@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import DONE, FAILED, config_path_option, find_config
+from cli.options import DONE, FAILED, config_path_option, find_config, named_domain
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.domain import Expectation, check_domain
 from mailposture.checks.result import CheckResult, Outcome
 from mailposture.config import Config, Probes
 from mailposture.config_file import ConfigError, load
 from mailposture.dns_records import destinations_of_ours, policy_host_record, tls_rpt_record
-from mailposture.domain_names import normalize
 from mailposture.mta_sts import configured_policy, render
 from mailposture.record_formats import zone_line
 
@@ -73,9 +72,7 @@ def _expectations(config: Config | None, names: Sequence[str]) -> dict[str, Expe
     ours = {domain.name: domain for domain in config.domains} if config else {}
     expectations: dict[str, Expectation] = {}
     for text in names or ours:
-        name = normalize(text)
-        if name is None or "." not in name:
-            raise click.BadParameter(f"{text!r} is not a domain name", param_hint="DOMAIN")
+        name = named_domain(text)
         expectations[name] = Expectation()
         if config and name in ours:
             policy, led = configured_policy(ours[name]), policy_host_record(config, ours[name])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mailposture.config_file import ConfigError, load
-from mailposture.domain_names import normalize
+from mailposture.domain_names import mail_domain
 from mailposture.quoting import quoted
 
 if TYPE_CHECKING:
@@ -62,13 +62,21 @@ def with_config(command: Callable[..., Any]) -> Callable[..., Any]:
     return loading
 
 
+def named_domain(name: str) -> str:
+    """Return the normal form of a domain that a user named; wrong usage for what could be no domain of anybody's."""
+    try:
+        return mail_domain(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="DOMAIN") from error
+
+
 def domain_of(config: Config, name: str) -> str:
     """Return the configured domain that a user named, in its normal form; wrong usage if it is not configured."""
-    wanted = normalize(name)
-    if wanted is not None and any(domain.name == wanted for domain in config.domains):
-        return wanted
+    wanted = named_domain(name)
     names = [domain.name for domain in config.domains]
-    near = get_close_matches(wanted or name, names, n=1, cutoff=0.7)
+    if wanted in names:
+        return wanted
+    near = get_close_matches(wanted, names, n=1, cutoff=0.7)
     known = f"{', '.join(names[:10])}{', …' if len(names) > 10 else ''}"
     hint = f"; did you mean {near[0]}?" if near else f" ({known})"
     shown = name if name.isprintable() else quoted(name)
