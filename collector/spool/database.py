@@ -206,7 +206,15 @@ def _translation(path: Path, error: sqlite3.Error) -> SpoolError:
         return SpoolError(
             f"{path}: another process held it for {_BUSY_SECONDS:.0f} s; look for a hanging mailposture process"
         )
-    return SpoolError(f"{path}: {error}")
+    return SpoolError(f"{path}: {error}; {_ADVICE.get(code, _ADVICE[sqlite3.SQLITE_ERROR])}")
+
+
+_ADVICE = {
+    sqlite3.SQLITE_CANTOPEN: "it and what lies beside it must be files that this account may write",
+    sqlite3.SQLITE_READONLY: "give this account the folder and the files in it",
+    sqlite3.SQLITE_PERM: "give this account the folder and the files in it",
+    sqlite3.SQLITE_ERROR: "start mailposture again: nothing that was acknowledged is lost",
+}
 
 
 def _damage(path: Path, what: str) -> str:

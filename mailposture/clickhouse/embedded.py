@@ -93,7 +93,7 @@ class EmbeddedEngine:
 
     def _lock_folder(self, *, after_commands: bool) -> int:
         """Make the folder ours; an engine whose parent was killed may need a moment to end."""
-        try:
+        with _telling_about(self._folder):
             self._folder.make()
             began = time.monotonic()
             others_end_at = began + _OTHERS_END_WITHIN
@@ -108,11 +108,6 @@ class EmbeddedEngine:
                     )
                 time.sleep(_LOOK_EVERY)
             self._folder.tidy()
-        except OSError as error:
-            raise EngineError(
-                f"{self._folder.path}: cannot be written ({error.strerror}); give this account the folder, or "
-                "set `data` in the configuration to one that it may write"
-            ) from error
         return lock
 
     def _wait_on_for_a_command(self, began: float, *, told: bool) -> None:
@@ -236,7 +231,9 @@ def use_or_start(config: Config) -> Iterator[Access]:
     folder = EngineFolder(config)
     deadline = time.monotonic() + _STARTS_WITHIN
     while True:
-        if folder.holder() is not None:
+        with _telling_about(folder):
+            runs = folder.holder() is not None
+        if runs:
             with folder.borrowing():
                 if (endpoint := running_endpoint(config)) is not None:
                     yield Access(endpoint=endpoint, started=False)
@@ -259,6 +256,18 @@ def use_or_start(config: Config) -> Iterator[Access]:
             engine.stop()  # also for who does not want to wait for others, and presses Ctrl-C
 
 
+@contextlib.contextmanager
+def _telling_about(folder: EngineFolder) -> Iterator[None]:
+    """Say what to do about a folder that cannot be used."""
+    try:
+        yield
+    except OSError as error:
+        raise EngineError(
+            f"{error.filename or folder.path}: cannot be used ({error.strerror}); give this account the folder "
+            f"{folder.path.parent}, or set `data` in the configuration to one that it may write"
+        ) from error
+
+
 def _on_any_ports(config: Config) -> Config:
     """For a command that needs the engine for itself: the configured ports may be taken, and nobody else needs them."""
     any_port = {"http": Listen(host="127.0.0.1", port=0), "native": Listen(host="127.0.0.1", port=0)}
@@ -269,13 +278,14 @@ def running_endpoint(config: Config) -> Endpoint | None:
     """Where the embedded engine of this data folder answers right now, if it does.
 
     Only while an engine has the folder's lock: the port of a dead one may be anybody's by now, and whoever listens
-    there would be told a password.
+    there would be told a password. Raises EngineError for a data folder that cannot be used.
     """
     folder = EngineFolder(config)
-    endpoint = folder.endpoint() if folder.holder() is not None else None
     user = config.clickhouse.collector_user
-    if endpoint is None or not _answers(endpoint, user, folder.password(user)):
-        return None
+    with _telling_about(folder):
+        endpoint = folder.endpoint() if folder.holder() is not None else None
+        if endpoint is None or not _answers(endpoint, user, folder.password(user)):
+            return None
     return endpoint
 
 

@@ -12,6 +12,7 @@ from engine import engine_config
 
 from mailposture.clickhouse.client import StorageError, connect
 from mailposture.clickhouse.embedded import server_endpoint
+from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +82,17 @@ def test_something_else_listening_is_an_error(tmp_path: Path) -> None:
 def test_no_engine_on_the_data_folder_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"no embedded engine runs on .*mailposture run"):
         connect(engine_config(tmp_path), user=USER)
+
+
+@pytest.mark.parametrize("broken", ["data", "data/engine/lock"])
+def test_a_data_folder_that_cannot_be_used_names_the_next_step(tmp_path: Path, broken: str) -> None:
+    """For whoever only asks, as the exporter does: it says so again and again, until somebody acts."""
+    if broken == "data":
+        (tmp_path / "data").touch()
+    else:
+        (tmp_path / broken).mkdir(parents=True)
+    with pytest.raises(ProblemError, match=r"data/engine/lock: cannot be used \(.*; give .* or set `data`"):
+        connect(engine_config(tmp_path / "data"), user=USER)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_taken_port_is_named_with_its_key(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file in the way")
-    with pytest.raises(EngineError, match=r"data/engine: cannot be written"):
+    with pytest.raises(EngineError, match=r"data/engine: cannot be used .*set `data` in the configuration"):
         EmbeddedEngine(engine_config(tmp_path / "data")).start()
 
 

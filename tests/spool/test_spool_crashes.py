@@ -267,3 +267,11 @@ def test_a_large_backlog_is_taken_in_bounded_memory_and_its_room_given_back(fold
     assert count == 150
     assert mebibytes < 60
     assert (folder / DATABASE).stat().st_size < 50_000_000
+
+
+def test_a_spool_that_cannot_be_opened_names_the_next_step(folder: Path) -> None:
+    (folder / DATABASE).mkdir(parents=True)
+    with pytest.raises(
+        SpoolError, match=r"unable to open database file; it .* must be files that this account may write"
+    ):
+        Spool(folder, keep_free=0)
