@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dashboards.build import beside_probes, look, mode_panels, questions, shared_panels
+from dashboards.build import beside_probes, look, mode_panels, probe_faults, questions, server_panels, shared_panels
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
 from dashboards.build.panels import Column, graph, stat, table
-from dashboards.build.questions import END, IN_RANGE
-from dashboards.build.variables import DATASOURCES, DOMAINS, cell, domain, link, page_links, stranger_id
+from dashboards.build.questions import IN_RANGE
+from dashboards.build.variables import DATASOURCES, DOMAINS, END, cell, domain, link, page_links, stranger_id
 
 UID = "mailposture-domain"
 _CAUSES = questions.causes(DOMAINS)
@@ -17,12 +17,12 @@ _TO_CATEGORY = link("Explore these failures", "mailposture-failures", category=c
 _ANSWER = (
     stat(
         "$domain now",
-        "Causes that need attention in the newest reports of all senders (of the last three report days). The table "
-        "below names them.",
+        "Causes that need attention: in the newest reports of all senders (of the last three report days), and what "
+        "our own last probes find wrong. The table below names them.",
         rows(
             f"""{_CAUSES}
-            SELECT if({questions.no_reports(DOMAINS)}, NULL, countIf(needs_attention AND severity != 'info')) AS number
-            FROM causes"""
+            SELECT if(found = 0 AND {questions.no_reports(DOMAINS)}, NULL, found) AS number
+            FROM (SELECT countIf(needs_attention AND severity != 'info') AS found FROM causes)"""
         ),
         width=5,
         unit="suffix: causes need attention",
@@ -85,10 +85,19 @@ _ANSWER = (
     ),
 )
 
+_BESIDE_THE_CATEGORIES = f"""
+                ('{look.PROBES}',
+                'our own probes find this now, as senders do or soon will. Each fault is in the list below.',
+                '`mailposture check example.com` says what is wrong, and prints what to publish or to change.'),
+                ('{look.NO_REPORTS}',
+                'Nobody has reported for longer than this domain usually waits: what fails now is not known.',
+                '`mailposture check example.com` says whether the _smtp._tls record still asks for reports; Collector \
+health, whether others arrive.')"""
+
 _WRONG_NOW = table(
     "What is wrong now, and what to do",
-    "Each cause above the thresholds of the domain in the newest reports of all senders. Commands name the "
-    "domain and the server that failed most. Click the cause for its details.",
+    "Each cause above the thresholds of the domain in the newest reports of all senders, and what our own last probes "
+    "find wrong. Commands name the domain and the server that failed most. Click the cause for its details.",
     rows(
         f"""{_CAUSES}
         SELECT
@@ -99,13 +108,15 @@ _WRONG_NOW = table(
             share_now AS "Of sessions",
             servers AS "Receiving servers",
             seen_by AS "Seen by",
-            explanation AS "What it means",
+            if(cause = '{look.PROBES}', concat(what, ': ', explanation), explanation) AS "What it means",
             {questions.in_place("action", "policy_domain", "server")} AS "What to do",
             {questions.category_of("cause")} AS category,
             {questions.page_of("cause")} AS page
         FROM causes
         LEFT JOIN (
             SELECT term, explanation, action FROM failure_meanings WHERE kind = 'category'
+            UNION ALL
+            SELECT * FROM VALUES('term String, explanation String, action String', {_BESIDE_THE_CATEGORIES})
         ) AS meaning ON term = cause
         WHERE needs_attention
         ORDER BY indexOf(['critical', 'warning', 'info'], severity), share_now DESC"""
@@ -125,7 +136,12 @@ _WRONG_NOW = table(
     ),
     width=24,
     height=9,
-    nothing="Nothing to do: no cause is above the thresholds in the newest reports.",
+    nothing="Nothing to do: no cause is above the thresholds in the newest reports, and our probes find no fault.",
+)
+
+_PROBED_NOW = (
+    probe_faults.last_faults(width=14, height=7),
+    server_panels.certificates(width=10, height=7, domain=look.hidden("Domain")),
 )
 
 _OVER_TIME = (
@@ -352,6 +368,7 @@ def dashboard() -> Dashboard:
         links=page_links(UID),
         rows=(
             Row(panels=(*_ANSWER, _WRONG_NOW)),
+            Row(title="What our own probes see now", panels=_PROBED_NOW),
             Row(title="What fails, and when", panels=_OVER_TIME),
             Row(title="Where, and seen by whom", panels=_WHERE_AND_WHO),
             Row(title="Why, as far as our own probes can say", panels=_PROBES),

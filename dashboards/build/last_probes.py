@@ -7,10 +7,9 @@ from typing import Final
 from dashboards.build import look
 from dashboards.build.grafana import fixed, words
 from dashboards.build.panels import UNKNOWN, Column
+from dashboards.build.probe_faults import BLOCKED
 from dashboards.build.questions import IN_RANGE
 from dashboards.build.variables import DOMAINS
-
-BLOCKED: Final = "outbound-port-25-blocked"
 
 SERVERS: Final = f"""
     SELECT probed.*, certificate_expiry_seconds

@@ -26,6 +26,8 @@ CATEGORIES: Final[dict[Category, tuple[str, str]]] = {
 }
 NO_REPORTS: Final = "no-reports"
 """Beside the categories: a domain that nobody reports about any more."""
+PROBES: Final = "probes"
+"""Beside the categories: our own probes find a fault, whether anybody reports it or not."""
 
 CATEGORY_COLORS: Final = dict(CATEGORIES.values())
 # Shades of the category that each belongs to.
@@ -45,7 +47,7 @@ RESULT_COLORS: Final = {
 
 CATEGORY_WORDS: Final = words(
     {category.value: look for category, look in CATEGORIES.items()}
-    | {NO_REPORTS: ("No reports", "#9FA7B3"), "": ("-", UNKNOWN)}
+    | {NO_REPORTS: ("No reports", "#9FA7B3"), PROBES: ("Our own probes", "#E55400"), "": ("-", UNKNOWN)}
 )
 SEVERITY_WORDS: Final = words(
     {

@@ -7,10 +7,11 @@ from typing import Final
 from dashboards.build import look, probe_panels, questions, server_panels
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
 from dashboards.build.panels import UNKNOWN, Column, graph, stat, states, table
-from dashboards.build.questions import END, IN_RANGE
+from dashboards.build.questions import IN_RANGE
 from dashboards.build.variables import (
     DATASOURCES,
     DOMAINS,
+    END,
     THIS_DOMAIN,
     cell,
     domain,

@@ -18,13 +18,12 @@ _ANSWER = (
         "Now",
         "Domains with a cause that needs attention in the newest reports of all senders (of the last three report "
         "days): more failures than the domain's thresholds, mail refused under MTA-STS mode enforce, a suspected "
-        "downgrade, a sender that is likely kept from our MTA-STS policy, or no reports any more. The table below "
-        "names them.",
+        "downgrade, a sender that is likely kept from our MTA-STS policy, or no reports any more; or a fault that our "
+        "own last probes find. The table below names them.",
         rows(
             f"""{_CAUSES}
-            SELECT if({questions.no_reports(OF_TEAM)}, NULL,
-                uniqExactIf(policy_domain, needs_attention AND severity != 'info')) AS domains
-            FROM causes"""
+            SELECT if(found = 0 AND {questions.no_reports(OF_TEAM)}, NULL, found) AS domains
+            FROM (SELECT uniqExactIf(policy_domain, needs_attention AND severity != 'info') AS found FROM causes)"""
         ),
         width=6,
         unit="suffix: domains need attention",
@@ -69,9 +68,9 @@ _ANSWER = (
 
 _ATTENTION = table(
     "Needs attention now",
-    "Each domain and cause above its thresholds in the newest reports of all senders. Since: the first day of this "
-    "run of failures. Seen by: senders that report it, of those that report about the domain. Click a domain for "
-    "what to do, a cause for its details.",
+    "Each domain and cause above its thresholds in the newest reports of all senders, and what our own last probes "
+    "find wrong. Since: the first day of this run of failures. Seen by: senders that report it, of those that report "
+    "about the domain. Click a domain for what to do, a cause for its details.",
     rows(
         f"""{_CAUSES}
         SELECT
@@ -82,7 +81,8 @@ _ATTENTION = table(
             if(since < '2000-01-01', NULL, since) AS "Since",
             failed_now AS "Failed",
             share_now AS "Of sessions",
-            multiIf(cause = '{look.NO_REPORTS}', '', refused_now > 0, 'being refused', 'delivered') AS "Mail",
+            multiIf(cause IN ('{look.NO_REPORTS}', '{look.PROBES}'), '',
+                refused_now > 0, 'being refused', 'delivered') AS "Mail",
             servers AS "Receiving servers",
             seen_by AS "Seen by",
             {questions.category_of("cause")} AS category,
@@ -113,7 +113,8 @@ _ATTENTION = table(
     ),
     width=24,
     height=6,
-    nothing="Nothing to do: no cause is above the thresholds of its domain in the newest reports.",
+    nothing="Nothing to do: no cause is above the thresholds of its domain in the newest reports, "
+    "and our probes find no fault.",
 )
 
 _OVER_TIME = (
@@ -140,16 +141,18 @@ _OVER_TIME = (
 
 _DOMAINS = table(
     "Domains",
-    "All our domains, those with trouble first. State: failing now, suspicious (a sender no longer applies our MTA-STS "
-    "policy), failed earlier (above its thresholds on a report day of the time range, and not now), no reports, or all "
-    "good. Rates are of the last seven report days.",
+    "All our domains, those with trouble first. State: failing now, at fault (as our own probes see it; reports do "
+    "not), no reports, suspicious (a sender no longer applies our MTA-STS policy), failed earlier (above its "
+    "thresholds on a report day of the time range, and not now), or all good. Rates are of the last seven report "
+    "days.",
     rows(
         f"""{_CAUSES}
         SELECT
             policy_domain AS "Domain",
             team AS "Team",
-            multiIf(now_causes > 0, 'failing', missing > 0, 'no reports', all_sessions = 0, 'no reports',
-                suspicions > 0, 'suspicious', bad_days > 0, 'failed earlier', 'all good') AS "State",
+            multiIf(now_causes > 0, 'failing', probe_faults > 0, 'at fault',
+                missing > 0 OR all_sessions = 0, 'no reports', suspicions > 0, 'suspicious',
+                bad_days > 0, 'failed earlier', 'all good') AS "State",
             if("State" = 'all good', '', top_cause) AS "Cause",
             rate_now AS "With TLS",
             100 * (rate_now - rate_before) AS "Change",
@@ -180,8 +183,9 @@ _DOMAINS = table(
                 policy_domain,
                 countIf(needs_attention AND failed_now > 0) AS now_causes,
                 countIf(cause = '{questions.NOT_APPLIED}') AS suspicions,
+                countIf(cause = '{look.PROBES}') AS probe_faults,
                 countIf(cause = '{look.NO_REPORTS}') AS missing,
-                argMax(cause, (needs_attention, failed)) AS top_cause
+                argMax(cause, (needs_attention, failed, cause = '{look.PROBES}')) AS top_cause
             FROM causes
             GROUP BY policy_domain
         ) AS troubles USING (policy_domain)
@@ -189,7 +193,9 @@ _DOMAINS = table(
             SELECT policy_domain, last_report_day, organizations_last_7_days FROM tls_freshness
         ) AS freshness USING (policy_domain)
         WHERE {OF_TEAM}
-        ORDER BY indexOf(['failing', 'no reports', 'suspicious', 'failed earlier', 'all good'], "State"), "Failed" DESC
+        ORDER BY
+            indexOf(['failing', 'at fault', 'no reports', 'suspicious', 'failed earlier', 'all good'], "State"),
+            "Failed" DESC
         LIMIT 500"""
     ),
     columns=(
@@ -203,6 +209,7 @@ _DOMAINS = table(
                 words(
                     {
                         "failing": ("Failing", "red"),
+                        "at fault": ("At fault", "#C4343F"),
                         "no reports": ("No reports", "#6E7582"),
                         "suspicious": ("Suspicious", "#A8579B"),
                         "failed earlier": ("Failed earlier", "#B47A1E"),

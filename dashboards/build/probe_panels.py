@@ -11,8 +11,9 @@ from typing import Final
 from dashboards.build import last_probes, look
 from dashboards.build.beside_probes import STATE_NUMBER, STATE_NUMBER_WORDS
 from dashboards.build.grafana import fixed, matching, metric, rows, series, steps, words
-from dashboards.build.last_probes import BLOCKED, reason_column, verdict_column
+from dashboards.build.last_probes import reason_column, verdict_column
 from dashboards.build.panels import UNKNOWN, Column, stat, states, table
+from dashboards.build.probe_faults import BLOCKED
 from dashboards.build.questions import IN_RANGE
 from dashboards.build.variables import DOMAINS, THIS_DOMAIN, link
 

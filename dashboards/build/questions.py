@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.build.look import NO_REPORTS
-from dashboards.build.variables import DOMAINS, chosen
+from dashboards.build import probe_faults
+from dashboards.build.look import NO_REPORTS, PROBES
+from dashboards.build.variables import DOMAINS, END, chosen
 from mailposture.failures import SUSPICIONS, Category
-
-END: Final = "toDate($__toTime, 'UTC')"
-"""The last day of the time range."""
 
 THIS_WEEK: Final = f"day > {END} - 8 AND day < {END}"
 WEEK_BEFORE: Final = f"day > {END} - 15 AND day < {END} - 7"
@@ -54,13 +52,14 @@ def category_of(cause: str) -> str:
     """
     everything = "concat('$', '__all')"
     reported = f"if({cause} = 'suspected-downgrade', 'starttls-not-supported', {cause})"
-    return f"if({cause} IN ('', '{NO_REPORTS}', '{NOT_APPLIED}'), {everything}, {reported})"
+    return f"if({cause} IN ('', '{NO_REPORTS}', '{PROBES}', '{NOT_APPLIED}'), {everything}, {reported})"
 
 
 def page_of(cause: str) -> str:
     """Which dashboard shows more of a cause: what is suspected of a sender is beside the other senders."""
     suspicions = ", ".join(f"'{category.value}'" for category in sorted(SUSPICIONS))
-    return f"if({cause} IN ({suspicions}), 'mailposture-senders', 'mailposture-failures')"
+    return f"""multiIf({cause} IN ({suspicions}), 'mailposture-senders',
+                {cause} = '{PROBES}', 'mailposture-mta-sts', 'mailposture-failures')"""
 
 
 def in_place(words: str, domain: str, server: str) -> str:
@@ -111,10 +110,10 @@ def failures(domains: str) -> str:
 def causes(domains: str) -> str:
     """WITH clauses, the last of them `causes`: one row a domain and cause that failed in the time range.
 
-    policy_domain, cause (a category, or no-reports), severity, what (in words), needs_attention, since (first day of
-    the last run of failures; a day counts from a tenth of the worst day on, so that background noise does not), failed,
-    failed_now, share_now, refused_now (of the domain, under mode enforce), server (that failed most), servers, seen_by
-    (in words).
+    policy_domain, cause (a category, no-reports, or probes: what our own find wrong now), severity, what (in words),
+    needs_attention, since (first day of the last run of failures; a day counts from a tenth of the worst day on, so
+    that background noise does not), failed, failed_now, share_now, refused_now (of the domain, under mode enforce),
+    server (that failed most), servers, seen_by (in words).
     """
     return f"""{failures(domains)},
     sessions_now AS (
@@ -183,6 +182,15 @@ def causes(domains: str) -> str:
         CROSS JOIN (SELECT severity, title FROM failure_meanings WHERE term = '{NOT_APPLIED}') AS meaning
         WHERE day >= {END} - 3 AND day <= {END} AND {domains} AND likelihood = 'likely'
             AND (policy_domain, organization, day) IN (SELECT * FROM last_words)
+        GROUP BY policy_domain
+        UNION ALL
+        SELECT
+            policy_domain, '{PROBES}', min(severity),
+            arrayStringConcat(arraySlice(arraySort(groupUniqArray((severity, fault))).2, 1, 3), ', '), toDate(0), 0, 0,
+            NULL, 0, argMinIf(receiving_mx, severity, receiving_mx != ''),
+            arrayStringConcat(arraySort(groupUniqArrayIf(3)(receiving_mx, receiving_mx != '')), ', '), 'our probes', 1
+        FROM ({probe_faults.faults(domains)})
+        WHERE again
         GROUP BY policy_domain
         UNION ALL
         SELECT

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from dashboards.build import last_probes, look
 from dashboards.build.beside_probes import NO_PROBES, servers_over_time
 from dashboards.build.grafana import fixed, rows, series, words
-from dashboards.build.last_probes import BLOCKED, reason_column, verdict_column
+from dashboards.build.last_probes import reason_column, verdict_column
 from dashboards.build.panels import UNKNOWN, Column, graph, table
+from dashboards.build.probe_faults import BLOCKED
 from dashboards.build.questions import IN_RANGE
 from dashboards.build.variables import DOMAINS, THIS_DOMAIN, link
 
@@ -53,7 +54,10 @@ _RENEWAL: Final = words(
 )
 
 
-def certificates(*, width: int, height: int) -> Panel:
+_DOMAIN: Final = Column(name="Domain", width=125, links=(_TO_DOMAIN,))
+
+
+def certificates(*, width: int, height: int, domain: Column = _DOMAIN) -> Panel:
     """Which certificates must be renewed, and when: what alert MxCertificateExpiring is about."""
     return table(
         "Days to certificate expiry",
@@ -81,7 +85,7 @@ def certificates(*, width: int, height: int) -> Panel:
             look.count("Days left", width=80),
             look.day("Expires"),
             look.day("Alert from"),
-            Column(name="Domain", width=125, links=(_TO_DOMAIN,)),
+            domain,
         ),
         width=width,
         height=height,
@@ -126,7 +130,7 @@ PANELS = (
             LIMIT 1000"""
         ),
         columns=(
-            Column(name="Domain", width=125, links=(_TO_DOMAIN,)),
+            _DOMAIN,
             Column(name="Server", width=190),
             Column(name="Address", width=115),
             reason_column("Last probe", width=135),

@@ -100,6 +100,9 @@ def chosen_stranger(column: str, name: str) -> str:
     return chosen(stranger_id(column), name)
 
 
+END: Final = "toDate($__toTime, 'UTC')"
+"""The last day of the time range."""
+
 DOMAINS: Final = chosen("policy_domain", "domain")
 """SQL: rows of the chosen domains."""
 
