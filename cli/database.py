@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from cli.sql_faults import reason
 from mailposture.clickhouse.client import StorageError, connect
 from mailposture.clickhouse.embedded import use_or_start
+from mailposture.clickhouse.faults import reason
 from mailposture.clickhouse.migrate import pending
 from mailposture.clickhouse.prepare import prepare
 

@@ -1,7 +1,6 @@
 """What ClickHouse says about a query that it refuses, for the person who typed it.
 
-Its errors carry the driver's and the server's own frames, the query again, and lists of every word that the parser
-would have taken. What stays is the place in the query, the reason and what to do next.
+What stays of its errors is the place in the query, the reason and what to do next.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mailposture.clickhouse.faults import reason
 from mailposture.quoting import printable
 
 if TYPE_CHECKING:
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
-_FRAME = re.compile(r".*?DB::(?:Exception|NetException|ErrnoException): ", re.DOTALL)
-_TRAILER = re.compile(r"\s*\([A-Z][A-Z0-9_]+\)\s*\(version .*", re.DOTALL)
-# Where the reason ends and ClickHouse repeats the query, or tells of its insides.
-_ASIDE = re.compile(r"[.:]?\s+(?i:in scope|in query|while executing|expected one of:)\s.*", re.DOTALL)
 _NEAR = re.compile(r"Maybe you meant:? (?P<names>\[[^\]]*\]|[\w.]+)")
 _NAME = re.compile(r"[`'](?P<quoted>.+?)[`']|Table (?P<bare>\S+) does not exist")
 _SYNTAX = re.compile(
@@ -30,13 +26,6 @@ _SYNTAX = re.compile(
 _UNCLOSED = re.compile(r"Unmatched parentheses: (?P<bracket>'[(\[{]') at position (?P<place>\d+)")
 _READ_FROM = re.compile(r"\bFROM\s+(\w+)", re.IGNORECASE)
 _SHOWN = 76  # of the line of a query, so that the mark below it stays below it in a terminal
-_LONGEST = 600
-
-
-def reason(error: ClickHouseError) -> str:
-    """What ClickHouse itself says, on one line and without the frames around it."""
-    text = _TRAILER.sub("", _FRAME.sub("", str(error), count=1).strip())
-    return printable(" ".join(_ASIDE.sub("", text).split())).rstrip(".: ")[:_LONGEST]
 
 
 def explain(error: ClickHouseError, *, query: str, client: Client) -> str:

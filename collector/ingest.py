@@ -22,6 +22,7 @@ from collector.spool import HeldMessages, SpoolError, SpoolQueue
 from collector.suspects import Suspects
 from collector.writer import Writer
 from mailposture.clickhouse.client import connect
+from mailposture.clickhouse.faults import reason
 from mailposture.clickhouse.prepare import prepare
 from mailposture.problems import ProblemError
 
@@ -125,7 +126,8 @@ def _connect(config: Config, heartbeat: Heartbeat, stopping: threading.Event) ->
             prepare(client, config)
         except (ProblemError, ClickHouseError) as error:
             heartbeat.database(answers=False)
-            log.warning("the database is not ready; trying again, the spool keeps what arrives", reason=str(error))
+            why = str(error) if isinstance(error, ProblemError) else reason(error)
+            log.warning("the database is not ready; trying again, the spool keeps what arrives", reason=why)
             stopping.wait(_RETRY)
         else:
             heartbeat.database(answers=True)

@@ -18,6 +18,7 @@ from collector.judge import Believed, Judge, Judgement, NotYet, Unproven, Unusab
 from collector.rejection import Reason, RejectedError, RejectionRow
 from collector.spool import HeldState, Spooled, SpoolQueue, held_id
 from collector.writer import RowsRefusedError
+from mailposture.clickhouse.faults import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +95,7 @@ class Pipeline:
                 return
             except (ClickHouseError, OSError) as error:
                 metrics.BATCHES.labels("failed").inc()
-                reason = str(error)
+                why = reason(error)
             else:
                 metrics.BATCHES.labels("stored").inc()
                 self._heartbeat.database(answers=True)
@@ -102,7 +103,7 @@ class Pipeline:
                 return
             self._heartbeat.database(answers=False)
             log.warning(
-                "ClickHouse did not take a batch; trying again", wait_seconds=wait, messages=len(judged), reason=reason
+                "ClickHouse did not take a batch; trying again", wait_seconds=wait, messages=len(judged), reason=why
             )
             self._pause(wait)
             wait = min(wait * 2, _LONGEST_WAIT)

@@ -8,6 +8,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from mailposture.clickhouse.embedded import running_endpoint, server_endpoint
+from mailposture.clickhouse.faults import reason
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -84,5 +85,7 @@ def _explain(error: ClickHouseError, endpoint: Endpoint, user: str) -> str:
             f"{endpoint.url} does not let the SQL user {user} in: {where}, or the server does not know the user "
             "(provisioning/clickhouse/users.xml)"
         )
-    reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-    return f"ClickHouse at {endpoint.url} cannot be used as {user}: {reason}"
+    return (
+        f"ClickHouse at {endpoint.url} cannot be used as {user}: {reason(error)}; see whether it runs there, and what "
+        "its log says"
+    )

@@ -21,6 +21,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from mailposture.clickhouse import schema_steps
 from mailposture.clickhouse.client import StorageError
+from mailposture.clickhouse.faults import reason
 from mailposture.clickhouse.schema_steps import Step
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def migrate(client: Client, config: Config, *, dry_run: bool = False) -> list[St
             steps = pending(client, config)
             _apply(client, clickhouse, steps)
     except ClickHouseError as error:
-        raise StorageError(f"database {clickhouse.database}: {_reason(error)}") from error
+        raise StorageError(f"database {clickhouse.database}: {reason(error)}") from error
     return steps
 
 
@@ -78,7 +79,7 @@ def pending(client: Client, config: Config) -> list[Step]:
         steps += [step for step in schema_steps.views(clickhouse) if applied.get(step.name) != step.checksum]
         steps += _retention(client, clickhouse)
     except ClickHouseError as error:
-        raise StorageError(f"database {clickhouse.database}: {_reason(error)}") from error
+        raise StorageError(f"database {clickhouse.database}: {reason(error)}") from error
     return steps
 
 
@@ -114,7 +115,7 @@ def _apply(client: Client, config: ClickHouse, steps: list[Step]) -> None:
             try:
                 _run(client, step)
             except ClickHouseError as error:
-                raise StorageError(f"database {config.database}: {step.name} failed: {_reason(error)}") from error
+                raise StorageError(f"database {config.database}: {step.name} failed: {reason(error)}") from error
             log.info("schema step applied", step=step.name, database=config.database)
             if step.checksum:
                 done.append((step.name, step.checksum, datetime.now(UTC)))
@@ -178,7 +179,3 @@ def _ask(client: Client, sql: str, config: ClickHouse, **more: object) -> list[t
         sql, parameters={"database": config.database, **more}, fmt="JSONCompactEachRow", use_database=False
     )
     return [tuple(json.loads(line)) for line in answer.splitlines()]
-
-
-def _reason(error: ClickHouseError) -> str:
-    return str(error).strip().partition("server response: ")[2].partition("\n")[0][:500] or str(error).strip()[:500]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from cli.sql_faults import explain, reason
+from cli.sql_faults import explain
+from mailposture.clickhouse.faults import reason
 
 if TYPE_CHECKING:
     from engine import Storage

@@ -59,8 +59,27 @@ def test_an_unknown_user_is_named(storage: Storage) -> None:
 def test_nobody_listening_is_said_with_the_address(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(StorageError, match=rf"ClickHouse at http://127.0.0.1:{port} cannot be used"):
+    with pytest.raises(
+        StorageError, match=rf"^ClickHouse at http://127.0.0.1:{port} cannot be used as {USER}: Connection refused; see"
+    ):
         connect(server_config(tmp_path, f"http://127.0.0.1:{port}"), user=USER)
+
+
+def test_a_server_without_tls_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            for _ in range(3):
+                connection, _peer = server.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(StorageError, match=rf"{USER}: \[SSL: \w+\] [a-z ]+ \(_ssl.c:\d+\); see whether") as caught:
+            connect(server_config(tmp_path, url), user=USER)
+    assert "Pool" not in str(caught.value)
 
 
 def test_something_else_listening_is_an_error(tmp_path: Path) -> None:
