@@ -113,15 +113,25 @@ def command(folder: Path, domains: tuple[str, ...]) -> None:
     entries = "".join(_DOMAIN.format(name=name, token=secrets.token_urlsafe(24)) for name in names)
     try:
         (folder / "data").mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            path.chmod(0o600)  # the tokens in it are secrets
-            file.write(_FILE.format(domains=entries))
+        _write(path, _FILE.format(domains=entries))
     except OSError as error:
         where = error.filename or path
-        click.echo(f"{where}: cannot be written ({error.strerror}); choose a folder that you may write to", err=True)
+        click.echo(f"{where}: cannot be written ({error.strerror}); choose a folder that takes it", err=True)
         sys.exit(WRONG_USAGE)
     load(path)  # what we wrote must be what we read
     click.echo(f"Wrote {path}. Next: mailposture run --config {path}")
+
+
+def _write(path: Path, text: str) -> None:
+    """Make a file that is not there yet, whole or not at all; raises OSError."""
+    # The tokens in it are secrets.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        path.unlink()
+        raise
 
 
 def _read(domains: tuple[str, ...]) -> tuple[list[str], list[str]]:

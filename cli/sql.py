@@ -14,8 +14,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalErr
 from urllib3.exceptions import HTTPError
 
 from cli.database import database
-from cli.options import DONE, FAILED, with_config
+from cli.options import DONE, FAILED, WRONG_USAGE, with_config
 from cli.sql_faults import explain
+from mailposture.clickhouse.faults import reason
 from mailposture.quoting import printable
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def _run(client: Client, query: str, form: str) -> int:
         if getattr(error, "code", None) is None:  # not about the query: the server is away
             raise
         click.echo(f"mailposture: {explain(error, query=query, client=client)}", err=True)
-        return FAILED
+        # Of the option, and not of the query, which may be anything.
+        return WRONG_USAGE if reason(error) == f"Unknown format {form}" else FAILED
     try:
         _pass_on(answer)
     except HTTPError as error:

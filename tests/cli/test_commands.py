@@ -155,6 +155,13 @@ def test_query_may_come_from_standard_input_and_decides_the_exit_code(here):
     assert here.said == "mailposture: there is no column nonsense; the query has no FROM\n"
 
 
+def test_a_format_that_there_is_not_is_wrong_usage_as_an_option_and_a_fault_in_a_query(here):
+    for arguments, code in ((("--format", "Wrong", "SELECT 1"), 2), (("SELECT 1 FORMAT Wrong",), 1)):
+        assert not here.run("sql", *arguments, code=code)
+        assert here.said.startswith("mailposture: there is no output format Wrong; TabSeparatedWithNames, ")
+    assert here.run("sql", "--format", "Wrong", "SELECT 1 FORMAT CSV") == "1\n"
+
+
 def test_terminal_gets_an_answer_without_what_it_would_act_on(here):
     ours, terminal = os.openpty()
     query = "SELECT 'a' || unhex('1b9bff') || 'é'"

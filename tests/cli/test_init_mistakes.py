@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,3 +51,16 @@ def test_what_is_in_the_way_is_named_itself(tmp_path: Path, in_the_way: str) -> 
     assert done.exit_code == 2
     assert done.output.startswith(f"{tmp_path / in_the_way}: ")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_disk_without_room_leaves_no_half_of_a_file(tmp_path: Path) -> None:
+    """Which the next attempt would take for the operator's own."""
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, room[1]))
+    try:
+        done = init(tmp_path, "example.com")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)
+    assert done.exit_code == 2
+    assert done.output.startswith(f"{tmp_path / 'mailposture.yaml'}: cannot be written (File too large)")
+    assert init(tmp_path, "example.com").exit_code == 0
