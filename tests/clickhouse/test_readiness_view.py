@@ -55,6 +55,25 @@ def test_a_handful_in_ten_thousand_is_bearable_but_said(quiet_month: Storage) ->
     assert reasons[0] == "5 of 9005 sessions would be refused."
 
 
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [
+        (0, "40 of {} sessions would have been refused, had mode enforce been there already."),
+        (1, "1 of {} sessions was refused; mode enforce would have refused 40 more, which were in another mode."),
+        (7, "7 of {} sessions were refused; mode enforce would have refused 40 more, which were in another mode."),
+    ],
+)
+def test_what_failed_in_mode_testing_was_not_refused(quiet_month: Storage, refused: int, said: str) -> None:
+    """The domain went from testing to enforce within the month."""
+    earlier = {"day": days_ago(9), "sts_mode": "testing", "report_key": 9001, "failed_sessions": 40}
+    since = {"sts_mode": "enforce", "report_key": 9002, "failed_sessions": refused}
+    quiet_month.put("tls_policies", earlier, {**since, "successful_sessions": 100})
+    quiet_month.put("tls_failures", earlier, since)
+    would_be_refused, last_mode, reasons = readiness(quiet_month, "would_be_refused, last_mode, reasons")
+    assert (would_be_refused, last_mode) == (40 + refused, "enforce")
+    assert reasons[0] == said.format(9140 + refused)
+
+
 def stripped(mode: str, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Yesterday one sender of three, from one network, found no STARTTLS in 40 sessions: a summary and its details."""
     summary = {"sts_mode": mode, "organization": "Sender Two", "report_key": 9001, "failed_sessions": 40}
@@ -77,7 +96,7 @@ def stripped(mode: str, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         (
             "enforce",
             [
-                "40 of 9040 sessions are refused.",
+                "40 of 9040 sessions were refused.",
                 "In 40 of them somebody between sender and server likely removed STARTTLS: "
                 "mode enforce keeps that mail from him.",
                 "starttls-not-supported: 40 sessions of 1 sender.",

@@ -132,7 +132,7 @@ async def test_domain_that_enforces_is_not_asked_whether_it_may(outside: Any, qu
     async with outside(enabled=False, mode="enforce") as done:
         assert done.exit_code == 1, done.output
     assert f"{DOMAIN}: enforces MTA-STS, and is not fit for it" in done.output
-    assert "40 of 6040 sessions are refused." in done.output
+    assert "40 of 6040 sessions were refused." in done.output
     assert "Mode enforce holds mail back for such causes" in done.output
 
 

@@ -7,7 +7,7 @@ CREATE OR REPLACE VIEW {database}.mta_sts_readiness {on_cluster}
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     days UInt64 COMMENT 'Report days, of the last 30 before today, that a sender looked at the policy',
     sessions UInt64 COMMENT 'Sessions under the MTA-STS policy',
-    would_be_refused UInt64 COMMENT 'Those that mode enforce refuses',
+    would_be_refused UInt64 COMMENT 'Those that mode enforce refuses, or would have in another mode',
     organizations UInt64 COMMENT 'Senders that looked at the policy',
     last_mode LowCardinality(String) COMMENT 'Mode that senders saw last; empty if none looked',
     verdict LowCardinality(String) COMMENT 'ready (in force already: nothing speaks against it), not-ready, or too-little-evidence',
@@ -17,7 +17,8 @@ SQL SECURITY DEFINER
 AS
 WITH
     30 AS window_days, 7 AS enough_days, 2 AS enough_organizations, 50 AS enough_sessions, 0.001 AS bearable_share,
-    greatest(toInt64(failed) - toInt64(without_policy), 0) AS refused
+    greatest(toInt64(failed) - toInt64(without_policy), 0) AS refused,
+    least(refused, greatest(toInt64(failed_in_force) - toInt64(without_policy_in_force), 0)) AS refused_in_force
 SELECT
     policy_domain, days, sessions, toUInt64(refused) AS would_be_refused, organizations, last_mode,
     multiIf(
@@ -28,10 +29,24 @@ SELECT
     arrayFilter(reason -> reason != '', arrayConcat(
         [
             if(sessions = 0, 'No sender reported an MTA-STS policy in the last 30 days.', ''),
-            if(sessions > 0, concat(
-                if(refused = 0, 'None', toString(refused)), ' of ', toString(sessions), ' sessions ',
-                multiIf(last_mode != 'enforce', 'would be', refused IN (0, 1), 'is', 'are'), ' refused.'
-            ), ''),
+            multiIf(
+                sessions = 0, '',
+                refused = 0, concat(
+                    'None of ', toString(sessions), ' sessions ', if(last_mode = 'enforce', 'was', 'would be'), ' refused.'
+                ),
+                refused_in_force = 0, concat(
+                    toString(refused), ' of ', toString(sessions), ' sessions would ',
+                    if(last_mode = 'enforce', 'have been refused, had mode enforce been there already.', 'be refused.')
+                ),
+                concat(
+                    toString(refused_in_force), ' of ', toString(sessions), ' sessions ',
+                    if(refused_in_force = 1, 'was', 'were'), ' refused',
+                    if(refused = refused_in_force, '.', concat(
+                        '; mode enforce would have refused ', toString(refused - refused_in_force),
+                        ' more, which were in another mode.'
+                    ))
+                )
+            ),
             if(downgraded > 0, concat(
                 'In ', toString(downgraded), ' of them somebody between sender and server likely removed STARTTLS: mode enforce ',
                 if(last_mode = 'enforce', 'keeps', 'would keep'), ' that mail from him.'
@@ -52,6 +67,7 @@ LEFT JOIN
         uniqExact(day) AS days,
         sum(successful_sessions + failed_sessions) AS sessions,
         sum(failed_sessions) AS failed,
+        sumIf(failed_sessions, sts_mode = 'enforce') AS failed_in_force,
         uniqExact(organization) AS organizations,
         argMaxIf(sts_mode, (day, sts_mode = 'enforce'), sts_mode != '') AS last_mode
     FROM {database}.tls_policies FINAL
@@ -63,6 +79,7 @@ LEFT JOIN
     SELECT
         policy_domain,
         sumIf(total, refuses_nothing) AS without_policy,
+        sumIf(total_in_force, refuses_nothing) AS without_policy_in_force,
         sum(total_downgraded) AS downgraded,
         arrayMap(
             cause -> concat(cause.2, ': ', toString(cause.1), ' sessions of ', toString(cause.3), if(cause.3 = 1, ' sender.', ' senders.')),
@@ -72,6 +89,7 @@ LEFT JOIN
     (
         SELECT
             policy_domain, result_type, sum(failed_sessions) AS total, uniqExact(organization) AS senders,
+            sumIf(failed_sessions, sts_mode = 'enforce') AS total_in_force,
             sumIf(failed_sessions, category = 'starttls-not-supported' AND (day, policy_domain, organization, receiving_mx) IN (
                 SELECT day, policy_domain, organization, receiving_mx
                 FROM {database}.tls_suspected_downgrades
