@@ -102,7 +102,7 @@ def test_policy_failure_says_so_where_our_probes_found_the_policy_good(storage: 
     storage.put("tls_failures", {"result_type": "sts-policy-fetch-error", "category": "mta-sts-policy"})
     put(storage, *probes(3, probe="mta-sts", receiving_mx="", receiving_ip="::"))
     assert beside(storage, "our_probes") == [(
-        "No probe of ours saw the server that day. All 3 probes of the MTA-STS policy found nothing wrong.",
+        "All 3 probes of the MTA-STS policy found nothing wrong. No probe of ours saw the server that day.",
     )]  # fmt: skip
 
 

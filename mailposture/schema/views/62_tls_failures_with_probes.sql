@@ -25,12 +25,9 @@ CREATE OR REPLACE VIEW {database}.tls_failures_with_probes {on_cluster}
 )
 SQL SECURITY DEFINER
 AS
-SELECT
-    day, policy_domain, failure.1 AS organization, failure.2 AS category, failure.3 AS result_type, receiving_mx,
-    failure.4 AS failed_sessions,
-    probes, probe_successes, probe_reason, probes_with_starttls, probes_without_starttls, certificate_not_after,
-    policy_probes, policy_probe_successes, policy_probe_reason,
-    arrayStringConcat(arrayFilter(sentence -> sentence != '', [
+WITH
+    -- The last one is about the policy: it comes first where the policy failed.
+    [
         if(probes = 0, 'No probe of ours saw the server that day.', concat(
             toString(probe_successes), ' of ', toString(probes), ' probes of the server found nothing wrong',
             if(probe_reason = '', '', concat('; the others: ', probe_reason)), '.'
@@ -51,7 +48,15 @@ SELECT
                 concat('All ', toString(policy_probes), ' probes of the MTA-STS policy found nothing wrong.'),
             ''
         )
-    ]), ' ') AS our_probes
+    ] AS sentences
+SELECT
+    day, policy_domain, failure.1 AS organization, failure.2 AS category, failure.3 AS result_type, receiving_mx,
+    failure.4 AS failed_sessions,
+    probes, probe_successes, probe_reason, probes_with_starttls, probes_without_starttls, certificate_not_after,
+    policy_probes, policy_probe_successes, policy_probe_reason,
+    arrayStringConcat(
+        arrayFilter(sentence -> sentence != '', if(category = 'mta-sts-policy', arrayRotateRight(sentences, 1), sentences)), ' '
+    ) AS our_probes
 FROM
 (
     SELECT
