@@ -40,7 +40,8 @@ _ANSWER = (
         "not deliver: they try again and return the mail after some days.",
         rows(
             f"""
-            SELECT sum(failed_sessions) AS refused
+            SELECT
+                if((SELECT count() FROM ({questions.last_words(DOMAINS)})) = 0, NULL, sum(failed_sessions)) AS refused
             FROM tls_policies_daily
             WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce'
                 AND (policy_domain, organization, day) IN ({questions.last_words(DOMAINS)})"""
@@ -56,7 +57,7 @@ _ANSWER = (
         "The mode of the MTA-STS policy in the newest report of a sender that honours MTA-STS.",
         rows(
             f"""
-            SELECT argMax(sts_mode, (day, sessions)) AS mode
+            SELECT nullIf(argMax(sts_mode, (day, sessions)), '') AS mode
             FROM (
                 SELECT day, sts_mode, sum(successful_sessions + failed_sessions) AS sessions
                 FROM tls_policies_daily

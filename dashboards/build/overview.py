@@ -39,7 +39,12 @@ _ANSWER = (
         "Failed, 7 days",
         "Sessions without the encryption that the sender wanted. What that means for the mail depends on the policy: "
         "held back in mode enforce or with DANE, delivered otherwise.",
-        rows(f"SELECT sum(failed_sessions) AS failed FROM tls_domain_daily WHERE {THIS_WEEK} AND {OF_TEAM}"),
+        rows(
+            f"""
+            SELECT if(count() = 0, NULL, sum(failed_sessions)) AS failed
+            FROM tls_domain_daily
+            WHERE {THIS_WEEK} AND {OF_TEAM}"""
+        ),
         width=4,
         unit="locale",
         thresholds=steps((None, look.GOOD), (1, "text")),

@@ -27,6 +27,8 @@ _CHOSEN: Final = f"{IN_RANGE} AND {DOMAINS} AND {chosen_stranger('organization',
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
 _TO_FAILURES = link("Failures that it reports", "mailposture-failures", domain=THIS_DOMAIN, sender=cell("sender_id"))
 
+_NOBODY_REPORTS: Final = f"(SELECT count() FROM tls_sender_daily WHERE {_CHOSEN}) = 0"
+
 _ANSWER = (
     stat(
         "Suspected downgrades",
@@ -35,8 +37,7 @@ _ANSWER = (
         "the evidence. A suspicion, never a proof.",
         rows(
             f"""
-            SELECT
-                if((SELECT count() FROM tls_sender_daily WHERE {_CHOSEN}) = 0, NULL, uniqExact(organization)) AS senders
+            SELECT if({_NOBODY_REPORTS}, NULL, uniqExact(organization)) AS senders
             FROM (
                 SELECT organization FROM tls_suspected_downgrades WHERE {_CHOSEN} AND likelihood != 'server-fault'
                 UNION ALL
@@ -57,12 +58,13 @@ _ANSWER = (
         "others together, with at least the domain's minimum of failed sessions.",
         rows(
             f"""
-            SELECT count() AS senders FROM ({questions.lonely_failures(_CHOSEN, f"{IN_RANGE} AND {DOMAINS}")})"""
+            SELECT if({_NOBODY_REPORTS}, NULL, count()) AS senders
+            FROM ({questions.lonely_failures(_CHOSEN, f"{IN_RANGE} AND {DOMAINS}")})"""
         ),
         width=5,
         unit="locale",
         thresholds=steps((None, look.GOOD), (1, "orange")),
-        nothing="None",
+        mappings=(words({"0": ("none", look.GOOD)}),),
     ),
     stat(
         "Senders that report",
@@ -76,7 +78,7 @@ _ANSWER = (
         "Senders that applied an MTA-STS policy to at least one session.",
         rows(
             f"""
-            SELECT uniqExact(organization) AS senders
+            SELECT if({_NOBODY_REPORTS}, NULL, uniqExact(organization)) AS senders
             FROM tls_policies_daily
             WHERE {_CHOSEN} AND policy_type = 'sts'"""
         ),
@@ -88,7 +90,7 @@ _ANSWER = (
         "Senders that applied DANE to at least one session.",
         rows(
             f"""
-            SELECT uniqExact(organization) AS senders
+            SELECT if({_NOBODY_REPORTS}, NULL, uniqExact(organization)) AS senders
             FROM tls_policies_daily
             WHERE {_CHOSEN} AND policy_type = 'tlsa'"""
         ),
