@@ -106,7 +106,7 @@ def summarize(
     not_applied = _shares(
         ask(
             "SELECT policy_domain, concat(organization, ' (', argMax(likelihood, day), ')'), sum(sessions)"
-            f" FROM mta_sts_suspected_downgrades WHERE {inside} AND likelihood != 'server-fault'"
+            f" FROM mta_sts_suspected_downgrades WHERE {inside} AND likelihood IN ('likely', 'possible')"
             " GROUP BY policy_domain, organization"
         )
     )

@@ -21,6 +21,7 @@ _LIKELIHOODS = words(
     {
         "likely": ("Likely", "red"),
         "possible": ("Possible", "orange"),
+        "sender-change": ("Sender changed", "#6E7582"),
         "server-fault": ("Our own fault", "blue"),
     }
 )
@@ -95,8 +96,8 @@ SUSPICIONS: Final = (
         "Senders that stopped applying our MTA-STS policy, with the evidence",
         "A sender that applied the policy of this domain in mode enforce in the weeks before reports sessions without "
         "it; its mail may still be encrypted. Likely kept from it: for two report days or more at this domain alone, "
-        "while others or our own probes found the policy. Our own fault: most senders stopped, or our probes did not "
-        "find it either. Click the domain for what to do.",
+        "while others or our own probes found the policy. Sender changed: it stopped at several domains within a week. "
+        "Our own fault: most senders stopped, or our probes did not find it either. Click the domain for what to do.",
         view="mta_sts_suspected_downgrades",
         sessions="sessions",
         own=(("sessions", look.count("Without policy", width=120)), ("last_applied_day", look.day("Last applied"))),

@@ -7,7 +7,8 @@ CREATE TABLE IF NOT EXISTS {database}.mta_sts_applied_days {on_cluster}
     organization LowCardinality(String) COMMENT 'Who reports',
     month Date COMMENT 'First day of the month; bit 0 of the masks is that day',
     enforced_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied the policy in mode enforce',
-    excused_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied DANE, or the policy in another mode',
+    other_mode_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied the policy in another mode',
+    dane_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied DANE',
     without_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it had sessions without our policy'
 )
 ENGINE = {aggregating}

@@ -7,14 +7,16 @@ AS
 WITH
     bitShiftLeft(toUInt32(1), toDayOfMonth(day) - 1) AS bit,
     policy_type = 'sts' AND sts_mode = 'enforce' AS enforced,
-    policy_type = 'tlsa' OR (policy_type = 'sts' AND sts_mode IN ('testing', 'none')) AS excused
+    policy_type = 'sts' AND sts_mode IN ('testing', 'none') AS other_mode,
+    policy_type = 'tlsa' AS dane
 SELECT
     policy_domain,
     organization,
     toStartOfMonth(day) AS month,
     groupBitOr(if(enforced, bit, 0)) AS enforced_days,
-    groupBitOr(if(excused, bit, 0)) AS excused_days,
-    groupBitOr(if(NOT enforced AND NOT excused AND successful_sessions + failed_sessions > 0, bit, 0)) AS without_days
+    groupBitOr(if(other_mode, bit, 0)) AS other_mode_days,
+    groupBitOr(if(dane, bit, 0)) AS dane_days,
+    groupBitOr(if(NOT enforced AND NOT other_mode AND NOT dane AND successful_sessions + failed_sessions > 0, bit, 0)) AS without_days
 FROM {database}.tls_policies
 WHERE trust != 'none' AND policy_type IN ('sts', 'tlsa', 'no-policy-found')
     AND (policy_type = 'tlsa' OR reported_policy_domain = policy_domain)

@@ -74,16 +74,49 @@ def test_the_evidence_of_a_single_session_is_in_the_singular(storage: Storage) -
     assert "the first report day without it" in evidence
 
 
-def test_a_sender_that_stopped_at_every_domain_of_ours_is_only_possible(storage: Storage) -> None:
+def test_a_sender_that_applies_no_policy_of_ours_any_more_is_only_possible(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (3,)), *without(VICTIM, (1, 2)), *enforced(OTHERS[0], (1, 2)))
     assert suspicions(storage, "applied_elsewhere, likelihood") == [(False, "possible"), (False, "possible")]
     assert "may have stopped for everybody" in suspicions(storage, "evidence")[0][0]
 
 
-def test_a_policy_in_testing_elsewhere_is_not_said_to_be_no_policy(storage: Storage) -> None:
+def test_a_policy_in_testing_elsewhere_shows_that_the_sender_still_looks(storage: Storage) -> None:
     elsewhere = enforced(VICTIM, (1,), policy_domain=ELSEWHERE, sts_mode="testing")
-    storage.put("tls_policies", *enforced(VICTIM, (3,)), *without(VICTIM, (1,)), *elsewhere)
-    assert "applied the enforced policy of no other domain of ours" in suspicions(storage, "evidence")[0][0]
+    others = enforced(OTHERS[0], (1, 2))
+    storage.put("tls_policies", *enforced(VICTIM, (3,)), *without(VICTIM, (1, 2)), *elsewhere, *others)
+    assert suspicions(storage, "applied_elsewhere, likelihood")[1] == (True, "likely")
+
+
+def test_a_sender_that_stopped_at_several_domains_within_a_week_has_changed_something(storage: Storage) -> None:
+    for domain, days in ((DOMAIN, (1,)), (ELSEWHERE, (7,))):
+        storage.put("tls_policies", *enforced(VICTIM, (8, 2), policy_domain=domain))
+        storage.put("tls_policies", *without(VICTIM, days, policy_domain=domain))
+    storage.put("tls_policies", *enforced(OTHERS[0], range(1, 9)), *victim_elsewhere())
+    rows = suspicions(storage, "policy_domain, day, domains_stopped, likelihood")
+    assert (DOMAIN, days_ago(1), 2, "sender-change") in rows
+    assert (ELSEWHERE, days_ago(7), 1, "possible") in rows  # the first of the two
+    (evidence,) = [words for (words,) in suspicions(storage, "evidence") if "domains of ours." in words]
+    assert "Within the week it stopped at 2 domains of ours." in evidence
+
+
+def test_what_a_sender_did_a_week_before_at_another_domain_is_another_matter(storage: Storage) -> None:
+    storage.put("tls_policies", *enforced(VICTIM, (9,), policy_domain=ELSEWHERE), *victim_elsewhere())
+    storage.put("tls_policies", *without(VICTIM, (8,), policy_domain=ELSEWHERE))
+    storage.put("tls_policies", *enforced(VICTIM, (3,)), *without(VICTIM, (1, 2)), *enforced(OTHERS[0], (1, 2)))
+    rows = suspicions(storage, "policy_domain, day, domains_stopped, likelihood")
+    assert (DOMAIN, days_ago(1), 1, "likely") in rows
+
+
+def test_among_many_senders_one_that_gave_up_lately_does_not_hide_another(storage: Storage) -> None:
+    storage.put("tls_policies", *enforced(VICTIM, (3,)), *without(VICTIM, (1, 2)), *victim_elsewhere())
+    storage.put("tls_policies", *enforced("Gave Up", (20,)), *without("Gave Up", range(1, 20)))
+    for number in range(4):
+        storage.put("tls_policies", *enforced(f"Other {number}", (1, 2)))
+    of_victim = f"maxIf(likelihood = 'likely', organization = '{VICTIM}'), max(other_organizations_stopped)"
+    ask = f"SELECT {of_victim} FROM mta_sts_suspected_downgrades"
+    assert storage.ask(ask) == [(0, 1)]
+    storage.put("tls_policies", *enforced("Other 4", (1, 2)))
+    assert storage.ask(ask) == [(1, 1)]
 
 
 def test_without_others_or_probes_to_compare_it_is_only_possible(storage: Storage) -> None:

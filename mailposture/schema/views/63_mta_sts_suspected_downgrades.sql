@@ -3,8 +3,10 @@
 -- the policy in mode enforce in the four weeks before reports sessions without it. Its mail may still be encrypted; but
 -- nothing insists on it any more. Many senders at once: our record or policy is at fault, or we withdrew it.
 --
--- A sender that no longer looks at anybody's policy is no attack on us. It is told apart by what it applies at our other
--- domains that day. A first day may be a slow answer where no policy was remembered; so `likely` takes two report days.
+-- A sender that has given MTA-STS up, or has servers without it, is no attack on us: it shows at several domains of ours
+-- within a week. So `likely` is who stopped at one domain alone and goes on at another. A first day may be a slow answer
+-- where no policy was remembered, hence two report days; and of many senders there is always one that gives MTA-STS up, so
+-- five must apply the policy for each other one that stopped.
 CREATE OR REPLACE VIEW {database}.mta_sts_suspected_downgrades {on_cluster}
 (
     day Date COMMENT 'Report day (UTC), of the last 60',
@@ -15,10 +17,11 @@ CREATE OR REPLACE VIEW {database}.mta_sts_suspected_downgrades {on_cluster}
     days_without UInt64 COMMENT 'Report days without the policy since then, this one included',
     other_organizations_applying UInt64 COMMENT 'Other senders that applied the policy that day',
     other_organizations_stopped UInt64 COMMENT 'Other senders that had applied it in the 28 days before and did not that day',
-    applied_elsewhere Bool COMMENT 'Whether it applied the enforced policy of another domain of ours that day',
+    applied_elsewhere Bool COMMENT 'Whether it applied the policy of another domain of ours that day, in whatever mode',
+    domains_stopped UInt64 COMMENT 'Domains of ours at which it stopped in the week up to that day, this one included',
     probes_with_policy UInt64 COMMENT 'Our probes that day that found the record, and the policy in mode enforce',
     probes_without_policy UInt64 COMMENT 'Our probes that day that did not',
-    likelihood LowCardinality(String) COMMENT 'likely, possible, or server-fault (most senders stopped, or our probes found no policy)',
+    likelihood LowCardinality(String) COMMENT 'likely, possible, sender-change (it stopped at several domains), or server-fault (most senders did, or our probes found no policy)',
     evidence String COMMENT 'The same in words'
 )
 SQL SECURITY DEFINER
@@ -32,9 +35,11 @@ WITH
         SELECT
             policy_domain, organization,
             groupBitOr(bitShiftLeft(toUInt128(enforced_days), month - first_day)) AS applied,
-            groupBitOr(bitShiftLeft(toUInt128(excused_days), month - first_day)) AS excused,
+            groupBitOr(bitShiftLeft(toUInt128(other_mode_days), month - first_day)) AS in_other_mode,
+            groupBitOr(bitShiftLeft(toUInt128(dane_days), month - first_day)) AS under_dane,
             bitAnd(
-                groupBitOr(bitShiftLeft(toUInt128(without_days), month - first_day)), bitNot(bitOr(applied, excused))
+                groupBitOr(bitShiftLeft(toUInt128(without_days), month - first_day)),
+                bitNot(bitOr(bitOr(applied, in_other_mode), under_dane))
             ) AS missed,
             -- Days with one of `applied` within 2, 4, 8, 16 and 28 days, that day included; then within the 28 days before.
             bitOr(applied, bitShiftLeft(applied, 1)) AS within_2,
@@ -68,9 +73,20 @@ WITH
     elsewhere AS
     (
         -- On a day that it was lost at one domain, what is applied is applied at another.
-        SELECT organization, groupBitOr(applied) AS anywhere
+        SELECT organization, groupBitOr(bitOr(applied, in_other_mode)) AS anywhere
         FROM senders
         GROUP BY organization
+    ),
+    stops AS
+    (
+        -- At how many domains a sender stopped on a day or in the six days before.
+        WITH
+            bitOr(stopped, bitShiftLeft(stopped, 1)) AS in_2, bitOr(in_2, bitShiftLeft(in_2, 2)) AS in_4,
+            bitOr(in_4, bitShiftLeft(in_4, 3)) AS in_7
+        SELECT organization, bit, count() AS domains_stopped
+        FROM senders
+        ARRAY JOIN bitPositionsToArray(in_7) AS bit
+        GROUP BY organization, bit
     ),
     counted AS
     (
@@ -98,13 +114,14 @@ SELECT
     first_day + arrayMax(arrayFilter(each -> each < bit, bitPositionsToArray(applied))) AS last_applied_day,
     arrayCount(each -> first_day + each > last_applied_day AND each <= bit, bitPositionsToArray(missed)) AS days_without,
     applying AS other_organizations_applying, stopping - 1 AS other_organizations_stopped,
-    bitAnd(bitShiftRight(anywhere, bit), 1) = 1 AS applied_elsewhere,
+    bitAnd(bitShiftRight(anywhere, bit), 1) = 1 AS applied_elsewhere, domains_stopped,
     probes_with_policy, probes_without_policy,
     multiIf(
         other_organizations_stopped > 0 AND other_organizations_stopped >= other_organizations_applying, 'server-fault',
         probes_without_policy > 0 AND probes_without_policy >= probes_with_policy, 'server-fault',
+        domains_stopped > 1, 'sender-change',
         probes_without_policy > 0, 'possible',
-        other_organizations_stopped = 0 AND applied_elsewhere AND days_without > 1
+        other_organizations_stopped * 5 <= other_organizations_applying AND applied_elsewhere AND days_without > 1
             AND (other_organizations_applying > 0 OR probes_with_policy > 0), 'likely',
         'possible'
     ) AS likelihood,
@@ -115,8 +132,9 @@ SELECT
         '. That day ', toString(other_organizations_applying),
         if(other_organizations_applying = 1, ' other sender', ' other senders'), ' applied it and ',
         toString(other_organizations_stopped), ' had stopped. ',
+        if(domains_stopped > 1, concat('Within the week it stopped at ', toString(domains_stopped), ' domains of ours. '), ''),
         if(applied_elsewhere, 'It applied the policy of another domain of ours.',
-            'It applied the enforced policy of no other domain of ours: it may have stopped for everybody.'),
+            'It applied the policy of no other domain of ours: it may have stopped for everybody.'),
         if(probes_with_policy + probes_without_policy = 0, '', concat(
             ' Our own probes found the policy ', toString(probes_with_policy), ' of ',
             toString(probes_with_policy + probes_without_policy), ' times that day.'
@@ -125,6 +143,7 @@ SELECT
 FROM lost
 INNER JOIN everybody USING (policy_domain, bit)
 INNER JOIN counted USING (day, policy_domain, organization)
+INNER JOIN stops USING (organization, bit)
 LEFT JOIN elsewhere USING (organization)
 LEFT JOIN probed USING (day, policy_domain)
 SETTINGS do_not_merge_across_partitions_select_final = 1
