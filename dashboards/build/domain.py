@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.build import beside_probes, look, mode_panels, probe_faults, questions, server_panels, shared_panels
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
-from dashboards.build.panels import Column, graph, stat, table
+from dashboards.build.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, graph, stat, table
 from dashboards.build.questions import IN_RANGE
 from dashboards.build.variables import DATASOURCES, DOMAINS, END, cell, domain, link, page_links, stranger_id
 
@@ -24,16 +24,17 @@ _ANSWER = (
             SELECT if(found = 0 AND {questions.no_reports(DOMAINS)}, NULL, found) AS number
             FROM (SELECT countIf(needs_attention AND severity != 'info') AS found FROM causes)"""
         ),
-        width=5,
-        unit="suffix: causes need attention",
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
+        unit="suffix:causes need attention",
         decimals=0,
         thresholds=steps((None, look.GOOD), (1, look.BAD)),
         mappings=(words({"0": ("All good", look.GOOD), "1": ("1 cause needs attention", look.BAD)}),),
         filled=True,
-        text_size=26,
+        text_size=22,
     ),
-    shared_panels.with_tls(DOMAINS, width=4),
-    shared_panels.against_the_week_before(DOMAINS, width=4),
+    shared_panels.with_tls(DOMAINS),
+    shared_panels.against_the_week_before(DOMAINS),
     stat(
         "Mail being refused",
         "Failed sessions under the domain's MTA-STS policy in mode enforce, in the newest reports. Those senders do "
@@ -46,8 +47,9 @@ _ANSWER = (
             WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce'
                 AND (policy_domain, organization, day) IN ({questions.last_words(DOMAINS)})"""
         ),
-        width=4,
-        unit="suffix: sessions",
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
+        unit="suffix:sessions",
         decimals=0,
         thresholds=steps((None, look.GOOD), (1, "orange"), (20, look.BAD)),
         mappings=(words({"0": ("none", look.GOOD)}),),
@@ -65,7 +67,8 @@ _ANSWER = (
                 GROUP BY day, sts_mode
             )"""
         ),
-        width=3,
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
         unit="string",
         numbers=False,
         mappings=(look.MODE_WORDS,),
@@ -80,7 +83,8 @@ _ANSWER = (
             SELECT toDateTime(max(last_report_day), 'UTC') AS last_day
             FROM tls_freshness WHERE {DOMAINS} AND last_report_day IS NOT NULL"""
         ),
-        width=4,
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
         unit="time:ddd D MMM",
         numbers=False,
     ),

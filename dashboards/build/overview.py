@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.build import look, questions, shared_panels
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
-from dashboards.build.panels import Column, graph, stat, table
+from dashboards.build.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, graph, stat, table
 from dashboards.build.questions import IN_RANGE, OF_TEAM, THIS_WEEK, WEEK_BEFORE
 from dashboards.build.variables import DATASOURCES, TEAM, THIS_DOMAIN, cell, domain, link, page_links, stranger_id
 
@@ -25,16 +25,17 @@ _ANSWER = (
             SELECT if(found = 0 AND {questions.no_reports(OF_TEAM)}, NULL, found) AS domains
             FROM (SELECT uniqExactIf(policy_domain, needs_attention AND severity != 'info') AS found FROM causes)"""
         ),
-        width=6,
-        unit="suffix: domains need attention",
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
+        unit="suffix:domains need attention",
         decimals=0,
         thresholds=steps((None, look.GOOD), (1, look.BAD)),
         mappings=(words({"0": ("All good", look.GOOD), "1": ("1 domain needs attention", look.BAD)}),),
         filled=True,
-        text_size=30,
+        text_size=22,
     ),
-    shared_panels.with_tls(OF_TEAM, width=4),
-    shared_panels.against_the_week_before(OF_TEAM, width=4),
+    shared_panels.with_tls(OF_TEAM),
+    shared_panels.against_the_week_before(OF_TEAM),
     stat(
         "Failed, 7 days",
         "Sessions without the encryption that the sender wanted. What that means for the mail depends on the policy: "
@@ -45,7 +46,8 @@ _ANSWER = (
             FROM tls_domain_daily
             WHERE {THIS_WEEK} AND {OF_TEAM}"""
         ),
-        width=4,
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
         unit="locale",
         thresholds=steps((None, look.GOOD), (1, "text")),
     ),
@@ -58,14 +60,16 @@ _ANSWER = (
             FROM tls_sender_daily
             WHERE {THIS_WEEK} AND {OF_TEAM}"""
         ),
-        width=3,
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
         unit="locale",
     ),
     stat(
         "Last report",
         "When the newest report came in. Reports cover a day and come some hours after it, a few much later.",
         rows(f"SELECT toDateTime64(max(last_received_at), 3, 'UTC') AS arrived FROM tls_freshness WHERE {OF_TEAM}"),
-        width=3,
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
         unit="dateTimeFromNow",
         numbers=False,
     ),
@@ -227,7 +231,7 @@ _DOMAINS = table(
         look.rate("With TLS"),
         Column(
             name="Change",
-            unit="suffix: points",
+            unit="suffix:points",
             decimals=2,
             width=115,
             cell=look.COLORED_TEXT,

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 UNKNOWN: Final = "#6E7582"
 """The colour of what nobody has seen: neither good nor bad."""
 
+NUMBER_WIDTH: Final = 8
+NUMBER_HEIGHT: Final = 3
+"""Of the numbers on top: three in a line, so that their titles can be read on a narrow screen too."""
+
 
 def stat(
     title: str,

@@ -6,7 +6,7 @@ from typing import Final
 
 from dashboards.build import look, questions
 from dashboards.build.grafana import Dashboard, Row, fixed, rows, series, steps, words
-from dashboards.build.panels import Column, graph, stat, table
+from dashboards.build.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, graph, stat, table
 from dashboards.build.questions import IN_RANGE
 from dashboards.build.suspicion_panels import SUSPICIONS
 from dashboards.build.variables import (
@@ -44,13 +44,14 @@ _ANSWER = (
                 SELECT organization FROM mta_sts_suspected_downgrades WHERE {_CHOSEN} AND likelihood = 'likely'
             )"""
         ),
-        width=6,
-        unit="suffix: senders suspected",
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
+        unit="suffix:senders suspected",
         decimals=0,
         thresholds=steps((None, look.GOOD), (1, look.BAD)),
         mappings=(words({"0": ("None suspected", look.GOOD), "1": ("1 sender suspected", look.BAD)}),),
         filled=True,
-        text_size=30,
+        text_size=22,
     ),
     stat(
         "See what others do not",
@@ -61,7 +62,8 @@ _ANSWER = (
             SELECT if({_NOBODY_REPORTS}, NULL, count()) AS senders
             FROM ({questions.lonely_failures(_CHOSEN, f"{IN_RANGE} AND {DOMAINS}")})"""
         ),
-        width=5,
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
         unit="locale",
         thresholds=steps((None, look.GOOD), (1, "orange")),
         mappings=(words({"0": ("none", look.GOOD)}),),
@@ -70,7 +72,8 @@ _ANSWER = (
         "Senders that report",
         "Organizations with a report about the time range.",
         rows(f"SELECT nullIf(uniqExact(organization), 0) AS senders FROM tls_sender_daily WHERE {_CHOSEN}"),
-        width=4,
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
         unit="locale",
     ),
     stat(
@@ -82,7 +85,8 @@ _ANSWER = (
             FROM tls_policies_daily
             WHERE {_CHOSEN} AND policy_type = 'sts'"""
         ),
-        width=3,
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
         unit="locale",
     ),
     stat(
@@ -94,7 +98,8 @@ _ANSWER = (
             FROM tls_policies_daily
             WHERE {_CHOSEN} AND policy_type = 'tlsa'"""
         ),
-        width=3,
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
         unit="locale",
     ),
     stat(
@@ -102,13 +107,17 @@ _ANSWER = (
         "Median time from the end of a report's period to its arrival.",
         rows(
             f"""
-            SELECT if(count() = 0, NULL, median(delay_hours)) AS delay
+            SELECT multiIf(
+                count() = 0, NULL,
+                median(delay_hours) < 48, concat(toString(round(median(delay_hours))), ' hours'),
+                concat(toString(round(median(delay_hours) / 24)), ' days')) AS delay
             FROM tls_report_log
             WHERE {IN_RANGE} AND {chosen_stranger("organization", "sender")}"""
         ),
-        width=3,
-        unit="suffix: h",
-        decimals=0,
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
+        unit="string",
+        numbers=False,
     ),
 )
 
@@ -255,7 +264,7 @@ _ALL = table(
             GROUP BY organization
         ) AS policies USING (organization)
         LEFT JOIN (
-            SELECT organization, median(delay_hours) AS delay
+            SELECT organization, median(delay_hours) / 24 AS delay
             FROM tls_report_log
             WHERE {IN_RANGE} AND {chosen_stranger("organization", "sender")}
             GROUP BY organization
@@ -275,7 +284,7 @@ _ALL = table(
         look.failed(width=None),
         look.count("Failing domains", width=125),
         Column(name="Applies", width=230),
-        Column(name="Reports after", unit="suffix: h", decimals=1, width=120),
+        Column(name="Reports after", unit="suffix:days", decimals=1, width=120),
         look.day("First day"),
         look.day("Last day"),
         look.hidden("sender_id"),

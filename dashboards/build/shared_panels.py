@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dashboards.build import look, questions
 from dashboards.build.grafana import rows, series, steps
-from dashboards.build.panels import graph, stat
+from dashboards.build.panels import NUMBER_HEIGHT, NUMBER_WIDTH, graph, stat
 from dashboards.build.questions import THIS_WEEK, WEEK_BEFORE
 from dashboards.build.variables import link
 
@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     from dashboards.build.grafana import Panel
 
 
-def with_tls(domains: str, *, width: int) -> Panel:
+def with_tls(domains: str) -> Panel:
     """How much of the mail is encrypted."""
     return stat(
         "With TLS, 7 days",
         "Share of the mail sessions that were encrypted and verified as the sender wanted, over the seven report days "
         "before the end of the time range.",
         rows(f"SELECT {questions.rate()} AS rate FROM tls_domain_daily WHERE {THIS_WEEK} AND {domains}"),
-        width=width,
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
         unit="percentunit",
         decimals=2,
         thresholds=look.SUCCESS_RATE,
     )
 
 
-def against_the_week_before(domains: str, *, width: int) -> Panel:
+def against_the_week_before(domains: str) -> Panel:
     """Whether that becomes better or worse."""
     return stat(
         "Against the week before",
@@ -39,8 +40,9 @@ def against_the_week_before(domains: str, *, width: int) -> Panel:
             FROM tls_domain_daily
             WHERE ({THIS_WEEK} OR {WEEK_BEFORE}) AND {domains}"""
         ),
-        width=width,
-        unit="suffix: points",
+        width=NUMBER_WIDTH,
+        height=NUMBER_HEIGHT,
+        unit="suffix:points",
         decimals=2,
         thresholds=steps((None, look.BAD), (-0.5, "orange"), (-0.05, look.GOOD)),
     )
