@@ -7,6 +7,7 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mailposture.listening import listening_as
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -55,12 +56,6 @@ def _check(listeners: dict[str, Listen | None]) -> None:
         if listen is None:
             continue
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as trial:
+        with listening_as(key, listen), socket.socket(family, socket.SOCK_STREAM) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind((listen.host, listen.port))
-            except OSError as error:
-                raise ProblemError(
-                    f"cannot listen on {listen} ({error.strerror}); end what listens there (another mailposture?), "
-                    f"or choose another address as {key} in the configuration"
-                ) from error
+            trial.bind((listen.host, listen.port))

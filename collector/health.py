@@ -13,6 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from collector.spool import HeldState, Spool, SpoolError, SpoolQueue, SpoolStats
+from mailposture.listening import listening_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +68,8 @@ def _accepting(spool: Spool) -> bool:
 async def serve_health(listen: Listen, *, spool: Spool, queue: SpoolQueue, heartbeat: Heartbeat) -> web.AppRunner:
     """Serve /metrics, /healthz (both processes run) and /readyz (reports are accepted) until the runner is cleaned up.
 
-    ClickHouse being away makes neither fail: the spool keeps what is accepted. /healthz tells it all the same.
+    ClickHouse being away makes neither fail: the spool keeps what is accepted. /healthz tells it all the same. Raises
+    ProblemError for an address that is taken.
     """
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the counters of receiver and ingest, added up
@@ -94,7 +96,8 @@ async def serve_health(listen: Listen, *, spool: Spool, queue: SpoolQueue, heart
     )
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, listen.host, listen.port).start()
+    with listening_as("metrics.collector", listen):
+        await web.TCPSite(runner, listen.host, listen.port).start()
     return runner
 
 

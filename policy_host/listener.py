@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from mailposture.client_networks import client_network
-from mailposture.problems import ProblemError
+from mailposture.listening import Gate
 
 if TYPE_CHECKING:
+    import socket
     import ssl
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from mailposture.config import Listen
 
@@ -31,8 +30,6 @@ LONGEST_CONNECTION = 60.0
 HANDSHAKE_TIMEOUT = 10.0
 MOST_CONNECTIONS = 1000  # at the same time, each some 50 KB with TLS; who comes after them is hung up on
 MOST_OF_CLIENT = 100  # of those; a large sender asks for the policies of many domains at once
-_BACKLOG = 1024
-_ACCEPT_AGAIN = 0.1  # seconds after the system had no room for another connection
 
 
 class Listener:
@@ -41,56 +38,26 @@ class Listener:
     def __init__(self, *, answer: Answer, context: ssl.SSLContext | None) -> None:
         self._server = _HttpServer(answer)
         self._context = context
-        self._sockets: list[socket.socket] = []
-        self._accepting: list[asyncio.Task[None]] = []
-        self._visits: dict[asyncio.Task[None], str] = {}  # each connection's client
+        self._gate = Gate(admit=self._admit)
+        self._clients: list[str] = []  # of every connection
 
-    async def listen(self, address: Listen) -> None:
+    async def listen(self, address: Listen, *, key: str) -> None:
         """Begin; raises ProblemError if the address cannot be had."""
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(
-                address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
-            for family, _, _, _, where in found:
-                listening = socket.create_server(where[:2], family=family, backlog=_BACKLOG)
-                self._sockets.append(listening)
-                listening.setblocking(False)
-        except OSError as error:
-            raise ProblemError(f"cannot listen on {address}: {error.strerror}; is a policy host running?") from error
-        self._accepting = [loop.create_task(self._accept(one)) for one in self._sockets]
+        await self._gate.open(address, key=key)
 
     async def close(self) -> None:
         """Stop; answers that are under way take milliseconds and are not waited for."""
-        tasks = [*self._accepting, *self._visits]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for one in self._sockets:
-            one.close()
+        await self._gate.close()
 
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, peer = await loop.sock_accept(listening)
-            except OSError:  # no file descriptor is left, or the client has gone already
-                await asyncio.sleep(_ACCEPT_AGAIN)
-                continue
-            client = client_network(peer[0])
-            if not self._has_room_for(client):
-                connection.close()
-                continue
-            visit = loop.create_task(self._receive(connection))
-            self._visits[visit] = client
-            visit.add_done_callback(self._visits.pop)
+    def _admit(self, connection: socket.socket, client: str) -> Coroutine[None, None, None] | None:
+        if len(self._clients) >= MOST_CONNECTIONS:
+            return None
+        if self._context is not None and self._clients.count(client) >= MOST_OF_CLIENT:
+            return None
+        self._clients.append(client)
+        return self._receive(connection, client)
 
-    def _has_room_for(self, client: str) -> bool:
-        if len(self._visits) >= MOST_CONNECTIONS:
-            return False
-        return self._context is None or sum(one == client for one in self._visits.values()) < MOST_OF_CLIENT
-
-    async def _receive(self, connection: socket.socket) -> None:
+    async def _receive(self, connection: socket.socket, client: str) -> None:
         """Serve one connection to its end, or to the end of our patience."""
         loop = asyncio.get_running_loop()
         handler = self._server()
@@ -106,6 +73,7 @@ class Listener:
         except OSError:  # of the handshake: not TLS, none that we speak, or hung up; a TimeoutError is one, too
             connection.close()
         finally:
+            self._clients.remove(client)
             if handler.transport is not None:
                 handler.transport.abort()  # to close it in form would wait for the client once more
 

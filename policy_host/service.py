@@ -58,8 +58,8 @@ class PolicyHost:
     async def start(self) -> None:
         """Listen; raises ProblemError if an address cannot be had."""
         section = self._config.policy_host
-        await self._public.listen(section.listen)
-        await self._internal.listen(section.metrics)
+        await self._public.listen(section.listen, key="policy_host.listen")
+        await self._internal.listen(section.metrics, key="policy_host.metrics")
         log.info(
             "policy host ready",
             policies=len(self._site.policies),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ from mailposture.certificate_files import CertificateError, CertificateFiles
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
+    import ssl
+
     from mailposture.config import TlsFiles
 
 _LOOK_AGAIN_SECONDS = 1.0
@@ -39,17 +40,6 @@ class Certificate:
             self._follow()
         assert self._files.context is not None  # noqa: S101  __init__ has read one, and none is ever taken away
         return self._files.context
-
-    def following_context(self) -> ssl.SSLContext:
-        """A context for a listener that keeps one for good: each handshake takes the certificate of its moment."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2  # chosen before the callback is asked
-
-        def take_current(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-            connection.context = self.context
-
-        context.sni_callback = take_current  # called without a name too
-        return context
 
     def _follow(self) -> None:
         try:

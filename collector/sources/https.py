@@ -24,12 +24,13 @@ from collector.metrics import CONNECTIONS, RECEIVED, REFUSED
 from collector.sources.certificate import Certificate
 from collector.sources.memory import MemoryShare
 from collector.spool import SpoolError, SpoolFullError
-from mailposture.client_networks import client_network
 from mailposture.config import MIB
+from mailposture.listening import Gate
 from mailposture.tls_rpt import REPORT_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    import socket
+    from collections.abc import AsyncIterator, Coroutine, Iterable
 
     from aiohttp.typedefs import Handler
 
@@ -52,7 +53,7 @@ _quiet.disabled = True
 
 
 async def serve_https(config: Https, *, domains: Iterable[Domain], spool: Spool) -> HttpsServer:
-    """Listen as configured. Raises OSError for an address that is taken, ProblemError for unusable certificates."""
+    """Listen as configured. Raises ProblemError for an address that is taken, and for unusable certificates."""
     server = HttpsServer(config, domains=domains, spool=spool)
     await server.start()
     return server
@@ -74,6 +75,9 @@ class HttpsServer:
         application.router.add_get("/", _explain)
         application.router.add_get(REPORT_PATH + "{token:.*}", _explain)
         application.router.add_post(REPORT_PATH + "{token:[^/]+}{slash:/?}", self._receive, expect_handler=self._expect)
+        self._gate = Gate(admit=self._admit)
+        self._clients: dict[web.RequestHandler, str] = {}  # of every connection
+        self._arriving: set[web.RequestHandler] = set()  # those in the handshake
         self._runner = web.AppRunner(
             application,
             access_log=None,
@@ -84,62 +88,72 @@ class HttpsServer:
             lingering_time=_LINGERING_SECONDS,
             shutdown_timeout=10.0,
         )
-        self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Begin to listen, if an address is configured."""
         if self._config.listen is None:
             return
         await self._runner.setup()
-        self._listener = await asyncio.get_running_loop().create_server(
-            lambda: _Door(self),
-            self._config.listen.host,
-            self._config.listen.port,
-            ssl=self._certificate.following_context() if self._certificate else None,
-            ssl_handshake_timeout=_HEADER_SECONDS if self._certificate else None,
-            backlog=1024,
-        )
-        self.address = self._listener.sockets[0].getsockname()[:2]
+        self.address = await self._gate.open(self._config.listen, key="https.listen")
         protocol = "https" if self._certificate else "http"
         _log.info("listening for posts", protocol=protocol, address=str(self._config.listen), port=self.address[1])
 
     async def close(self) -> None:
         """Stop listening; requests that run may end."""
-        if self._listener is not None:
-            self._listener.close()
+        await self._gate.close()
         await self._runner.cleanup()
 
-    def admit(self, peer: str) -> asyncio.Protocol | None:
-        """Who talks to a new client; None when it is one too many."""
-        server = self._runner.server
-        refusal = "shutting-down" if server is None else self._refusal(server, peer)
-        if server is None or refusal is not None:
+    def _admit(self, connection: socket.socket, client: str) -> Coroutine[None, None, None] | None:
+        refusal = self._refusal(client)
+        if refusal is not None:
             REFUSED.labels(Source.HTTPS.value, refusal).inc()
             return None
         CONNECTIONS.labels(Source.HTTPS.value).inc()
-        return server()
+        handler = self._server()
+        self._clients[handler] = client
+        self._arriving.add(handler)
+        return self._let_in(connection, handler)
 
-    def _refusal(self, server: web.Server, peer: str) -> str | None:
-        connections = server.connections
+    def _refusal(self, client: str) -> str | None:
+        for gone in self._clients.keys() - self._arriving - set(self._server.connections):
+            del self._clients[gone]
         most = _IDLE_CONNECTIONS * self._config.requests
-        if len(connections) >= most:
+        if len(self._clients) >= most:
             return "too-many-connections"
         if self._certificate is None:
             return None  # all come from the proxy, which knows its clients
-        client = client_network(peer)
-        own = sum(client_network(_address(connection.transport)) == client for connection in connections)
+        own = sum(one == client for one in self._clients.values())
         return "too-many-connections-of-client" if own >= max(1, most // _CLIENTS) else None
+
+    @property
+    def _server(self) -> web.Server:
+        assert self._runner.server is not None  # noqa: S101  start() made it before it opened the gate
+        return self._runner.server
+
+    async def _let_in(self, connection: socket.socket, handler: web.RequestHandler) -> None:
+        """Shake hands; from then on the handler looks after the connection."""
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: handler,
+                connection,
+                ssl=self._certificate.context if self._certificate else None,
+                ssl_handshake_timeout=_HEADER_SECONDS if self._certificate else None,
+            )
+        except OSError:  # not TLS, none that we speak, hung up, or too slow
+            connection.close()
+        finally:
+            self._arriving.discard(handler)
 
     async def _expect(self, request: web.Request) -> None:
         """Answer a client that asks before it sends a large body (`Expect: 100-continue`)."""
         if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
             raise web.HTTPExpectationFailed
-        self._admit(request)
+        self._domain_asked_for(request)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer proper is still to come
 
     async def _receive(self, request: web.Request) -> web.Response:
-        domain = self._admit(request)
+        domain = self._domain_asked_for(request)
         name = f"{domain}/{secrets.token_hex(6)}"
         async with self._body(request) as body:
             envelope = Envelope(
@@ -157,7 +171,7 @@ class HttpsServer:
         _log.debug("post received", name=name, bytes=len(body))
         return web.Response(status=201, text=f"Stored as {name}\n")
 
-    def _admit(self, request: web.Request) -> str:
+    def _domain_asked_for(self, request: web.Request) -> str:
         """The domain whose token was used, when there is room for a request; raises the answer otherwise."""
         domain = self._domain_of_token.get(_digest(request.match_info["token"]))
         if domain is None:
@@ -209,27 +223,6 @@ class HttpsServer:
             with contextlib.suppress(ValueError):
                 return str(ipaddress.ip_address(claimed))
         return request.remote or ""
-
-
-class _Door(asyncio.Protocol):
-    """Lets a client in once it is known who it is, or hangs up."""
-
-    def __init__(self, server: HttpsServer) -> None:
-        self._server = server
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        protocol = self._server.admit(_address(transport))
-        if protocol is None:
-            transport.close()
-        else:
-            transport.set_protocol(protocol)
-            protocol.connection_made(transport)
-
-
-def _address(transport: asyncio.BaseTransport | None) -> str:
-    """Of the other end; empty once it has left."""
-    peer = transport.get_extra_info("peername") if transport else None
-    return str(peer[0]) if peer else ""
 
 
 @web.middleware

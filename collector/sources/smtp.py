@@ -21,6 +21,7 @@ from collector.sources.smtp_session import SmtpSession
 from collector.sources.smtp_syntax import comparable
 from mailposture.client_networks import client_network
 from mailposture.config import MIB
+from mailposture.listening import listening_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
     from collector.spool import Spool
     from mailposture.config import Listen, Smtp
 
+_KEYS = {Source.SMTP: "smtp.listen", Source.LMTP: "smtp.lmtp"}
 _LARGE_MESSAGES_IN_MEMORY = 128 * MIB
 _log = structlog.get_logger()
 
 
 async def serve_smtp(config: Smtp, *, recipients: Iterable[str], spool: Spool) -> SmtpServer:
-    """Listen as configured. Raises OSError for an address that is taken, ProblemError for unusable certificates."""
+    """Listen as configured. Raises ProblemError for an address that is taken, and for unusable certificates."""
     server = SmtpServer(config, recipients=recipients, spool=spool)
     try:
         for source, address in ((Source.SMTP, config.listen), (Source.LMTP, config.lmtp)):
@@ -69,9 +71,10 @@ class SmtpServer:
         loop = asyncio.get_running_loop()
         # By host and port rather than a socket of ours: then the loop sets TCP_NODELAY, without which every answer
         # waits for the client's delayed acknowledgement.
-        listener = await loop.create_server(
-            lambda: SmtpSession(self, source=source, loop=loop), address.host, address.port, backlog=1024
-        )
+        with listening_as(_KEYS[source], address):
+            listener = await loop.create_server(
+                lambda: SmtpSession(self, source=source, loop=loop), address.host, address.port, backlog=1024
+            )
         self._listeners.append(listener)
         self.addresses[source] = listener.sockets[0].getsockname()[:2]
         _log.info("listening for mail", protocol=source.value, address=str(address), port=self.addresses[source][1])

@@ -100,7 +100,8 @@ def test_address_in_use_is_said(process: tuple[subprocess.Popen[bytes], Path, in
         timeout=30,
     )
     assert second.returncode != 0
-    assert f"cannot listen on 127.0.0.1:{port}: " in second.stderr
+    assert f"cannot listen on 127.0.0.1:{port} (Address already in use); " in second.stderr
+    assert "policy_host.listen" in second.stderr
 
 
 def test_nothing_heavy_is_imported() -> None:
