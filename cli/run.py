@@ -30,9 +30,10 @@ from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.config_file import load
 from mailposture.problems import ProblemError
 from mailposture.processes import Child
+from mailposture.quoting import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mailposture.config import Config
 
@@ -41,6 +42,7 @@ log = structlog.get_logger()
 _READY_WITHIN = 60.0  # seconds; usually two
 _DATABASE_WITHIN = 20.0
 _DEMO_WITHIN = 120.0
+_END_OF_LOG = 16 * 1024  # bytes
 _ENGINE_PAUSE = 2.0  # seconds before a dead engine is started again
 
 
@@ -68,11 +70,12 @@ def command(config_path: Path | None) -> None:
                 pass  # the schema is there before anybody asks for it
         program = [sys.executable, "-m", "cli"]
         exporter = Child(name="exporter", command=[*program, "exporter", "--config", str(path)])
+        children = [*collector.children(path, config), exporter]
         supervise(
             "run",
-            [*collector.children(path, config), exporter],
+            children,
             log_file=log_file,
-            first=lambda: _welcome(config, path, demo=demo, log_file=log_file),
+            first=lambda: _welcome(config, path, children, demo=demo, log_file=log_file),
             each_beat=engine.look_after if engine else None,
         )
 
@@ -107,13 +110,15 @@ def _prepare_demo(stack: ExitStack) -> Path:
     return DEMO_CONFIG
 
 
-def _welcome(config: Config, path: Path, *, demo: bool, log_file: Path | None) -> None:
+def _welcome(config: Config, path: Path, children: Sequence[Child], *, demo: bool, log_file: Path | None) -> None:
     """Wait until all runs, send the demo's mails once, and print the screen."""
     console = Console(highlight=False)
     hint = f"; its log is {log_file}" if log_file else ""
     collector_at = f"http://{config.metrics.collector}"
     with console.status("Starting …"):
-        ready = _holds(lambda: _page(f"{collector_at}/readyz") == b"ok\n", _READY_WITHIN)
+        ready = _holds(
+            lambda: _all_run(children, log_file) and _page(f"{collector_at}/readyz") == b"ok\n", _READY_WITHIN
+        )
         if not ready:
             raise ProblemError(f"the receiver is not ready after {_READY_WITHIN:.0f} s{hint}")
         # A database that is away is no reason to end: the spool keeps what arrives.
@@ -128,6 +133,25 @@ def _welcome(config: Config, path: Path, *, demo: bool, log_file: Path | None) -
             if not emptied:
                 raise ProblemError(f"the demo's mails still wait{hint}")
     show(console, config, path, demo=demo, log_file=log_file, client=client)
+
+
+def _all_run(children: Sequence[Child], log_file: Path | None) -> bool:
+    """True; raises ProblemError, with the reason, if a child has ended before all runs: it would only do so again."""
+    for child in children:
+        status = child.process.poll() if child.process else None
+        if status is not None:
+            why = _last_words(log_file) if log_file else "its reason is above"
+            raise ProblemError(f"the {child.name} ended at once, with status {status}: {why}")
+    return True
+
+
+def _last_words(log_file: Path) -> str:
+    """The last line that is no log entry: what a process says as it ends."""
+    with log_file.open("rb") as log:
+        log.seek(max(0, log_file.stat().st_size - _END_OF_LOG))
+        lines = log.read().decode(errors="replace").splitlines()
+    words = next((line for line in reversed(lines) if line and not line.startswith("{")), f"see {log_file}")
+    return printable(words.removeprefix("mailposture: "))
 
 
 def _send_demo(config: Config, folder: Path) -> None:
