@@ -109,12 +109,12 @@ _WRONG_NOW = table(
             severity AS "Severity",
             cause AS "Cause",
             if(since < '2000-01-01', NULL, since) AS "Since",
+            {questions.in_place("action", "policy_domain", "server")} AS "What to do",
+            if(cause = '{look.PROBES}', concat(what, ': ', explanation), explanation) AS "What it means",
             failed_now AS "Failed",
             share_now AS "Of sessions",
             servers AS "Receiving servers",
             seen_by AS "Seen by",
-            if(cause = '{look.PROBES}', concat(what, ': ', explanation), explanation) AS "What it means",
-            {questions.in_place("action", "policy_domain", "server")} AS "What to do",
             {questions.category_of("cause")} AS category,
             {questions.page_of("cause")} AS page
         FROM causes
@@ -130,12 +130,12 @@ _WRONG_NOW = table(
         look.severity(),
         look.category(links=(_TO_CAUSE,), width=160),
         look.day("Since"),
+        Column(name="What to do", wrap=True),
+        Column(name="What it means", width=260, wrap=True),
         look.count("Failed", width=70),
         Column(name="Of sessions", unit="percentunit", decimals=1, width=95),
-        Column(name="Receiving servers", width=150, wrap=True),
+        Column(name="Receiving servers", width=180, wrap=True),
         Column(name="Seen by", width=130, wrap=True),
-        Column(name="What it means", width=260, wrap=True),
-        Column(name="What to do", wrap=True),
         look.hidden("category"),
         look.hidden("page"),
     ),
@@ -145,8 +145,8 @@ _WRONG_NOW = table(
 )
 
 _PROBED_NOW = (
-    probe_faults.last_faults(width=14, height=7),
-    server_panels.certificates(width=10, height=7, domain=look.hidden("Domain")),
+    probe_faults.last_faults(width=24, height=5),
+    server_panels.certificates(width=24, height=5, domain=look.hidden("Domain")),
 )
 
 _OVER_TIME = (
@@ -239,11 +239,11 @@ _WHERE_AND_WHO = (
         columns=(
             Column(
                 name="Receiving server",
-                width=190,
+                room=170,
                 links=(link("Failures of this server", "mailposture-failures", server=cell("mx_id")),),
             ),
             look.category(links=(_TO_CATEGORY,), width=140),
-            look.failed(width=None),
+            look.failed(),
             look.count("Senders", width=75),
             look.day("First day"),
             look.day("Last day"),
@@ -288,12 +288,12 @@ _WHERE_AND_WHO = (
         columns=(
             Column(
                 name="Sender",
-                width=190,
+                room=190,
                 links=(link("Failures that it reports", "mailposture-failures", sender=cell("sender_id")),),
             ),
             look.count("Sessions", width=80),
             look.rate("With TLS", width=85),
-            look.failed(width=None),
+            look.failed(),
             look.category(links=(_TO_CATEGORY,), width=130),
             look.day("Last day"),
             look.hidden("category_id"),
@@ -324,14 +324,14 @@ _MEANINGS = table(
         SELECT
             if(meaning.severity = '', 'warning', meaning.severity) AS "Severity",
             result_type AS "Result type",
+            any(title) AS "In short",
+            topKWeighted(1)(receiving_mx, failed_sessions)[1] AS server,
+            {questions.in_place("any(action)", "any(policy_domain)", "server")} AS "What to do",
+            if(any(explanation) = '', 'No result type of the standard; see the reason codes.', any(explanation))
+                AS "What it means",
             sum(failed_sessions) AS "Failed",
             min(day) AS "First day",
             max(day) AS "Last day",
-            any(title) AS "In short",
-            if(any(explanation) = '', 'No result type of the standard; see the reason codes.', any(explanation))
-                AS "What it means",
-            topKWeighted(1)(receiving_mx, failed_sessions)[1] AS server,
-            {questions.in_place("any(action)", "any(policy_domain)", "server")} AS "What to do",
             {stranger_id("result_type")} AS result_id
         FROM tls_failures_daily
         LEFT JOIN (
@@ -349,12 +349,12 @@ _MEANINGS = table(
             width=190,
             links=(link("Explore these failures", "mailposture-failures", result=cell("result_id")),),
         ),
+        Column(name="In short", width=150, wrap=True),
+        Column(name="What to do", wrap=True),
+        Column(name="What it means", width=330, wrap=True),
         look.count("Failed", width=80),
         look.day("First day"),
         look.day("Last day"),
-        Column(name="In short", width=150, wrap=True),
-        Column(name="What it means", width=330, wrap=True),
-        Column(name="What to do", wrap=True),
         look.hidden("server"),
         look.hidden("result_id"),
     ),

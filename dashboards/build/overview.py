@@ -103,9 +103,9 @@ _ATTENTION = table(
     ),
     columns=(
         look.severity(),
-        Column(name="Domain", width=140, links=(_TO_DOMAIN,)),
+        Column(name="Domain", room=140, links=(_TO_DOMAIN,)),
         look.category(links=(_TO_CAUSE,)),
-        Column(name="What", width=265),
+        Column(name="What", width=255),
         look.day("Since"),
         look.count("Failed", width=65),
         Column(name="Of sessions", unit="percentunit", decimals=1, width=95),
@@ -115,13 +115,13 @@ _ATTENTION = table(
             cell=look.COLORED_TEXT,
             mappings=(words({"being refused": ("being refused", "red"), "delivered": ("delivered", "text")}),),
         ),
-        Column(name="Receiving servers", width=270),
-        Column(name="Seen by"),
+        Column(name="Receiving servers", wrap=True, room=220),
+        Column(name="Seen by", wrap=True, room=220),
         look.hidden("category"),
         look.hidden("page"),
     ),
     width=24,
-    height=6,
+    height=8,
     nothing="Nothing to do: no cause is above the thresholds of its domain in the newest reports, "
     "and our probes find no fault.",
 )
@@ -208,7 +208,7 @@ _DOMAINS = table(
         LIMIT 500"""
     ),
     columns=(
-        Column(name="Domain", width=200, links=(_TO_DOMAIN,)),
+        Column(name="Domain", room=170, links=(_TO_DOMAIN,)),
         Column(name="Team", width=110),
         Column(
             name="State",
@@ -239,7 +239,7 @@ _DOMAINS = table(
             thresholds=steps((None, "red"), (-0.5, "orange"), (-0.05, "text"), (0.05, "green")),
         ),
         look.count("Sessions", width=110),
-        look.failed(width=None),
+        look.failed(width=200),
         look.day("Last report day"),
         look.count("Senders", width=80),
         look.hidden("category"),
@@ -277,10 +277,10 @@ _WORST_SERVERS = table(
     columns=(
         Column(
             name="Receiving server",
-            width=210,
+            room=160,
             links=(link("Failures of this server", "mailposture-failures", domain=THIS_DOMAIN, server=cell("mx_id")),),
         ),
-        Column(name="Domain", width=150, links=(_TO_DOMAIN,)),
+        Column(name="Domain", room=120, links=(_TO_DOMAIN,)),
         look.category(
             links=(
                 link(
@@ -289,7 +289,7 @@ _WORST_SERVERS = table(
             ),
             width=145,
         ),
-        look.failed(width=None),
+        look.failed(),
         look.day("Last day"),
         look.hidden("category_id"),
         look.hidden("mx_id"),
@@ -322,13 +322,13 @@ _SENDERS = table(
     columns=(
         Column(
             name="Sender",
-            width=230,
+            room=180,
             links=(link("What this sender sees", "mailposture-senders", sender=cell("sender_id")),),
         ),
         look.count("Domains", width=80),
         look.count("Sessions"),
         look.rate("With TLS", width=90),
-        look.failed(width=None),
+        look.failed(),
         look.day("Last day"),
         look.hidden("sender_id"),
     ),

@@ -88,10 +88,10 @@ def last_faults(*, width: int, height: int) -> Panel:
         ),
         columns=(
             look.severity(),
-            Column(name="What", room=150),
+            Column(name="What", width=180, wrap=True),
             Column(name="Fault", width=165, cell=look.COLORED_TEXT, color=fixed(look.BAD)),
-            Column(name="In words", wrap=True, room=240),
-            Column(name="Failed", width=80),
+            Column(name="In words", wrap=True, room=220),
+            Column(name="Failed", width=90),
             Column(name="Probed", unit="dateTimeFromNow", width=115),
         ),
         width=width,

@@ -144,10 +144,10 @@ _LONELY = table(
         LIMIT 200"""
     ),
     columns=(
-        Column(name="Sender", width=230, links=(_TO_FAILURES,)),
-        Column(name="Domain", width=160, links=(_TO_DOMAIN,)),
+        Column(name="Sender", room=190, links=(_TO_FAILURES,)),
+        Column(name="Domain", room=150, links=(_TO_DOMAIN,)),
         look.category(),
-        look.failed(width=None),
+        look.failed(width=200),
         Column(
             name="Its share failed",
             unit="percentunit",
@@ -275,15 +275,15 @@ _ALL = table(
     columns=(
         Column(
             name="Sender",
-            width=250,
+            room=205,
             links=(link("Failures that it reports", "mailposture-failures", sender=cell("sender_id")),),
         ),
         look.count("Domains", width=85),
         look.count("Sessions", width=110),
         look.rate("With TLS"),
-        look.failed(width=None),
+        look.failed(width=200),
         look.count("Failing domains", width=125),
-        Column(name="Applies", width=230),
+        Column(name="Applies", room=200),
         Column(name="Reports after", unit="suffix:days", decimals=1, width=120),
         look.day("First day"),
         look.day("Last day"),

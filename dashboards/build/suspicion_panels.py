@@ -50,10 +50,10 @@ def _suspicions(
             likelihood AS "Likelihood",
             policy_domain AS "Domain",
             organization AS "Sender",
+            evidence AS "Evidence",
             {more}
             if({saw} + {saw_not} = 0, 'no probe', concat(toString({saw}), ' of ', toString({saw} + {saw_not})))
                 AS "Our probes had it",
-            evidence AS "Evidence",
             {stranger_id("organization")} AS sender_id
         FROM {view}
         WHERE {IN_RANGE} AND {DOMAINS} AND {chosen_stranger("organization", "sender")}
@@ -62,12 +62,12 @@ def _suspicions(
         ),
         columns=(
             look.day("Day"),
-            Column(name="Likelihood", width=125, cell=look.COLORED_CELL, mappings=(_LIKELIHOODS,)),
-            Column(name="Domain", width=130, links=(_TO_DOMAIN,)),
-            Column(name="Sender", width=180, links=(_TO_FAILURES,)),
+            Column(name="Likelihood", width=110, cell=look.COLORED_CELL, mappings=(_LIKELIHOODS,)),
+            Column(name="Domain", width=140, wrap=True, links=(_TO_DOMAIN,)),
+            Column(name="Sender", width=180, wrap=True, links=(_TO_FAILURES,)),
+            Column(name="Evidence", wrap=True, inspect=True),
             *(column for _, column in own),
             Column(name="Our probes had it", width=135),
-            Column(name="Evidence", wrap=True, inspect=True),
             look.hidden("sender_id"),
         ),
         width=24,
@@ -86,8 +86,8 @@ SUSPICIONS: Final = (
         view="tls_suspected_downgrades",
         sessions="failed_sessions",
         own=(
-            ("receiving_mx", Column(name="Receiving server", width=150)),
-            ("failed_sessions", look.failed("Without STARTTLS", width=150)),
+            ("receiving_mx", Column(name="Receiving server", width=150, wrap=True)),
+            ("failed_sessions", look.count("Without STARTTLS", width=140)),
         ),
         probed="starttls",
         nothing="None suspected in this time range, of which the last 60 days are looked at.",
