@@ -45,6 +45,14 @@ def test_a_day_says_how_often_it_was_good_and_why_not(storage: Storage) -> None:
     ]
 
 
+def test_a_certificate_is_the_new_one_as_soon_as_it_is_renewed(storage: Storage) -> None:
+    """Not at midnight: somebody was woken up to renew it, and looks."""
+    renewed = datetime.combine(TODAY, datetime.min.time(), UTC) + timedelta(days=90)
+    put(storage, *probes(2, certificate_not_after=renewed - timedelta(days=85)))
+    put(storage, *probes(1, start=2, certificate_not_after=renewed))
+    assert storage.ask("SELECT toDate(certificate_not_after) FROM probe_results_daily") == [(renewed.date(),)]
+
+
 def test_a_day_behind_a_closed_port_accuses_nobody(storage: Storage) -> None:
     put(storage, *probes(2, **BLOCKED))
     assert storage.ask("SELECT probes, success_share, blocked, reason FROM probe_results_daily") == [(0, None, 2, "")]

@@ -18,7 +18,7 @@ CREATE OR REPLACE VIEW {database}.probe_results_daily {on_cluster}
     probes_with_starttls UInt64 COMMENT 'mx: probes that were offered STARTTLS',
     probes_without_starttls UInt64 COMMENT 'mx: probes that were not, though the server answered',
     certificates_refused UInt64 COMMENT 'mx: probes whose certificate was not trusted, out of date or for another host',
-    certificate_not_after Nullable(DateTime64(0, 'UTC')) COMMENT 'mx: expiry of the certificate that expires first; NULL if none was shown',
+    certificate_not_after Nullable(DateTime64(0, 'UTC')) COMMENT 'mx: expiry of the certificate that was shown last; NULL if none was',
     certificate_names Array(String) COMMENT 'mx: names in the last certificate',
     tls_versions Array(String) COMMENT 'mx: TLS versions negotiated',
     tlsa LowCardinality(String) COMMENT 'mx: how TLSA and certificate agree, last seen; empty if not probed',
@@ -59,7 +59,7 @@ FROM
         countIf(starttls_offered = true) AS probes_with_starttls,
         countIf(starttls_offered = false) AS probes_without_starttls,
         countIf(certificate_valid = false) AS certificates_refused,
-        min(results.certificate_not_after) AS certificate_not_after,
+        argMax(results.certificate_not_after, probed_at) AS certificate_not_after,
         groupUniqArrayIf(toString(tls_version), tls_version != '') AS tls_versions
     FROM {database}.probe_results AS results FINAL
     GROUP BY day, policy_domain, probe, record, receiving_mx, receiving_ip
