@@ -13,6 +13,7 @@ import ipaddress
 import logging
 import secrets
 import traceback
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ _LARGE_BODIES_IN_MEMORY = 128 * MIB
 _RETRY_SECONDS = 300
 _LINGERING_SECONDS = 2.0  # for the rest of a body that we refused
 _HEADER_SECONDS = 10.0  # from the connection, or the answer before, to the end of the headers; a handshake likewise
+_CONNECTION_SECONDS = 600.0  # then the next answer is the last, and who does not take it is cut off
 _IDLE_CONNECTIONS = 2  # open connections for each request that may run
 _CLIENTS = 4  # at least so many clients can connect: none takes more than its part of the connections
 _EXPLANATION = (
@@ -59,6 +61,12 @@ async def serve_https(config: Https, *, domains: Iterable[Domain], spool: Spool)
     return server
 
 
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    client: str
+    since: float  # by the loop's clock
+
+
 class HttpsServer:
     """The running listener."""
 
@@ -71,12 +79,12 @@ class HttpsServer:
         self._certificate = Certificate(config.tls) if config.tls else None
         self._memory = MemoryShare(max(_LARGE_BODIES_IN_MEMORY, config.body_size))
         self._running = 0
-        application = web.Application(middlewares=[_answer_trouble])
+        application = web.Application(middlewares=[self._end_in_time, _answer_trouble])
         application.router.add_get("/", _explain)
         application.router.add_get(REPORT_PATH + "{token:.*}", _explain)
         application.router.add_post(REPORT_PATH + "{token:[^/]+}{slash:/?}", self._receive, expect_handler=self._expect)
         self._gate = Gate(admit=self._admit)
-        self._clients: dict[web.RequestHandler, str] = {}  # of every connection
+        self._visits: dict[web.RequestHandler, _Visit] = {}  # every connection
         self._arriving: set[web.RequestHandler] = set()  # those in the handshake
         self._runner = web.AppRunner(
             application,
@@ -110,20 +118,49 @@ class HttpsServer:
             return None
         CONNECTIONS.labels(Source.HTTPS.value).inc()
         handler = self._server()
-        self._clients[handler] = client
+        self._visits[handler] = _Visit(client, asyncio.get_running_loop().time())
         self._arriving.add(handler)
         return self._let_in(connection, handler)
 
     def _refusal(self, client: str) -> str | None:
-        for gone in self._clients.keys() - self._arriving - set(self._server.connections):
-            del self._clients[gone]
+        self._forget_who_left()
         most = _IDLE_CONNECTIONS * self._config.requests
-        if len(self._clients) >= most:
+        if len(self._visits) >= most:
             return "too-many-connections"
         if self._certificate is None:
             return None  # all come from the proxy, which knows its clients
-        own = sum(one == client for one in self._clients.values())
+        own = sum(visit.client == client for visit in self._visits.values())
         return "too-many-connections-of-client" if own >= max(1, most // _CLIENTS) else None
+
+    def _forget_who_left(self) -> None:
+        """And end who would never leave: neither reads our answers, nor stops to ask."""
+        connected = set(self._server.connections)
+        longest = _CONNECTION_SECONDS + self._config.timeout.total_seconds()
+        for handler in self._visits.keys() - self._arriving:
+            if handler not in connected:
+                del self._visits[handler]
+            elif self._age(handler) > longest and handler.transport is not None:
+                handler.transport.abort()
+                del self._visits[handler]
+
+    def _age(self, handler: web.RequestHandler) -> float:
+        """In seconds; a proxy may keep its connections as long as it likes."""
+        visit = self._visits.get(handler) if self._certificate else None
+        return asyncio.get_running_loop().time() - visit.since if visit else 0.0
+
+    @web.middleware
+    async def _end_in_time(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Say with an answer that it is the last of a connection: a report on its way to a closed one would be lost."""
+        old = self._age(request.protocol) > _CONNECTION_SECONDS
+        try:
+            answer = await handler(request)
+        except web.HTTPException as refusal:
+            if old:
+                refusal.force_close()
+            raise
+        if old:
+            answer.force_close()
+        return answer
 
     @property
     def _server(self) -> web.Server:

@@ -238,6 +238,48 @@ def test_one_client_leaves_connections_to_the_others(post_server: Callable, tls_
 
 
 @pytest.mark.slow
+def test_a_client_that_never_stops_to_ask_is_told_to_come_back_anew(
+    post_server: Callable, tls_files: TlsFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.sources.https._CONNECTION_SECONDS", 1.0)
+    server = post_server(tls=tls_files)
+    request = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+    with encrypted(server.address, tls_files, "127.0.0.1") as client:
+        answers: list[bytes] = []
+        while not answers or b"Connection: close" not in answers[-1]:
+            client.sendall(request)
+            answers.append(client.recv(1000))
+            assert answers[-1].startswith(b"HTTP/1.1 201")
+            assert len(answers) < 200
+            time.sleep(0.05)
+        assert client.recv(1000) == b""
+    assert len(server.received()) == len(answers) > 1
+
+
+@pytest.mark.slow
+def test_a_client_that_never_reads_does_not_hold_its_place_for_ever(
+    post_server: Callable, tls_files: TlsFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answers fill all buffers, so that no timer of HTTP runs for it."""
+    monkeypatch.setattr("collector.sources.https._CONNECTION_SECONDS", 3.0)
+    server = post_server(tls=tls_files, requests=1, timeout="1s")  # two connections, one for each client
+    with encrypted(server.address, tls_files, "127.0.0.1") as deaf:
+        deaf.settimeout(0.5)
+        with pytest.raises(TimeoutError):  # as soon as nobody reads what it asks
+            deaf.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000_000)
+        for _ in range(100):
+            try:
+                with encrypted(server.address, tls_files, "127.0.0.1") as other:
+                    other.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+                    assert other.recv(1000).startswith(b"HTTP/1.1 201")
+                    break
+            except (ssl.SSLError, ConnectionError):
+                time.sleep(0.1)
+        else:
+            pytest.fail("it was never ended")
+
+
+@pytest.mark.slow
 def test_beyond_the_limit_of_requests_the_next_is_asked_to_come_back(post_server: Callable) -> None:
     server = post_server(requests=2)
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n".encode()
