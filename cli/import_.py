@@ -6,14 +6,14 @@ import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.database import database
-from cli.options import DONE, FAILED, with_config
+from cli.options import DONE, FAILED, NamedPath, with_config
 from collector.authenticate import DkimVerifier, KeyCache
 from collector.importing import Account, Importer
 from collector.judge import Judge
@@ -26,18 +26,9 @@ if TYPE_CHECKING:
     from mailposture.config import Config
 
 
-class _Named(click.Path):
-    """A path that somebody wrote: pathlib takes an empty one, such as that of an unset shell variable, for `.`."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not str(value):
-            self.fail("an empty path names nothing (is a shell variable unset?); write . for the current folder")
-        return super().convert(value, param, ctx)
-
-
 @click.command()
 @with_config
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=_Named(path_type=Path, allow_dash=True))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=NamedPath(path_type=Path, allow_dash=True))
 def command(config: Config, paths: tuple[Path, ...]) -> None:
     """Store reports from .eml, .json, .json.gz, .zip, mbox, maildir, and folders of them; - reads standard input.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cli.options import CONFIG_NAME, WRONG_USAGE
+from cli.options import CONFIG_NAME, WRONG_USAGE, NamedPath
 from mailposture.config_file import load
 from mailposture.domain_names import mail_domain
 
@@ -93,7 +93,7 @@ metrics:
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="DIR", type=NamedPath(file_okay=False, path_type=Path))
 @click.option("--domain", "domains", multiple=True, required=True, help="A domain of yours; repeat for more.")
 def command(folder: Path, domains: tuple[str, ...]) -> None:
     """Write a commented configuration and a data folder in DIR, ready to use on the embedded engine.

@@ -40,6 +40,15 @@ def find_config(given: Path | None) -> Path:
     )
 
 
+class NamedPath(click.Path):
+    """A path that somebody wrote: pathlib takes an empty one, such as that of an unset shell variable, for `.`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("an empty path names nothing (is a shell variable unset?); write . for the current folder")
+        return super().convert(value, param, ctx)
+
+
 config_path_option = click.option(
     "--config",
     "config_path",
@@ -67,7 +76,7 @@ def named_domain(name: str) -> str:
     try:
         return mail_domain(name)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="DOMAIN") from error
+        raise click.BadParameter(str(error)) from error
 
 
 def domain_of(config: Config, name: str) -> str:

@@ -55,7 +55,7 @@ def test_what_receives_nobodys_mail_is_wrong_usage_of_each_command(
     (tmp_path / "mailposture.yaml").write_text("domains: [{name: example.com}]\n")
     done = CliRunner().invoke(main, [command, "--config", str(tmp_path / "mailposture.yaml"), written])
     assert done.exit_code == 2
-    assert f"Invalid value for DOMAIN: {written!r} {words}" in done.output
+    assert f"Invalid value: {written!r} {words}" in done.output
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,14 @@ def test_wrong_name_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+def test_an_empty_folder_name_is_not_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["init", "", "--domain", "example.com"])
+    assert done.exit_code == 2
+    assert "an empty path names nothing" in done.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_name_given_twice_is_one_domain(tmp_path: Path) -> None:
     assert init(tmp_path, "bücher.example", "xn--bcher-kva.example.").exit_code == 0
     assert [domain.name for domain in load(tmp_path / "mailposture.yaml").domains] == ["xn--bcher-kva.example"]
