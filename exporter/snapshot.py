@@ -17,6 +17,8 @@ from prometheus_client import Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from mailposture.clickhouse.faults import reason
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -120,7 +122,7 @@ class Refresher(Collector):
         try:
             page = Page(self._read())
         except Exception as error:  # whatever it is, scrapes must go on and the next attempt must come
-            fault = f"{error}"[:_LONGEST_FAULT] or type(error).__name__
+            fault = reason(error)[:_LONGEST_FAULT]
             if fault != self._fault:
                 log.error("reported metrics not renewed", reason=fault)
             self._fault = fault

@@ -6,6 +6,7 @@ import time
 
 import pytest
 import structlog
+from clickhouse_connect.driver.exceptions import DatabaseError
 from prometheus_client import CollectorRegistry
 
 from exporter.snapshot import Page, Refresher
@@ -82,6 +83,16 @@ def test_numbers_that_nobody_renews_are_not_relied_on(refresher: Refresher, monk
     monkeypatch.setattr(time, "time", lambda: now + 301)
     assert refresher.fault is not None
     assert "ClickHouse takes long to answer" in refresher.fault
+
+
+def test_clickhouses_own_words_are_said_without_the_frames_around_them(refresher: Refresher, answers: Answers) -> None:
+    answers.fault = DatabaseError(
+        "HTTP driver received ClickHouse error code 241, server response: Code: 241. DB::Exception: memory limit "
+        "exceeded: would use 1.00 GiB: While executing AggregatingTransform. (MEMORY_LIMIT_EXCEEDED) (version 26.5.1) "
+        "(for url http://127.0.0.1:18123)"
+    )
+    refresher.refresh()
+    assert refresher.fault == "memory limit exceeded: would use 1.00 GiB"
 
 
 def test_the_same_fault_is_logged_once(refresher: Refresher, answers: Answers) -> None:
