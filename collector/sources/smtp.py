@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mailposture.config import Listen, Smtp
 
 _KEYS = {Source.SMTP: "smtp.listen", Source.LMTP: "smtp.lmtp"}
+_TELL_AGAIN_SECONDS = 10.0
 _LARGE_MESSAGES_IN_MEMORY = 128 * MIB
 _log = structlog.get_logger()
 
@@ -63,6 +65,8 @@ class SmtpServer:
         self._listeners: list[asyncio.Server] = []
         self._sessions: set[SmtpConnection] = set()
         self._sessions_of_client: Counter[str] = Counter()
+        self._ended: Counter[tuple[Source, str]] = Counter()  # by us, and not told yet
+        self._told_at: dict[tuple[Source, str], float] = {}
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
 
@@ -106,6 +110,15 @@ class SmtpServer:
             del self._sessions_of_client[client]
         if not self._sessions:
             self._deserted.set()
+
+    def tell_of_end(self, peer: str, source: Source, reason: str) -> None:
+        """Log that we ended a connection: the first for a reason, then now and then, lest strangers fill the disk."""
+        kind, now = (source, reason), asyncio.get_running_loop().time()
+        self._ended[kind] += 1
+        if now - self._told_at.get(kind, -math.inf) >= _TELL_AGAIN_SECONDS:
+            count = self._ended.pop(kind)
+            _log.info("connection ended", peer=peer, protocol=source.value, reason=reason, since_last_told=count)
+            self._told_at[kind] = now
 
     async def close(self, grace: float = 10.0) -> None:
         """Stop listening, tell idle clients to come back later, let running transfers end within `grace` seconds."""

@@ -144,7 +144,7 @@ class SmtpConnection(SMTP):
         except LeaveError as end:
             if end.reason:
                 REFUSED.labels(self._source.value, end.reason).inc()
-                _log.info("connection ended", peer=self.peer, protocol=self._source.value, reason=end.reason)
+                self._server.tell_of_end(self.peer, self._source, end.reason)
             self._output.append(end.reply)
         except (GoneError, ConnectionError, TimeoutError, ssl.SSLError):
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
@@ -126,6 +127,21 @@ def test_connections_are_limited_for_each_client(mail_server: Callable) -> None:
     other = socket.create_connection(server.smtp, timeout=10, source_address=("127.0.0.2", 0))
     assert other.recv(100).startswith(b"220")
     assert all(client.ask("NOOP").startswith("250") for client in clients)
+
+
+def test_clients_that_are_turned_away_do_not_fill_the_log(
+    mail_server: Callable, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = mail_server(limits={"connections": 1})
+    kept = Talk(server.smtp)
+    for _ in range(50):
+        assert Talk(server.smtp, greet=False).hear().startswith("421")
+    monkeypatch.setattr("collector.sources.smtp._TELL_AGAIN_SECONDS", 0.0)
+    assert Talk(server.smtp, greet=False).hear().startswith("421")
+    kept.vanish()
+    lines = [line for line in "".join(capfd.readouterr()).splitlines() if "too-many-connections" in line]
+    assert len(lines) == 2
+    assert re.search(r"since_last_told\W+50\b", lines[1])
 
 
 def test_an_ipv6_client_is_its_network() -> None:
