@@ -52,12 +52,12 @@ def test_one_sender_from_one_network_while_others_succeed_is_likely(storage: Sto
     for other in OTHERS:
         storage.put("tls_policies", *successes(keys, other, days=(1, 2)))
     storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1", "::ffff:192.0.2.77"))
-    columns = "day, organization, failed_sessions, earlier_successful_sessions, other_organizations_succeeding,"
+    columns = "day, organization, failed_sessions, earlier_days_with_tls, other_organizations_succeeding,"
     columns += " other_organizations_failing, sending_networks, likelihood"
-    assert suspicions(storage, columns) == [(YESTERDAY, VICTIM, 6, 150, 3, 0, 1, "likely")]
+    assert suspicions(storage, columns) == [(YESTERDAY, VICTIM, 6, 3, 3, 0, 1, "likely")]
     assert suspicions(storage, "evidence") == [
         (
-            "Found no STARTTLS in 6 sessions, after 150 with TLS in the 28 days before. "
+            "Found no STARTTLS in 6 sessions, after TLS on 3 of the 28 days before. "
             "That day 3 other senders found STARTTLS and 0 did not. It sent from one network.",
         )
     ]
@@ -131,7 +131,7 @@ def test_the_evidence_of_a_single_session_and_sender_is_in_the_singular(storage:
     storage.put("tls_policies", *successes(keys, VICTIM, days=(2,)), *successes(keys, OTHERS[0], days=(1,)))
     storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1", failed_sessions=1))
     ((evidence,),) = suspicions(storage, "evidence")
-    assert evidence.startswith("Found no STARTTLS in 1 session, after 50 with TLS")
+    assert evidence.startswith("Found no STARTTLS in 1 session, after TLS on 1 of the 28 days")
     assert "1 other sender found STARTTLS" in evidence
 
 

@@ -135,7 +135,7 @@ def test_what_is_kept_by_month_is_kept_as_long_as_the_last_day_in_it(storage: St
     storage.put("tls_policies", {"day": day, "reported_policy_domain": DOMAIN})
     try:
         migrate(storage.client(), with_clickhouse(storage.config, retention=TODAY - day + timedelta(days=1)))
-        for table in ("tls_policies", "mta_sts_applied_days"):
+        for table in ("tls_policies", "tls_sender_days"):
             storage.client().command(f"OPTIMIZE TABLE {table} FINAL")
             assert storage.ask(f"SELECT count() FROM {table}") == [(1,)], table
     finally:

@@ -2,9 +2,8 @@
 -- in the four weeks before now finds no STARTTLS. Many senders at once: our server broke. One sender, out of one network,
 -- while others succeed the same day: somebody may sit in its path. Our own probes of that server that day are a witness too.
 --
--- What was seen before is read only for the domains that lost STARTTLS: they are few. The last 60 days are looked at,
--- because a filter on the day of a loss cannot reach the days before it. Senders are counted for a domain together: where
--- a server lost STARTTLS, hundreds find none on the same days.
+-- The last 60 days are looked at, because a filter on the day of a loss cannot reach the days before it. The others are
+-- counted once for a domain and day: where a server lost STARTTLS, hundreds of senders find none on the same days.
 CREATE OR REPLACE VIEW {database}.tls_suspected_downgrades {on_cluster}
 (
     day Date COMMENT 'Report day (UTC), of the last 60',
@@ -12,7 +11,7 @@ CREATE OR REPLACE VIEW {database}.tls_suspected_downgrades {on_cluster}
     organization LowCardinality(String) COMMENT 'The sender that finds no STARTTLS',
     receiving_mx LowCardinality(String) COMMENT 'Our server that it reached, or thought to; empty if not reported',
     failed_sessions UInt64 COMMENT 'Sessions without STARTTLS',
-    earlier_successful_sessions UInt64 COMMENT 'Its sessions with TLS in the 28 days before',
+    earlier_days_with_tls UInt64 COMMENT 'Report days, of the 28 before, on which it had TLS with the domain',
     other_organizations_succeeding UInt64 COMMENT 'Other senders that had TLS that day and found STARTTLS everywhere',
     other_organizations_failing UInt64 COMMENT 'Other senders that found no STARTTLS that day',
     sending_networks UInt64 COMMENT 'Networks (/24 or /48) that the sender came from; 0 if not reported',
@@ -24,6 +23,7 @@ CREATE OR REPLACE VIEW {database}.tls_suspected_downgrades {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
+    toStartOfMonth(today() - 60 - 28) AS first_day,
     lost AS
     (
         SELECT
@@ -40,27 +40,21 @@ WITH
             GROUP BY day, policy_domain, organization, receiving_mx
         )
     ),
-    seen AS
+    senders AS
     (
-        -- A row a sender: its days with TLS and how many sessions each, and how many senders had TLS on which days.
-        SELECT
-            policy_domain, organization, sumMap([day], [successful_sessions]) AS successes,
-            sumMap(successes.1, arrayWithConstant(length(successes.1), 1)) OVER (PARTITION BY policy_domain) AS succeeding
-        FROM {database}.tls_policies FINAL
-        WHERE counts AND trust != 'none' AND successful_sessions > 0 AND day >= today() - 60 - 28
-          AND policy_domain IN (SELECT policy_domain FROM lost)
+        -- Masks as in the table, put together: bit n is the day n days after the first one.
+        SELECT policy_domain, organization, groupBitOr(bitShiftLeft(toUInt128(tls_days), month - first_day)) AS with_tls
+        FROM {database}.tls_sender_days
+        WHERE month >= first_day AND policy_domain IN (SELECT policy_domain FROM lost)
         GROUP BY policy_domain, organization
     ),
-    compared AS
+    others AS
     (
-        SELECT
-            day, policy_domain, organization, receiving_mx, failed_sessions, sending_networks, failing,
-            arraySum((then, sessions) -> if(then < day AND then >= day - 28, sessions, 0), successes.1, successes.2)
-                AS earlier_successful_sessions,
-            has(successes.1, day) AS had_tls,
-            succeeding.2[indexOf(succeeding.1, day)] AS succeeding_that_day
-        FROM lost
-        INNER JOIN seen USING (policy_domain, organization)
+        SELECT policy_domain, first_day + bit AS day, count() AS other_organizations_succeeding
+        FROM senders
+        ARRAY JOIN bitPositionsToArray(with_tls) AS bit
+        WHERE (day, policy_domain, organization) NOT IN (SELECT day, policy_domain, organization FROM lost)
+        GROUP BY policy_domain, day
     ),
     probed AS
     (
@@ -75,9 +69,10 @@ WITH
         GROUP BY day, policy_domain, server
     )
 SELECT
-    day, policy_domain, organization, receiving_mx, failed_sessions, earlier_successful_sessions,
-    succeeding_that_day - uniqExactIf(organization, had_tls) OVER (PARTITION BY day, policy_domain)
-        AS other_organizations_succeeding,
+    day, policy_domain, organization, receiving_mx, failed_sessions,
+    arrayCount(bit -> first_day + bit < day AND first_day + bit >= day - 28, bitPositionsToArray(with_tls))
+        AS earlier_days_with_tls,
+    other_organizations_succeeding,
     failing - 1 AS other_organizations_failing,
     sending_networks, probes_with_starttls, probes_without_starttls,
     multiIf(
@@ -89,8 +84,8 @@ SELECT
         'possible'
     ) AS likelihood,
     concat(
-        'Found no STARTTLS in ', toString(failed_sessions), if(failed_sessions = 1, ' session', ' sessions'), ', after ',
-        toString(earlier_successful_sessions), ' with TLS in the 28 days before. That day ',
+        'Found no STARTTLS in ', toString(failed_sessions), if(failed_sessions = 1, ' session', ' sessions'),
+        ', after TLS on ', toString(earlier_days_with_tls), ' of the 28 days before. That day ',
         toString(other_organizations_succeeding), if(other_organizations_succeeding = 1, ' other sender', ' other senders'),
         ' found STARTTLS and ', toString(other_organizations_failing), ' did not. ',
         multiIf(
@@ -103,8 +98,10 @@ SELECT
             toString(probes_with_starttls + probes_without_starttls), ' times that day.'
         ))
     ) AS evidence
-FROM compared
+FROM lost
+INNER JOIN senders USING (policy_domain, organization)
+LEFT JOIN others USING (day, policy_domain)
 LEFT JOIN probed USING (day, policy_domain, receiving_mx)
-QUALIFY earlier_successful_sessions > 0
+WHERE earlier_days_with_tls > 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Senders that lost the STARTTLS they had: suspected downgrades, with evidence'

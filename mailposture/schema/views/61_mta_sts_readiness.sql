@@ -90,13 +90,13 @@ LEFT JOIN
         SELECT
             policy_domain, result_type, sum(failed_sessions) AS total, uniqExact(organization) AS senders,
             sumIf(failed_sessions, sts_mode = 'enforce') AS total_in_force,
-            sumIf(failed_sessions, category = 'starttls-not-supported' AND (day, policy_domain, organization, receiving_mx) IN (
-                SELECT day, policy_domain, organization, receiving_mx
-                FROM {database}.tls_suspected_downgrades
-                WHERE likelihood = 'likely'
-            )) AS total_downgraded,
+            sumIf(failed_sessions, category = 'starttls-not-supported' AND likelihood = 'likely') AS total_downgraded,
             result_type IN ('sts-policy-fetch-error', 'sts-policy-invalid', 'sts-webpki-invalid') AS refuses_nothing
-        FROM {database}.tls_failures FINAL
+        FROM {database}.tls_failures AS failures FINAL
+        LEFT JOIN
+        (
+            SELECT day, policy_domain, organization, receiving_mx, likelihood FROM {database}.tls_suspected_downgrades
+        ) AS suspected USING (day, policy_domain, organization, receiving_mx)
         WHERE policy_type = 'sts' AND trust != 'none' AND day >= today() - window_days AND day < today()
         GROUP BY policy_domain, result_type
     )

@@ -48,7 +48,7 @@ WITH
             bitOr(within_8, bitShiftLeft(within_8, 8)) AS within_16,
             bitOr(within_16, bitShiftLeft(within_16, 12)) AS within_28,
             bitAnd(bitAnd(missed, bitShiftLeft(within_28, 1)), last_60_days) AS stopped
-        FROM {database}.mta_sts_applied_days
+        FROM {database}.tls_sender_days
         WHERE month >= first_day
         GROUP BY policy_domain, organization
     ),

@@ -1,11 +1,12 @@
--- On which days each sender applied our MTA-STS policy in mode enforce, and on which it could have and did not: a bit a day,
--- so that a year of all senders is a few million small rows, and four weeks of everybody are looked at in an instant.
--- Filled from tls_policies (0009). OR is idempotent: the same rows twice, or in any order, come to the same.
-CREATE TABLE IF NOT EXISTS {database}.mta_sts_applied_days {on_cluster}
+-- On which days each sender had TLS with us, on which it applied our MTA-STS policy, and on which it could have and did not:
+-- a bit a day, so that a year of all senders is a few million small rows, and what they did in the weeks before is looked up
+-- in an instant. Filled from tls_policies (0009). OR is idempotent: the same rows twice, or in any order, come to the same.
+CREATE TABLE IF NOT EXISTS {database}.tls_sender_days {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     organization LowCardinality(String) COMMENT 'Who reports',
     month Date COMMENT 'First day of the month; bit 0 of the masks is that day',
+    tls_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it had sessions with TLS',
     enforced_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied the policy in mode enforce',
     other_mode_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied the policy in another mode',
     dane_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied DANE',
@@ -17,4 +18,4 @@ ORDER BY (policy_domain, organization, month)
 TTL toLastDayOfMonth(month) + INTERVAL {retention_days} DAY
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 0,
     min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1
-COMMENT 'Days with and without our MTA-STS policy, by sender'
+COMMENT 'Days of each sender: with TLS, with and without our MTA-STS policy'
