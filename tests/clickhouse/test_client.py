@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from mailposture.clickhouse.embedded import server_endpoint
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from engine import Storage
@@ -65,35 +67,35 @@ def test_nobody_listening_is_said_with_the_address(tmp_path: Path) -> None:
         connect(server_config(tmp_path, f"http://127.0.0.1:{port}"), user=USER)
 
 
-def test_a_server_without_tls_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+@contextmanager
+def answering(reply: bytes) -> Iterator[int]:
+    """The port of something that gives everybody the same answer, and is no ClickHouse."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
-            for _ in range(3):
-                connection, _peer = server.accept()
-                with connection:
-                    connection.recv(4096)
-                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            with suppress(OSError):  # it is closed
+                while True:
+                    connection, _peer = server.accept()
+                    with connection:
+                        connection.recv(4096)
+                        connection.sendall(reply)
 
         threading.Thread(target=answer, daemon=True).start()
-        url = f"https://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(StorageError, match=rf"{USER}: \[SSL: \w+\] [a-z ]+ \(_ssl.c:\d+\); see whether") as caught:
-            connect(server_config(tmp_path, url), user=USER)
+        yield server.getsockname()[1]
+
+
+def test_a_server_without_tls_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    with (
+        answering(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port,
+        pytest.raises(StorageError, match=rf"{USER}: \[SSL: \w+\] [a-z ]+ \(_ssl.c:\d+\); see whether") as caught,
+    ):
+        connect(server_config(tmp_path, f"https://127.0.0.1:{port}"), user=USER)
     assert "Pool" not in str(caught.value)
 
 
 def test_something_else_listening_is_an_error(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            for _ in range(3):
-                connection, _peer = server.accept()
-                with connection:
-                    connection.recv(4096)
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-
-        threading.Thread(target=answer, daemon=True).start()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello") as port:
+        url = f"http://127.0.0.1:{port}"
         with pytest.raises(StorageError, match=url):
             connect(server_config(tmp_path, url), user=USER)
 
