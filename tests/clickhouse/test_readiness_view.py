@@ -46,6 +46,19 @@ def test_failures_that_enforce_would_refuse_speak_against_it_by_name(quiet_month
     )  # fmt: skip
 
 
+def test_what_failed_in_testing_does_not_speak_against_a_policy_in_force_since(quiet_month: Storage) -> None:
+    failing = {"day": days_ago(20), "sts_mode": "testing", "report_key": 9001, "failed_sessions": 400}
+    since = [{"day": days_ago(day), "report_key": 9100 + day, "successful_sessions": 100} for day in range(1, 6)]
+    quiet_month.put("tls_policies", failing, *since)
+    quiet_month.put("tls_failures", failing)
+    verdict, reasons = readiness(quiet_month, "verdict, reasons")
+    assert verdict == "ready"
+    assert reasons[0] == "400 of 9900 sessions would have been refused, had mode enforce been there already."
+    quiet_month.put("tls_policies", {"report_key": 9201, "failed_sessions": 40})
+    quiet_month.put("tls_failures", {"report_key": 9201, "failed_sessions": 40})
+    assert readiness(quiet_month, "verdict") == ("not-ready",)
+
+
 def test_a_handful_in_ten_thousand_is_bearable_but_said(quiet_month: Storage) -> None:
     failing = {"sts_mode": "testing", "report_key": 9001, "failed_sessions": 5}
     quiet_month.put("tls_policies", failing)

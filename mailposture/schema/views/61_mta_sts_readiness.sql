@@ -2,6 +2,7 @@
 -- what enforce would refuse. A policy that cannot be fetched or read is not applied at all, so those failures refuse nothing.
 -- What our own last probes of the policy and the servers find wrong, and enforce would make worse, speaks against it too.
 -- What speaks for it: somebody in the path of a sender, who removes STARTTLS. His mail is refused, and that is the purpose.
+-- Of a domain that enforces already, what failed before in another mode is the past: it was mended, or it would fail still.
 CREATE OR REPLACE VIEW {database}.mta_sts_readiness {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
@@ -22,7 +23,11 @@ WITH
 SELECT
     policy_domain, days, sessions, toUInt64(refused) AS would_be_refused, organizations, last_mode,
     multiIf(
-        refused - downgraded > sessions * bearable_share OR notEmpty(faults), 'not-ready',
+        if(
+            last_mode = 'enforce',
+            refused_in_force - downgraded_in_force > sessions_in_force * bearable_share,
+            refused - downgraded > sessions * bearable_share
+        ) OR notEmpty(faults), 'not-ready',
         days < enough_days OR organizations < enough_organizations OR sessions < enough_sessions, 'too-little-evidence',
         'ready'
     ) AS verdict,
@@ -66,6 +71,7 @@ LEFT JOIN
         policy_domain,
         uniqExact(day) AS days,
         sum(successful_sessions + failed_sessions) AS sessions,
+        sumIf(successful_sessions + failed_sessions, sts_mode = 'enforce') AS sessions_in_force,
         sum(failed_sessions) AS failed,
         sumIf(failed_sessions, sts_mode = 'enforce') AS failed_in_force,
         uniqExact(organization) AS organizations,
@@ -81,16 +87,19 @@ LEFT JOIN
         sumIf(total, refuses_nothing) AS without_policy,
         sumIf(total_in_force, refuses_nothing) AS without_policy_in_force,
         sum(total_downgraded) AS downgraded,
+        sum(total_downgraded_in_force) AS downgraded_in_force,
         arrayMap(
             cause -> concat(cause.2, ': ', toString(cause.1), ' sessions of ', toString(cause.3), if(cause.3 = 1, ' sender.', ' senders.')),
             arraySlice(arrayReverseSort(groupArrayIf((total, result_type, senders), NOT refuses_nothing)), 1, 5)
         ) AS causes
     FROM
     (
+        WITH category = 'starttls-not-supported' AND likelihood = 'likely' AS is_downgrade
         SELECT
             policy_domain, result_type, sum(failed_sessions) AS total, uniqExact(organization) AS senders,
             sumIf(failed_sessions, sts_mode = 'enforce') AS total_in_force,
-            sumIf(failed_sessions, category = 'starttls-not-supported' AND likelihood = 'likely') AS total_downgraded,
+            sumIf(failed_sessions, is_downgrade) AS total_downgraded,
+            sumIf(failed_sessions, is_downgrade AND sts_mode = 'enforce') AS total_downgraded_in_force,
             result_type IN ('sts-policy-fetch-error', 'sts-policy-invalid', 'sts-webpki-invalid') AS refuses_nothing
         FROM {database}.tls_failures AS failures FINAL
         LEFT JOIN
