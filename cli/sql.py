@@ -15,8 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from cli.database import database
 from cli.options import DONE, FAILED, WRONG_USAGE, with_config
-from cli.sql_faults import explain
-from mailposture.clickhouse.faults import reason
+from cli.sql_faults import explain, unknown_format
 from mailposture.quoting import printable
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def _run(client: Client, query: str, form: str) -> int:
             raise
         click.echo(f"mailposture: {explain(error, query=query, client=client)}", err=True)
         # Of the option, and not of the query, which may be anything.
-        return WRONG_USAGE if reason(error) == f"Unknown format {form}" else FAILED
+        return WRONG_USAGE if unknown_format(error) == form else FAILED
     try:
         _pass_on(answer)
     except HTTPError as error:

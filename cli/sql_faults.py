@@ -24,6 +24,7 @@ _SYNTAX = re.compile(
     r"failed at position (?P<place>\d+) (?P<end>\(end of query\))?"
 )
 _UNCLOSED = re.compile(r"Unmatched parentheses: (?P<bracket>'[(\[{]') at position (?P<place>\d+)")
+_FORMAT = re.compile(r"Unknown format (?P<name>[^.]*)")
 _READ_FROM = re.compile(r"\bFROM\s+(\w+)", re.IGNORECASE)
 _SHOWN = 76  # of the line of a query, so that the mark below it stays below it in a terminal
 
@@ -56,9 +57,19 @@ def _unknown_function(why: str, _: str, client: Client) -> str:
     return f"there is no function {_named(why, client)}; {f'did you mean {near}?' if near else manual}"
 
 
+def unknown_format(error: Exception) -> str:
+    """The output format that an error says there is none of, or empty; ClickHouse's guesses after it are far off."""
+    return _format_in(reason(error))
+
+
+def _format_in(why: str) -> str:
+    found = _FORMAT.match(why)
+    return found["name"] if found else ""
+
+
 def _unknown_format(why: str, *_: object) -> str:
     return (
-        f"there is no output format {why.removeprefix('Unknown format ')}; TabSeparatedWithNames, CSVWithNames, JSON, "
+        f"there is no output format {_format_in(why)}; TabSeparatedWithNames, CSVWithNames, JSON, "
         "PrettyCompact and Vertical are some, https://clickhouse.com/docs/interfaces/formats lists all"
     )
 
