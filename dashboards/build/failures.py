@@ -8,7 +8,7 @@ from dashboards.build import look, one_report
 from dashboards.build.beside_probes import failures_beside_probes
 from dashboards.build.grafana import Dashboard, Json, Row, matching, rows, series, steps
 from dashboards.build.panels import Column, graph, stat, table
-from dashboards.build.questions import IN_RANGE
+from dashboards.build.questions import IN_RANGE, SUSPECTED
 from dashboards.build.variables import (
     DATASOURCES,
     DOMAINS,
@@ -24,7 +24,6 @@ from dashboards.build.variables import (
     strangers_choice,
     textbox,
 )
-from mailposture.failures import SUSPICIONS
 
 UID: Final = "mailposture-failures"
 _NARROWING: Final = ("category", "result", "sender", "server")  # the variables beside the domain
@@ -48,14 +47,13 @@ def _only(title: str, *, domain: str = "${domain:queryparam}", **choices: str) -
     return (link(title, UID, domain=domain, keep=keep, **choices),)
 
 
-_SUSPICIONS = ", ".join(f"'{category.value}'" for category in sorted(SUSPICIONS))
 _VARIABLES = (
     *DATASOURCES,
     domain(several=True),
     choice(
         "category",
         "Category",
-        f"SELECT term, title FROM failure_meanings WHERE kind = 'category' AND term NOT IN ({_SUSPICIONS}) ORDER BY "
+        f"SELECT term, title FROM failure_meanings WHERE kind = 'category' AND term NOT IN ({SUSPECTED}) ORDER BY "
         "title",
         description="What kind of failure it is",
     ),

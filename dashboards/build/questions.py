@@ -23,6 +23,9 @@ IN_RANGE: Final = "$__dateFilter(day)"
 NOT_APPLIED: Final = Category.MTA_STS_NOT_APPLIED.value
 """A cause without a failure: a sender stopped applying our MTA-STS policy."""
 
+SUSPECTED: Final = ", ".join(f"'{category.value}'" for category in sorted(SUSPICIONS))
+"""SQL: the categories of no failure detail, as a list."""
+
 OF_TEAM: Final = f"{DOMAINS} AND " + chosen("policy_domain", "team").replace(
     "${team:singlequote}", "SELECT policy_domain FROM domains WHERE team IN (${team:singlequote})"
 )
@@ -57,8 +60,7 @@ def category_of(cause: str) -> str:
 
 def page_of(cause: str) -> str:
     """Which dashboard shows more of a cause: what is suspected of a sender is beside the other senders."""
-    suspicions = ", ".join(f"'{category.value}'" for category in sorted(SUSPICIONS))
-    return f"""multiIf({cause} IN ({suspicions}), 'mailposture-senders',
+    return f"""multiIf({cause} IN ({SUSPECTED}), 'mailposture-senders',
                 {cause} = '{PROBES}', 'mailposture-mta-sts', 'mailposture-failures')"""
 
 
