@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
 
     from collector.rejected_files import RejectedFiles
-    from collector.rejection import Reason, RejectedError
+    from collector.rejection import Fault, Reason
     from collector.rows import Rows
     from collector.sources.files import Found
     from collector.writer import Writer
@@ -44,8 +44,8 @@ class Account:
     rejected: Counter[Reason] = field(default_factory=Counter)
     first_rejected: list[RejectedFile] = field(default_factory=list)  # a few of them, to show
 
-    def reject(self, name: str, fault: RejectedError) -> None:
-        """Count one more; not the exception itself, whose traceback holds on to what was read."""
+    def reject(self, name: str, fault: Fault) -> None:
+        """Count one more."""
         self.rejected[fault.reason] += 1
         if len(self.first_rejected) < _MOST_SHOWN:
             self.first_rejected.append(RejectedFile(name=name, reason=fault.reason, detail=fault.detail))

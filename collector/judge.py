@@ -15,7 +15,7 @@ from collector.authenticate import Decision, Outcome, Verdict, decide_trust, nee
 from collector.decode.message import open_message
 from collector.decode.tls_report import read_reports
 from collector.envelope import Source, Trust
-from collector.rejection import Reason, RejectedError, UnprovenReason
+from collector.rejection import Fault, Reason, RejectedError, UnprovenReason
 from collector.rows import rows_of
 from mailposture.ownership import Ownership
 
@@ -35,7 +35,7 @@ log = structlog.get_logger()
 _ENTRY_BYTES = 2048  # about what a policy or failure detail takes in memory, until its rows are stored
 _MOST_BYTES = 128 * 1024 * 1024  # of opened messages in memory together; usual batches take a tenth
 
-_Contents: TypeAlias = "tuple[Opened, tuple[TlsReport, ...]] | RejectedError"
+_Contents: TypeAlias = "tuple[Opened, tuple[TlsReport, ...]] | Fault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Unproven:
 class Unusable:
     """No report that we could use."""
 
-    fault: RejectedError
+    fault: Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Judge:
         mails = [
             number
             for number, (envelope, _) in enumerate(messages)
-            if needs_dkim(envelope) and not isinstance(opened[number], RejectedError)
+            if needs_dkim(envelope) and not isinstance(opened[number], Fault)
         ]
         found = self._verifier.verify_all([messages[number][1] for number in mails], now=now)
         signatures = dict(zip(mails, found, strict=True))
@@ -105,13 +105,13 @@ class Judge:
         dkim: DkimResult | None,
         now: datetime,
     ) -> Judgement:
-        if isinstance(contents, RejectedError):
+        if isinstance(contents, Fault):
             return Unusable(contents)
         opened, reports = contents
         try:
             return self._weigh(envelope, opened, reports, dkim, now)
-        except RejectedError as fault:
-            return Unusable(fault)
+        except RejectedError as error:
+            return Unusable(error.fault)
         except Exception as error:  # whatever strangers wrote must not stop the others
             return Unusable(_our_fault(error))
 
@@ -125,12 +125,12 @@ class Judge:
     ) -> Judgement:
         """Reports that are about others are left out beside one that is about us; what remains is believed, or none."""
         believed: list[Rows] = []
-        faults: list[RejectedError] = []
+        faults: list[Fault] = []
         for report in reports:
             try:
                 decision, rows = self._decide(envelope, opened, report, dkim, now)
-            except RejectedError as fault:
-                faults.append(fault)
+            except RejectedError as error:
+                faults.append(error.fault)
                 continue
             if decision.verdict is Verdict.RETRY:
                 return NotYet(decision.reason)
@@ -138,7 +138,7 @@ class Judge:
                 return Unproven(_bounded(dkim), decision.reason)
             believed.append(rows)
         if not believed:
-            raise faults[0]
+            return Unusable(faults[0])
         beside = tuple(f"beside this report: {fault.detail}" for fault in faults)
         return Believed(tuple(_with_warnings(rows, beside) for rows in believed))
 
@@ -190,7 +190,7 @@ def _open_together(bodies: Iterable[bytes]) -> list[_Contents]:
     taken = 0
     for body in bodies:
         opened.append(contents := _open(body))
-        if not isinstance(contents, RejectedError):
+        if not isinstance(contents, Fault):
             taken += sum(2 * len(report.original) + _ENTRY_BYTES * report.entries for report in contents[1])
         if taken > _MOST_BYTES:
             break
@@ -201,15 +201,15 @@ def _open(body: bytes) -> _Contents:
     try:
         opened = open_message(body)
         return opened, read_reports(opened)
-    except RejectedError as fault:
-        return fault
+    except RejectedError as error:
+        return error.fault
     except Exception as error:  # a fault of ours must cost one message, never the queue
         return _our_fault(error)
 
 
-def _our_fault(error: Exception) -> RejectedError:
+def _our_fault(error: Exception) -> Fault:
     log.exception("a message could not be judged: please report this with its bytes", error=repr(error))
-    return RejectedError(Reason.INTERNAL, f"mailposture could not read it ({type(error).__name__}); the bytes are kept")
+    return Fault(Reason.INTERNAL, f"mailposture could not read it ({type(error).__name__}); the bytes are kept")
 
 
 def _bounded(dkim: DkimResult | None) -> UnprovenReason:

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import metrics
 from collector.judge import Believed, Judge, Judgement, NotYet, Unproven, Unusable
-from collector.rejection import Reason, RejectedError, RejectionRow
+from collector.rejection import Fault, Reason, RejectionRow
 from collector.spool import HeldState, Spooled, SpoolQueue, held_id
 from collector.writer import RowsRefusedError
 from mailposture.clickhouse.faults import reason
@@ -34,7 +34,7 @@ _BATCH_BYTES = 16 * 1024 * 1024
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse is away
 _DNS_WAIT, _LONGEST_DNS_WAIT = timedelta(minutes=1), timedelta(hours=1)
 
-_FATAL = RejectedError(
+_FATAL = Fault(
     Reason.INTERNAL,
     "reading it ended mailposture itself, several times; the bytes are kept: please report this with them",
 )
@@ -87,12 +87,12 @@ class Pipeline:
         wait = _FIRST_WAIT
         while not self._stopping():
             self._heartbeat.alive()
+            why = refused = ""
             try:
                 self._write(judged)
             except RowsRefusedError as error:
                 metrics.BATCHES.labels("refused").inc()
-                self._divide(judged, error)
-                return
+                refused = str(error)
             except (ClickHouseError, OSError) as error:
                 metrics.BATCHES.labels("failed").inc()
                 why = reason(error)
@@ -100,6 +100,9 @@ class Pipeline:
                 metrics.BATCHES.labels("stored").inc()
                 self._heartbeat.database(answers=True)
                 self._settle(judged)
+                return
+            if refused:  # no longer inside the handler: the exception holds the rows that were being written
+                self._divide(judged, refused)
                 return
             self._heartbeat.database(answers=False)
             log.warning(
@@ -116,7 +119,7 @@ class Pipeline:
         if rejected:
             self._writer.reject(rejected)
 
-    def _divide(self, judged: Judged, error: RowsRefusedError) -> None:
+    def _divide(self, judged: Judged, why: str) -> None:
         """ClickHouse refuses something in a batch: find the message, and let the others pass."""
         if len(judged) > 1:
             middle = len(judged) // 2
@@ -127,10 +130,8 @@ class Pipeline:
         if isinstance(verdict, Unusable):  # even its rejection is refused: keep the bytes at least
             self._hold(message, HeldState.REJECTED, verdict.fault.reason, verdict.fault.detail)
             return
-        log.error("ClickHouse refuses the rows of a message", name=message.envelope.name, reason=str(error))
-        fault = RejectedError(
-            Reason.INTERNAL, "ClickHouse refuses its rows; the bytes are kept, the log has the reason"
-        )
+        log.error("ClickHouse refuses the rows of a message", name=message.envelope.name, reason=why)
+        fault = Fault(Reason.INTERNAL, "ClickHouse refuses its rows; the bytes are kept, the log has the reason")
         self.store([(message, Unusable(fault))])
 
     def _settle(self, judged: Judged) -> None:
@@ -164,6 +165,6 @@ class Pipeline:
         )
 
 
-def _rejection(message: Spooled, fault: RejectedError) -> RejectionRow:
+def _rejection(message: Spooled, fault: Fault) -> RejectionRow:
     name = held_id(message.envelope, message.body)  # the id that holding it will give
     return RejectionRow.of(message.envelope, fault, size=len(message.body), held_id=name)

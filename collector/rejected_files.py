@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
-    from collector.rejection import RejectedError
+    from collector.rejection import Fault
     from collector.sources.files import Found
     from collector.spool import HeldMessages
     from collector.writer import Writer
@@ -31,7 +31,7 @@ class RejectedFiles:
         self._client = client
         self._since_pruned = 0
 
-    def keep(self, rejected: list[tuple[Found, RejectedError]]) -> None:
+    def keep(self, rejected: list[tuple[Found, Fault]]) -> None:
         """Keep what a batch could not use; durable when it returns.
 
         Raises SpoolFullError when the disk has no room, and what ClickHouse raises.

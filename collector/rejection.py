@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,13 +42,23 @@ class UnprovenReason(StrEnum):
     NO_TOKEN = "no-token"  # noqa: S105  posted about another domain than the secret path's
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why bytes are no report that can be used, as a value to keep."""
+
+    reason: Reason
+    detail: str  # names what is wrong in words that a person understands
+
+
 class RejectedError(Exception):
-    """Bytes are no report that can be used. `detail` names the fault in words that a person understands."""
+    """Bytes are no report that can be used.
+
+    Only for raising: a raised exception holds its frames, and they hold the message. What is kept is its `fault`.
+    """
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
+        self.fault = Fault(reason, detail)
 
 
 class RejectionRow(NamedTuple):
@@ -63,7 +74,7 @@ class RejectionRow(NamedTuple):
     detail: str
 
     @classmethod
-    def of(cls, envelope: Envelope, fault: RejectedError, *, size: int, held_id: str) -> RejectionRow:
+    def of(cls, envelope: Envelope, fault: Fault, *, size: int, held_id: str) -> RejectionRow:
         """The row for bytes that were rejected and are kept under `held_id`."""
         return cls(
             received_at=envelope.received_at,

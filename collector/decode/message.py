@@ -16,7 +16,7 @@ from collector.decode.compression import EMPTY_ZIP_MAGIC, GZIP_MAGIC, ZIP_MAGIC,
 from collector.decode.limits import LIMITS, Limits
 from collector.decode.mail import is_mail, read_mail
 from collector.decode.text import clean
-from collector.rejection import Reason, RejectedError
+from collector.rejection import Fault, Reason, RejectedError
 from mailposture.domain_names import normalize
 
 
@@ -55,7 +55,7 @@ def open_message(body: bytes, *, limits: Limits = LIMITS) -> Opened:
     mail = read_mail(body, limits=limits)
     for part in mail.parts:
         search.look_into(part.content, name=part.name)
-    search.faults += [RejectedError(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
+    search.faults += [Fault(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
     return search.result(
         header_domain=normalize(mail.report_domain) or "", submitter=normalize(mail.report_submitter) or ""
     )
@@ -101,7 +101,7 @@ class _Search:
     """Collects documents, and what went wrong on the way."""
 
     def __init__(self, limits: Limits) -> None:
-        self.faults: list[RejectedError] = []
+        self.faults: list[Fault] = []
         self._limits = limits
         self._budget = Budget(limits=limits)
         self._documents: list[Document] = []
@@ -111,8 +111,8 @@ class _Search:
     def look_into(self, content: bytes, *, name: str, nesting: int = 0) -> None:
         try:
             self._look_into(content, clean(name, self._limits.name_length), nesting)
-        except RejectedError as fault:
-            self.faults.append(fault)
+        except RejectedError as error:
+            self.faults.append(error.fault)
 
     def _look_into(self, content: bytes, name: str, nesting: int) -> None:
         kind = _kind_of(content)
@@ -158,7 +158,8 @@ class _Search:
 
     def result(self, *, header_domain: str, submitter: str) -> Opened:
         if not self._documents:
-            raise self._worst_fault()
+            fault = self._worst_fault()
+            raise RejectedError(fault.reason, fault.detail)
         domains = {policy_domain_of_file_name(document.name) for document in self._documents}
         return Opened(
             documents=tuple(self._documents),
@@ -168,11 +169,11 @@ class _Search:
             warnings=(*self._warnings, *(f"beside this report: {fault.detail}" for fault in self.faults)),
         )
 
-    def _worst_fault(self) -> RejectedError:
+    def _worst_fault(self) -> Fault:
         if self.faults:
             return self.faults[0]
         parts = len(self._unknown)
-        return RejectedError(
+        return Fault(
             Reason.NO_REPORT,
             f"none of its {parts} parts is JSON, gzip or zip"
             if parts > 1

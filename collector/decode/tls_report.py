@@ -129,8 +129,8 @@ def read_reports(opened: Opened) -> tuple[TlsReport, ...]:
     for document in opened.documents:
         try:
             reports.append(parse_report(document.json))
-        except RejectedError as fault:
-            faults.append(fault)
+        except RejectedError as error:
+            faults.append(error.fault)
             continue
         entries += reports[-1].entries
         if entries > LIMITS.failure_details + LIMITS.policies:
@@ -140,7 +140,7 @@ def read_reports(opened: Opened) -> tuple[TlsReport, ...]:
                 "together; they can be imported one by one",
             )
     if not reports:
-        raise faults[0]
+        raise RejectedError(faults[0].reason, faults[0].detail)
     if not faults:
         return tuple(reports)
     beside = tuple(f"beside this report: {fault.detail}" for fault in faults[: LIMITS.warnings])

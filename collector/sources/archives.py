@@ -1,7 +1,7 @@
 """Files that hold many messages: mbox, zip, and gzip around an mbox or a mail. Read one by one, in bounded memory.
 
 What a file is, its first bytes say; names lie. An archive's messages come out as bytes, whatever they are; what is
-wrong comes out as RejectedError in their place, and the rest goes on.
+wrong comes out as a Fault in their place, and the rest goes on.
 """
 
 import gzip
@@ -16,9 +16,9 @@ from typing import BinaryIO, cast
 from collector.decode.compression import EMPTY_ZIP_MAGIC, GZIP_MAGIC, ZIP_MAGIC
 from collector.decode.limits import LIMITS
 from collector.decode.mail import is_mail
-from collector.rejection import Reason, RejectedError
+from collector.rejection import Fault, Reason
 
-Content = tuple[str, bytes | RejectedError]  # the member's name, "" for the file itself; its bytes, or what is wrong
+Content = tuple[str, bytes | Fault]  # the member's name, "" for the file itself; its bytes, or what is wrong
 
 MOST_MEMBERS = 100_000  # of a zip: its directory is held in memory, up to a kilobyte each
 _MBOX = b"From "
@@ -54,7 +54,7 @@ def number_of_contents(file: BinaryIO) -> int:
     return 1
 
 
-def _whole(file: BinaryIO) -> bytes | RejectedError:
+def _whole(file: BinaryIO) -> bytes | Fault:
     """In steps: asked for megabytes at once, Python sets them aside first, for every small file again."""
     body = io.BytesIO()
     while chunk := file.read(_STEP):
@@ -64,8 +64,8 @@ def _whole(file: BinaryIO) -> bytes | RejectedError:
     return body.getvalue()
 
 
-def _too_large() -> RejectedError:
-    return RejectedError(Reason.TOO_LARGE, f"more than {LIMITS.message_bytes} bytes, which no report has")
+def _too_large() -> Fault:
+    return Fault(Reason.TOO_LARGE, f"more than {LIMITS.message_bytes} bytes, which no report has")
 
 
 def _gzip(file: BinaryIO) -> Iterator[Content]:
@@ -82,7 +82,7 @@ def _gzip(file: BinaryIO) -> Iterator[Content]:
                 yield "", _whole(unpacked)
                 return
         except _FAULTS as error:
-            yield "", RejectedError(Reason.BAD_COMPRESSION, f"gzip is damaged or truncated: {error}")
+            yield "", Fault(Reason.BAD_COMPRESSION, f"gzip is damaged or truncated: {error}")
             return
     file.seek(0)
     yield "", _whole(file)
@@ -106,7 +106,7 @@ def _mbox(file: BinaryIO) -> Iterator[Content]:
     yield f"#{number}", _mbox_mail(mail)
 
 
-def _mbox_mail(mail: io.BytesIO) -> bytes | RejectedError:
+def _mbox_mail(mail: io.BytesIO) -> bytes | Fault:
     return mail.getvalue() if mail.tell() <= LIMITS.message_bytes else _too_large()
 
 
@@ -120,7 +120,7 @@ def _zip(file: BinaryIO) -> Iterator[Content]:
     left = max(size * LIMITS.compression_ratio, LIMITS.ratio_exempt_bytes)
     try:
         if _zip_members(file) > MOST_MEMBERS:
-            yield "", RejectedError(Reason.TOO_MANY, f"zip has more than {MOST_MEMBERS} members; split it")
+            yield "", Fault(Reason.TOO_MANY, f"zip has more than {MOST_MEMBERS} members; split it")
             return
         with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
@@ -132,7 +132,7 @@ def _zip(file: BinaryIO) -> Iterator[Content]:
                     if left < 0:
                         yield (
                             member.filename,
-                            RejectedError(
+                            Fault(
                                 Reason.TOO_LARGE,
                                 f"zip unpacks to over {LIMITS.compression_ratio} times its size, as only a bomb does; "
                                 "its other members were not read",
@@ -140,10 +140,10 @@ def _zip(file: BinaryIO) -> Iterator[Content]:
                         )
                         return
     except _FAULTS as error:
-        yield "", RejectedError(Reason.BAD_COMPRESSION, f"zip of {size} bytes is damaged or truncated: {error}")
+        yield "", Fault(Reason.BAD_COMPRESSION, f"zip of {size} bytes is damaged or truncated: {error}")
 
 
-def _cost(content: bytes | RejectedError) -> int:
+def _cost(content: bytes | Fault) -> int:
     """Bytes unpacked for it, good for something or not."""
     if isinstance(content, bytes):
         return len(content)
@@ -153,11 +153,11 @@ def _cost(content: bytes | RejectedError) -> int:
 def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[Content]:
     name = member.filename
     if member.flag_bits & _ENCRYPTED:
-        yield name, RejectedError(Reason.BAD_COMPRESSION, "is encrypted; unpack it first")
+        yield name, Fault(Reason.BAD_COMPRESSION, "is encrypted; unpack it first")
         return
     # The other methods unpack without a bound in the standard library.
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        yield name, RejectedError(Reason.BAD_COMPRESSION, f"uses method {member.compress_type}, not deflate")
+        yield name, Fault(Reason.BAD_COMPRESSION, f"uses method {member.compress_type}, not deflate")
         return
     try:
         with archive.open(member) as packed, io.BufferedReader(cast("io.RawIOBase", packed)) as stream:
@@ -167,7 +167,7 @@ def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[C
             else:
                 yield name, _whole(stream)
     except _FAULTS as error:
-        yield name, RejectedError(Reason.BAD_COMPRESSION, f"is damaged or truncated: {error}")
+        yield name, Fault(Reason.BAD_COMPRESSION, f"is damaged or truncated: {error}")
 
 
 def _zip_members(file: BinaryIO) -> int:

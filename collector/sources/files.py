@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from collector.envelope import Envelope, Source
-from collector.rejection import Reason, RejectedError
+from collector.rejection import Fault, Reason
 from collector.sources.archives import contents, number_of_contents
 
 STANDARD_INPUT = Path("-")
@@ -36,7 +36,7 @@ class Found:
 
     envelope: Envelope  # its name is the path, with `!member` for what lies in an archive
     body: bytes = b""
-    fault: RejectedError | None = None
+    fault: Fault | None = None
 
 
 def find(paths: Iterable[Path], *, without: Path | None = None) -> Iterator[Found]:
@@ -113,7 +113,7 @@ def _open(path: Path) -> BinaryIO:
         raise
 
 
-def _walk(path: Path, without: Path | None) -> Iterator[tuple[Path, RejectedError | None]]:
+def _walk(path: Path, without: Path | None) -> Iterator[tuple[Path, Fault | None]]:
     """All files below a path, or the path itself; every folder once, so that links in circles end, but one.
 
     In memory are the folders still to be read, never the files.
@@ -124,7 +124,7 @@ def _walk(path: Path, without: Path | None) -> Iterator[tuple[Path, RejectedErro
         yield path, _unreadable(error)
         return
     if not stat.S_ISDIR(mode):
-        yield path, None if stat.S_ISREG(mode) else RejectedError(Reason.UNREADABLE, f"is {_kind(mode)}, not a file")
+        yield path, None if stat.S_ISREG(mode) else Fault(Reason.UNREADABLE, f"is {_kind(mode)}, not a file")
         return
     pending, seen = [path], set[tuple[int, int]]()
     if without is not None:
@@ -151,9 +151,7 @@ def _identity(folder: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _visit(
-    entry: os.DirEntry[str], pending: list[Path], *, is_maildir: bool
-) -> Iterator[tuple[Path, RejectedError | None]]:
+def _visit(entry: os.DirEntry[str], pending: list[Path], *, is_maildir: bool) -> Iterator[tuple[Path, Fault | None]]:
     """One entry of a folder. Of a maildir only the mails count: neither its server's index files, nor `tmp`."""
     path = Path(entry.path)
     try:
@@ -166,7 +164,7 @@ def _visit(
             yield path, None
         else:
             mode = entry.stat().st_mode
-            yield path, RejectedError(Reason.UNREADABLE, f"is {_kind(mode)}, not a file")
+            yield path, Fault(Reason.UNREADABLE, f"is {_kind(mode)}, not a file")
     except OSError as error:
         yield path, _unreadable(error)
 
@@ -175,11 +173,11 @@ def _kind(mode: int) -> str:
     return next((words for test, words in _KINDS if test(mode)), "a folder" if stat.S_ISDIR(mode) else "something else")
 
 
-def _unreadable(error: OSError) -> RejectedError:
-    return RejectedError(Reason.UNREADABLE, error.strerror or str(error))
+def _unreadable(error: OSError) -> Fault:
+    return Fault(Reason.UNREADABLE, error.strerror or str(error))
 
 
-def _fault(path: Path, fault: RejectedError) -> Found:
+def _fault(path: Path, fault: Fault) -> Found:
     return Found(_envelope(str(path)), fault=fault)
 
 

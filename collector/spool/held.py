@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from collector.rejection import RejectedError
+    from collector.rejection import Fault
 
 _SHORTEST_PREFIX = 4
 _ANY_TIME = datetime.fromtimestamp(0, UTC)
@@ -103,7 +103,7 @@ class HeldMessages:
             row = self._find(connection, name)
         return _held_message(row[:7]), zlib.decompress(row[7])
 
-    def keep(self, rejected: Iterable[tuple[Envelope, bytes, RejectedError]], *, keep_free: int) -> tuple[str, ...]:
+    def keep(self, rejected: Iterable[tuple[Envelope, bytes, Fault]], *, keep_free: int) -> tuple[str, ...]:
         """Hold what was rejected without ever being in the queue (an import); returns the ids. Durable all at once.
 
         Raises SpoolFullError while the disk has less than `keep_free` bytes.
@@ -120,7 +120,7 @@ class HeldMessages:
         ]
         if new:
             if shortage := shortage_of_room(self._file.path.parent, keep_free=keep_free):
-                raise shortage
+                raise shortage.error()
             with self._lock, self._file.writing() as connection:
                 connection.executemany(_INSERT, new)
         return names

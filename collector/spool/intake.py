@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 
 from collector.spool import envelope_text
 from collector.spool.database import SpoolError, SpoolFile
-from collector.spool.room import shortage_of_room
+from collector.spool.room import Refusal, shortage_of_room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from collector.envelope import Envelope
@@ -30,7 +29,7 @@ _GROUP_BYTES = 64 * 1024 * 1024
 _RECHECK_SECONDS = 1.0  # how long "there is room" and "there is none" are believed
 
 _Waiter = asyncio.Future[int] | Future[int]
-_Outcome = int | SpoolError
+_Outcome = int | Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Spool:
         self._file: SpoolFile | None = SpoolFile(folder, durability="FULL")
         self._arrivals: queue.SimpleQueue[_Arrival | None] = queue.SimpleQueue()
         self._room_known_until = 0.0
-        self._refusal: SpoolError | None = None
+        self._refusal: Refusal | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._write_groups, name="spool", daemon=True)
         self._thread.start()
@@ -77,7 +76,7 @@ class Spool:
             self._refusal = shortage_of_room(self._folder, keep_free=self._keep_free)
             self._room_known_until = now + _RECHECK_SECONDS
         if self._refusal is not None:
-            raise type(self._refusal)(*self._refusal.args)  # anew: a raised exception keeps what its raisers held
+            raise self._refusal.error()
 
     def close(self) -> None:
         """Finish what was put, then close the file."""
@@ -99,9 +98,11 @@ class Spool:
             try:
                 outcomes = list(self._insert(group))
             except SpoolError as error:
-                outcomes = [error] * len(group)
-                self._recover(error)
+                refusal = Refusal(type(error), str(error))
+                outcomes = [refusal] * len(group)
+                self._recover(refusal)
             _wake(group, outcomes)
+            del group, outcomes, first  # not held while nothing arrives
         if self._file is not None:
             self._file.close()
 
@@ -140,9 +141,9 @@ class Spool:
             connection.execute(f"INSERT INTO queue VALUES {rows}", values)
         return ids
 
-    def _recover(self, error: SpoolError) -> None:
-        """After a failed write open the file anew, in a second; until then refuse without trying."""
-        self._refusal = error
+    def _recover(self, refusal: Refusal) -> None:
+        """After a failed write open the file again, in a second; until then refuse without trying."""
+        self._refusal = refusal
         self._room_known_until = time.monotonic() + _RECHECK_SECONDS
         file, self._file = self._file, None
         if file is not None:
@@ -169,5 +170,7 @@ def _settle_all(settlements: list[tuple[asyncio.Future[int], _Outcome]]) -> None
 
 
 def _settle(waiter: _Waiter, outcome: _Outcome) -> None:
-    settle: Callable[..., None] = waiter.set_exception if isinstance(outcome, SpoolError) else waiter.set_result
-    settle(outcome)
+    if isinstance(outcome, Refusal):
+        waiter.set_exception(outcome.error())
+    else:
+        waiter.set_result(outcome)

@@ -17,7 +17,7 @@ import pytest
 
 from cli.database import database
 from collector.envelope import Envelope, Source
-from collector.rejection import Reason, RejectedError
+from collector.rejection import Fault, Reason
 from collector.spool import HeldMessages
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.config import ClickHouse
@@ -233,7 +233,7 @@ def test_damaged_spool_is_a_message_that_says_what_to_do(here):
 def test_address_that_would_steer_the_terminal_is_shown_without_its_controls(here):
     sender = Envelope(source=Source.SMTP, received_at=datetime.now(UTC), mail_from="\x9b2Jx@sender.example")
     with closing(HeldMessages(here.folder / "data" / "spool")) as held:
-        held.keep([(sender, b"x", RejectedError(Reason.NOT_JSON, "no JSON"))], keep_free=0)
+        held.keep([(sender, b"x", Fault(Reason.NOT_JSON, "no JSON"))], keep_free=0)
     listed = here.run("quarantine", "list", "--state", "rejected")
     assert "2Jx@sender.example" in listed
     assert "\x9b" not in listed

@@ -14,7 +14,7 @@ from hostile_reports import hostile_reports
 from collector.authenticate import DkimVerifier, KeyCache
 from collector.envelope import Envelope, Source
 from collector.judge import Believed, Judge
-from collector.rejection import Reason, RejectedError, RejectionRow
+from collector.rejection import Fault, Reason, RejectionRow
 from collector.writer import Writer
 from demo.config import config_text
 from demo.mails import report_mail
@@ -96,9 +96,9 @@ def _rows(config: Config, messages: list[tuple[Envelope, bytes]]) -> list[Rows]:
 
 def _rejections(today: date) -> Iterator[RejectionRow]:
     faults = (
-        RejectedError(Reason.BAD_COMPRESSION, "report.json.gz: the gzip stream ends in the middle"),
-        RejectedError(Reason.DMARC_REPORT, "report.xml is a DMARC report"),
-        RejectedError(Reason.NO_REPORT, "no part of the mail is a report"),
+        Fault(Reason.BAD_COMPRESSION, "report.json.gz: the gzip stream ends in the middle"),
+        Fault(Reason.DMARC_REPORT, "report.xml is a DMARC report"),
+        Fault(Reason.NO_REPORT, "no part of the mail is a report"),
     )
     for number, fault in enumerate(faults):
         arrived = Envelope(

@@ -96,8 +96,8 @@ before = peak()
 try:
     read_reports(open_message(body))
     print("accepted", peak() - before)
-except RejectedError as fault:
-    print(fault.reason.value, peak() - before, fault.detail)
+except RejectedError as error:
+    print(error.fault.reason.value, peak() - before, error.fault.detail)
 """
 
 
@@ -185,8 +185,8 @@ def test_nothing_but_a_rejection_comes_out_of_damaged_samples(sample_file, owner
         for damaged in (mutated(body, dice), mutated(inner, dice)):
             try:
                 found = decoded(damaged, ownership)
-            except RejectedError as fault:
-                assert fault.detail.isprintable()  # noqa: PT017
-                assert len(fault.detail) < 400  # noqa: PT017
+            except RejectedError as error:
+                assert error.fault.detail.isprintable()  # noqa: PT017
+                assert len(error.fault.detail) < 400  # noqa: PT017
             else:
                 assert found

@@ -312,8 +312,8 @@ def test_a_report_about_names_that_are_no_domains_is_rejected(report, ownership)
             dkim_domain="",
             ownership=ownership,
         )
-    assert caught.value.reason is Reason.INVALID_FIELD
-    assert caught.value.detail.startswith("policy-domain ")
+    assert caught.value.fault.reason is Reason.INVALID_FIELD
+    assert caught.value.fault.detail.startswith("policy-domain ")
 
 
 def test_odd_counts_and_addresses_are_read_with_warnings(rows):

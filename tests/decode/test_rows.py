@@ -63,9 +63,9 @@ def test_a_report_about_a_foreign_domain_is_rejected_with_the_next_step(report, 
     foreign = Ownership(Config.model_validate({"domains": [{"name": "other.example"}]}))
     with pytest.raises(RejectedError) as caught:
         of(report("plain_report.eml"), foreign)
-    assert caught.value.reason is Reason.FOREIGN_DOMAIN
-    assert "'example.com'" in caught.value.detail
-    assert "domains:" in caught.value.detail
+    assert caught.value.fault.reason is Reason.FOREIGN_DOMAIN
+    assert "'example.com'" in caught.value.fault.detail
+    assert "domains:" in caught.value.fault.detail
 
 
 UNNAMED = (Policy.model_validate({"policy": {"policy-type": "no-policy-found"}}),)
@@ -99,7 +99,7 @@ def test_an_unnamed_policy_domain_is_found_around_the_report(report, ownership, 
 def test_an_unnamed_policy_domain_is_never_guessed(report, ownership, around, envelope):
     with pytest.raises(RejectedError) as caught:
         of(report("plain_report.eml"), ownership, opened=around, envelope=envelope, policies=UNNAMED)
-    assert caught.value.reason is Reason.FOREIGN_DOMAIN
+    assert caught.value.fault.reason is Reason.FOREIGN_DOMAIN
 
 
 def test_reports_without_a_policy_domain_differ_by_the_domain_they_are_about(report, ownership):

@@ -15,15 +15,15 @@ import pytest
 from collector.decode.limits import Limits
 from collector.decode.message import open_message
 from collector.decode.tls_report import parse_report, read_reports
-from collector.rejection import Reason, RejectedError
+from collector.rejection import Fault, Reason, RejectedError
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 
-def rejection(body: bytes, **limits) -> RejectedError:
+def rejection(body: bytes, **limits) -> Fault:
     with pytest.raises(RejectedError) as caught:
         read_reports(open_message(body, limits=Limits(**limits)))
-    return caught.value
+    return caught.value.fault
 
 
 def zipped(*members: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -262,8 +262,8 @@ def test_too_many_policies_and_details_name_the_limit(plain):
 def test_what_a_report_cannot_do_without_is_named(plain, field, value):
     with pytest.raises(RejectedError) as caught:
         parse_report(changed({**plain, "contact-info": None}, **{field: value}), now=NOW)
-    assert caught.value.reason is Reason.INVALID_FIELD
-    assert caught.value.detail.startswith(field.replace("_", "-"))
+    assert caught.value.fault.reason is Reason.INVALID_FIELD
+    assert caught.value.fault.detail.startswith(field.replace("_", "-"))
 
 
 def test_the_contact_stands_in_for_a_missing_organization(plain):
