@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,21 @@ def test_picture_in_the_readme_names_what_is_there():
     assert not {name for name in named if not (ROOT / name).is_dir()}
     packages = {folder.parent.name for folder in ROOT.glob("*/__init__.py")}
     assert packages <= named | {"tests"}
+
+
+# Escapes and sets, in which a quantifier's characters mean themselves.
+LITERALS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]?", re.DOTALL)
+
+
+def test_no_pattern_has_possessive_quantifiers_or_atomic_groups():
+    """Around groups they match wrongly before Python 3.11.5 (CPython gh-106052), which Debian 12 has."""
+    found = set()
+    for file in (file for package in MAY_IMPORT for file in (ROOT / package).rglob("*.py")):
+        if "re" not in imported(file):
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+                text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+                if re.search(r"[*+?}]\+|\(\?>", LITERALS.sub("x", text)):
+                    found.add(f"{file.relative_to(ROOT)}:{node.lineno}")
+    assert not found

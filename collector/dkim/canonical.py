@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 LONGEST_HEADER = 256 * 1024  # bytes; real reports have 2-8 KiB
-# One field: a printable name, then lines that are not blank; possessive, so time is linear whatever comes.
-_FIELD = rb"[!-9;-~]++:[^\r\n\0\v\f]*+(?:\r\n[ \t]++[^\r\n\0\v\f]++)*+\r\n"
-_HEADER = re.compile(rb"(?:" + _FIELD + rb")*+")
-_FIELDS = re.compile(rb"([!-9;-~]++):([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)\r\n")
+# One field: a printable name, then lines that are not blank. Only one way to match anything, so time is linear whatever
+# comes, without possessive quantifiers: around groups they are broken before Python 3.11.5 (CPython gh-106052).
+_FIELD = re.compile(rb"([!-9;-~]+):([^\r\n\0\v\f]*(?:\r\n[ \t]+[^ \t\r\n\0\v\f][^\r\n\0\v\f]*)*)\r\n")
 # Fields that decide who speaks and what the body means: one that was added twice is one that nobody signed.
 SINGLE_FIELDS = (b"from", b"mime-version", b"content-type", b"content-transfer-encoding")
 
@@ -51,13 +50,15 @@ def read(message: bytes) -> Mail:
     if end > LONGEST_HEADER:
         raise UnreadableError(f"the mail's header is longer than {LONGEST_HEADER // 1024} KiB")
     start = message.find(b"\r\n") + 2 if message.startswith(b"From ") else 0  # the separator line of an mbox
-    readable = _HEADER.match(message, start, end)
-    if readable is None or readable.end() != end:
-        line = message.count(b"\r\n", 0, readable.end() if readable else 0) + 1
-        raise UnreadableError(f"line {line} of the mail's header is malformed")
     fields: dict[bytes, list[tuple[bytes, bytes]]] = {}
-    for name, value in _FIELDS.findall(message, start, end):
+    while start < end:
+        spelling = _FIELD.match(message, start, end)
+        if spelling is None:
+            line = message.count(b"\r\n", 0, start) + 1
+            raise UnreadableError(f"line {line} of the mail's header is malformed")
+        name, value = spelling.groups()
         fields.setdefault(name.lower(), []).append((name, value))
+        start = spelling.end()
     for name in SINGLE_FIELDS:
         if len(fields.get(name, ())) > 1:
             raise UnreadableError(f"the mail has {len(fields[name])} {name.decode().title()} fields")
