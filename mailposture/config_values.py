@@ -9,18 +9,18 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from mailposture.domain_names import mail_domain, normalize, normalize_pattern
+from mailposture.domain_names import mail_domain, normalize_typed, normalize_typed_pattern
 
 
 def _domain_name(value: str) -> str:
-    name = normalize(value)
+    name = normalize_typed(value)
     if name is None:
         raise ValueError(f"{value!r} is not a domain name")
     return name
 
 
 def _mx_pattern(value: str) -> str:
-    pattern = normalize_pattern(value)
+    pattern = normalize_typed_pattern(value)
     if pattern is None or pattern.rpartition(".")[2].isdigit():  # an MX record names a host: RFC 5321, section 5.1
         raise ValueError(f"{value!r} is neither a host name nor a pattern such as *.example.com")
     return pattern
@@ -28,7 +28,7 @@ def _mx_pattern(value: str) -> str:
 
 def _mail_address(value: str) -> str:
     local, _, domain = value.rpartition("@")
-    name = normalize(domain)
+    name = normalize_typed(domain)
     if name is None or not local.isprintable() or re.search(r"^$|^mailto:|[\s<>,]", local, re.IGNORECASE):
         raise ValueError(f"{value!r} is not an address such as tlsrpt@example.com")
     return f"{local}@{name}"
@@ -87,7 +87,7 @@ def host_and_port(text: object) -> tuple[str, int]:
 
 def _is_host(text: str) -> bool:
     """Whether it is an address or a name; a name that ends in a number would be an address gone wrong."""
-    name = normalize(text)
+    name = normalize_typed(text)
     if name is not None and not name.rpartition(".")[2].isdigit():
         return True
     try:

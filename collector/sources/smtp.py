@@ -19,7 +19,7 @@ from collector.envelope import Source
 from collector.sources.certificate import Certificate
 from collector.sources.memory import MemoryShare
 from collector.sources.smtp_session import SmtpSession
-from collector.sources.smtp_syntax import comparable
+from collector.sources.smtp_syntax import comparable, spellings
 from mailposture.client_networks import client_network
 from mailposture.config import MIB
 from mailposture.listening import listening_as
@@ -61,7 +61,7 @@ class SmtpServer:
         self.memory = MemoryShare(max(_LARGE_MESSAGES_IN_MEMORY, config.limits.message_size))
         self.addresses: dict[Source, tuple[str, int]] = {}
         self.closing = False
-        self._recipients = frozenset(map(comparable, recipients))
+        self._recipients = frozenset(form for address in recipients for form in spellings(address))
         self._listeners: list[asyncio.Server] = []
         self._sessions: set[SmtpConnection] = set()
         self._sessions_of_client: Counter[str] = Counter()

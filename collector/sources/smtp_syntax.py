@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from mailposture.domain_names import normalize
+import idna
 
 _ATOM = r'[^\x00-\x20\x7f<>"@]+'
 _QUOTED = r'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"'
@@ -43,7 +43,7 @@ def parse_path(keyword: str, argument: str) -> Path | None:
 
 
 def comparable(address: str) -> str:
-    """The form in which two spellings of an address are equal: case, Unicode composition, U-label and A-label.
+    """The form in which two spellings of an address are equal: case and Unicode composition.
 
     RFC 5321 lets a host tell `Tlsrpt` from `tlsrpt`; no reporter means two mailboxes by that.
     """
@@ -52,4 +52,22 @@ def comparable(address: str) -> str:
         return address.lower()
     if len(local) > 1 and local[0] == local[-1] == '"':
         local = re.sub(r"\\(.)", r"\1", local[1:-1])
-    return f"{unicodedata.normalize('NFC', local).casefold()}@{normalize(domain) or domain.lower()}"
+    domain = domain.lower() if domain.isascii() else unicodedata.normalize("NFC", domain.lower())
+    return f"{unicodedata.normalize('NFC', local).casefold()}@{domain.rstrip('.')}"
+
+
+def spellings(address: str) -> frozenset[str]:
+    """The comparable forms of an address of ours, with its domain in A-labels and in U-labels (RFC 6531).
+
+    Made once, of what is configured: made of each recipient that a client names, they would take a millisecond each.
+    """
+    local, _, domain = address.rpartition("@")
+    unicode_domain = ".".join(map(_u_label, domain.split(".")))
+    return frozenset((comparable(address), comparable(f"{local}@{unicode_domain}")))
+
+
+def _u_label(label: str) -> str:
+    try:
+        return idna.decode(label) if label.startswith("xn--") else label
+    except idna.IDNAError:  # nothing that a registry would take, but ours
+        return label

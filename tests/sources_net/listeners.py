@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
-RECIPIENTS = ("tlsrpt@example.com", "reports@bücher.example")
+RECIPIENTS = ("tlsrpt@example.com", "reports@xn--bcher-kva.example")
 TOKENS = {"example.com": "secret-of-example-com", "example.net": "secret-of-example-net"}
 ALL = 1 << 30
 SENDER = "noreply-smtp-tls-reporting@sender.example"
