@@ -52,7 +52,7 @@ FROM
         intDiv(number, {policies:UInt8}) % {domains:UInt32} AS domain,
         intDiv(number, {domains:UInt32} * {policies:UInt8}) % length({senders:Array(String)}) AS sender,
         intDiv(number, {domains:UInt32} * {policies:UInt8} * length({senders:Array(String)})) AS round,
-        domain % 20 = 0 AND sender = domain % 7 AND {day:Date} >= today() - 3 AS stopped
+        domain % 20 = 0 AND sender = domain % 7 AND {day:Date} >= {today:Date} - 3 AS stopped
     FROM numbers({first:UInt64}, {count:UInt64})
 )
 """
@@ -134,6 +134,7 @@ def _make(client: Client, *, day: date, domains: int, first: int, count: int, in
     for start in starts if inserts == 1 else [*starts, first]:
         parameters = {
             "day": day,
+            "today": TODAY,
             "domains": domains,
             "senders": _SENDERS,
             "policies": _POLICIES,

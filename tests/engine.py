@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clock import NOW, TODAY
 
+from mailposture.clickhouse import schema_steps
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from mailposture.clickhouse.engine_files import Endpoint
 
-TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)
 DOMAIN = "example.com"
 
@@ -60,12 +61,21 @@ class Storage:
         self.client().insert(table, [[row[name] for name in names] for row in columns], column_names=names)
 
     def empty(self) -> None:
-        """Forget all rows, and have the configured domains and the words anew."""
+        """Forget all rows, and have the configured domains and the words again, and the tests' day for today."""
         filled = "SELECT name FROM system.tables WHERE database = currentDatabase() AND total_rows > 0"
         for (table,) in self.ask(filled):
             if table not in ("schema_steps", "failure_words"):
                 self.client().command(f"TRUNCATE TABLE {table}")
         write_domains(self.client(), self.config)
+        set_clock(self.client(), self.config)
+
+
+def set_clock(client: Client, config: Config, now: datetime = NOW) -> None:
+    """Have the database take a moment for now."""
+    (view,) = [step.sql for step in schema_steps.views(config.clickhouse) if step.name == "views/05_clock.sql"]
+    clock_of_the_server = "now('UTC')"
+    assert clock_of_the_server in view
+    client.command(view.replace(clock_of_the_server, f"toDateTime('{now:%Y-%m-%d %H:%M:%S}', 'UTC')"))
 
 
 _POLICY: dict[str, Any] = {

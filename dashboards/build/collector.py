@@ -110,7 +110,8 @@ _FRESHNESS = table(
             reports_last_7_days AS "Reports, 7 days",
             team AS "Team"
         FROM (
-            SELECT *, dateDiff('second', toDateTime(ifNull(last_report_day, toDate(0)) + 1, 'UTC'), now()) AS late
+            SELECT *, dateDiff('second', toDateTime(ifNull(last_report_day, toDate(0)) + 1, 'UTC'),
+                (SELECT now FROM clock)) AS late
             FROM tls_freshness
             WHERE {DOMAINS}
         ) AS freshness

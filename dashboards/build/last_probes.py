@@ -33,12 +33,13 @@ POLICIES: Final = f"""
 """SQL: the last day of each policy."""
 
 FAULT_IN_WORDS: Final = "if(last_reason = '', '', last_detail)"
-DAYS_LEFT: Final = "dateDiff('day', toDate(now(), 'UTC'), toDate(certificate_not_after, 'UTC'))"
+DAYS_LEFT: Final = "dateDiff('day', (SELECT today FROM clock), toDate(certificate_not_after, 'UTC'))"
 
 RENEWAL: Final = """multiIf(
                     certificate_not_after IS NULL, 'unknown',
-                    certificate_not_after <= now(), 'expired',
-                    certificate_not_after < now() + toIntervalSecond(certificate_expiry_seconds), 'due',
+                    certificate_not_after <= (SELECT now FROM clock), 'expired',
+                    certificate_not_after < (SELECT now FROM clock) + toIntervalSecond(certificate_expiry_seconds),
+                    'due',
                     'later')"""
 """SQL: what alert MxCertificateExpiring thinks of a certificate; each domain has its own threshold."""
 

@@ -207,8 +207,8 @@ def causes(domains: str) -> str:
             WHERE {domains}
         ) AS freshness
         INNER JOIN domains USING (policy_domain)
-        WHERE {END} = toDate(now(), 'UTC')
-            AND dateDiff('second', toDateTime(silent_since, 'UTC'), now()) > stale_after_seconds
+        WHERE {END} = (SELECT today FROM clock)
+            AND dateDiff('second', toDateTime(silent_since, 'UTC'), (SELECT now FROM clock)) > stale_after_seconds
     )"""
 
 

@@ -139,7 +139,8 @@ def test_starttls_that_a_thousand_senders_lost_for_days_can_still_be_asked_about
     """The exporter asks about everything together: a question too big for the engine would silence all alerts."""
     columns = "policy_domain, day, report_key, organization, counts, trust"
     rows = (
-        f"'{DOMAIN}', today() - 1 - intDiv(number, 1000), number, concat('Sender ', toString(number % 1000)), 1, 'dkim'"
+        f"'{DOMAIN}', (SELECT today FROM clock) - 1 - intDiv(number, 1000), number,"
+        " concat('Sender ', toString(number % 1000)), 1, 'dkim'"
     )
     for insert in (
         f"tls_policies ({columns}, successful_sessions) SELECT {rows}, 1 FROM numbers(30_000)",

@@ -173,7 +173,8 @@ def test_a_policy_that_all_of_a_thousand_senders_lost_weeks_ago_can_still_be_ask
     storage.client().command(f"""
         INSERT INTO tls_policies (policy_domain, day, report_key, reported_policy_domain, organization, policy_type,
             sts_mode, successful_sessions, counts, trust)
-        SELECT '{DOMAIN}', today() - days, number, '{DOMAIN}', concat('Sender ', toString(number % 1000)),
+        SELECT '{DOMAIN}', (SELECT today FROM clock) - days, number, '{DOMAIN}',
+            concat('Sender ', toString(number % 1000)),
             if(days > 28, 'sts', 'no-policy-found'), if(days > 28, 'enforce', ''), 1, true, 'dkim'
         FROM (SELECT number, intDiv(number, 1000) + 1 AS days FROM numbers(56_000))""")
     assert suspicions(storage, "count(), max(length(evidence)) > 0, any(likelihood)", order="") == [

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
+from engine import TODAY
 
 if TYPE_CHECKING:
     from engine import Storage
@@ -196,7 +197,7 @@ def test_the_grants_name_exactly_the_views(storage: Storage) -> None:
 
 def test_the_exporter_writes_what_probes_see_and_nothing_else(storage: Storage) -> None:
     insert = "INSERT INTO mailposture.{} FORMAT JSONEachRow {{}}"
-    storage.client("exporter").raw_query("INSERT INTO mailposture.probe_results (day) VALUES (today())")
+    storage.client("exporter").raw_query(f"INSERT INTO mailposture.probe_results (day) VALUES ('{TODAY}')")
     assert storage.ask("SELECT count() FROM probe_results") == [(1,)]
     for table in set(views_and_tables(storage)[1]) - {"probe_results"}:
         assert refused(storage, insert.format(table), "exporter") == ACCESS_DENIED, table

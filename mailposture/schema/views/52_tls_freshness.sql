@@ -10,13 +10,14 @@ CREATE OR REPLACE VIEW {database}.tls_freshness {on_cluster}
 )
 SQL SECURITY DEFINER
 AS
+WITH assumeNotNull((SELECT today FROM {database}.clock)) AS today
 SELECT policy_domain, last_report_day, last_received_at, organizations_last_7_days, reports_last_7_days
 FROM (SELECT policy_domain FROM {database}.configured_domains FINAL WHERE active) AS configured
 LEFT JOIN
 (
     SELECT policy_domain, toNullable(max(day)) AS last_report_day, toNullable(max(stored_at)) AS last_received_at
     FROM {database}.tls_policies
-    WHERE day >= today() - 35 AND trust != 'none'
+    WHERE day >= today - 35 AND trust != 'none'
     GROUP BY policy_domain
 ) AS ever USING (policy_domain)
 LEFT JOIN
@@ -26,7 +27,7 @@ LEFT JOIN
         uniqExact(organization) AS organizations_last_7_days,
         uniq(report_key) AS reports_last_7_days
     FROM {database}.tls_policies
-    WHERE day >= today() - 7 AND trust != 'none'
+    WHERE day >= today - 7 AND trust != 'none'
     GROUP BY policy_domain
 ) AS lately USING (policy_domain)
 COMMENT 'When each of our domains was last reported about'

@@ -23,7 +23,8 @@ CREATE OR REPLACE VIEW {database}.tls_suspected_downgrades {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
-    toStartOfMonth(today() - 60 - 28) AS first_day,
+    assumeNotNull((SELECT today FROM {database}.clock)) AS today,
+    toStartOfMonth(today - 60 - 28) AS first_day,
     lost AS
     (
         SELECT
@@ -36,7 +37,7 @@ WITH
                 -- /48 of IPv6, /24 of IPv4 (which is mapped into the last four bytes)
                 uniqExactIf(cutIPv6(sending_mta_ip, 10, 1), sending_mta_ip != toIPv6('::')) AS sending_networks
             FROM {database}.tls_failures FINAL
-            WHERE category = 'starttls-not-supported' AND counts AND trust != 'none' AND day >= today() - 60
+            WHERE category = 'starttls-not-supported' AND counts AND trust != 'none' AND day >= today - 60
             GROUP BY day, policy_domain, organization, receiving_mx
         )
     ),
@@ -65,7 +66,7 @@ WITH
             countIf(starttls_offered = false) AS probes_without_starttls
         FROM {database}.probe_results FINAL
         ARRAY JOIN [toString(receiving_mx), ''] AS server
-        WHERE probe = 'mx' AND day >= today() - 60 AND (day, policy_domain) IN (SELECT day, policy_domain FROM lost)
+        WHERE probe = 'mx' AND day >= today - 60 AND (day, policy_domain) IN (SELECT day, policy_domain FROM lost)
         GROUP BY day, policy_domain, server
     )
 SELECT

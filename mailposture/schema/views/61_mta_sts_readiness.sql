@@ -17,6 +17,7 @@ CREATE OR REPLACE VIEW {database}.mta_sts_readiness {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
+    assumeNotNull((SELECT today FROM {database}.clock)) AS today,
     30 AS window_days, 7 AS enough_days, 2 AS enough_organizations, 50 AS enough_sessions, 0.001 AS bearable_share,
     greatest(toInt64(failed) - toInt64(without_policy), 0) AS refused,
     least(refused, greatest(toInt64(failed_in_force) - toInt64(without_policy_in_force), 0)) AS refused_in_force
@@ -77,7 +78,7 @@ LEFT JOIN
         uniqExact(organization) AS organizations,
         argMaxIf(sts_mode, (day, sts_mode = 'enforce'), sts_mode != '') AS last_mode
     FROM {database}.tls_policies FINAL
-    WHERE policy_type = 'sts' AND trust != 'none' AND day >= today() - window_days AND day < today()
+    WHERE policy_type = 'sts' AND trust != 'none' AND day >= today - window_days AND day < today
     GROUP BY policy_domain
 ) AS applied USING (policy_domain)
 LEFT JOIN
@@ -106,7 +107,7 @@ LEFT JOIN
         (
             SELECT day, policy_domain, organization, receiving_mx, likelihood FROM {database}.tls_suspected_downgrades
         ) AS suspected USING (day, policy_domain, organization, receiving_mx)
-        WHERE policy_type = 'sts' AND trust != 'none' AND day >= today() - window_days AND day < today()
+        WHERE policy_type = 'sts' AND trust != 'none' AND day >= today - window_days AND day < today
         GROUP BY policy_domain, result_type
     )
     GROUP BY policy_domain
@@ -124,7 +125,7 @@ LEFT JOIN
                 policy_domain, probe, if(probe = 'mx', toString(receiving_mx), 'the policy') AS seen,
                 argMax(reason, probed_at) AS last_reason, max(probed_at) AS last_at
             FROM {database}.probe_results FINAL
-            WHERE probe IN ('mx', 'mta-sts') AND day >= today() - 1
+            WHERE probe IN ('mx', 'mta-sts') AND day >= today - 1
             GROUP BY policy_domain, probe, seen, receiving_ip
         )
     )

@@ -27,8 +27,9 @@ CREATE OR REPLACE VIEW {database}.mta_sts_suspected_downgrades {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
-    toStartOfMonth(today() - 60 - 28) AS first_day,
-    bitShiftLeft(bitNot(toUInt128(0)), today() - 60 - first_day) AS last_60_days,
+    assumeNotNull((SELECT today FROM {database}.clock)) AS today,
+    toStartOfMonth(today - 60 - 28) AS first_day,
+    bitShiftLeft(bitNot(toUInt128(0)), today - 60 - first_day) AS last_60_days,
     senders AS
     (
         -- Masks as in the table, put together: bit n is the day n days after the first one.
@@ -92,7 +93,7 @@ WITH
     (
         SELECT day, policy_domain, organization, sum(successful_sessions + failed_sessions) AS sessions
         FROM {database}.tls_policies FINAL
-        WHERE counts AND trust != 'none' AND day >= today() - 60 AND reported_policy_domain = policy_domain
+        WHERE counts AND trust != 'none' AND day >= today - 60 AND reported_policy_domain = policy_domain
           AND (day, policy_domain, organization) IN (SELECT day, policy_domain, organization FROM lost)
         GROUP BY day, policy_domain, organization
     ),
@@ -106,7 +107,7 @@ WITH
             countIf(NOT with_policy AND reason NOT IN ('dns-error', 'probe-timeout', 'probe-error'))
                 AS probes_without_policy
         FROM {database}.probe_results FINAL
-        WHERE probe = 'mta-sts' AND day >= today() - 60 AND (day, policy_domain) IN (SELECT day, policy_domain FROM lost)
+        WHERE probe = 'mta-sts' AND day >= today - 60 AND (day, policy_domain) IN (SELECT day, policy_domain FROM lost)
         GROUP BY day, policy_domain
     )
 SELECT
