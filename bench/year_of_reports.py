@@ -24,14 +24,17 @@ _POLICIES = 3
 
 _FILL_POLICIES = """
 INSERT INTO mailposture.tls_policies
-    (policy_domain, day, report_key, policy_index, reported_policy_domain, organization, policy_type, sts_mode,
-     policy_strings, mx_hosts, successful_sessions, failed_sessions, counts, trust, stored_at, version)
+    (policy_domain, day, report_key, policy_index, reported_policy_domain, reporter, reporter_proven, organization,
+     policy_type, sts_mode, policy_strings, mx_hosts, successful_sessions, failed_sessions, counts,
+     trust, stored_at, version)
 SELECT
     concat('domain', toString(domain), '.example') AS policy_domain,
     {day:Date} AS day,
     cityHash64({day:Date}, domain, sender, round) AS report_key,
     policy AS policy_index,
     if(policy = 1, concat('mx1.', policy_domain), policy_domain) AS reported_policy_domain,
+    concat('sender', toString(sender), '.example') AS reporter,
+    true AS reporter_proven,
     arrayElement({senders:Array(String)}, sender + 1) AS organization,
     if(stopped, 'no-policy-found', ['sts', 'tlsa', 'no-policy-found'][policy + 1]) AS policy_type,
     if(policy_type = 'sts', if(domain % 3 = 0, 'testing', 'enforce'), '') AS sts_mode,
@@ -59,11 +62,12 @@ FROM
 
 _FILL_FAILURES = """
 INSERT INTO mailposture.tls_failures
-    (policy_domain, day, report_key, policy_index, failure_index, organization, policy_type, sts_mode, result_type,
+    (policy_domain, day, report_key, policy_index, failure_index, reporter, reporter_proven, organization, policy_type,
+     sts_mode, result_type,
      category, severity, sending_mta_ip, receiving_mx, receiving_ip, reason_code, failed_sessions, counts, trust,
      version)
 SELECT
-    policy_domain, day, report_key, policy_index, 0, organization, policy_type, sts_mode,
+    policy_domain, day, report_key, policy_index, 0, reporter, reporter_proven, organization, policy_type, sts_mode,
     ['certificate-expired', 'certificate-host-mismatch', 'validation-failure', 'sts-policy-fetch-error', 'tlsa-invalid',
      'starttls-not-supported'][if(cause < 95 OR NOT troubled, 1 + cause % 5, 6)] AS result_type,
     ['certificate', 'certificate', 'timeout', 'mta-sts-policy', 'dane', 'starttls-not-supported']
@@ -83,10 +87,12 @@ WHERE failed_sessions > 0 AND day = {day:Date}
 
 _FILL_REPORTS = """
 INSERT INTO mailposture.tls_reports
-    (day, report_key, organization, contact, report_id, period_start, period_end, received_at, source, name, peer,
+    (day, report_key, reporter, reporter_proven, organization,
+     contact, report_id, period_start, period_end, received_at, source, name, peer,
      trust, dkim_domain, policy_domains, successful_sessions, failed_sessions, original, version)
 SELECT
-    day, report_key, any(organization), 'tls@sender.example', toString(report_key), toDateTime(day, 'UTC'),
+    day, report_key, any(reporter), any(reporter_proven), any(organization),
+    'tls@sender.example', toString(report_key), toDateTime(day, 'UTC'),
     toDateTime(day + 1, 'UTC'), toDateTime64(day + 1, 3, 'UTC') + toIntervalSecond(report_key % 40000), 'smtp',
     hex(report_key), '192.0.2.1', 'dkim', 'sender.example', [any(policy_domain)], sum(successful_sessions),
     sum(failed_sessions), '{}', 3

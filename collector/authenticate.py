@@ -20,21 +20,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import getaddresses
 from enum import StrEnum
-from functools import cache, lru_cache
-
-from publicsuffixlist import PublicSuffixList
 
 from collector.dkim.keys import KeyCache
 from collector.dkim.verifier import DkimResult, DkimVerifier, Outcome
 from collector.envelope import Envelope, Source, Trust
+from collector.reporter import contact_domains
 from mailposture.config import Authentication, Unverified
-from mailposture.domain_names import normalize
+from mailposture.domain_names import normalize, organizational_domain, public_suffixes
 
 __all__ = ["Decision", "DkimResult", "DkimVerifier", "KeyCache", "Outcome", "Verdict", "decide_trust", "needs_dkim"]
 
 # Senders whose organization-name is free text that every reader recognizes.
 _WELL_KNOWN = {"google": "google.com", "microsoft": "microsoft.com"}
-_ADDRESS = re.compile(r"@([A-Za-z0-9._-]+)")
 
 
 class Verdict(StrEnum):
@@ -57,7 +54,8 @@ class Decision:
 
 def needs_dkim(envelope: Envelope) -> bool:
     """Whether a signature could matter: mail that no operator vouches for."""
-    return envelope.source in (Source.SMTP, Source.LMTP, Source.IMAP) and not envelope.vouched
+    is_mail = envelope.source in (Source.SMTP, Source.LMTP, Source.IMAP)
+    return is_mail and not (envelope.vouched or envelope.from_trusted_mailbox)
 
 
 def decide_trust(
@@ -77,8 +75,8 @@ def decide_trust(
     TLS-Report-Submitter, each "" if absent; `policy_domains` are those of ours that the report is about; `dkim` is
     what DkimVerifier found, or None where needs_dkim() is false.
     """
-    if envelope.vouched:
-        return Decision(verdict=Verdict.BELIEVE, trust=Trust.OPERATOR)
+    if envelope.vouched or envelope.from_trusted_mailbox:
+        return Decision(verdict=Verdict.BELIEVE, trust=Trust.OPERATOR if envelope.vouched else Trust.MAILBOX)
     if dkim is None:
         return _by_token(envelope, policy_domains, rules)
     claims = _claimed_domains(organization, contact, submitter, dkim.author)
@@ -114,7 +112,7 @@ def _claimed_domains(organization: str, contact: str, submitter: str, author: st
     named = _public_domain(organization)
     if named:
         return {named: "organization-name"}
-    claims = dict.fromkeys(_address_domains(contact), "contact-info")
+    claims = dict.fromkeys(contact_domains(contact), "contact-info")
     for word, domain in _WELL_KNOWN.items():
         if re.search(rf"\b{word}\b", organization, re.IGNORECASE):
             claims[domain] = "organization-name"
@@ -134,18 +132,7 @@ def _signer(claims: Collection[str], signers: Collection[str]) -> str:
 
 
 def _aligned(signer: str, claim: str) -> bool:
-    return signer == claim or (_organizational(signer) or signer) == _organizational(claim)
-
-
-@cache
-def _public_suffixes() -> PublicSuffixList:
-    return PublicSuffixList()
-
-
-@lru_cache(maxsize=10_000)
-def _organizational(domain: str) -> str:
-    """The registered domain (RFC 7489, section 3.2), or "" for a public suffix such as co.uk."""
-    return _public_suffixes().privatesuffix(domain) or ""
+    return signer == claim or (organizational_domain(signer) or signer) == organizational_domain(claim)
 
 
 def _public_domain(text: str) -> str:
@@ -153,10 +140,4 @@ def _public_domain(text: str) -> str:
     domain = normalize(text)
     if domain is None or "." not in domain:
         return ""
-    return domain if _public_suffixes().privatesuffix(domain, accept_unknown=False) else ""
-
-
-def _address_domains(text: str) -> list[str]:
-    """The domains of the mail addresses in a free text."""
-    found = (normalize(domain) for domain in _ADDRESS.findall(text[:1000]))
-    return [domain for domain in found if domain]
+    return domain if public_suffixes().privatesuffix(domain, accept_unknown=False) else ""

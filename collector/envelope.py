@@ -24,14 +24,15 @@ class Trust(StrEnum):
     """Why a report is believed, from the strongest reason to none."""
 
     DKIM = "dkim"  # a valid signature of the reporting domain (RFC 8460, section 3)
-    OPERATOR = "operator"  # imported or released by hand, or read from a mailbox that the operator vouches for
+    OPERATOR = "operator"  # imported or released by hand
+    MAILBOX = "mailbox"  # read from a mailbox whose server checks signatures, as the configuration says
     TOKEN = "token"  # noqa: S105  posted to the domain's secret path
     NONE = "none"
 
     @property
     def rank(self) -> int:
         """Higher means more trust; of two copies of one report the more trusted is kept."""
-        return {"none": 0, "token": 1, "operator": 2, "dkim": 3}[self.value]
+        return {"none": 0, "token": 1, "mailbox": 2, "operator": 3, "dkim": 4}[self.value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,4 +46,5 @@ class Envelope:
     mail_from: str = ""
     recipients: tuple[str, ...] = ()
     token_domain: str = ""  # HTTPS: the domain whose secret path was used
-    vouched: bool = False  # an operator stands behind it: import, release, trusted mailbox
+    vouched: bool = False  # an operator stands behind it: import, release
+    from_trusted_mailbox: bool = False  # nobody looked at it, but the configuration trusts the mailbox it was in

@@ -15,6 +15,7 @@ from collector.attribution import attribute
 from collector.counting import STS, failures_not_counting, policies_not_counting
 from collector.decode.limits import LIMITS
 from collector.decode.text import clean
+from collector.reporter import reporter_of
 from mailposture.failures import classify
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class ReportRow(NamedTuple):
 
     day: date
     report_key: int
+    reporter: str
+    reporter_proven: bool
     organization: str
     contact: str
     submitter: str
@@ -59,6 +62,8 @@ class PolicyRow(NamedTuple):
     report_key: int
     policy_index: int
     reported_policy_domain: str
+    reporter: str
+    reporter_proven: bool
     organization: str
     policy_type: str
     sts_mode: str
@@ -79,6 +84,8 @@ class FailureRow(NamedTuple):
     report_key: int
     policy_index: int
     failure_index: int
+    reporter: str
+    reporter_proven: bool
     organization: str
     policy_type: str
     sts_mode: str
@@ -114,6 +121,7 @@ def rows_of(
     """The rows of a report found in a message. Raises RejectedError if nothing in it is about a domain of ours."""
     ours = attribute(report, opened=opened, envelope=envelope, ownership=ownership)
     day, key = report.start.date(), _report_key(report, ours.domains)
+    reporter = reporter_of(signer=dkim_domain, contact=report.contact, organization=report.organization)
     trusted, version = trust.value, trust.rank
     not_counting = policies_not_counting(ours.policies)
     failures_counted_elsewhere = failures_not_counting(ours.policies)
@@ -127,6 +135,7 @@ def rows_of(
                 key,
                 index,
                 policy.domain or "",
+                *reporter,
                 report.organization,
                 policy.policy_type,
                 sts_mode,
@@ -148,6 +157,7 @@ def rows_of(
                     key,
                     index,
                     position,
+                    *reporter,
                     report.organization,
                     policy.policy_type,
                     sts_mode,
@@ -169,6 +179,7 @@ def rows_of(
     own_row = ReportRow(
         day,
         key,
+        *reporter,
         report.organization,
         report.contact,
         opened.submitter,

@@ -6,10 +6,12 @@ Reports are untrusted input; a name that is not a name must never reach SQL, a l
 from __future__ import annotations
 
 import re
+from functools import cache, lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import idna
+from publicsuffixlist import PublicSuffixList
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,3 +97,15 @@ def matches(host: str, pattern: str) -> bool:
     if pattern.startswith("*."):
         return host.partition(".")[2] == pattern[2:]
     return host == pattern
+
+
+@lru_cache(maxsize=10_000)
+def organizational_domain(domain: str) -> str:
+    """The registered domain of a normalized name (RFC 7489, section 3.2), or "" for a public suffix such as co.uk."""
+    return public_suffixes().privatesuffix(domain) or ""
+
+
+@cache
+def public_suffixes() -> PublicSuffixList:
+    """The Public Suffix List, read when it is first needed."""
+    return PublicSuffixList()

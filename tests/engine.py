@@ -83,6 +83,8 @@ _POLICY: dict[str, Any] = {
     "day": YESTERDAY,
     "report_key": 1,
     "policy_index": 0,
+    "reporter": "sender-one.example",
+    "reporter_proven": True,
     "organization": "Sender One",
     "policy_type": "sts",
     "sts_mode": "enforce",
@@ -106,6 +108,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "tls_reports": {
         "day": YESTERDAY,
         "report_key": 1,
+        "reporter": "sender-one.example",
+        "reporter_proven": True,
         "organization": "Sender One",
         "period_start": datetime.combine(YESTERDAY, datetime.min.time(), UTC),
         "period_end": datetime.combine(TODAY, datetime.min.time(), UTC),

@@ -46,6 +46,8 @@ class Reports:
         report = {
             "day": when,
             "report_key": next(_keys),
+            "reporter": f"{organization.lower()}.example",
+            "reporter_proven": trust == "dkim",
             "organization": organization,
             "trust": trust,
             "successful_sessions": successful,

@@ -156,7 +156,7 @@ class ImapSource:
                 source=Source.IMAP,
                 received_at=datetime.now(UTC),
                 name=f"{mailbox.user} at {mailbox.host}, {mailbox.folder} UID {uid}",
-                vouched=mailbox.trusted,
+                from_trusted_mailbox=mailbox.trusted,
             )
             self._spool.put(envelope, answer.get(b"BODY[]") or b"")
             self._spooled.add(uid)

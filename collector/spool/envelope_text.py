@@ -22,12 +22,13 @@ def encode(envelope: Envelope) -> bytes:
             [_storable(recipient) for recipient in envelope.recipients],
             envelope.token_domain,
             envelope.vouched,
+            envelope.from_trusted_mailbox,
         )
     )
 
 
 def decode(text: bytes) -> Envelope:
-    source, received_at, name, peer, mail_from, recipients, token_domain, vouched = _values(text)
+    source, received_at, name, peer, mail_from, recipients, token_domain, vouched, trusted = _values(text)
     return Envelope(
         source=Source(source),
         received_at=datetime.fromisoformat(received_at),
@@ -37,6 +38,7 @@ def decode(text: bytes) -> Envelope:
         recipients=tuple(recipients),
         token_domain=token_domain,
         vouched=vouched,
+        from_trusted_mailbox=trusted,
     )
 
 

@@ -7,7 +7,9 @@ CREATE TABLE IF NOT EXISTS {database}.tls_policies {on_cluster}
     report_key UInt64 COMMENT 'Report that said so (tls_reports.report_key)',
     policy_index UInt16 COMMENT 'Position of the policy in the report, from 0',
     reported_policy_domain LowCardinality(String) COMMENT 'policy-domain as reported; for tlsa usually the MX host',
-    organization LowCardinality(String) COMMENT 'Who reports',
+    reporter LowCardinality(String) COMMENT 'Who reports: the organizational domain of the DKIM signer, else of contact-info',
+    reporter_proven Bool COMMENT 'Whether the reporter is proven (DKIM); else it is only what the report says',
+    organization LowCardinality(String) COMMENT 'organization-name as the reporter wrote it, cleaned and capped: a caption, never an identity',
     policy_type LowCardinality(String) COMMENT 'sts, tlsa, no-policy-found, or other text as reported',
     sts_mode LowCardinality(String) COMMENT 'MTA-STS mode that the sender saw: enforce, testing, none; empty if not sts',
     policy_strings Array(LowCardinality(String)) COMMENT 'policy-string: the policy that the sender applied',
@@ -15,7 +17,7 @@ CREATE TABLE IF NOT EXISTS {database}.tls_policies {on_cluster}
     successful_sessions UInt64 COMMENT 'total-successful-session-count',
     failed_sessions UInt64 COMMENT 'total-failure-session-count',
     counts Bool COMMENT 'false where another policy type of the same report describes the same sessions (sts and tlsa)',
-    trust LowCardinality(String) COMMENT 'Why the report is believed: dkim, operator, token, none',
+    trust LowCardinality(String) COMMENT 'Why the report is believed: dkim, operator, mailbox, token, none',
     stored_at DateTime('UTC') DEFAULT now() COMMENT 'When the row was stored; tls_reports.received_at says when the report came',
     version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
 )

@@ -6,7 +6,9 @@ CREATE TABLE IF NOT EXISTS {database}.tls_failures {on_cluster}
     report_key UInt64 COMMENT 'Report that said so (tls_reports.report_key)',
     policy_index UInt16 COMMENT 'Position of the policy in the report, from 0',
     failure_index UInt32 COMMENT 'Position of the failure detail in the policy, from 0',
-    organization LowCardinality(String) COMMENT 'Who reports',
+    reporter LowCardinality(String) COMMENT 'Who reports: the organizational domain of the DKIM signer, else of contact-info',
+    reporter_proven Bool COMMENT 'Whether the reporter is proven (DKIM); else it is only what the report says',
+    organization LowCardinality(String) COMMENT 'organization-name as the reporter wrote it, cleaned and capped: a caption, never an identity',
     policy_type LowCardinality(String) COMMENT 'sts, tlsa, no-policy-found, or other text as reported',
     sts_mode LowCardinality(String) COMMENT 'MTA-STS mode that the sender saw; empty if not sts',
     result_type LowCardinality(String) COMMENT 'result-type as reported (RFC 8460, section 4.3)',
@@ -20,7 +22,7 @@ CREATE TABLE IF NOT EXISTS {database}.tls_failures {on_cluster}
     additional_information String COMMENT 'additional-information as reported, cleaned and capped; never a link',
     failed_sessions UInt64 COMMENT 'failed-session-count',
     counts Bool COMMENT 'false where another policy type of the same report breaks down the same sessions',
-    trust LowCardinality(String) COMMENT 'Why the report is believed: dkim, operator, token, none',
+    trust LowCardinality(String) COMMENT 'Why the report is believed: dkim, operator, mailbox, token, none',
     version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
 )
 ENGINE = {replacing}(version)

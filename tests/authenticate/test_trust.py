@@ -129,6 +129,12 @@ def test_configuration_may_accept_what_is_unproven_and_it_stays_marked() -> None
     assert decision == Decision(verdict=Verdict.BELIEVE, trust=Trust.NONE, reason="no key")
 
 
+def test_a_trusted_mailbox_is_believed_as_such() -> None:
+    envelope = _mail(source=Source.IMAP, from_trusted_mailbox=True)
+    assert not needs_dkim(envelope)
+    assert _decide(None, envelope=envelope).trust is Trust.MAILBOX
+
+
 def test_operator_vouches_for_imports() -> None:
     envelope = _mail(source=Source.FILE, vouched=True)
     assert not needs_dkim(envelope)

@@ -143,7 +143,7 @@ def test_trusted_mailbox_vouches(dovecot: Any, spool: RecordingSpool, read: Call
     dovecot.deliver(_mail(1))
     read(dovecot, trusted=True)
     _eventually(lambda: len(spool.got) == 1)
-    assert spool.got[0][0].vouched
+    assert spool.got[0][0].from_trusted_mailbox
 
 
 def test_plain_connection_works_where_configured(
