@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mailposture import logs
-from mailposture.processes import Child, end, end_with_parent, look_after
+from mailposture.processes import Child, end, look_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +49,6 @@ def supervise(
     with ExitStack() as stack:
         words = stack.enter_context(log_file.open("ab")) if log_file else None
         logs.set_up(service, log_file)
-        end_with_parent()
         stop_on_signals()
         try:
             for child in children:

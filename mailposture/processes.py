@@ -19,19 +19,25 @@ if TYPE_CHECKING:
 logger = structlog.get_logger()
 
 _PR_SET_PDEATHSIG = 1
-_PARENT = "MAILPOSTURE_PARENT"  # tells a child who its parent is, so that it notices if that died before prctl
+_PARENT = "MAILPOSTURE_PARENT"  # names the parent to a child, which so notices if that died before prctl
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before a dead child is started again
 _HEALTHY_AFTER = 60.0  # seconds of life after which the pause starts from the beginning
 _PATIENCE = 10.0  # seconds that children get to finish what they acknowledged
 
 
 def end_with_parent() -> None:
-    """Have Linux send this process SIGTERM when its parent dies, however it dies; elsewhere nothing happens."""
+    """Have Linux send this Child SIGTERM when its parent dies, however it dies; elsewhere nothing happens.
+
+    Nothing happens either in a process that no Child.start() started: it may outlive its shell (nohup, setsid, disown).
+    """
+    parent = os.environ.pop(_PARENT, None)
+    if parent is None:
+        return
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     except (OSError, AttributeError):
         return
-    if os.environ.get(_PARENT, str(os.getppid())) != str(os.getppid()):
+    if parent != str(os.getppid()):
         sys.exit("the parent process was gone before this one had begun")
 
 

@@ -1,0 +1,102 @@
+"""What a shell started in the background outlives the shell; what we started ourselves does not outlive us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.slow
+
+BACKGROUND = {"nohup": "nohup {} &", "setsid": "setsid {} &", "disown": "{} & disown"}
+
+
+@pytest.mark.parametrize(("way", "command"), [("nohup", "run"), *((way, "collector") for way in BACKGROUND)])
+def test_what_a_shell_started_in_the_background_outlives_it(tmp_path: Path, way: str, command: str) -> None:
+    ready_page = configure(tmp_path)
+    log = tmp_path / "log"
+    line = BACKGROUND[way].format(f"{sys.executable} -m cli {command} >log 2>&1 </dev/null")
+    shell = subprocess.Popen(
+        ["bash", "-c", f"{line}\necho $!; read"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert shell.stdin
+    assert shell.stdout
+    process = int(shell.stdout.readline())
+    try:
+        said = "Stop: Ctrl-C" if command == "run" else ""
+        assert eventually(lambda: answers(ready_page) and said in log.read_text()), log.read_text()
+        before = children(process)
+        shell.communicate(b"\n", timeout=30)
+        assert not Path(f"/proc/{shell.pid}").exists()
+        # Whatever the shell's end would do is done by now; only a living parent starts a dead child again.
+        os.kill(before["receiver"], signal.SIGKILL)
+        assert eventually(lambda: "receiver" in dict(children(process).items() - before.items())), log.read_text()
+        started = set(children(process).values())
+        os.kill(process, signal.SIGKILL)
+        assert eventually(lambda: not any(runs(child) for child in started)), "children outlived their killed parent"
+    finally:
+        if runs(process):
+            os.kill(process, signal.SIGTERM)
+        shell.kill()
+
+
+def configure(folder: Path) -> str:
+    """Write a configuration with ports of its own; returns the address of the readiness page."""
+    collector = f"127.0.0.1:{free_port()}"
+    settings = {
+        "domains": [{"name": "shop.example"}],
+        "smtp": {"listen": f"127.0.0.1:{free_port()}"},
+        "metrics": {"collector": collector, "exporter": f"127.0.0.1:{free_port()}"},
+        "clickhouse": {"http": f"127.0.0.1:{free_port()}", "native": f"127.0.0.1:{free_port()}"},
+        "probes": {"enabled": False},
+    }
+    (folder / "mailposture.yaml").write_text(yaml.safe_dump(settings))
+    return f"http://{collector}/readyz"
+
+
+def children(process: int) -> dict[str, int]:
+    """Process ids of children by the subcommand of ours that they run."""
+    found = {}
+    listed = Path(f"/proc/{process}/task/{process}/children")
+    for child in listed.read_text().split() if listed.exists() else ():
+        try:
+            words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+        except OSError:
+            continue
+        if words[1:3] == ["-m", "cli"]:
+            found[words[3]] = int(child)
+    return found
+
+
+def runs(process: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
+    until = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return held
