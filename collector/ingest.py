@@ -7,9 +7,9 @@ import signal
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -21,13 +21,14 @@ from collector.pipeline import Pipeline
 from collector.spool import HeldMessages, SpoolError, SpoolQueue
 from collector.suspects import Suspects
 from collector.writer import Writer
+from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.faults import reason
 from mailposture.clickhouse.prepare import prepare
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Executor, Future
 
     from clickhouse_connect.driver import Client
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_Done = TypeVar("_Done")
+
+_BEAT = 1.0  # seconds between two signs of life while ClickHouse takes its time
 _IDLE = 0.05  # seconds between two looks at an empty spool
 _PING = 5.0  # seconds between two questions to ClickHouse while there is nothing to store
 _RETRY = 2.0  # seconds between two tries to reach the database at start
@@ -53,7 +57,8 @@ def run_ingest(config: Config) -> None:
         rules = config.authentication
         keys = stack.enter_context(closing(KeyCache(nameservers=rules.nameservers, timeout=rules.dns_timeout)))
         heartbeat = Heartbeat(config.data / "run")
-        client = _connect(config, heartbeat, stopping)
+        storing = stack.enter_context(ThreadPoolExecutor(1, "storing"))
+        client = _connect(config, storing, heartbeat, stopping)
         if client is None:
             return
         judge = Judge(config, verifier=DkimVerifier(keys=keys))
@@ -69,32 +74,45 @@ def run_ingest(config: Config) -> None:
         )
         log.info("storing")
         try:
-            _run(pipeline, stopping, _Upkeep(config=config, held=held, client=client, heartbeat=heartbeat))
+            upkeep = Upkeep(config=config, held=held, client=client, heartbeat=heartbeat)
+            keep_storing(pipeline, upkeep, storing=storing, heartbeat=heartbeat, stopping=stopping)
         except SpoolError as error:
             # The next start claims again what could not be settled; it counts once.
             log.error("the spool fails: its disk is full or the file damaged; ending", reason=str(error))
             sys.exit(1)
 
 
-def _run(pipeline: Pipeline, stopping: threading.Event, upkeep: _Upkeep) -> None:
-    """Judge one batch while ClickHouse writes the one before."""
+def keep_storing(
+    pipeline: Pipeline, upkeep: Upkeep, *, storing: Executor, heartbeat: Heartbeat, stopping: threading.Event
+) -> None:
+    """Judge one batch while ClickHouse, in the thread of `storing`, writes the one before."""
     # Rows are many, short-lived and free of cycles: looking for garbage among them took a fourth of the time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
     under_way: Future[None] | None = None
-    with ThreadPoolExecutor(1, "storing") as storing:
-        while not stopping.is_set():
-            judged = pipeline.take()
-            if under_way is not None:
-                under_way.result()
-            upkeep.prune()
-            under_way = storing.submit(pipeline.store, judged) if judged else None
-            if not judged:
-                upkeep.ping()
-                stopping.wait(_IDLE)
+    while not stopping.is_set():
+        heartbeat.alive()
+        judged = pipeline.take()
+        if under_way is not None:
+            _finished(under_way, heartbeat)
+        upkeep.prune()
+        under_way = storing.submit(pipeline.store, judged) if judged else None
+        if not judged:
+            upkeep.ping()
+            stopping.wait(_IDLE)
+    if under_way is not None:
+        _finished(under_way, heartbeat)
 
 
-class _Upkeep:
+def _finished(work: Future[_Done], heartbeat: Heartbeat) -> _Done:
+    """What work for ClickHouse gave. A database that hangs is no fault of ingest, which says so while it waits."""
+    while True:
+        heartbeat.alive()
+        if wait([work], timeout=_BEAT).done:
+            return work.result()
+
+
+class Upkeep:
     """What is due now and then."""
 
     def __init__(self, *, config: Config, held: HeldMessages, client: Client, heartbeat: Heartbeat) -> None:
@@ -107,7 +125,7 @@ class _Upkeep:
     def ping(self) -> None:
         """Ask whether ClickHouse is there; only while nothing is being written, for the client is not shared."""
         if time.monotonic() - self._pinged > _PING:
-            self._heartbeat.database(answers=self._client.ping())
+            self._heartbeat.database(answers=self._client.ping(timeouts.KNOCK))
             self._pinged = time.monotonic()
 
     def prune(self) -> None:
@@ -117,13 +135,11 @@ class _Upkeep:
             self._pruned = time.monotonic()
 
 
-def _connect(config: Config, heartbeat: Heartbeat, stopping: threading.Event) -> Client | None:
-    """A client for a database that is ready, however long that takes; None if we are told to stop meanwhile."""
+def _connect(config: Config, storing: Executor, heartbeat: Heartbeat, stopping: threading.Event) -> Client | None:
+    """A client for a database that is ready, however long that takes; None if SIGTERM comes first."""
     while not stopping.is_set():
-        heartbeat.alive()
         try:
-            client = connect(config, user=config.clickhouse.collector_user)
-            prepare(client, config)
+            client = _finished(storing.submit(_prepared, config), heartbeat)
         except (ProblemError, ClickHouseError) as error:
             heartbeat.database(answers=False)
             why = str(error) if isinstance(error, ProblemError) else reason(error)
@@ -133,3 +149,9 @@ def _connect(config: Config, heartbeat: Heartbeat, stopping: threading.Event) ->
             heartbeat.database(answers=True)
             return client
     return None
+
+
+def _prepared(config: Config) -> Client:
+    client = connect(config, user=config.clickhouse.collector_user)
+    prepare(client, config)
+    return client

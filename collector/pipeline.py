@@ -70,7 +70,6 @@ class Pipeline:
 
     def take(self) -> Judged:
         """Claim the next batch and judge it, or what fits into memory of it; empty when nothing waits."""
-        self._heartbeat.alive()
         batch = self._claimed or self._queue.claim(self._suspects.limit(_BATCH_MESSAGES), _BATCH_BYTES)
         if not batch:
             return []
@@ -86,7 +85,6 @@ class Pipeline:
         """Write what was judged, again and again until ClickHouse has it, then settle it with the spool."""
         wait = _FIRST_WAIT
         while not self._stopping():
-            self._heartbeat.alive()
             why = refused = ""
             try:
                 self._write(judged)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from mailposture.clickhouse.client import connect
+from mailposture.clickhouse.faults import silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,9 +29,11 @@ class Asking:
         if self._client is not None:
             try:
                 return self._rows(self._client, sql, parameters)
-            except OperationalError:  # the engine was started again, perhaps on another port
+            except OperationalError as error:  # the engine was started again, perhaps on another port
                 self._client.close()
                 self._client = None
+                if silent(error):  # it would be as silent to the next question
+                    raise
         self._client = connect(self._config, user=self._config.clickhouse.exporter_user)
         return self._rows(self._client, sql, parameters)
 

@@ -38,8 +38,10 @@ async def _serve(config: Config) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     probing = Probing(config=config, registry=registry) if config.probes.enabled else None
+    ask = Asking(config)
     refresher = Refresher(
-        read=_reader(config),
+        read=_reader(config, ask),
+        knock=lambda: ask("SELECT 1", {}),
         without_reports=configured(config),
         every=config.metrics.refresh.total_seconds(),
         registry=registry,
@@ -80,11 +82,10 @@ async def _listen(runner: web.AppRunner, listen: Listen) -> None:
         ) from error
 
 
-def _reader(config: Config) -> Callable[[], str]:
+def _reader(config: Config, ask: Asking) -> Callable[[], str]:
     """What writes the whole page: what needs no report, then what reports say."""
     names = frozenset(domain.name for domain in config.domains)
     without_reports = configured(config)
-    ask = Asking(config)
 
     def read() -> str:
         today = datetime.now(UTC).date()

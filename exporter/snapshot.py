@@ -1,7 +1,8 @@
 """The page of reported gauges that scrapes are served: renewed in the background, never during a scrape.
 
 A slow or dead ClickHouse must not slow a scrape down or make known failures vanish from the alerts: the last good page
-stays, and says how old it is.
+stays, and says how old it is. One that hangs is found between two renewals too: within a scrape or two the numbers are
+known to be stale.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 _GZIP = 16 + zlib.MAX_WBITS  # zlib: with gzip's header and trailer
 _FAST = 1  # compression level: a tenth of the size already, in a third of the time of level 6
 _SOONEST_RETRY = 5.0  # seconds after a failed renewal
+_KNOCK = 10.0  # seconds between two questions whether ClickHouse answers at all
 _OVERDUE = 5  # periods without a renewal after which something hangs
 _LONGEST_FAULT = 300  # characters of an error that are shown
 
@@ -59,13 +61,23 @@ class Snapshot:
 
 
 class Refresher(Collector):
-    """Renews the snapshot in a thread of its own, and tells as metrics how that goes."""
+    """Renews the snapshot in a thread of its own, and shows as metrics how that goes."""
 
     def __init__(
-        self, *, read: Callable[[], str], without_reports: str, every: float, registry: CollectorRegistry
+        self,
+        *,
+        read: Callable[[], str],
+        knock: Callable[[], object],
+        without_reports: str,
+        every: float,
+        registry: CollectorRegistry,
     ) -> None:
-        """`read` asks ClickHouse and returns the whole page; `without_reports` is served until it first succeeds."""
+        """`read` asks ClickHouse and returns the whole page; `without_reports` is served until it first succeeds.
+
+        `knock` asks it next to nothing. Both end by a time-out or an exception when it does not answer.
+        """
         self._read = read
+        self._knock = knock
         self._every = every
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
@@ -122,10 +134,7 @@ class Refresher(Collector):
         try:
             page = Page(self._read())
         except Exception as error:  # whatever it is, scrapes must go on and the next attempt must come
-            fault = reason(error)[:_LONGEST_FAULT]
-            if fault != self._fault:
-                log.error("reported metrics not renewed", reason=fault)
-            self._fault = fault
+            self._fail(reason(error))
         else:
             self._snapshot = Snapshot(page=page, taken_at=time.time())
             if self._fault is not None:
@@ -135,18 +144,35 @@ class Refresher(Collector):
         self._refreshes.labels("failure" if self._fault else "success").inc()
         return self._fault is None
 
+    def still_answers(self) -> bool:
+        """Whether ClickHouse could renew the snapshot, should it be due."""
+        try:
+            self._knock()
+        except Exception as error:  # as above
+            self._fail(reason(error))
+            return False
+        return True
+
+    def _fail(self, why: str) -> None:
+        fault = why[:_LONGEST_FAULT]
+        if fault != self._fault:
+            log.error("reported metrics not renewed", reason=fault)
+        self._fault = fault
+
     def _run(self) -> None:
-        pause = 0.0
-        while not self._stop.wait(pause):
+        due = time.monotonic()
+        while not self._stop.wait(min(_KNOCK, max(0.0, due - time.monotonic()))):
             started = time.monotonic()
-            period = self._every if self.refresh() else min(_SOONEST_RETRY, self._every)
-            pause = max(0.0, period - (time.monotonic() - started))
+            if started >= due:
+                due = started + (self._every if self.refresh() else min(_SOONEST_RETRY, self._every))
+            elif not self.still_answers():
+                due = time.monotonic() + _SOONEST_RETRY
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
             "mailposture_reported_up",
-            "1 if the last renewal of the reported metrics succeeded, else 0: they are old, or missing",
-            value=float(self._fault is None),
+            "1 while the reported metrics are renewed and ClickHouse answers, else 0: they are old, or missing",
+            value=float(self.fault is None),
         )
         yield GaugeMetricFamily(
             "mailposture_reported_refresh_duration_seconds",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.embedded import running_endpoint, server_endpoint
 from mailposture.clickhouse.faults import reason
 from mailposture.problems import ProblemError
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
     from mailposture.clickhouse.engine_files import Endpoint
     from mailposture.config import Config
-
-_CONNECT_TIMEOUT = 10
-_ANSWER_TIMEOUT = 120
 
 # Codes of ClickHouse: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 _WRONG_CREDENTIALS = (193, 194, 516)
@@ -50,8 +48,8 @@ def connect(config: Config, *, user: str, endpoint: Endpoint | None = None) -> C
             password=_password(endpoint, user),
             database="default",  # always there; ours may not be before the first migration
             ca_cert=str(authority) if authority and endpoint.secure else None,
-            connect_timeout=_CONNECT_TIMEOUT,
-            send_receive_timeout=_ANSWER_TIMEOUT,
+            connect_timeout=timeouts.CONNECT,
+            send_receive_timeout=timeouts.SILENCE,
             autogenerate_session_id=False,
             client_name="mailposture",
         )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.engine_child import EXIT_API_CHANGED, EXIT_NOT_INSTALLED
 from mailposture.clickhouse.engine_files import Endpoint, EngineFolder, Holder
 from mailposture.config import Listen
@@ -144,11 +145,11 @@ class EmbeddedEngine:
         while time.monotonic() < deadline:
             if not self.alive():
                 raise self._failure(began)
-            if _answers(
-                endpoint, self._clickhouse.collector_user, self._folder.password(self._clickhouse.collector_user)
-            ):
-                self._pass_on_warnings(began)
-                return
+            user = self._clickhouse.collector_user
+            with contextlib.suppress(TimeoutError):  # a busy machine: it is asked again
+                if _answers(endpoint, user, self._folder.password(user)):
+                    self._pass_on_warnings(began)
+                    return
             time.sleep(_LOOK_EVERY)
         self.stop()
         raise EngineError(
@@ -278,15 +279,23 @@ def running_endpoint(config: Config) -> Endpoint | None:
     """Where the embedded engine of this data folder answers right now, if it does.
 
     Only while an engine has the folder's lock: the port of a dead one may be anybody's by now, and whoever listens
-    there would be told a password. Raises EngineError for a data folder that cannot be used.
+    there would be told a password. Raises EngineError for a data folder that cannot be used, and for an engine that
+    takes connections and does not answer.
     """
     folder = EngineFolder(config)
     user = config.clickhouse.collector_user
     with _telling_about(folder):
         endpoint = folder.endpoint() if folder.holder() is not None else None
-        if endpoint is None or not _answers(endpoint, user, folder.password(user)):
+        if endpoint is None:
             return None
-    return endpoint
+        password = folder.password(user)
+    try:
+        return endpoint if _answers(endpoint, user, password) else None
+    except TimeoutError:
+        raise EngineError(
+            f"the embedded engine at {endpoint.url} takes connections and does not answer within {timeouts.SILENCE} s; "
+            f"see whether its process is stopped or the machine out of memory, and what {folder.log} says"
+        ) from None
 
 
 def server_endpoint(config: Config) -> Endpoint:
@@ -323,13 +332,18 @@ def _reachable(host: str) -> str:
 
 
 def _answers(endpoint: Endpoint, user: str, password: str) -> bool:
-    """Whether our engine answers there, and not just anybody: only ours knows the password."""
-    connection = http.client.HTTPConnection(endpoint.host, endpoint.http_port, timeout=5)
+    """Whether our engine answers there, and not just anybody: only ours knows the password.
+
+    Raises TimeoutError if it takes the connection and stays silent.
+    """
+    connection = http.client.HTTPConnection(endpoint.host, endpoint.http_port, timeout=timeouts.SILENCE)
     try:
         headers = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
         connection.request("GET", "/?query=SELECT%20'mailposture'", headers=headers)
         response = connection.getresponse()
         return response.status == http.client.OK and response.read(100).strip() == b"mailposture"
+    except TimeoutError:
+        raise
     except (OSError, http.client.HTTPException):
         return False
     finally:

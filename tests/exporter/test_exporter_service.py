@@ -63,7 +63,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def refresher(registry: CollectorRegistry) -> Refresher:
-    return Refresher(read=page, without_reports=configured(CONFIG), every=60, registry=registry)
+    return Refresher(read=page, knock=lambda: None, without_reports=configured(CONFIG), every=60, registry=registry)
 
 
 @pytest.fixture
@@ -164,7 +164,9 @@ async def test_a_scrape_is_answered_while_clickhouse_hangs(registry: CollectorRe
         release.wait()
         return ""
 
-    refresher = Refresher(read=hanging, without_reports=configured(CONFIG), every=60, registry=registry)
+    refresher = Refresher(
+        read=hanging, knock=lambda: None, without_reports=configured(CONFIG), every=60, registry=registry
+    )
     refresher.start()
     try:
         assert asked.wait(10)

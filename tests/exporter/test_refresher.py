@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import threading
 import time
 
@@ -37,7 +38,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def refresher(answers: Answers, registry: CollectorRegistry) -> Refresher:
-    return Refresher(read=answers, without_reports="thresholds\n", every=60, registry=registry)
+    return Refresher(read=answers, knock=answers, without_reports="thresholds\n", every=60, registry=registry)
 
 
 def test_before_the_first_answer_the_thresholds_are_served_and_the_reports_are_not_claimed(
@@ -85,6 +86,42 @@ def test_numbers_that_nobody_renews_are_not_relied_on(refresher: Refresher, monk
     assert "ClickHouse takes long to answer" in refresher.fault
 
 
+def test_a_clickhouse_that_answers_no_more_is_noticed_before_the_next_renewal(
+    refresher: Refresher, answers: Answers, registry: CollectorRegistry
+) -> None:
+    refresher.refresh()
+    assert refresher.still_answers()
+    answers.fault = TimeoutError("it takes connections and does not answer")
+    assert not refresher.still_answers()
+    assert registry.get_sample_value("mailposture_reported_up") == 0
+    assert re.fullmatch(r"the reported metrics are \d+ s old: it takes .* not answer", refresher.fault or "")
+    assert refresher.page.plain_with(b"") == b"first\n"
+
+    answers.fault = None
+    assert refresher.refresh()
+    assert registry.get_sample_value("mailposture_reported_up") == 1
+
+
+def test_between_two_renewals_the_thread_asks_whether_clickhouse_is_there(
+    answers: Answers, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.snapshot._KNOCK", 0.01)
+    reads, knocks = threading.Semaphore(0), threading.Semaphore(0)
+
+    def read() -> str:
+        reads.release()
+        return "page\n"
+
+    refresher = Refresher(read=read, knock=knocks.release, without_reports="", every=3600, registry=registry)
+    refresher.start()
+    try:
+        assert all(knocks.acquire(timeout=10) for _ in range(3))
+        assert reads.acquire(blocking=False)
+        assert not reads.acquire(blocking=False)  # one renewal, and the next is an hour away
+    finally:
+        refresher.stop()
+
+
 def test_clickhouses_own_words_are_said_without_the_frames_around_them(refresher: Refresher, answers: Answers) -> None:
     answers.fault = DatabaseError(
         "HTTP driver received ClickHouse error code 241, server response: Code: 241. DB::Exception: memory limit "
@@ -117,7 +154,7 @@ def test_the_thread_goes_on_after_a_failure(answers: Answers, registry: Collecto
         return answers.page
 
     answers.fault = TimeoutError()
-    refresher = Refresher(read=failing_once, without_reports="", every=0.01, registry=registry)
+    refresher = Refresher(read=failing_once, knock=lambda: None, without_reports="", every=0.01, registry=registry)
     refresher.start()
     try:
         assert all(attempts.acquire(timeout=10) for _ in range(3))

@@ -100,7 +100,7 @@ async def test_page_tells_of_all_probes_and_promtool_and_prometheus_read_it(worl
 async def test_scrapes_are_answered_while_every_server_hangs(world: World, tmp_path: Path) -> None:
     world.config = configuration(data=str(tmp_path))
     registry = CollectorRegistry()
-    refresher = Refresher(read=lambda: "", without_reports="", every=60, registry=registry)
+    refresher = Refresher(read=lambda: "", knock=lambda: None, without_reports="", every=60, registry=registry)
     async with probing(world, registry, Fault.SILENT, patience=20) as probes:
         app = application(refresher=refresher, registry=registry, probing=probes)
         async with TestClient(TestServer(app)) as client:
@@ -116,7 +116,7 @@ async def test_scrapes_are_answered_while_every_server_hangs(world: World, tmp_p
 async def test_healthz_fails_once_nothing_probes_any_more(world: World, tmp_path: Path) -> None:
     world.config = configuration(data=str(tmp_path))
     registry = CollectorRegistry()
-    refresher = Refresher(read=lambda: "", without_reports="", every=60, registry=registry)
+    refresher = Refresher(read=lambda: "", knock=lambda: None, without_reports="", every=60, registry=registry)
     refresher.start()
     async with probing(world, registry) as ended:
         pass
