@@ -84,7 +84,7 @@ class Judge:
 
         Keys of DKIM signers are looked up for all of them together.
         """
-        opened = _open_together(body for _, body in messages)
+        opened = _open_together((body for _, body in messages), now)
         messages = messages[: len(opened)]
         mails = [
             number
@@ -184,12 +184,12 @@ def _with_warnings(rows: Rows, warnings: tuple[str, ...]) -> Rows:
     return rows._replace(report=rows.report._replace(warnings=rows.report.warnings + warnings))
 
 
-def _open_together(bodies: Iterable[bytes]) -> list[_Contents]:
+def _open_together(bodies: Iterable[bytes], now: datetime) -> list[_Contents]:
     """Open messages until what is in them fills the memory that is theirs: few bytes may unpack to very many."""
     opened: list[_Contents] = []
     taken = 0
     for body in bodies:
-        opened.append(contents := _open(body))
+        opened.append(contents := _open(body, now))
         if not isinstance(contents, Fault):
             taken += sum(2 * len(report.original) + _ENTRY_BYTES * report.entries for report in contents[1])
         if taken > _MOST_BYTES:
@@ -197,10 +197,10 @@ def _open_together(bodies: Iterable[bytes]) -> list[_Contents]:
     return opened
 
 
-def _open(body: bytes) -> _Contents:
+def _open(body: bytes, now: datetime) -> _Contents:
     try:
         opened = open_message(body)
-        return opened, read_reports(opened)
+        return opened, read_reports(opened, now=now)
     except RejectedError as error:
         return error.fault
     except Exception as error:  # a fault of ours must cost one message, never the queue

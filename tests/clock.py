@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 
-NOW = datetime.now(UTC)
-TODAY = NOW.date()
+_NOON = time(12)
+
+TODAY = datetime.now(UTC).date()
+NOW = datetime.combine(TODAY, _NOON, UTC)  # whatever the time is: a test may look back for some hours, on the same day
 
 
 def set_today(day: date) -> None:
     """Make it noon (UTC) of a day."""
-    global NOW, TODAY
-    NOW, TODAY = datetime.combine(day, time(12), UTC), day
+    global TODAY, NOW
+    TODAY, NOW = day, datetime.combine(day, _NOON, UTC)

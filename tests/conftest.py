@@ -9,15 +9,20 @@ import pytest
 import structlog
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     parser.addoption(
         "--today", metavar="YYYY-MM-DD", type=date.fromisoformat, help="the day that tests take for today (UTC)"
     )
+    # Not later: conftest.py of folders, and what they import, come before pytest_configure().
+    config = pluginmanager.get_plugin("pytestconfig")
+    assert config is not None
+    if day := parser.parse_known_args(config.invocation_params.args).today:
+        clock.set_today(day)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if day := config.getoption("today"):
-        clock.set_today(day)
+    if config.getoption("today") not in (None, clock.TODAY):
+        raise pytest.UsageError("--today is for the command line only")
 
 
 def pytest_report_header() -> str:

@@ -118,17 +118,18 @@ class TlsReport:
         return len(self.policies) + sum(len(policy.failures) for policy in self.policies)
 
 
-def read_reports(opened: Opened) -> tuple[TlsReport, ...]:
+def read_reports(opened: Opened, *, now: datetime | None = None) -> tuple[TlsReport, ...]:
     """The reports of a message, in order. One that cannot be used beside one that can becomes a warning.
 
+    A period that begins after `now` (the real time, if not given) is not believable.
     Raises RejectedError if none can be used, or if together they are too much.
     """
     if len(opened.documents) == 1:
-        return (parse_report(opened.documents[0].json),)
+        return (parse_report(opened.documents[0].json, now=now),)
     reports, faults, entries = [], [], 0
     for document in opened.documents:
         try:
-            reports.append(parse_report(document.json))
+            reports.append(parse_report(document.json, now=now))
         except RejectedError as error:
             faults.append(error.fault)
             continue

@@ -36,7 +36,8 @@ MODES = (
     ),
     table(
         "Changes of mode",
-        "Report days from which senders saw another mode of the MTA-STS policy than before.",
+        "The first report day on which a sender saw another mode of the MTA-STS policy than before, and how many "
+        "senders have seen the change since.",
         rows(questions.mode_changes(DOMAINS)),
         columns=(
             look.day("Day"),

@@ -202,8 +202,9 @@ _MODES = (
     ),
     table(
         "Changes of mode",
-        "Report days from which senders saw another mode than before. Senders keep a policy until its max_age runs "
-        "out or its id changes, so a change takes some days to reach all of them.",
+        "The first report day on which a sender saw another mode than before, and how many senders have seen the "
+        "change since. Senders keep a policy until its max_age runs out or its id changes, so a change takes some days "
+        "to reach all of them.",
         rows(questions.mode_changes(DOMAINS)),
         columns=(
             look.day("Day"),

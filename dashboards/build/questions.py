@@ -260,10 +260,15 @@ def lonely_failures(chosen: str, everybody: str) -> str:
 
 
 def mode_changes(domains: str) -> str:
-    """Changes of the MTA-STS mode: "Day", "Domain", "From", "To", and how many "Senders" saw it on that day first."""
+    """Changes of the MTA-STS mode: the first "Day" that saw it, "Domain", "From", "To", and how many "Senders" did.
+
+    Senders see a change on different days, so it is not the day that tells changes apart: a sender's second change from
+    one mode to the other is the domain's second one.
+    """
     rows_with_mode = f"{IN_RANGE} AND {domains} AND policy_type = 'sts' AND sts_mode != ''"
     return f"""
-        SELECT change.1 AS "Day", policy_domain AS "Domain", change.2 AS "From", change.3 AS "To", count() AS "Senders"
+        SELECT min(change.1) AS "Day", policy_domain AS "Domain", change.2 AS "From", change.3 AS "To",
+            count() AS "Senders"
         FROM (
             SELECT
                 policy_domain,
@@ -271,7 +276,8 @@ def mode_changes(domains: str) -> str:
                 arrayFilter(
                     each -> each.2 != each.3,
                     arrayMap((later, before) -> (later.1, before.2, later.2), arrayPopFront(seen), arrayPopBack(seen))
-                ) AS changes
+                ) AS changes,
+                arrayEnumerateUniq(changes.2, changes.3) AS times
             FROM (
                 SELECT policy_domain, organization, day,
                     argMax(sts_mode, successful_sessions + failed_sessions) AS mode
@@ -287,7 +293,7 @@ def mode_changes(domains: str) -> str:
             )
             GROUP BY policy_domain, organization
         )
-        ARRAY JOIN changes AS change
-        GROUP BY change, policy_domain
-        ORDER BY "Day" DESC, "Domain"
+        ARRAY JOIN changes AS change, times AS time
+        GROUP BY policy_domain, change.2, change.3, time
+        ORDER BY "Day" DESC, "Domain", "From"
         LIMIT 200"""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from clock import NOW, TODAY
+from engine import engine, set_clock, storage  # noqa: F401  fixtures of that name
 from hostile_reports import hostile_reports
 
 from collector.authenticate import DkimVerifier, KeyCache
@@ -63,12 +65,13 @@ def store_of(
         client = connect(config, user=config.clickhouse.collector_user, endpoint=endpoint)
         with closing(client):
             prepare(client, config)
+            set_clock(client, config)
             writer = Writer(client=client, database=config.clickhouse.database)
             writer.write(_rows(config, list(messages())))
             writer.reject(_rejections(today))
         if probed:
             with closing(connect(config, user=config.clickhouse.exporter_user, endpoint=endpoint)) as exporter:
-                write_probes(exporter, datetime.now(UTC))
+                write_probes(exporter, NOW)
         yield DemoStore(config=config, endpoint=endpoint)
 
 
@@ -76,7 +79,7 @@ def demo_messages(today: date) -> Iterator[tuple[Envelope, bytes]]:
     """The month before today as mails, each arriving some hours after its day."""
     for number, report in enumerate(reports(today)):
         usual = datetime.combine(report.day + timedelta(days=1), time(number % 10, number % 60), UTC)
-        yield envelope(f"queue-{number}", min(usual, datetime.now(UTC))), report_mail(report, None)
+        yield envelope(f"queue-{number}", min(usual, NOW)), report_mail(report, None)
 
 
 def envelope(name: str, received_at: datetime) -> Envelope:
@@ -88,7 +91,7 @@ def _rows(config: Config, messages: list[tuple[Envelope, bytes]]) -> list[Rows]:
     """The rows of messages, made by the collector's own code."""
     with closing(KeyCache()) as keys:
         judge = Judge(config, verifier=DkimVerifier(keys=keys))
-        verdicts = judge.judge(messages, now=datetime.now(UTC))
+        verdicts = judge.judge(messages, now=NOW)
     believed = [verdict for verdict in verdicts if isinstance(verdict, Believed)]
     assert len(believed) == len(messages)
     return [rows for verdict in believed for rows in verdict.reports]
@@ -113,19 +116,17 @@ def _rejections(today: date) -> Iterator[RejectionRow]:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStore]:
     """The demo as of today."""
-    today = datetime.now(UTC).date()
-    with store_of(tmp_path_factory.mktemp("dashboards"), lambda: demo_messages(today), today, probed=True) as running:
+    with store_of(tmp_path_factory.mktemp("dashboards"), lambda: demo_messages(TODAY), TODAY, probed=True) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStore]:
     """Reports whose senders put things into names that are meant for SQL, shells, templates and browsers."""
-    today = datetime.now(UTC).date()
-    with store_of(tmp_path_factory.mktemp("hostile"), lambda: _hostile_messages(today), today, probed=False) as running:
+    with store_of(tmp_path_factory.mktemp("hostile"), lambda: _hostile_messages(TODAY), TODAY, probed=False) as running:
         yield running
 
 
 def _hostile_messages(today: date) -> Iterator[tuple[Envelope, bytes]]:
     for number, report in enumerate(hostile_reports(today - timedelta(days=1))):
-        yield envelope(f"queue-hostile-{number}", datetime.now(UTC)), report
+        yield envelope(f"queue-hostile-{number}", NOW), report

@@ -10,7 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asking import BOARDS, NOW, ask, panel_sql
+from asking import BOARDS, ask, panel_sql
+from clock import NOW
 from hostile_reports import HOSTILE_NAMES
 
 from demo.probes import probe_rows

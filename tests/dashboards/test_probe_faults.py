@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from asking import NOW, ask, panel_sql
+from asking import ask, panel_sql
+from clock import NOW
 
 from demo.probes import ProbeRow, probe_rows
 from mailposture.clickhouse.client import connect
