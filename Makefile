@@ -14,6 +14,7 @@ run: $(VENV)/installed
 	@$(BIN)/mailposture run $(ARGS)
 
 test: $(VENV)/installed-dev
+	@PYTHON=$(BIN)/python .ci/install-programs
 	$(BIN)/pytest $(ARGS)
 
 lint: $(VENV)/installed-dev

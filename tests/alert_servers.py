@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ports import free_port
+from programs import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +50,7 @@ def alertmanager(config: Path, folder: Path) -> Iterator[str]:
     """Yield its URL once it is ready."""
     url = f"http://127.0.0.1:{free_port()}"
     command = [
-        "prometheus-alertmanager",
+        program("prometheus-alertmanager"),
         f"--config.file={config}",
         f"--storage.path={folder / 'alertmanager'}",
         f"--web.listen-address={url.removeprefix('http://')}",
@@ -65,7 +66,7 @@ def prometheus(config: Path, folder: Path) -> Iterator[str]:
     """Yield its URL once it is ready."""
     url = f"http://127.0.0.1:{free_port()}"
     command = [
-        "prometheus",
+        program("prometheus"),
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'prometheus'}",
         f"--web.listen-address={url.removeprefix('http://')}",

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from programs import needs, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 NEEDED = [
-    pytest.mark.skipif(shutil.which("postfix") is None, reason="needs Postfix"),
+    needs("postfix"),
     pytest.mark.skipif(os.geteuid() != 0, reason="Postfix starts as root only"),
 ]
 
@@ -87,7 +88,9 @@ class Postfix:
         self.run("postfix", "start")
 
     def run(self, command: str, *arguments: str) -> None:
-        subprocess.run([command, "-c", str(self.folder), *arguments], check=True, capture_output=True, timeout=60)
+        subprocess.run(
+            [program(command), "-c", str(self.folder), *arguments], check=True, capture_output=True, timeout=60
+        )
 
     def send(self, sender: str, recipient: str, mail: bytes) -> None:
         """Hand it a mail by SMTP."""

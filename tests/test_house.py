@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from programs import NOT_IN_DEBIAN, PACKAGES
 
 ROOT = Path(__file__).parent.parent
 SERVICES = {"collector", "exporter", "policy_host", "demo"}
@@ -68,3 +69,19 @@ def test_no_pattern_has_possessive_quantifiers_or_atomic_groups():
                 if re.search(r"[*+?}]\+|\(\?>", LITERALS.sub("x", text)):
                     found.add(f"{file.relative_to(ROOT)}:{node.lineno}")
     assert not found
+
+
+def test_tests_start_other_programs_only_by_their_path():
+    """So that a test whose program is missing is skipped, with the name of its package."""
+    unguarded = set()
+    for file in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.List | ast.Tuple):
+                words = node.elts
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".which", "_subprocess_exec")):
+                words = node.args
+            else:
+                continue
+            if words and isinstance(words[0], ast.Constant) and words[0].value in {*PACKAGES, *NOT_IN_DEBIAN}:
+                unguarded.add(f"{file.relative_to(ROOT)}:{node.lineno}: write program({words[0].value!r})")
+    assert not unguarded

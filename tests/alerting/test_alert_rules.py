@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import promql_parser
 import pytest
+from programs import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ RULE_FILES = sorted(RULES.glob("*.yml"))
 
 def promtool(*arguments: str | Path) -> str:
     """Run promtool; fail with what it says unless it is content."""
-    done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, check=False)
+    done = subprocess.run([program("promtool"), *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

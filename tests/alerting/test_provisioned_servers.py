@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from alert_servers import alertmanager, get, post, wait_for
+from programs import program
 
 if TYPE_CHECKING:
     from conftest import Rule
@@ -30,7 +31,7 @@ def run(*command: str | Path) -> str:
 def test_prometheus_takes_its_configuration_with_all_rules(tmp_path: Path, rules: list[Rule]) -> None:
     shutil.copy(PROMETHEUS, tmp_path)
     shutil.copytree(ROOT / "alerting-rules", tmp_path / "rules")
-    said = run("promtool", "check", "config", tmp_path / "prometheus.yml")
+    said = run(program("promtool"), "check", "config", tmp_path / "prometheus.yml")
     assert sum(map(int, re.findall(r"(\d+) rules found", said))) == len(rules)
 
 
@@ -48,7 +49,7 @@ def test_the_label_for_links_reaches_no_alert() -> None:
 
 
 def test_amtool_finds_no_fault() -> None:
-    assert "FAILED" not in run("amtool", "check-config", ALERTMANAGER)
+    assert "FAILED" not in run(program("amtool"), "check-config", ALERTMANAGER)
 
 
 def test_no_secret_is_in_the_file() -> None:
@@ -70,14 +71,14 @@ def test_no_secret_is_in_the_file() -> None:
     ],
 )
 def test_alerts_are_routed_by_severity_and_team(labels: str, receiver: str) -> None:
-    command = ["amtool", "config", "routes", "test", f"--config.file={ALERTMANAGER}"]
+    command = [program("amtool"), "config", "routes", "test", f"--config.file={ALERTMANAGER}"]
     run(*command, f"--verify.receivers={receiver}", *labels.split())
 
 
 def test_every_rule_has_a_route_that_fits_its_severity(rule: Rule) -> None:
     receivers = {"critical": "page", "warning": "chat", "info": "mail", "none": "dead-mans-switch"}
     labels = [f"{name}={value}" for name, value in {"team": "mail", **rule.labels, "alertname": rule.name}.items()]
-    command = ["amtool", "config", "routes", "test", f"--config.file={ALERTMANAGER}"]
+    command = [program("amtool"), "config", "routes", "test", f"--config.file={ALERTMANAGER}"]
     run(*command, f"--verify.receivers={receivers[rule.labels['severity']]}", *labels)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from programs import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,10 +147,8 @@ def test_metrics_and_health_of_both_services(demo):
 
 def test_collector_metrics_satisfy_promtool(demo):
     metrics = page("http://127.0.0.1:9465/metrics").encode()
-    try:
-        checked = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("promtool is not installed: apt-get install prometheus")
+    command = [program("promtool"), "check", "metrics"]
+    checked = subprocess.run(command, input=metrics, capture_output=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 

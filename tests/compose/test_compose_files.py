@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
+from programs import program
 
 from mailposture.config_file import load
 
@@ -48,10 +49,6 @@ def bind_mounts(compose: Compose) -> set[str]:
 def check(*command: str | Path, **environment: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
 
 
 def test_compose_file_is_valid(root: Path) -> None:
@@ -132,7 +129,7 @@ def test_secrets_are_made_by_the_script_and_passwords_are_nowhere_else(
 @pytest.mark.skipif(not (Path(__file__).parents[2] / ".git").exists(), reason="not a Git checkout")
 def test_secrets_stay_out_of_git_and_out_of_the_image(root: Path) -> None:
     for path in ("secrets/grafana_admin", ".env", "docker/mailposture.local.yaml", "docker/caddy/reports.caddyfile"):
-        check("git", "-C", root, "check-ignore", "--quiet", path)
+        check(program("git"), "-C", root, "check-ignore", "--quiet", path)
     kept = [line[1:] for line in (root / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert not [path for path in kept if fnmatch.fnmatch("secrets/grafana_admin", f"{path}*")]
 
@@ -233,26 +230,23 @@ def test_services_need_no_embedded_engine() -> None:
     )
 
 
-@needs("caddy")
 def test_caddy_accepts_its_files(compose: Compose, root: Path, tmp_path: Path) -> None:
     shutil.copy(root / "provisioning/caddy/Caddyfile", tmp_path)
     (tmp_path / "sites").mkdir()
     shutil.copy(root / "docker/caddy/reports.caddyfile.example", tmp_path / "sites" / "reports.caddyfile")
-    command = ["caddy", "validate", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile"]
+    command = [program("caddy"), "validate", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile"]
     check(*command, XDG_DATA_HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path))
     assert mounts(compose["services"]["caddy"])["./docker/caddy"] == "/etc/caddy/sites"
 
 
-@needs("promtool")
 def test_prometheus_accepts_its_files_as_they_are_mounted(compose: Compose, root: Path, tmp_path: Path) -> None:
     lay_out(compose["services"]["prometheus"], root, tmp_path)
-    check("promtool", "check", "config", tmp_path / "etc/prometheus/prometheus.yml")
+    check(program("promtool"), "check", "config", tmp_path / "etc/prometheus/prometheus.yml")
 
 
-@needs("amtool")
 def test_alertmanager_accepts_its_files_as_they_are_mounted(compose: Compose, root: Path, tmp_path: Path) -> None:
     lay_out(compose["services"]["alertmanager"], root, tmp_path)
-    check("amtool", "check-config", tmp_path / "etc/alertmanager/alertmanager.yml")
+    check(program("amtool"), "check-config", tmp_path / "etc/alertmanager/alertmanager.yml")
 
 
 def lay_out(service: Compose, root: Path, folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import pytest
 import yaml
 from ports import free_port
 from postfix import NEEDED, running_postfix
+from programs import needs, program
 from sources_net.listeners import Loop, MailServer, PostServer, write_certificate
 
 from collector.envelope import Source
@@ -54,7 +54,8 @@ def run(*command: str | Path) -> str:
 def swaks(root: Path, address: tuple[str, int], *options: str) -> str:
     """The page's own test mail, to another port."""
     (line,) = blocks(root, "swaks")
-    return run(*shlex.split(line.replace("127.0.0.1:2525", f"{address[0]}:{address[1]}")), *options)
+    command, *arguments = shlex.split(line.replace("127.0.0.1:2525", f"{address[0]}:{address[1]}"))
+    return run(program(command), *arguments, *options)
 
 
 def test_every_configuration_on_the_page_loads(root: Path, tmp_path: Path) -> None:
@@ -72,13 +73,21 @@ def test_addresses_on_the_page_are_ours(root: Path) -> None:
     assert set(re.findall(r"/v1/[a-z-]+/", page)) == {REPORT_PATH}
 
 
-@pytest.mark.skipif(shutil.which("swaks") is None, reason="swaks is not installed")
+@needs("swaks")
 def test_the_test_mail_is_accepted_and_strangers_addresses_are_not(root: Path, mail_server: MailServer) -> None:
     assert "250 2.0.0 OK: queued" in swaks(root, mail_server.smtp)
     (message,) = mail_server.received()
     assert message.body.rstrip().endswith(b"not a report")
     refused = subprocess.run(
-        ["swaks", "--server", f"127.0.0.1:{mail_server.smtp[1]}", "--from", "a@b.example", "--to", "x@example.com"],
+        [
+            program("swaks"),
+            "--server",
+            f"127.0.0.1:{mail_server.smtp[1]}",
+            "--from",
+            "a@b.example",
+            "--to",
+            "x@example.com",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -86,7 +95,7 @@ def test_the_test_mail_is_accepted_and_strangers_addresses_are_not(root: Path, m
     assert "550 5.1.1" in refused.stdout
 
 
-@pytest.mark.skipif(shutil.which("swaks") is None, reason="swaks is not installed")
+@needs("swaks")
 @pytest.mark.parametrize("protocol", [pytest.param(protocol, marks=NEEDED) for protocol in ("smtp", "lmtp")])
 def test_postfix_hands_the_address_over(root: Path, tmp_path: Path, mail_server: MailServer, protocol: str) -> None:
     (transport,) = blocks(root, "transport")
@@ -97,7 +106,7 @@ def test_postfix_hands_the_address_over(root: Path, tmp_path: Path, mail_server:
     else:
         transport = transport.replace("[127.0.0.1]:2525", f"[127.0.0.1]:{mail_server.smtp[1]}")
     (tmp_path / "mailposture").write_text(transport)
-    run("postmap", f"hash:{tmp_path}/mailposture")
+    run(program("postmap"), f"hash:{tmp_path}/mailposture")
     from_the_page = dict(re.findall(r"^(\w+) = (.*)$", main.replace("/etc/postfix", str(tmp_path)), re.MULTILINE))
     assert set(from_the_page) == {"transport_maps", "local_recipient_maps"}
     settings = {"mydestination": "example.com", "alias_maps": "", **from_the_page}
@@ -109,14 +118,13 @@ def test_postfix_hands_the_address_over(root: Path, tmp_path: Path, mail_server:
         assert message.envelope.source is Source(protocol)
         assert message.envelope.recipients == ("tlsrpt@example.com",)
         # Nobody else's mail comes here, and unknown addresses are still refused.
-        client = ["swaks", "--server", f"127.0.0.1:{postfix.address[1]}", "--from", "a@b.example"]
+        client = [program("swaks"), "--server", f"127.0.0.1:{postfix.address[1]}", "--from", "a@b.example"]
         client += ["--to", "no-such-account@example.com"]
         refused = subprocess.run(client, capture_output=True, text=True, check=False)
         assert "550 5.1.1" in refused.stdout
 
 
-@pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is not installed")
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@needs("caddy", "curl")
 @pytest.mark.parametrize("way", ["page", "stack"])
 def test_a_report_comes_through_caddy(root: Path, tmp_path: Path, way: str) -> None:
     if way == "page":
@@ -137,7 +145,7 @@ def test_a_report_comes_through_caddy(root: Path, tmp_path: Path, way: str) -> N
     options = f"{{\n\tadmin off\n\thttps_port {port}\n\thttp_port {plain_port}\n}}\n"
     (tmp_path / "Caddyfile").write_text(options + site)
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
-    command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(tmp_path / "Caddyfile")]
+    command = [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(tmp_path / "Caddyfile")]
     (tmp_path / "report.json.gz").write_bytes(b"\x1f\x8b\x08" + bytes(2_000_000))
     with (
         (tmp_path / "log").open("wb") as log,
@@ -146,7 +154,15 @@ def test_a_report_comes_through_caddy(root: Path, tmp_path: Path, way: str) -> N
         try:
             token = "secret-of-example-com"
             post = [
-                *("curl", "--silent", "--cacert", str(files.certificate), "--retry", "20", "--retry-connrefused"),
+                *(
+                    program("curl"),
+                    "--silent",
+                    "--cacert",
+                    str(files.certificate),
+                    "--retry",
+                    "20",
+                    "--retry-connrefused",
+                ),
                 *("--retry-delay", "1", "--resolve", f"reports.example.com:{port}:127.0.0.1"),
                 *("--output", os.devnull, "--write-out", "%{http_code}"),
                 *("--data-binary", f"@{tmp_path}/report.json.gz", "-H", "Content-Type: application/tlsrpt+gzip"),

@@ -13,6 +13,7 @@ import pytest
 from asking import BOARDS, ask, panel_sql
 from clock import NOW
 from hostile_reports import HOSTILE_NAMES
+from programs import program
 
 from demo.probes import probe_rows
 from mailposture.clickhouse.client import connect
@@ -392,5 +393,5 @@ def test_servers_right_now_come_from_metrics(tmp_path: Path) -> None:
     ]
     file = tmp_path / "now.yml"
     file.write_text(json.dumps({"tests": tests}), encoding="utf-8")
-    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
+    done = subprocess.run([program("promtool"), "test", "rules", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

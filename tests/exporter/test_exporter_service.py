@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from programs import program
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -74,7 +75,7 @@ async def client(refresher: Refresher, registry: CollectorRegistry) -> AsyncIter
 
 def lint(text: bytes) -> str:
     """What `promtool check metrics` complains about."""
-    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    checked = subprocess.run([program("promtool"), "check", "metrics"], input=text, capture_output=True, check=False)
     return (checked.stdout + checked.stderr).decode()
 
 

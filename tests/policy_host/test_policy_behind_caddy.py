@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from ports import free_port
+from programs import needs, program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is not installed"),
-    pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed"),
+    needs("caddy", "curl"),
 ]
 
 CADDYFILE = Path(__file__).parents[2] / "provisioning" / "caddy" / "Caddyfile"
@@ -38,7 +37,7 @@ class Caddy:
         """curl's exit status and output for a host's policy, trusting only this Caddy's authority."""
         url = f"https://{host}:{self.port}/.well-known/mta-sts.txt"
         child = await asyncio.create_subprocess_exec(
-            "curl", "--silent", "--show-error", "--max-time", "20", "--cacert", str(self.root),
+            program("curl"), "--silent", "--show-error", "--max-time", "20", "--cacert", str(self.root),
             "--resolve", f"{host}:{self.port}:127.0.0.1", *options, url,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
@@ -67,7 +66,7 @@ async def caddy(start: Callable[..., Awaitable[Running]], tmp_path: Path) -> Asy
     root = tmp_path / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     with (tmp_path / "caddy.log").open("wb") as log:
         child = await asyncio.create_subprocess_exec(
-            "caddy",
+            program("caddy"),
             "run",
             "--config",
             str(CADDYFILE),

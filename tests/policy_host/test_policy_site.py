@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from programs import program
 from structlog.testing import capture_logs
 
 from mailposture.mta_sts import policy_id, read_policy
@@ -143,13 +143,12 @@ async def test_metrics_count_by_domain_and_status_and_strangers_make_no_labels(
     assert 'mta_sts_hosted_policy_max_age_seconds{policy_domain="enforced.example"} 1.2096e+06' in metrics
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 async def test_promtool_finds_nothing_wrong_with_the_metrics(start: Callable[..., Awaitable[Running]]) -> None:
     running = await start()
     await ask(running.port, "mta-sts.tested.example")
     _, _, metrics = await ask(running.metrics_port, "localhost", "/metrics")
     child = await asyncio.create_subprocess_exec(
-        "promtool", "check", "metrics", stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        program("promtool"), "check", "metrics", stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     _, complaints = await child.communicate(metrics)
     assert (child.returncode, complaints) == (0, b"")

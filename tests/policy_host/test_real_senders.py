@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from faulty_policy_server import GOOD_POLICY, Answer, tunnel_to
 from loopback_dns import Zone
 from pki import self_signed
 from ports import free_port
+from programs import program
 
 from mailposture.checks.dns import check_mta_sts_record
 from mailposture.checks.policy import fetch_policy
@@ -293,14 +293,13 @@ async def test_checkdmarc_finds_nothing_wrong(
     assert found["warnings"] == []
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_curl_verifies_the_certificate_and_is_never_redirected(
     start: Callable[..., Awaitable[Running]], authority: CertificateAuthority
 ) -> None:
     running = await start(authority.issue(HOSTED[:1]), authority.issue(HOSTED[1:]))
     for host in HOSTED:
         child = await asyncio.create_subprocess_exec(
-            "curl", "--silent", "--show-error", "--max-redirs", "0", "--cacert", str(authority.certificate),
+            program("curl"), "--silent", "--show-error", "--max-redirs", "0", "--cacert", str(authority.certificate),
             "--resolve", f"{host}:{running.port}:127.0.0.1",
             "--write-out", "%{http_code} %{content_type} %{num_redirects}",
             f"https://{host}:{running.port}/.well-known/mta-sts.txt",

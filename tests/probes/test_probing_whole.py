@@ -18,6 +18,7 @@ from engine import TODAY, Storage
 from faulty_policy_server import Answer
 from faulty_smtp import Fault
 from outside import DOMAIN, MX, configuration, policy_of
+from programs import program
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -82,7 +83,7 @@ async def test_page_tells_of_all_probes_and_promtool_and_prometheus_read_it(worl
         await until(lambda: all(probe.success.name in probes.page.decode() for probe in PROBES.values()))
         page = probes.page + generate_latest(registry)
     checked = await asyncio.to_thread(
-        subprocess.run, ["promtool", "check", "metrics"], input=page, capture_output=True, check=False
+        subprocess.run, [program("promtool"), "check", "metrics"], input=page, capture_output=True, check=False
     )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
     assert all(family.documentation for family in text_string_to_metric_families(page.decode()))

@@ -17,18 +17,18 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from alert_servers import wait_for
+from programs import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 VERSION = "0.6.0"
 ORGANIZATION, DOMAIN = "Sender Inc.", "sender.example"
-LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 _STS, _FAILED = 2, 1  # libtlsrpt's numbers for a policy type and a final result
 CERTIFICATE_EXPIRED = 204  # libtlsrpt's number for a result type
@@ -138,19 +138,19 @@ class Reporter:
         config.write_text(_CONFIG.format(**words, organization=ORGANIZATION, domain=DOMAIN))
         environment = {
             **os.environ,
-            "LD_PRELOAD": str(LIBFAKETIME),
+            "LD_PRELOAD": program("libfaketime.so.1"),
             "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
             "FAKETIME_NO_CACHE": "1",
             "NO_FAKE_STAT": "1",
             "CURL_CA_BUNDLE": str(self.trusted),
         }
         with contextlib.ExitStack() as stack:
-            for program, ready in (("collectd", "collectd.sqlite.yesterday"), ("reportd", "reportd.sqlite")):
-                output = stack.enter_context((self.folder / f"{program}.out").open("wb"))
-                command = [self.programs / f"tlsrpt-{program}", "--config_file", config]
+            for service, ready in (("collectd", "collectd.sqlite.yesterday"), ("reportd", "reportd.sqlite")):
+                output = stack.enter_context((self.folder / f"{service}.out").open("wb"))
+                command = [self.programs / f"tlsrpt-{service}", "--config_file", config]
                 process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
                 stack.callback(_end, process)
-                wait_for(program, (self.folder / ready).exists)
+                wait_for(service, (self.folder / ready).exists)
             yield
 
 

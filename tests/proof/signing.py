@@ -12,6 +12,7 @@ from alert_servers import wait_for
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from ports import free_port
+from programs import program
 
 from demo.keys import SigningKey
 
@@ -54,7 +55,7 @@ def signing_milter(folder: Path, key: SigningKey) -> Iterator[str]:
     config = folder / "opendkim.conf"
     config.write_text(_CONFIG.format(key=key, folder=folder, port=port))
     with (folder / "opendkim.log").open("wb") as words:
-        process = subprocess.Popen(["opendkim", "-f", "-x", config], stdout=words, stderr=words)
+        process = subprocess.Popen([program("opendkim"), "-f", "-x", config], stdout=words, stderr=words)
     try:
         wait_for("OpenDKIM", lambda: _listens(port))
         yield f"inet:127.0.0.1:{port}"

@@ -23,6 +23,7 @@ import pytest
 from alert_servers import wait_for
 from grafana_macros import ALL, expand
 from loopback_dns import Zone, serving
+from programs import program
 from prometheus_client.parser import text_string_to_metric_families
 from proof.hostile_words import HOSTILE, PLAIN, mails, reports
 from proof.house import House, running_house, settings
@@ -118,7 +119,8 @@ def test_metrics_are_those_of_harmless_reports(house: House) -> None:
 def test_promtool_finds_no_fault_in_the_metrics(house: House, which: str) -> None:
     page = house.page(which)
     assert set(re.findall(r'policy_domain="([^"]*)"', page)) <= {ATTACKED, CALM}
-    done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False)
+    command = [program("promtool"), "check", "metrics"]
+    done = subprocess.run(command, input=page, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

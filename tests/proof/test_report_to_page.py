@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,9 @@ from paging import Webhook, evaluation_faults, listening_webhook, provisioned_al
 from pki import make_ca
 from ports import free_port
 from postfix import NEEDED, running_postfix
+from programs import needs
 from proof.house import House, running_house, settings
-from proof.reporter import CERTIFICATE_EXPIRED, DOMAIN, LIBFAKETIME, ORGANIZATION, VERSION, Reporter, install
+from proof.reporter import CERTIFICATE_EXPIRED, DOMAIN, ORGANIZATION, VERSION, Reporter, install
 from proof.signing import report_key, signing_milter, zone
 
 from mailposture.dns_records import tls_rpt_record
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.slow,
     *NEEDED,
-    pytest.mark.skipif(shutil.which("opendkim") is None, reason="needs OpenDKIM"),
-    pytest.mark.skipif(LIBFAKETIME is None, reason="needs libfaketime"),
+    needs("libfaketime.so.1", "opendkim", "prometheus", "prometheus-alertmanager"),
 ]
 
 OURS, QUIET = "shop.example", "quiet.example"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import dns.zone
 import pytest
 from checkdmarc.mta_sts import parse_mta_sts_record
 from checkdmarc.smtp_tls_reporting import parse_smtp_tls_reporting_record
+from programs import needs, program
 
 from mailposture import mta_sts, tls_rpt
 from mailposture.config import Config
@@ -120,7 +120,7 @@ def test_quotes_and_backslashes_survive_the_zone_format() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed")
+@needs("terraform")
 def test_terraform_reads_the_same_values_and_runs_no_template(tmp_path: Path) -> None:
     config = configured(policy_host={})
     hostile = DnsRecord(
@@ -138,7 +138,7 @@ def test_terraform_reads_the_same_values_and_runs_no_template(tmp_path: Path) ->
 
     def run(*arguments: str) -> str:
         return subprocess.run(
-            ["terraform", *arguments], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120
+            [program("terraform"), *arguments], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120
         ).stdout
 
     assert run("fmt", "-check", "-diff") == ""

@@ -17,6 +17,7 @@ import pytest
 from imapclient import IMAPClient
 from pki import make_ca
 from ports import free_port
+from programs import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,7 +89,7 @@ class Dovecot:
                 more=self.more,
             )
         )
-        self._process = subprocess.Popen(["dovecot", "-F", "-c", str(configuration)])
+        self._process = subprocess.Popen([program("dovecot"), "-F", "-c", str(configuration)])
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
@@ -133,8 +134,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
 @pytest.fixture
 def new_dovecot(authority: CertificateAuthority) -> Iterator[Callable[[str], Dovecot]]:
     """Starts a server, with more configuration if given."""
-    if shutil.which("dovecot") is None:
-        pytest.skip("dovecot is not installed")
+    program("dovecot")
     servers: list[Dovecot] = []
 
     def new(more: str = "") -> Dovecot:
