@@ -20,8 +20,8 @@ JSON
     ;;
   remove:)
     for table in tls_reports tls_policies tls_failures; do
-      docker compose exec -T clickhouse sh -c 'clickhouse-client --user mailposture_collector \
-        --password "$(cat /run/secrets/mailposture_collector)" --query "$0"' \
+      docker compose exec -T clickhouse sh -c \
+        'CLICKHOUSE_PASSWORD=$(cat /run/secrets/mailposture_collector) clickhouse-client --user mailposture_collector --query "$0"' \
         "ALTER TABLE mailposture.$table DELETE WHERE organization = '$sender' SETTINGS mutations_sync = 1"
     done
     ;;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 import urllib.request
@@ -13,7 +14,7 @@ from ports import free_port
 from programs import program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 Found = TypeVar("Found")
@@ -46,8 +47,8 @@ def wait_for(what: str, look: Callable[[], Found | None], *, within: float = 60)
 
 
 @contextmanager
-def alertmanager(config: Path, folder: Path) -> Iterator[str]:
-    """Yield its URL once it is ready."""
+def alertmanager(config: Path, folder: Path, *, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Yield its URL once it is ready. Its working directory is its storage, as in its image."""
     url = f"http://127.0.0.1:{free_port()}"
     command = [
         program("prometheus-alertmanager"),
@@ -56,7 +57,8 @@ def alertmanager(config: Path, folder: Path) -> Iterator[str]:
         f"--web.listen-address={url.removeprefix('http://')}",
         "--cluster.listen-address=",
     ]
-    with _running(command, folder / "alertmanager.log"):
+    (folder / "alertmanager").mkdir(exist_ok=True)
+    with _running(command, folder / "alertmanager.log", cwd=folder / "alertmanager", environment=environment):
         wait_for("Alertmanager", lambda: get(f"{url}/api/v2/status"))
         yield url
 
@@ -77,9 +79,13 @@ def prometheus(config: Path, folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _running(command: Sequence[str], log: Path) -> Iterator[None]:
+def _running(
+    command: Sequence[str], log: Path, *, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
     with log.open("wb") as words:
-        process = subprocess.Popen(command, stdout=words, stderr=words)
+        process = subprocess.Popen(
+            command, stdout=words, stderr=words, cwd=cwd, env={**os.environ, **(environment or {})}
+        )
     try:
         yield
     finally:

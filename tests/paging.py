@@ -74,8 +74,7 @@ def provisioned_alertmanager(folder: Path, webhook: Webhook) -> Iterator[str]:
     source = ROOT / "provisioning" / "alertmanager"
     own = folder / "alertmanager-conf"
     shutil.copytree(source / "templates", own / "templates")
-    (own / "secrets").mkdir()
-    (own / "secrets" / "webhook_token").write_text(TOKEN)
+    (own / "webhook_token").write_text(TOKEN)
     config = yaml.safe_load((source / "alertmanager.yml").read_text())
     config["route"].update(group_wait="0s", group_interval="1s")
     config["route"]["routes"] = [
@@ -83,6 +82,7 @@ def provisioned_alertmanager(folder: Path, webhook: Webhook) -> Iterator[str]:
     ]
     hook = next(receiver["webhook_configs"][0] for receiver in config["receivers"] if receiver["name"] == "page")
     hook["url"] = webhook.url
+    hook["http_config"]["authorization"]["credentials_file"] = str(own / "webhook_token")
     config["receivers"] = [{"name": receiver["name"], "webhook_configs": [hook]} for receiver in config["receivers"]]
     (own / "alertmanager.yml").write_text(yaml.safe_dump(config))
     with alertmanager(own / "alertmanager.yml", folder) as url:

@@ -109,7 +109,9 @@ def test_secrets_are_made_by_the_script_and_passwords_are_nowhere_else(
     }
     check(tmp_path / "docker" / "secrets.sh")
     assert {path: (tmp_path / path).read_text() for path in made} == made, "a second run changes nothing"
-    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    assert mode(tmp_path / "secrets") == 0o700, "only its owner gets in"
+    assert {mode(tmp_path / path) for path in made} == {0o644}, "the owner writes, containers' accounts read"
+    assert mode(tmp_path / "secrets" / "alertmanager") == 0o755, "mounted as a folder"
 
     named = {Path(secret["file"]) for secret in compose["secrets"].values()}
     passwords = [text for path, text in made.items() if path in named]
@@ -124,6 +126,32 @@ def test_secrets_are_made_by_the_script_and_passwords_are_nowhere_else(
     for service in compose["services"].values():
         for name in service.get("environment", {}):
             assert "PASSWORD" not in name or name.endswith("__FILE"), name
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_a_secret_that_an_editor_has_hidden_is_made_readable_again_and_keeps_its_text(
+    root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "docker").mkdir()
+    script = Path(shutil.copy(root / "docker" / "secrets.sh", tmp_path / "docker"))
+    check(script)
+    filled = tmp_path / "secrets" / "alertmanager" / "slack_url"
+    filled.write_text("https://hooks.example.com/services/T0/B0/x\n")
+    filled.chmod(0o600)
+    check(script)
+    assert (filled.read_text(), mode(filled)) == ("https://hooks.example.com/services/T0/B0/x\n", 0o644)
+
+
+def test_no_password_is_on_a_command_line(root: Path) -> None:
+    texts = [path for folder in ("docker", "docs", ".ci") for path in (root / folder).rglob("*") if path.is_file()]
+    for path in (*texts, root / "README.md", root / "docker-compose.yml"):
+        text = path.read_text(errors="replace")
+        assert not re.search(r"--password[ =]\S|reset-admin-password (?!--password-from-stdin)|--user \S+:\S", text), (
+            path
+        )
 
 
 @pytest.mark.skipif(not (Path(__file__).parents[2] / ".git").exists(), reason="not a Git checkout")
@@ -247,6 +275,26 @@ def test_prometheus_accepts_its_files_as_they_are_mounted(compose: Compose, root
 def test_alertmanager_accepts_its_files_as_they_are_mounted(compose: Compose, root: Path, tmp_path: Path) -> None:
     lay_out(compose["services"]["alertmanager"], root, tmp_path)
     check(program("amtool"), "check-config", tmp_path / "etc/alertmanager/alertmanager.yml")
+
+
+def test_files_that_alertmanager_reads_are_named_by_absolute_paths_below_what_is_mounted(
+    compose: Compose, root: Path
+) -> None:
+    config = (root / "provisioning/alertmanager/alertmanager.yml").read_text()
+    files = re.findall(r"^.*?(\w+_file): (.+)$", config, re.MULTILINE)
+    assert len(files) > 5
+    targets = mounts(compose["services"]["alertmanager"]).values()
+    for key, path in files:
+        assert any(Path(path).is_relative_to(target) for target in targets), f"{key}: {path}"
+
+
+def test_alertmanager_remembers_longer_than_the_longest_repeat_interval(compose: Compose, root: Path) -> None:
+    (retention,) = re.findall(r"--data\.retention=(\d+)h", " ".join(compose["services"]["alertmanager"]["command"]))
+    config = (root / "provisioning/alertmanager/alertmanager.yml").read_text()
+    hours = {"m": 1 / 60, "h": 1, "d": 24, "w": 168}
+    repeats = re.findall(r"repeat_interval: (\d+)([mhdw])\b", config)
+    assert repeats
+    assert max(int(number) * hours[unit] for number, unit in repeats) < int(retention)
 
 
 def lay_out(service: Compose, root: Path, folder: Path) -> None:
