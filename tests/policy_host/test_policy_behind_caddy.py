@@ -62,6 +62,7 @@ async def caddy(start: Callable[..., Awaitable[Running]], tmp_path: Path) -> Asy
         "CADDY_HTTPS_PORT": str(port),
         "CADDY_HTTP_PORT": str(free_port()),
         "CADDY_ADMIN": f"127.0.0.1:{free_port()}",
+        "CADDY_HEALTH_PORT": str(free_port()),
     }
     root = tmp_path / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     with (tmp_path / "caddy.log").open("wb") as log:

@@ -1,0 +1,90 @@
+"""Caddy with the stack's Caddyfile and the site of reports beside it, as docker-compose.yml mounts them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPSConnection
+from typing import TYPE_CHECKING
+
+import pytest
+from alert_servers import wait_for
+from ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is not installed"),
+]
+
+REPORTS = "reports.example.com"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caddy:
+    """A running Caddy."""
+
+    port: int
+    health: str  # URL
+    authority: Path  # the private one's root certificate
+    log: Path
+
+
+@pytest.fixture
+def caddy(root: Path, tmp_path: Path) -> Iterator[Caddy]:
+    shutil.copy(root / "provisioning/caddy/Caddyfile", tmp_path)
+    (tmp_path / "sites").mkdir()
+    shutil.copy(root / "docker/caddy/reports.caddyfile.example", tmp_path / "sites" / "reports.caddyfile")
+    port, health = free_port(), free_port()
+    environment = {
+        **os.environ,
+        "XDG_DATA_HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "CADDY_ISSUER": "internal",
+        "CADDY_HTTPS_PORT": str(port),
+        "CADDY_HTTP_PORT": str(free_port()),
+        "CADDY_ADMIN": f"127.0.0.1:{free_port()}",
+        "CADDY_HEALTH_PORT": str(health),
+    }
+    log = tmp_path / "log"
+    command = ["caddy", "run", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile"]
+    with log.open("wb") as words, subprocess.Popen(command, env=environment, stdout=words, stderr=words) as process:
+        try:
+            certificate = tmp_path / "caddy/certificates/local" / REPORTS / f"{REPORTS}.crt"
+            wait_for("the certificate of the private authority", certificate.exists, within=30)
+            authority = tmp_path / "caddy/pki/authorities/local/root.crt"
+            yield Caddy(port=port, health=f"http://127.0.0.1:{health}/", authority=authority, log=log)
+        finally:
+            process.terminate()
+
+
+def test_a_site_beside_the_policies_gets_its_certificate_from_the_same_issuer_and_offers_no_http_3(
+    caddy: Caddy,
+) -> None:
+    context = ssl.create_default_context(cafile=str(caddy.authority))
+    context.check_hostname = False  # the name goes into the request; the address is loopback
+    connection = HTTPSConnection("127.0.0.1", caddy.port, context=context, timeout=10)
+    connection.sock = context.wrap_socket(
+        socket.create_connection(("127.0.0.1", caddy.port), timeout=10), server_hostname=REPORTS
+    )
+    connection.request("GET", "/", headers={"Host": REPORTS})
+    answer = connection.getresponse()
+    assert answer.status == 502, "Caddy's own: there is no collector here"
+    assert answer.headers["Alt-Svc"] is None
+    connection.close()
+
+
+def test_health_checks_are_answered_and_not_logged(caddy: Caddy) -> None:
+    before = caddy.log.read_text()
+    for _ in range(3):
+        with urllib.request.urlopen(caddy.health, timeout=10) as answer:
+            assert answer.status == 200
+    assert "request" not in caddy.log.read_text().removeprefix(before)
