@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # One image for collector, exporter and policy host. The embedded engine (chdb-core, 550 MB) stays out: in containers
 # ClickHouse is a server of its own. What is installed is what constraints.txt names, so an image built later is the same.
 
