@@ -86,7 +86,7 @@ DOMAINS: Final[tuple[DemoDomain, ...]] = (
         name="clinic.example",
         team="health",
         sessions=800,
-        weekend=0.3,
+        weekend=0.6,
         mx={"mx1.clinic.example": 0.6, "mx2.clinic.example": 0.4},
     ),
     DemoDomain(

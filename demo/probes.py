@@ -190,8 +190,8 @@ def _visit(each: _Round, mx: str) -> ProbeRow:
 
 
 def _slowness(each: _Round) -> float:
-    """clinic.example: the share of handshakes that take too long, which grows on weekdays as senders report it."""
-    return 0.05 + 0.04 * (10 - each.days_ago) if each.days_ago <= 10 and each.at.weekday() < 5 else 0.0
+    """clinic.example: the share of handshakes that take too long, which grows as senders report it."""
+    return 0.05 + 0.04 * (10 - each.days_ago) if each.days_ago <= 10 else 0.0
 
 
 def _slow(each: _Round, met: ProbeRow, slowness: float) -> ProbeRow:

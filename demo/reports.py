@@ -172,7 +172,6 @@ class _Traffic:
             sender=self._sender,
             domain=self._domain,
             mx=mx,
-            day=self._day,
             days_ago=self._days_ago,
             policy_type=policy_type,
         )

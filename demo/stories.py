@@ -1,4 +1,5 @@
 """What goes wrong in the demo's month, so that it can be found again. Days are counted back from today: 1 is yesterday.
+No story depends on the weekday, so each is there whatever day today is; only the amount of mail does.
 
 shop.example    The certificate of mx2 expired 9 days ago and was renewed on the next day at noon. All senders that
                 honour MTA-STS report certificate-expired for that host; mx1 carried on.
@@ -6,11 +7,11 @@ bank.example    For 3 days Harbor Telecom has seen no STARTTLS from one of its t
                 everything works, as it does for everybody else. A suspected downgrade.
 news.example    14 to 11 days ago a new web site hid the MTA-STS policy file: sts-policy-fetch-error, status 404.
                 Mail was delivered, without a policy.
-clinic.example  For 10 days mx2 has become slower and slower on weekdays: time-outs in the handshake.
+clinic.example  For 10 days mx2 has become slower and slower: time-outs in the handshake.
 travel.example  mx-old had a certificate for another host until 18 days ago; the policy was in testing, so nothing
-                was lost. With that mended the policy went to enforce 7 days ago. Since 3 days Meridian Airlines sends
+                was lost. With that fixed the policy went to enforce 7 days ago. Since 3 days Meridian Airlines sends
                 without it, though it applies the policies of the other domains: somebody may keep it from this one.
-univ.example    5 days ago mx1 got a new key without a new TLSA record, mended on the next day: tlsa-invalid from
+univ.example    5 days ago mx1 got a new key without a new TLSA record, fixed on the next day: tlsa-invalid from
                 senders that honour DANE; all others noticed nothing.
 library.example Nothing. A small domain where everything works; its policy is in testing and ready for enforce.
 
@@ -21,7 +22,6 @@ Beside the stories large senders lose a connection now and then, as everywhere (
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
 from demo.domains import DemoDomain
@@ -35,7 +35,6 @@ class Visit:
     sender: Sender
     domain: DemoDomain
     mx: str
-    day: date
     days_ago: int
     policy_type: str  # what the sender applied: sts, tlsa or no-policy-found
 
@@ -66,7 +65,7 @@ STORIES: Final[tuple[Story, ...]] = (
     Story("bank.example", "one sender sees no STARTTLS since three days, all others do"),
     Story("news.example", "the MTA-STS policy file could not be fetched for four days"),
     Story("clinic.example", "mx2 is slow, and time-outs grow"),
-    Story("travel.example", "a wrong certificate mended in testing, then enforce, which one sender stopped applying"),
+    Story("travel.example", "a wrong certificate fixed in testing, then enforce, which one sender stopped applying"),
     Story("univ.example", "a new key without a new TLSA record"),
     Story("library.example", "all is well, and its policy is ready for enforce"),
 )
@@ -126,7 +125,7 @@ def troubles(visit: Visit) -> Iterator[Trouble]:
             yield Trouble("certificate-expired", 1.0 if visit.days_ago == 9 else 0.5, reason_codes=_EXPIRED)
         case "bank.example", _ if visit.sender.domain == "harbor.example" and visit.days_ago <= 3:
             yield Trouble("starttls-not-supported", 1.0, network=visit.sender.networks[1])
-        case "clinic.example", "mx2.clinic.example" if visit.days_ago <= 10 and visit.day.weekday() < 5:
+        case "clinic.example", "mx2.clinic.example" if visit.days_ago <= 10:
             yield Trouble("validation-failure", 0.05 + 0.04 * (10 - visit.days_ago), reason_codes=_TIMED_OUT)
         case "travel.example", "mx-old.travel.example" if visit.policy_type == "sts" and visit.days_ago >= 18:
             yield Trouble("certificate-host-mismatch", 1.0, reason_codes=_OTHER_HOST)

@@ -7,6 +7,18 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 
+ODD_DAYS = (
+    date(2026, 3, 29),  # daylight saving begins in Europe
+    date(2026, 10, 25),  # and ends
+    date(2026, 11, 1),  # and ends in the US
+    date(2026, 11, 28),  # a Saturday
+    date(2026, 11, 30),  # a Monday
+    date(2027, 1, 1),
+    date(2027, 2, 28),
+    date(2028, 2, 29),
+)
+"""For tests that are quick enough to run for each; the others run for another day with --today."""
+
 _NOON = time(12)
 
 TODAY = datetime.now(UTC).date()

@@ -144,9 +144,8 @@ def test_choosing_all_by_hand_is_the_same_as_all(store: DemoStore, choice: Choic
 def test_the_overview_names_the_domains_in_trouble_and_no_other(store: DemoStore) -> None:
     rows = ask(store, "overview", panel_sql("overview", "Needs attention now"))
     troubles = {(row["Domain"], row["Cause"]) for row in rows}
-    weekday = any((NOW - timedelta(days=days)).weekday() < 5 for days in (1, 2, 3))
     assert ("bank.example", "suspected-downgrade") in troubles
-    assert (("clinic.example", "timeout") in troubles) == weekday  # the slow server is slow on weekdays
+    assert ("clinic.example", "timeout") in troubles
     assert ("travel.example", "mta-sts-not-applied") in troubles
     assert {domain for domain, _ in troubles} <= {"bank.example", "clinic.example", "travel.example"}
     bank = next(row for row in rows if row["Domain"] == "bank.example")

@@ -1,13 +1,10 @@
 """The demo's month, made once."""
 
-from datetime import date
-
 import pytest
+from clock import TODAY
 
 from demo.keys import load_or_generate
 from demo.mails import mails
-
-TODAY = date(2026, 11, 24)  # a Tuesday
 
 
 @pytest.fixture(scope="session")
