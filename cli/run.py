@@ -157,9 +157,10 @@ def _last_words(log_file: Path) -> str:
 def _send_demo(config: Config, folder: Path) -> None:
     smtp = config.smtp.listen
     assert smtp is not None  # noqa: S101  the demo's configuration has it
-    send_demo(datetime.now(UTC).date(), load_or_generate(folder / "keys"), host=smtp.host, port=smtp.port)
+    now = datetime.now(UTC)
+    send_demo(now.date(), load_or_generate(folder / "keys"), host=smtp.host, port=smtp.port)
     with closing(connect(config, user=config.clickhouse.exporter_user)) as exporter:
-        write_probes(exporter, datetime.now(UTC))
+        write_probes(exporter, now)
 
 
 def _holds(condition: Callable[[], bool], seconds: float) -> bool:

@@ -90,7 +90,7 @@ def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
         text.append(f"{summary.policy_domain:{width}}  {summary.sessions:>11,}  ", style="not bold")
         text.append(f"{'no reports' if rate is None else _percent(rate):>10}", style=f"{style} not bold")
         changed = "" if trend is None else f"{trend * 100:+.2f}"
-        text.append(f"  {changed:>7}  {summary.last_report_day or 'none in 90 days'}\n", style="not bold")
+        text.append(f"  {changed:>7}  {summary.last_report_day or 'none in 35 days'}\n", style="not bold")
         for label, shares in (
             ("why", summary.categories),
             ("at", summary.receiving_servers),

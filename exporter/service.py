@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -88,7 +87,7 @@ def _reader(config: Config, ask: Asking) -> Callable[[], str]:
     without_reports = configured(config)
 
     def read() -> str:
-        today = datetime.now(UTC).date()
+        ((today,),) = ask("SELECT today FROM clock", {})
         return without_reports + reported(ask=ask, domains=names, window=config.metrics.window, today=today)
 
     return read

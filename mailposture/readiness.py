@@ -7,7 +7,7 @@ tell in advance whose mail would be lost, if enough senders looked, and if the s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,7 @@ def read_readiness(client: Client, domain: str, *, days: int) -> Readiness | Non
     if not found:
         return None
     verdict, reasons, sessions, would_be_refused, organizations, seen_days, last_mode = found[0]
-    today = datetime.now(UTC).date()
+    ((today,),) = client.query("SELECT today FROM clock").result_rows
     refused = {"domain": domain, "start": today - timedelta(days=days), "end": today, "most": _MOST}
     probed = {"domain": domain, "start": today - timedelta(days=_PROBED_DAYS)}
     return Readiness(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import date
 
     from clickhouse_connect.driver import Client
 
@@ -55,14 +56,12 @@ class DomainSummary:
         return self.success_rate - self.earlier_success_rate
 
 
-def summarize(
-    client: Client, *, days: int, domain: str | None = None, today: date | None = None
-) -> list[DomainSummary]:
+def summarize(client: Client, *, days: int, domain: str | None = None) -> list[DomainSummary]:
     """Summaries of the configured domains (or one of them) over so many report days, the worst first.
 
     The days are the complete ones, those before today: the same that dashboards and metrics count.
     """
-    end = today or datetime.now(UTC).date()
+    ((end,),) = client.query("SELECT today FROM clock").result_rows
     window: dict[str, Any] = {
         "start": end - timedelta(days=days),
         "end": end,
