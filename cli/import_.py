@@ -45,7 +45,7 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
         click.echo(f"left out: {config.data}, which holds what is stored and received already", err=True)
     with (
         database(config, user=config.clickhouse.collector_user) as client,
-        closing(HeldMessages(config.data / "spool")) as held,
+        closing(HeldMessages(config.data / "spool", rules=config.spool)) as held,
         closing(KeyCache()) as keys,
     ):
         writer = Writer(client=client, database=config.clickhouse.database)
@@ -53,7 +53,7 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
             judge=Judge(config, verifier=DkimVerifier(keys=keys)),
             writer=writer,
             client=client,
-            rejected=RejectedFiles(held=held, rules=config.spool, writer=writer, client=client),
+            rejected=RejectedFiles(held=held, writer=writer, client=client),
         )
         total = None if Path("-") in paths else files.count(paths, without=config.data)
         with Progress(

@@ -1,4 +1,4 @@
-"""`mailposture quarantine`: what was held back, and what becomes of it."""
+"""`mailposture quarantine`: what is held, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ _STATES = {"quarantined": HeldState.QUARANTINED, "rejected": HeldState.REJECTED,
 
 @click.group()
 def command() -> None:
-    """List, show, release or discard what was held back.
+    """List, show, release or discard what is held.
 
-    Reports that nothing vouches for are quarantined: anybody can mail a forged report. Bytes that hold no usable
-    report are rejected, and kept too. IDs may be shortened to an unambiguous beginning.
+    Reports that are not authenticated are quarantined: anybody can mail a forged report. Bytes that hold no usable
+    report are rejected, and kept too. Both are dropped after spool.held_for, or when they take more than
+    spool.held_size; then whoever sent most loses first. IDs may be shortened to an unambiguous beginning.
     """
 
 
 def _held(config: Config) -> HeldMessages:
-    return HeldMessages(config.data / "spool")
+    return HeldMessages(config.data / "spool", rules=config.spool)
 
 
 @command.command(name="list")
@@ -41,12 +42,12 @@ def _held(config: Config) -> HeldMessages:
 @click.option("--state", type=click.Choice(list(_STATES)), default="quarantined", show_default=True)
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The newest this many.")
 def list_(config: Config, state: str, limit: int) -> None:
-    """List what is held back, the newest first."""
+    """List what is held, the newest first."""
     messages = _held(config).list(_STATES[state], limit=limit)
     if not messages:
-        click.echo("nothing is held back" if state == "all" else f"nothing is {state}")
+        click.echo("nothing is held" if state == "all" else f"nothing is {state}")
         return
-    table = Table(box=None, title=f"{len(messages)} held back", title_justify="left")
+    table = Table(box=None, title=f"{len(messages)} held", title_justify="left")
     for heading in ("id", "received", "from", "why"):
         table.add_column(heading, no_wrap=heading == "id")
     for message in messages:
@@ -95,7 +96,7 @@ def show(config: Config, held_id: str, raw: bool) -> None:
 @with_config
 @click.argument("held_ids", metavar="ID...", nargs=-1, required=True)
 def release(config: Config, held_ids: tuple[str, ...]) -> None:
-    """Believe messages after all: they are read again, with you as the one who vouches for them."""
+    """Believe messages on your word: they are read again, and stored as authenticated by the operator."""
     held = _held(config)
     for held_id in held_ids:
         with _told():

@@ -34,7 +34,8 @@ class _SpoolCollector(Collector):
         stats = self._queue.stats()
         yield _gauge("mailposture_spool_messages", "Messages that wait in the spool", stats.depth)
         yield _gauge("mailposture_spool_bytes", "Bytes that wait in the spool", stats.bytes)
-        yield _gauge("mailposture_spool_deferred_messages", "Messages put off until DNS answers", stats.deferred)
+        yield _gauge("mailposture_spool_deferred_messages", "Messages deferred until DNS answers", stats.deferred)
+        yield _gauge("mailposture_spool_deferred_bytes", "Bytes deferred until DNS answers", stats.deferred_bytes)
         oldest = (stats.oldest_age or timedelta()).total_seconds()
         yield _gauge("mailposture_spool_oldest_seconds", "Age of the message that has waited longest", oldest)
         yield _gauge("mailposture_spool_accepting", "1 while the disk has room for more", _accepting(self._spool))
@@ -44,8 +45,10 @@ class _SpoolCollector(Collector):
 
 
 def _held(stats: SpoolStats) -> Iterable[Metric]:
-    messages = GaugeMetricFamily("mailposture_held_messages", "Messages held back, by state", labels=["state"])
-    size = GaugeMetricFamily("mailposture_held_bytes", "Bytes of messages held back, by state", labels=["state"])
+    messages = GaugeMetricFamily("mailposture_held_messages", "Messages held, by state", labels=["state"])
+    size = GaugeMetricFamily(
+        "mailposture_held_bytes", "Bytes of messages held, by state, as they are stored", labels=["state"]
+    )
     for state in HeldState:
         total = stats.held.get(state)
         messages.add_metric([state], total.messages if total else 0)

@@ -82,7 +82,6 @@ class Importer:
                 account.reject(each.envelope.name, fault)
             for _ in batch:
                 tell()
-        self._rejected.prune()
         return account
 
     def _store(self, reports: list[Rows], seen: set[int], account: Account) -> None:

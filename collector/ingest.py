@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from collector import metrics
 from collector.authenticate import DkimVerifier, KeyCache
 from collector.heartbeat import Heartbeat
 from collector.judge import Judge
 from collector.pipeline import Pipeline
-from collector.spool import HeldMessages, SpoolError, SpoolQueue
+from collector.spool import HeldMessages, HeldState, SpoolError, SpoolQueue
 from collector.suspects import Suspects
 from collector.writer import Writer
 from mailposture.clickhouse import timeouts
@@ -42,7 +43,7 @@ _BEAT = 1.0  # seconds between two signs of life while ClickHouse takes its time
 _IDLE = 0.05  # seconds between two looks at an empty spool
 _PING = 5.0  # seconds between two questions to ClickHouse while there is nothing to store
 _RETRY = 2.0  # seconds between two tries to reach the database at start
-_PRUNE = 600.0  # seconds between two prunings of what is held back
+_PRUNE = 600.0  # seconds between two looks for what was held long enough
 
 
 def run_ingest(config: Config) -> None:
@@ -52,8 +53,8 @@ def run_ingest(config: Config) -> None:
         signal.signal(number, lambda *_: stopping.set())
     with ExitStack() as stack:
         folder = config.data / "spool"
-        queue = stack.enter_context(closing(SpoolQueue(folder)))
-        held = stack.enter_context(closing(HeldMessages(folder)))
+        queue = stack.enter_context(closing(SpoolQueue(folder, rules=config.spool)))
+        held = stack.enter_context(closing(HeldMessages(folder, rules=config.spool)))
         rules = config.authentication
         keys = stack.enter_context(closing(KeyCache(nameservers=rules.nameservers, timeout=rules.dns_timeout)))
         heartbeat = Heartbeat(config.data / "run")
@@ -74,7 +75,7 @@ def run_ingest(config: Config) -> None:
         )
         log.info("storing")
         try:
-            upkeep = Upkeep(config=config, held=held, client=client, heartbeat=heartbeat)
+            upkeep = Upkeep(held=held, client=client, heartbeat=heartbeat)
             keep_storing(pipeline, upkeep, storing=storing, heartbeat=heartbeat, stopping=stopping)
         except SpoolError as error:
             # The next start claims again what could not be settled; it counts once.
@@ -115,8 +116,7 @@ def _finished(work: Future[_Done], heartbeat: Heartbeat) -> _Done:
 class Upkeep:
     """What is due now and then."""
 
-    def __init__(self, *, config: Config, held: HeldMessages, client: Client, heartbeat: Heartbeat) -> None:
-        self._rules = config.spool
+    def __init__(self, *, held: HeldMessages, client: Client, heartbeat: Heartbeat) -> None:
         self._held = held
         self._client = client
         self._heartbeat = heartbeat
@@ -129,9 +129,14 @@ class Upkeep:
             self._pinged = time.monotonic()
 
     def prune(self) -> None:
-        """Bound what is held back."""
+        """Drop what was held long enough."""
         if time.monotonic() - self._pruned > _PRUNE:
-            self._held.prune(held_size=self._rules.held_size, held_for=self._rules.held_for)
+            for state in HeldState:
+                pruned = self._held.prune(state)
+                metrics.PRUNED.labels(state.value, "age").inc(pruned.age)
+                metrics.PRUNED.labels(state.value, "budget").inc(pruned.budget)
+                if pruned.age or pruned.budget:
+                    log.info("dropped held messages", state=state.value, too_old=pruned.age, over_budget=pruned.budget)
             self._pruned = time.monotonic()
 
 

@@ -47,10 +47,11 @@ class Believed:
 
 @dataclass(frozen=True, slots=True)
 class Unproven:
-    """Reports that nothing vouches for."""
+    """Unauthenticated reports."""
 
     reason: UnprovenReason
     detail: str
+    signers: tuple[str, ...] = ()  # domains whose signatures hold, though they prove no report
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Unusable:
     """No report that we could use."""
 
     fault: Fault
+    signers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class Judge:
         try:
             return self._weigh(envelope, opened, reports, dkim, now)
         except RejectedError as error:
-            return Unusable(error.fault)
+            return Unusable(error.fault, dkim.domains if dkim else ())
         except Exception as error:  # whatever strangers wrote must not stop the others
             return Unusable(_our_fault(error))
 
@@ -135,10 +137,10 @@ class Judge:
             if decision.verdict is Verdict.RETRY:
                 return NotYet(decision.reason)
             if decision.verdict is Verdict.QUARANTINE:
-                return Unproven(_bounded(dkim), decision.reason)
+                return Unproven(_bounded(dkim), decision.reason, dkim.domains if dkim else ())
             believed.append(rows)
         if not believed:
-            return Unusable(faults[0])
+            return Unusable(faults[0], dkim.domains if dkim else ())
         beside = tuple(f"beside this report: {fault.detail}" for fault in faults)
         return Believed(tuple(_with_warnings(rows, beside) for rows in believed))
 

@@ -10,6 +10,7 @@ from prometheus_client import Counter, Histogram
 
 from collector.envelope import Source, Trust
 from collector.rejection import Reason, UnprovenReason
+from collector.spool import HeldState
 
 RECEIVED = Counter("mailposture_received", "Messages and posts made durable in the spool, by source", ["source"])
 REFUSED = Counter(
@@ -18,10 +19,13 @@ REFUSED = Counter(
 CONNECTIONS = Counter("mailposture_connections", "Connections opened by senders, by source", ["source"])
 STORED = Counter("mailposture_reports_stored", "Reports written to ClickHouse, by trust", ["trust"])
 REJECTED = Counter("mailposture_rejected", "Messages that held no usable report, by reason", ["reason"])
-QUARANTINED = Counter(
-    "mailposture_quarantined", "Messages kept back because nothing vouches for them, by reason", ["reason"]
+QUARANTINED = Counter("mailposture_quarantined", "Unauthenticated reports put into quarantine, by reason", ["reason"])
+PRUNED = Counter(
+    "mailposture_pruned",
+    "Held messages that were dropped, by state and reason: budget (spool.held_size) or age (spool.held_for)",
+    ["state", "reason"],
 )
-DEFERRED = Counter("mailposture_deferred", "Messages put off and tried again later, by reason", ["reason"])
+DEFERRED = Counter("mailposture_deferred", "Messages deferred and tried again later, by reason", ["reason"])
 BATCHES = Counter("mailposture_insert_batches", "Batches written to ClickHouse, by outcome", ["outcome"])
 QUERYABLE = Histogram(
     "mailposture_queryable_seconds",
@@ -43,6 +47,9 @@ def _begin_at_zero() -> None:
     for outcome in ("stored", "failed", "refused"):
         BATCHES.labels(outcome)
     DEFERRED.labels("dns")
+    for state in HeldState:
+        for cause in ("budget", "age"):
+            PRUNED.labels(state.value, cause)
 
 
 _begin_at_zero()

@@ -15,10 +15,12 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import metrics
 from collector.judge import Believed, Judge, Judgement, NotYet, Unproven, Unusable
-from collector.rejection import Fault, Reason, RejectionRow
+from collector.origin import origin_of
+from collector.rejection import Fault, Reason, RejectionRow, UnprovenReason
 from collector.spool import HeldState, Spooled, SpoolQueue, held_id
 from collector.writer import RowsRefusedError
 from mailposture.clickhouse.faults import reason
+from mailposture.log_limit import LogLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,8 @@ _FATAL = Fault(
     Reason.INTERNAL,
     "reading it ended mailposture itself, several times; the bytes are kept: please report this with them",
 )
+
+_BACKLOG = "DNS does not tell the signer's key, and deferred mail has used up its room (spool.deferred_size)"
 
 Judged: TypeAlias = "list[tuple[Spooled, Judgement]]"
 
@@ -66,6 +70,7 @@ class Pipeline:
         self._suspects = suspects
         self._stopping = stopping
         self._pause = pause
+        self._lines = LogLimit()  # anybody can send what is held
         self._claimed: list[Spooled] = []  # and not yet judged
 
     def take(self) -> Judged:
@@ -133,7 +138,7 @@ class Pipeline:
         self.store([(message, Unusable(fault))])
 
     def _settle(self, judged: Judged) -> None:
-        """Stored: forget, hold back or put off."""
+        """Stored: forget, hold or defer."""
         now = datetime.now(UTC)
         stored = []
         for message, verdict in judged:
@@ -143,23 +148,49 @@ class Pipeline:
                     for rows in reports:
                         metrics.STORED.labels(rows.report.trust).inc()
                     metrics.QUERYABLE.observe((now - message.envelope.received_at).total_seconds())
-                case Unproven(reason, detail):
-                    metrics.QUARANTINED.labels(reason.value).inc()
-                    self._hold(message, HeldState.QUARANTINED, reason.value, detail)
-                case Unusable(fault):
+                case Unproven(reason, detail, signers):
+                    self._quarantine(message, reason, detail, signers)
+                case Unusable(fault, signers):
                     metrics.REJECTED.labels(fault.reason.value).inc()
-                    self._hold(message, HeldState.REJECTED, fault.reason.value, fault.detail)
+                    self._hold(message, HeldState.REJECTED, fault.reason.value, fault.detail, signers)
                 case NotYet(detail):
-                    metrics.DEFERRED.labels("dns").inc()
-                    wait = min(_DNS_WAIT * 2 ** min(message.attempts, 10), _LONGEST_DNS_WAIT)
-                    self._queue.defer([message.id], now + wait, detail)
+                    self._defer(message, now, detail)
         self._queue.forget(stored)
-        log.info("stored a batch", messages=len(judged), reports=len(stored))
+        if stored:
+            log.info("stored a batch", messages=len(judged), reports=len(stored))
 
-    def _hold(self, message: Spooled, state: HeldState, reason: str, detail: str) -> None:
-        name = self._queue.hold(message, state=state, reason=reason, detail=detail)
+    def _defer(self, message: Spooled, now: datetime, why: str) -> None:
+        """Try again later; what there is no room for, while it waits, goes to quarantine."""
+        metrics.DEFERRED.labels("dns").inc()
+        wait = min(_DNS_WAIT * 2 ** min(message.attempts, 10), _LONGEST_DNS_WAIT)
+        origin = origin_of(message.envelope, message.body)
+        for number in self._queue.defer(message, until=now + wait, reason=why, origin=origin):
+            displaced = message if number == message.id else self._queue.read(number)
+            self._quarantine(displaced, UnprovenReason.DNS_BACKLOG, _BACKLOG, ())
+
+    def _quarantine(self, message: Spooled, reason: UnprovenReason, detail: str, signers: tuple[str, ...]) -> None:
+        metrics.QUARANTINED.labels(reason.value).inc()
+        self._hold(message, HeldState.QUARANTINED, reason.value, detail, signers)
+
+    def _hold(
+        self, message: Spooled, state: HeldState, reason: str, detail: str, signers: tuple[str, ...] = ()
+    ) -> None:
+        origin = origin_of(message.envelope, message.body, signers=signers)
+        held = self._queue.hold(message, state=state, reason=reason, detail=detail, origin=origin)
+        metrics.PRUNED.labels(state.value, "budget").inc(held.pruned)
+        left_out = self._lines.admit(f"{state}/{reason}")
+        if left_out is None:
+            return
         log.warning(
-            "held back", held_id=name, state=state.value, reason=reason, detail=detail, name=message.envelope.name
+            "held" if held.kept else "not held: its sender takes up most of spool.held_size",
+            held_id=held.id,
+            state=state.value,
+            reason=reason,
+            detail=detail,
+            name=message.envelope.name,
+            origin=f"{origin.client} {origin.claim}".strip(),
+            pruned=held.pruned,
+            lines_left_out=left_out,
         )
 
 

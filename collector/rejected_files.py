@@ -1,11 +1,10 @@
-"""What an import could not use: its bytes, beside what the collector holds back, and a row in `rejections`."""
+"""What an import could not use: its bytes, beside what the collector holds, and a row in `rejections`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from collector.rejection import RejectionRow
-from mailposture.config import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -16,20 +15,15 @@ if TYPE_CHECKING:
     from collector.sources.files import Found
     from collector.spool import HeldMessages
     from collector.writer import Writer
-    from mailposture.config import Spool
-
-_PRUNE_EVERY = 256 * MIB  # an import of very much that is no report exceeds what may be held by no more than this
 
 
 class RejectedFiles:
     """Keeps them. Importing the same files again keeps them once and leaves one row of each."""
 
-    def __init__(self, *, held: HeldMessages, rules: Spool, writer: Writer, client: Client) -> None:
+    def __init__(self, *, held: HeldMessages, writer: Writer, client: Client) -> None:
         self._held = held
-        self._rules = rules
         self._writer = writer
         self._client = client
-        self._since_pruned = 0
 
     def keep(self, rejected: list[tuple[Found, Fault]]) -> None:
         """Keep what a batch could not use; durable when it returns.
@@ -38,23 +32,13 @@ class RejectedFiles:
         """
         if not rejected:
             return
-        names = self._held.keep(
-            ((found.envelope, found.body, fault) for found, fault in rejected), keep_free=self._rules.keep_free
-        )
+        names = self._held.keep((found.envelope, found.body, fault) for found, fault in rejected)
         rows = {
             name: RejectionRow.of(found.envelope, fault, size=len(found.body), held_id=name)
             for name, (found, fault) in zip(names, rejected, strict=True)
         }
         known = self._known(rows.keys())
         self._writer.reject(row for name, row in rows.items() if name not in known)
-        self._since_pruned += sum(row.size for row in rows.values())
-        if self._since_pruned > _PRUNE_EVERY:
-            self.prune()
-
-    def prune(self) -> None:
-        """Bound what is held back, as the configuration says."""
-        self._held.prune(held_size=self._rules.held_size, held_for=self._rules.held_for)
-        self._since_pruned = 0
 
     def _known(self, names: Collection[str]) -> set[str]:
         """Which of them an earlier import has rejected: a row is found by when it was first."""

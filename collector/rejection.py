@@ -38,6 +38,7 @@ class UnprovenReason(StrEnum):
     NO_SIGNATURE = "no-signature"
     INVALID = "invalid"  # no DKIM signature holds
     DNS_FAILURE = "dns-failure"  # the signer's key stayed unknown for days
+    DNS_BACKLOG = "dns-backlog"  # the signer's key is unknown, and such mail has used up its room (spool.deferred_size)
     NOT_ALIGNED = "not-aligned"  # signed, but by somebody else than the report claims
     NO_TOKEN = "no-token"  # noqa: S105  posted about another domain than the secret path's
 

@@ -186,11 +186,15 @@ class Authentication(_Section):
 
 
 class Spool(_Section):
-    """The durable queue. Sources answer "try again later" while the disk has less than `keep_free`."""
+    """The durable queue. Sources answer "try again later" while the disk has less than `keep_free`.
+
+    Beyond a size here the sender that takes most makes room: collector/spool/shares.py.
+    """
 
     keep_free: ByteSize = 256 * MIB
-    held_size: ByteSize = 1024 * MIB  # bytes kept at most of what is rejected, and of quarantine; the oldest go first
+    held_size: ByteSize = 1024 * MIB  # quarantine takes at most this, what was rejected as much again
     held_for: Duration = timedelta(days=90)
+    deferred_size: ByteSize = 128 * MIB  # mail whose DKIM key DNS does not tell; some 20,000 reports
 
 
 class ClickHouse(_Section):

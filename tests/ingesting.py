@@ -13,6 +13,8 @@ from collector.envelope import Envelope, Source
 from collector.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from collector.heartbeat import Heartbeat
     from collector.judge import Judge
     from collector.spool import HeldMessages, Spool, SpoolQueue
@@ -49,6 +51,7 @@ def arrived(source: Source = Source.HTTPS, **known: object) -> Envelope:
 class Ingest:
     """The pipeline and what it stands between."""
 
+    folder: Path
     spool: Spool
     queue: SpoolQueue
     held: HeldMessages

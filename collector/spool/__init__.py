@@ -5,21 +5,27 @@ ClickHouse has the rows. Killed at any instant in between, the bytes are still h
 in a folder of its own, used by two processes at once:
 
 - the receiver puts (`Spool`);
-- ingest takes, defers, forgets and holds back (`SpoolQueue`), and prunes what was held too long (`HeldMessages`);
-- the command line lists, shows, releases and discards what was held back (`HeldMessages`).
+- ingest takes, defers, forgets and holds (`SpoolQueue`), and prunes what was held too long (`HeldMessages`);
+- the command line lists, shows, releases and discards what is held (`HeldMessages`).
+
+What nobody has authenticated is bounded: what waits for DNS, what is quarantined and what is rejected (shares.py).
 """
 
 from collector.spool.database import SpoolDamagedError, SpoolError, SpoolFullError
-from collector.spool.held import HeldMessage, HeldMessages, HeldState, NotHeldError, held_id
+from collector.spool.held import HeldMessage, HeldMessages, HeldState, NotHeldError, Pruned, held_id
 from collector.spool.intake import Spool
-from collector.spool.queue import HeldTotal, Spooled, SpoolQueue, SpoolStats
+from collector.spool.queue import HeldTotal, Holding, Spooled, SpoolQueue, SpoolStats
+from collector.spool.shares import Origin
 
 __all__ = [
     "HeldMessage",
     "HeldMessages",
     "HeldState",
     "HeldTotal",
+    "Holding",
     "NotHeldError",
+    "Origin",
+    "Pruned",
     "Spool",
     "SpoolDamagedError",
     "SpoolError",

@@ -1,4 +1,4 @@
-"""The spool's SQLite file: its tables, how it is opened, and what its errors mean to a mail administrator."""
+"""The spool's SQLite file: how it is opened, and what its errors mean to a mail administrator."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from collector.spool import schema
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -17,29 +18,11 @@ if TYPE_CHECKING:
 DATABASE = "spool.sqlite"
 _TURN = "spool.turn"
 _APPLICATION_ID = 0x6D706F73  # "mpos": tells our file from any other SQLite file
-_SCHEMA_VERSION = 1
 _PAGE_SIZE = 8192  # most reports fit in one page
 _CHECKPOINT_PAGES = 2000  # 16 MiB of log between checkpoints: their two extra fsyncs are spread over thousands of mails
 _SHRINK_FROM_PAGES = 4096  # 32 MiB of empty pages are kept for reuse
 _SHRINK_STEP_PAGES = 512
 _BUSY_SECONDS = 30.0
-
-# A queue row never changes: rewriting one would rewrite its body. What changes is beside it, in `deferred`.
-# `ledger` counts what a COUNT(*) over a large backlog would have to read, and numbers the queue, no number twice.
-_SCHEMA = """
-CREATE TABLE ledger (last_id INTEGER NOT NULL, depth INTEGER NOT NULL, bytes INTEGER NOT NULL);
-INSERT INTO ledger VALUES (0, 0, 0);
-CREATE TABLE queue (id INTEGER PRIMARY KEY, envelope BLOB NOT NULL, body BLOB NOT NULL);
-CREATE TABLE deferred (
-    id INTEGER PRIMARY KEY REFERENCES queue (id), due REAL NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL
-);
-CREATE INDEX deferred_by_due ON deferred (due);
-CREATE TABLE held (
-    id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, held_at REAL NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
-    size INTEGER NOT NULL, stored INTEGER NOT NULL, envelope BLOB NOT NULL, body BLOB NOT NULL
-);
-CREATE INDEX held_by_state ON held (state, held_at, stored);
-"""
 
 Durability = Literal["FULL", "NORMAL"]
 
@@ -133,17 +116,17 @@ class SpoolFile:
         connection.execute("PRAGMA secure_delete = OFF")  # else forgetting a mail writes it again, as zeros
         if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
             with _transaction(connection):
-                for statement in _SCHEMA.split(";\n"):
+                for statement in schema.statements():
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+                connection.execute(f"PRAGMA user_version = {schema.VERSION}")
             _sync(path.parent)
             _sync(path.parent.parent)
             return
         found = (_pragma(connection, "application_id"), _pragma(connection, "user_version"))
         if found[0] != _APPLICATION_ID:
             raise SpoolDamagedError(f"{path}: is not a mailposture spool; move it away and start again")
-        if found[1] != _SCHEMA_VERSION:
+        if found[1] != schema.VERSION:
             raise SpoolError(
                 f"{path}: was written by another version of mailposture (format {found[1]}); use that version"
             )

@@ -1,4 +1,7 @@
-"""What was held back, for a person to look at: reports that nothing vouches for, and what is no usable report."""
+"""What is held, for a person to look at: unauthenticated reports, and what is no usable report.
+
+Both are bounded in bytes (`spool.held_size`) and age (`spool.held_for`); shares.py says what makes room.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,32 @@ import threading
 import time
 import zlib
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from collector.envelope import Envelope, Source
 from collector.spool import envelope_text
 from collector.spool.database import SpoolFile
 from collector.spool.room import shortage_of_room
+from collector.spool.shares import ROW_BYTES, Origin, too_many
+from mailposture.config import Spool as SpoolRules
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from collector.rejection import Fault
 
 _SHORTEST_PREFIX = 4
 _ANY_TIME = datetime.fromtimestamp(0, UTC)
-_INSERT = "INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_Row = tuple[str, str, float, str, str, int, int, bytes, bytes]
+_INSERT = "INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_IMPORTED = Origin("import")
+DEFAULT_RULES = SpoolRules()
+_COMPRESSION = 1  # level 6 takes three times as long, on base64 for nothing
+_DROPPED_AT_ONCE = 500  # rows per transaction: receiving waits meanwhile
 
 
 class NotHeldError(LookupError):
@@ -36,7 +45,7 @@ class NotHeldError(LookupError):
 class HeldState(StrEnum):
     """Why a message is held."""
 
-    QUARANTINED = "quarantined"  # a report, but nothing vouches for it
+    QUARANTINED = "quarantined"  # a report, but unauthenticated
     REJECTED = "rejected"  # no usable report
 
 
@@ -65,25 +74,56 @@ def held_id(envelope: Envelope, body: bytes) -> str:
     return digest.hexdigest()[:16]
 
 
-def insert_held(
-    connection: sqlite3.Connection, envelope: Envelope, body: bytes, *, state: HeldState, reason: str, detail: str
-) -> str:
-    """Hold a message, inside the caller's transaction; returns its id. Holding the same again changes nothing."""
-    name = held_id(envelope, body)
-    connection.execute(_INSERT, _row(name, envelope, body, state=state, reason=reason, detail=detail))
-    return name
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldRow:
+    """A message packed for its row in `held`."""
+
+    id: str
+    state: HeldState
+    values: tuple[object, ...]
+
+    @classmethod
+    def of(
+        cls, envelope: Envelope, body: bytes, *, state: HeldState, reason: str, detail: str, origin: Origin
+    ) -> HeldRow:
+        """Takes time, so call it before the lock is taken, which receiving waits for."""
+        name, text, packed = held_id(envelope, body), envelope_text.encode(envelope), zlib.compress(body, _COMPRESSION)
+        cost = len(packed) + len(text) + len(detail.encode()) + ROW_BYTES
+        whose = (int(origin.signed), origin.client, origin.claim)
+        values = (name, state.value, time.time(), reason, detail, *whose, len(body), cost, text, packed)
+        return cls(id=name, state=state, values=values)
 
 
-def _row(name: str, envelope: Envelope, body: bytes, *, state: HeldState, reason: str, detail: str) -> _Row:
-    packed = zlib.compress(body)
-    text = envelope_text.encode(envelope)
-    return name, state.value, time.time(), reason, detail, len(body), len(packed), text, packed
+def insert_held(connection: sqlite3.Connection, rows: Collection[HeldRow], rules: SpoolRules) -> int:
+    """Hold messages within the budget, inside the caller's transaction; returns how many had to go for it.
+
+    Holding the same again changes nothing.
+    """
+    connection.executemany(_INSERT, [row.values for row in rows])
+    return sum(_drop_beyond(connection, state, rules.held_size) for state in {row.state for row in rows})
+
+
+def _drop_beyond(connection: sqlite3.Connection, state: HeldState, budget: int, at_most: float = inf) -> int:
+    dropped = 0
+    while dropped < at_most and (going := too_many(connection, state, budget)):
+        connection.executemany("DELETE FROM held WHERE rowid = ?", [(number,) for number in going])
+        dropped += len(going)
+    return dropped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """How many held messages were dropped, by why."""
+
+    age: int
+    budget: int
 
 
 class HeldMessages:
     """Held messages of one spool; ids may be shortened to any unambiguous beginning of four digits or more."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, rules: SpoolRules = DEFAULT_RULES) -> None:
+        self._rules = rules
         self._file = SpoolFile(folder, durability="FULL")
         self._lock = threading.Lock()
 
@@ -103,30 +143,40 @@ class HeldMessages:
             row = self._find(connection, name)
         return _held_message(row[:7]), zlib.decompress(row[7])
 
-    def keep(self, rejected: Iterable[tuple[Envelope, bytes, Fault]], *, keep_free: int) -> tuple[str, ...]:
+    def keep(self, rejected: Iterable[tuple[Envelope, bytes, Fault]]) -> tuple[str, ...]:
         """Hold what was rejected without ever being in the queue (an import); returns the ids. Durable all at once.
 
-        Raises SpoolFullError while the disk has less than `keep_free` bytes.
+        Raises SpoolFullError while the disk has less than `spool.keep_free` bytes.
         """
         named = [(held_id(envelope, body), envelope, body, fault) for envelope, body, fault in rejected]
         names = tuple(name for name, *_ in named)
         with self._lock, self._file.reading() as connection:
             asked = ",".join("?" * len(names))
             known = {name for (name,) in connection.execute(f"SELECT id FROM held WHERE id IN ({asked})", names)}
-        new = [  # packed before the lock is taken, which receiving waits for
-            _row(name, envelope, body, state=HeldState.REJECTED, reason=fault.reason.value, detail=fault.detail)
+        new = [
+            HeldRow.of(
+                envelope,
+                body,
+                state=HeldState.REJECTED,
+                reason=fault.reason.value,
+                detail=fault.detail,
+                origin=_IMPORTED,
+            )
             for name, envelope, body, fault in named
             if name not in known
         ]
         if new:
-            if shortage := shortage_of_room(self._file.path.parent, keep_free=keep_free):
+            if shortage := shortage_of_room(self._file.path.parent, keep_free=self._rules.keep_free):
                 raise shortage.error()
             with self._lock, self._file.writing() as connection:
-                connection.executemany(_INSERT, new)
+                insert_held(connection, new, self._rules)
         return names
 
     def release(self, name: str) -> int:
-        """Put a message back into the queue, vouched for by the operator; returns its spool id. Raises NotHeldError."""
+        """Put a message back into the queue, to be believed on the operator's word; returns its spool id.
+
+        Raises NotHeldError.
+        """
         with self._lock, self._file.writing() as connection:
             row = self._find(connection, name)
             body = zlib.decompress(row[7])
@@ -144,23 +194,26 @@ class HeldMessages:
         with self._lock, self._file.writing() as connection:
             connection.execute("DELETE FROM held WHERE id = ?", (self._find(connection, name)[0],))
 
-    def prune(self, *, held_size: int, held_for: timedelta) -> int:
-        """Drop what was held longer than `held_for`, and of each state the oldest beyond `held_size` stored bytes.
+    def prune(self, state: HeldState) -> Pruned:
+        """Drop what was held longer than `spool.held_for`, and what a smaller `spool.held_size` has no room for."""
+        by_age = by_budget = 0
+        oldest = time.time() - self._rules.held_for.total_seconds()
+        while dropped := self._drop_older(state, oldest):
+            by_age += dropped
+        while dropped := self._drop_some_beyond_budget(state):
+            by_budget += dropped
+        return Pruned(age=by_age, budget=by_budget)
 
-        Quarantine is bounded too: else a flood of forged reports could fill the disk and keep true ones out. Returns
-        how many were dropped.
-        """
+    def _drop_older(self, state: HeldState, oldest: float) -> int:
         with self._lock, self._file.writing() as connection:
-            dropped = connection.execute(
-                "DELETE FROM held WHERE held_at < ?", (time.time() - held_for.total_seconds(),)
+            return connection.execute(
+                "DELETE FROM held WHERE rowid IN (SELECT rowid FROM held WHERE state = ? AND held_at < ? LIMIT ?)",
+                (state, oldest, _DROPPED_AT_ONCE),
             ).rowcount
-            dropped += connection.execute(
-                "DELETE FROM held WHERE rowid IN (SELECT rowid FROM (SELECT rowid,"
-                " sum(stored) OVER (PARTITION BY state ORDER BY held_at DESC, rowid DESC) AS kept FROM held)"
-                " WHERE kept > ?)",
-                (held_size,),
-            ).rowcount
-        return dropped
+
+    def _drop_some_beyond_budget(self, state: HeldState) -> int:
+        with self._lock, self._file.writing() as connection:
+            return _drop_beyond(connection, state, self._rules.held_size, at_most=_DROPPED_AT_ONCE)
 
     def close(self) -> None:
         with self._lock:

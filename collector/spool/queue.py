@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from collector.spool import envelope_text
 from collector.spool.database import SpoolFile
-from collector.spool.held import HeldState, insert_held
+from collector.spool.held import DEFAULT_RULES, HeldRow, HeldState, insert_held
+from collector.spool.shares import ROW_BYTES, too_many
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.envelope import Envelope
+    from collector.spool.shares import Origin
+    from mailposture.config import Spool as SpoolRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +39,10 @@ class Spooled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldTotal:
-    """What is held back in one state."""
+    """What is held in one state."""
 
     messages: int
-    bytes: int  # as stored, compressed
+    bytes: int  # compressed, with what a row costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +52,25 @@ class SpoolStats:
     depth: int  # messages, deferred ones included
     bytes: int
     deferred: int
+    deferred_bytes: int
     oldest_age: timedelta | None  # since the oldest waiting message was received
     held: dict[HeldState, HeldTotal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What became of a message that was to be held."""
+
+    id: str
+    kept: bool  # false: its origin holds so much already that it had to go itself
+    pruned: int  # messages that were dropped to make room
 
 
 class SpoolQueue:
     """Ingest's view of the spool. One process uses one at a time; its threads may share it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, rules: SpoolRules = DEFAULT_RULES) -> None:
+        self._rules = rules
         self._file = SpoolFile(folder, durability="NORMAL")
         self._lock = threading.Lock()
         self._last_claimed = 0
@@ -81,38 +95,59 @@ class SpoolQueue:
         with self._lock, self._file.writing() as connection:
             self._remove(connection, list(ids))
 
-    def defer(self, ids: Iterable[int], until: datetime, reason: str) -> None:
-        """Do not claim them again before then."""
-        rows = [(number, until.timestamp(), reason) for number in ids]
-        with self._lock, self._file.writing() as connection:
-            connection.executemany(
-                "INSERT INTO deferred VALUES (?, ?, 1, ?) ON CONFLICT (id) DO UPDATE"
-                " SET due = excluded.due, attempts = attempts + 1, reason = excluded.reason",
-                rows,
-            )
-            self._claimed_again.difference_update(number for number, _, _ in rows)
+    def defer(self, message: Spooled, *, until: datetime, reason: str, origin: Origin) -> list[int]:
+        """Do not claim it again before then. Returns the ids of what cannot wait longer, perhaps its own: hold them.
 
-    def hold(self, message: Spooled, *, state: HeldState, reason: str, detail: str) -> str:
-        """Move a message out of the queue, to be looked at by a person; returns its held id."""
+        Deferred mail takes `spool.deferred_size` bytes at most. What has to make room stays in the queue until it is
+        held; after a restart it is claimed again.
+        """
+        size = len(message.body) + len(envelope_text.encode(message.envelope)) + ROW_BYTES
+        going: list[int] = []
+        with self._lock, self._file.writing() as connection:
+            connection.execute(
+                "INSERT INTO deferred VALUES (?, ?, 1, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+                " SET due = excluded.due, attempts = attempts + 1, reason = excluded.reason",
+                (message.id, until.timestamp(), reason, origin.client, origin.claim, size),
+            )
+            while some := too_many(connection, "deferred", self._rules.deferred_size):
+                connection.executemany("DELETE FROM deferred WHERE id = ?", [(number,) for number in some])
+                going += some
+            self._claimed_again.discard(message.id)
+        return going
+
+    def read(self, number: int) -> Spooled:
+        """A message in the queue."""
+        with self._lock, self._file.reading() as connection:
+            envelope, body = connection.execute("SELECT envelope, body FROM queue WHERE id = ?", (number,)).fetchone()
+        return _spooled(number, envelope, body, 0)
+
+    def hold(self, message: Spooled, *, state: HeldState, reason: str, detail: str, origin: Origin) -> Holding:
+        """Move a message out of the queue, to be looked at by a person."""
+        row = HeldRow.of(message.envelope, message.body, state=state, reason=reason, detail=detail, origin=origin)
         with self._lock, self._file.writing() as connection:
             # Held already: a replay after a power failure, or the same bytes released and held again meanwhile.
-            name = insert_held(connection, message.envelope, message.body, state=state, reason=reason, detail=detail)
+            pruned = insert_held(connection, [row], self._rules)
             self._remove(connection, [message.id])
-        return name
+            kept = connection.execute("SELECT 1 FROM held WHERE id = ?", (row.id,)).fetchone() is not None
+        return Holding(id=row.id, kept=kept, pruned=pruned)
 
     def stats(self) -> SpoolStats:
         """Cheap at any depth."""
         with self._lock, self._file.reading() as connection:
             depth, size = connection.execute("SELECT depth, bytes FROM ledger").fetchone()
-            (deferred,) = connection.execute("SELECT count(*) FROM deferred").fetchone()
             oldest = connection.execute("SELECT envelope FROM queue ORDER BY id LIMIT 1").fetchone()
-            held = connection.execute("SELECT state, count(*), sum(stored) FROM held GROUP BY state").fetchall()
+            shares = connection.execute(
+                "SELECT state, sum(messages), sum(bytes) FROM shares WHERE level = 0 GROUP BY state"
+            ).fetchall()
+        totals = {state: HeldTotal(messages=count, bytes=size) for state, count, size in shares}
+        deferred = totals.pop("deferred", HeldTotal(messages=0, bytes=0))
         return SpoolStats(
             depth=depth,
             bytes=size,
-            deferred=deferred,
+            deferred=deferred.messages,
+            deferred_bytes=deferred.bytes,
             oldest_age=datetime.now(UTC) - envelope_text.decode(oldest[0]).received_at if oldest else None,
-            held={HeldState(state): HeldTotal(messages=count, bytes=stored) for state, count, stored in held},
+            held={HeldState(state): total for state, total in totals.items()},
         )
 
     def close(self) -> None:

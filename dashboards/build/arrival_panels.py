@@ -24,11 +24,11 @@ PANELS = (
     counted(
         "What became of them",
         "Reports an hour that were stored, by why they are believed, and messages an hour that were rejected, "
-        "quarantined, or put off because DNS did not answer.",
+        "quarantined, or deferred because DNS did not answer.",
         (an_hour("mailposture_reports_stored_total", "trust"), "stored ({{trust}})"),
         (an_hour("mailposture_rejected_total"), "rejected"),
         (an_hour("mailposture_quarantined_total"), "quarantined"),
-        (an_hour("mailposture_deferred_total"), "put off"),
+        (an_hour("mailposture_deferred_total"), "deferred"),
         width=8,
         stacked=False,
         colors={
@@ -38,7 +38,7 @@ PANELS = (
             "stored (none)": "#9FA7B3",
             "rejected": look.FAILED,
             "quarantined": "#FF9830",
-            "put off": "#5794F2",
+            "deferred": "#5794F2",
         },
     ),
     counted(
@@ -92,7 +92,8 @@ PANELS = (
 UNUSABLE = (
     table(
         "Rejections",
-        "Messages without a usable report, the newest first. The bytes are kept: `mailposture quarantine show ID`.",
+        "Messages without a usable report, the newest first. While the bytes are kept, `mailposture quarantine show "
+        "ID` shows them.",
         rows(
             """
             SELECT
@@ -123,7 +124,8 @@ UNUSABLE = (
     ),
     graph(
         "Rejected and quarantined, by reason",
-        "Messages that held no usable report, or that nothing vouches for, in the hour before each point.",
+        "Messages that held no usable report, or are not authenticated, in the hour before each point; and what was "
+        "dropped of them, because it was too old (age) or its sender sent too much (budget).",
         metric(
             "sum by (reason) (increase(mailposture_rejected_total[1h])) > 0", legend="rejected: {{reason}}", ref="A"
         ),
@@ -131,6 +133,11 @@ UNUSABLE = (
             "sum by (reason) (increase(mailposture_quarantined_total[1h])) > 0",
             legend="quarantined: {{reason}}",
             ref="B",
+        ),
+        metric(
+            "sum by (state, reason) (increase(mailposture_pruned_total[1h])) > 0",
+            legend="dropped, {{state}}: {{reason}}",
+            ref="C",
         ),
         width=8,
         unit="locale",

@@ -76,7 +76,8 @@ _ANSWER = (
     ),
     stat(
         "In quarantine",
-        "Messages that nothing vouches for. `mailposture quarantine list` shows them, and what to do about each.",
+        "Reports that are not authenticated, until they are released, discarded or too old. `mailposture quarantine "
+        "list` shows them.",
         metric('sum(mailposture_held_messages{state="quarantined"})', now=True),
         width=6,
         height=3,

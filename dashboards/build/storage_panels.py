@@ -12,9 +12,9 @@ _EXPORTER_NOT_SCRAPED = not_scraped("exporter")
 PANELS = (
     graph(
         "Spool",
-        "Messages that wait, among them those put off until DNS answers for their DKIM keys.",
+        "Messages that wait, among them those deferred until DNS answers for their DKIM keys.",
         metric("sum(mailposture_spool_messages)", legend="waiting", ref="A"),
-        metric("sum(mailposture_spool_deferred_messages)", legend="of them put off", ref="B"),
+        metric("sum(mailposture_spool_deferred_messages)", legend="of them deferred", ref="B"),
         width=8,
         unit="locale",
         minimum=0,
@@ -63,9 +63,11 @@ PANELS = (
     ),
     graph(
         "Bytes kept",
-        "Disk space of what waits in the spool and of what is held back: quarantine and rejected messages.",
+        "Disk space of what waits in the spool, of what is deferred there until DNS answers, and of quarantined and "
+        "rejected messages. What is not authenticated is bounded: spool.deferred_size and spool.held_size.",
         metric("sum(mailposture_spool_bytes)", legend="waiting", ref="A"),
-        metric("sum by (state) (mailposture_held_bytes)", legend="{{state}}", ref="B"),
+        metric("sum(mailposture_spool_deferred_bytes)", legend="of them deferred", ref="B"),
+        metric("sum by (state) (mailposture_held_bytes)", legend="{{state}}", ref="C"),
         width=6,
         unit="bytes",
         minimum=0,

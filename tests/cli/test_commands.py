@@ -20,7 +20,7 @@ from collector.envelope import Envelope, Source
 from collector.rejection import Fault, Reason
 from collector.spool import HeldMessages
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.config import ClickHouse
+from mailposture.config import ClickHouse, Spool
 from mailposture.config_file import load
 from mailposture.problems import ProblemError
 
@@ -232,8 +232,8 @@ def test_damaged_spool_is_a_message_that_says_what_to_do(here):
 
 def test_address_that_would_steer_the_terminal_is_shown_without_its_controls(here):
     sender = Envelope(source=Source.SMTP, received_at=datetime.now(UTC), mail_from="\x9b2Jx@sender.example")
-    with closing(HeldMessages(here.folder / "data" / "spool")) as held:
-        held.keep([(sender, b"x", Fault(Reason.NOT_JSON, "no JSON"))], keep_free=0)
+    with closing(HeldMessages(here.folder / "data" / "spool", rules=Spool(keep_free=0))) as held:
+        held.keep([(sender, b"x", Fault(Reason.NOT_JSON, "no JSON"))])
     listed = here.run("quarantine", "list", "--state", "rejected")
     assert "2Jx@sender.example" in listed
     assert "\x9b" not in listed

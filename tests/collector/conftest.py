@@ -17,6 +17,7 @@ from collector.spool import HeldMessages, Spool, SpoolQueue
 from collector.suspects import Suspects
 from collector.writer import Writer
 from mailposture.config import Authentication
+from mailposture.config import Spool as SpoolRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +36,11 @@ def ingest(storage: Storage, tmp_path: Path) -> Iterator[Ingest]:
     with (
         closing(Spool(folder, keep_free=0)) as spool,
         closing(SpoolQueue(folder)) as queue,
-        closing(HeldMessages(folder)) as held,
+        closing(HeldMessages(folder, rules=SpoolRules(keep_free=0))) as held,
         closing(KeyCache(nameservers=rules.nameservers, timeout=rules.dns_timeout)) as keys,
     ):
         yield Ingest(
+            folder=folder,
             spool=spool,
             queue=queue,
             held=held,

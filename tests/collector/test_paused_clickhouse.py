@@ -147,7 +147,7 @@ def test_ingest_shows_signs_of_life_and_stores_when_clickhouse_is_back(clickhous
     config = clickhouse.server
     client = connect(config, user=config.clickhouse.collector_user)
     ingest.writer._client = client
-    upkeep = Upkeep(config=config, held=ingest.held, client=client, heartbeat=ingest.heartbeat)
+    upkeep = Upkeep(held=ingest.held, client=client, heartbeat=ingest.heartbeat)
     stopping = threading.Event()
     pipeline = ingest.pipeline(stopping=stopping.is_set, pause=lambda _: stopping.wait(0.1))
     with ThreadPoolExecutor(1) as storing:

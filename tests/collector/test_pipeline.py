@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -9,12 +10,14 @@ from email.message import EmailMessage
 import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 from ingesting import arrived, report
+from structlog.testing import capture_logs
 
 from collector.envelope import Source
 from collector.judge import Believed
 from collector.spool import HeldState, SpoolQueue
 from collector.suspects import Suspects
 from collector.writer import RowsRefusedError
+from mailposture.config import Spool
 
 
 def mail(document: bytes, **headers: str) -> bytes:
@@ -73,6 +76,30 @@ def test_signed_mail_waits_while_dns_does_not_answer(ingest, storage):
     assert (stats.depth, stats.deferred) == (1, 1)
     assert ingest.held.list() == []
     assert storage.ask("SELECT count() FROM tls_reports") == [(0,)]
+
+
+def test_signed_mail_beyond_what_may_wait_for_dns_is_quarantined(ingest, storage):
+    signature = "v=1; a=rsa-sha256; c=relaxed/relaxed; d=sender.example; s=k; h=from; bh=AAAA; b=AAAA"
+    with closing(SpoolQueue(ingest.folder, rules=Spool(deferred_size=5_000))) as queue:
+        pipeline = ingest.pipeline(queue=queue)
+        for number in range(6):
+            ingest.spool.put(arrived(Source.SMTP), mail(report(number), DKIM_Signature=signature))
+        while judged := pipeline.take():
+            pipeline.store(judged)
+        stats = queue.stats()
+    held = ingest.held.list(HeldState.QUARANTINED)
+    assert {message.reason for message in held} == {"dns-backlog"}
+    assert stats.deferred == stats.depth == 6 - len(held)
+    assert 0 < stats.deferred_bytes <= 5_000
+
+
+def test_log_of_what_is_held_is_bounded(ingest, storage):
+    for number in range(50):
+        ingest.spool.put(arrived(Source.SMTP), mail(report(number)))
+    with capture_logs() as lines:
+        ingest.drain()
+    assert len(ingest.held.list()) == 50
+    assert len([line for line in lines if line["event"] == "held"]) == 20
 
 
 @pytest.mark.parametrize(

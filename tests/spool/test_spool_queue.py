@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from collector.envelope import Envelope, Source
-from collector.spool import HeldMessages, HeldState, NotHeldError, Spool, SpoolQueue, held_id
+from collector.spool import HeldMessages, HeldState, NotHeldError, Origin, Spool, Spooled, SpoolQueue, held_id
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ALL = 100 * 1024 * 1024
-WEEK = timedelta(days=7)
+SENDER = Origin("192.0.2.1", "sender.example")
 
 
 def envelope(name: str = "a") -> Envelope:
@@ -41,6 +41,14 @@ def put(folder: Path, *bodies: bytes) -> list[int]:
         return [spool.put(envelope(), body) for body in bodies]
     finally:
         spool.close()
+
+
+def put_off(queue: SpoolQueue, message: Spooled, wait: timedelta) -> list[int]:
+    return queue.defer(message, until=datetime.now(UTC) + wait, reason="no DNS answer", origin=SENDER)
+
+
+def hold(queue: SpoolQueue, message: Spooled, state: HeldState = HeldState.REJECTED) -> str:
+    return queue.hold(message, state=state, reason="r", detail="d", origin=SENDER).id
 
 
 def test_what_is_put_comes_out_whole_and_in_order(folder: Path) -> None:
@@ -97,11 +105,11 @@ def test_ids_are_never_used_again(folder: Path) -> None:
 def test_deferred_messages_wait_for_their_time_then_come_first(folder: Path) -> None:
     first, second = put(folder, b"1", b"2")
     queue = SpoolQueue(folder)
-    queue.claim(1, ALL)
-    queue.defer([first], datetime.now(UTC) + timedelta(hours=1), "no DNS answer")
+    (message,) = queue.claim(1, ALL)
+    assert put_off(queue, message, timedelta(hours=1)) == []
     assert [message.id for message in queue.claim(10, ALL)] == [second]
     assert queue.claim(10, ALL) == []
-    queue.defer([first], datetime.now(UTC) - timedelta(seconds=1), "no DNS answer")
+    put_off(queue, message, -timedelta(seconds=1))
     put(folder, b"3")
     claimed = queue.claim(1, ALL)
     assert [(message.id, message.attempts) for message in claimed] == [(first, 2)]
@@ -110,10 +118,9 @@ def test_deferred_messages_wait_for_their_time_then_come_first(folder: Path) -> 
 
 
 def test_a_restart_keeps_deferrals(folder: Path) -> None:
-    first, second = put(folder, b"1", b"2")
+    _, second = put(folder, b"1", b"2")
     queue = SpoolQueue(folder)
-    queue.claim(10, ALL)
-    queue.defer([first], datetime.now(UTC) + timedelta(hours=1), "no DNS answer")
+    put_off(queue, queue.claim(10, ALL)[0], timedelta(hours=1))
     queue.close()
     assert [message.id for message in SpoolQueue(folder).claim(10, ALL)] == [second]
 
@@ -123,7 +130,7 @@ def test_stats_tell_depth_bytes_age_and_what_is_held(folder: Path) -> None:
     assert queue.stats().oldest_age is None
     put(folder, b"12345", b"678", b"bad")
     _, second, third = queue.claim(3, ALL)
-    queue.hold(third, state=HeldState.REJECTED, reason="not-json", detail="no JSON")
+    hold(queue, third)
     queue.forget([second.id, second.id, 999])
     stats = queue.stats()
     assert (stats.depth, stats.bytes, stats.deferred) == (1, 5, 0)
@@ -138,9 +145,7 @@ def test_holding_twice_keeps_one(folder: Path) -> None:
     put(folder, b"same", b"same")
     queue = SpoolQueue(folder)
     one, two = queue.claim(2, ALL)
-    names = {
-        queue.hold(message, state=HeldState.QUARANTINED, reason="unsigned", detail="no DKIM") for message in (one, two)
-    }
+    names = {hold(queue, message) for message in (one, two)}
     assert names == {held_id(envelope(), b"same")}
     assert queue.stats().depth == 0
     assert len(HeldMessages(folder).list()) == 1
@@ -150,13 +155,13 @@ def test_a_released_message_returns_to_the_queue_vouched_for(folder: Path) -> No
     body = b"quarantined report" * 1000
     put(folder, body)
     queue = SpoolQueue(folder)
-    name = queue.hold(queue.claim(1, ALL)[0], state=HeldState.QUARANTINED, reason="unsigned", detail="no DKIM")
+    name = hold(queue, queue.claim(1, ALL)[0], HeldState.QUARANTINED)
     held = HeldMessages(folder)
     message, kept = held.get(name[:6])
     assert (message.id, message.reason, message.detail, message.size, kept) == (
         name,
-        "unsigned",
-        "no DKIM",
+        "r",
+        "d",
         len(body),
         body,
     )
@@ -173,9 +178,7 @@ def test_a_released_message_returns_to_the_queue_vouched_for(folder: Path) -> No
 def test_discarding_needs_an_unambiguous_id(folder: Path) -> None:
     put(folder, b"1", b"2")
     queue = SpoolQueue(folder)
-    names = [
-        queue.hold(message, state=HeldState.REJECTED, reason="not-json", detail="") for message in queue.claim(2, ALL)
-    ]
+    names = [hold(queue, message) for message in queue.claim(2, ALL)]
     held = HeldMessages(folder)
     for wrong in ("abc", "", "%", "zzzzz"):
         with pytest.raises(NotHeldError, match="at least 4 hex digits"):
@@ -183,28 +186,6 @@ def test_discarding_needs_an_unambiguous_id(folder: Path) -> None:
     held.discard(names[0])
     assert [message.id for message in held.list()] == [names[1]]
     assert held.list(HeldState.QUARANTINED) == []
-
-
-def test_pruning_drops_the_oldest_beyond_the_size_that_each_state_may_have(folder: Path) -> None:
-    put(folder, *(bytes([number]) * 5000 for number in range(6)))
-    queue = SpoolQueue(folder)
-    names = [
-        queue.hold(
-            message,
-            state=HeldState.QUARANTINED if number < 2 else HeldState.REJECTED,
-            reason="r",
-            detail="",
-        )
-        for number, message in enumerate(queue.claim(6, ALL))
-    ]
-    held = HeldMessages(folder)
-    total = queue.stats().held[HeldState.REJECTED].bytes
-    assert held.prune(held_size=total, held_for=WEEK) == 0
-    assert held.prune(held_size=total // 2 + 4, held_for=WEEK) == 2
-    assert {message.id for message in held.list()} == {names[0], names[1], names[4], names[5]}
-    assert held.prune(held_size=total // 4, held_for=WEEK) == 2
-    assert {message.id for message in held.list()} == {names[1], names[5]}
-    assert held.prune(held_size=total, held_for=timedelta(0)) == 2
 
 
 def test_surrogates_in_an_envelope_do_not_stop_a_mail(folder: Path) -> None:
