@@ -3,16 +3,16 @@
 import asyncio
 import base64
 import binascii
+import random
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import timedelta
 
 import dns.asyncresolver
-import dns.exception
 import dns.name
 import dns.nameserver
 import dns.resolver
@@ -21,9 +21,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from collector.dkim.fair_map import FairMap
+from mailposture.domain_names import organizational_domain
+
 SMALLEST_RSA = 1024  # bits (RFC 8301, section 3.2)
-LARGEST_RSA = 4096  # verifiers must know up to this; larger ones would let strangers choose how long we compute
+LARGEST_RSA = 4096  # verifiers must know up to this; larger ones would let anybody choose how long we compute
 LARGEST_EXPONENT = 2**32
+_CHANCE = random.SystemRandom()
 LONGEST_RECORD = 8192  # bytes; an RSA key of 4096 bits needs 800
 
 
@@ -117,58 +121,122 @@ def _listed(tag: dict[bytes, bytes], name: bytes, default: bytes) -> list[bytes]
 
 
 def shown(text: bytes) -> str:
-    """Strangers' bytes in a message: short and printable."""
+    """Untrusted bytes in a message: short and printable."""
     return repr(text[:40].decode("ascii", "replace"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What DNS said about a name, and the clock's time until which it holds."""
+
+    answer: KeyLookup
+    expires: float
+    silences: int = 0  # how often DNS did not answer, in a row
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """A question to DNS that is under way."""
+
+    name: str
+    future: Future[KeyLookup]
+    asked_at: float
 
 
 class KeyCache:
     """Looks up keys, many at once, and remembers the answers for as long as DNS says, within bounds.
 
-    Lookups run in a thread of their own: a domain whose name servers are silent costs its own mails a retry, and no
-    other mail anything. Callers that ask for the same name wait for the same lookup. Use close() at the end.
+    Lookups run in a thread of their own. Anybody can send mail signed by domains whose name servers are silent: it
+    costs its own retries and no other mail its key. Only so many lookups are under way, of one organization a few, and
+    apart from those of names that had a key before; what has been under way for longest gives way to a new name, so one
+    that answers is not kept waiting by those that never do. Nobody waits twice for the same question, and a silent name
+    is asked for ever less often. Use close() at the end.
     """
 
     SHORTEST, LONGEST = 60.0, 86_400.0  # seconds that an answer is remembered, whatever its TTL
     WITHOUT_KEY = 300.0
-    WITHOUT_ANSWER = 15.0
-    CAPACITY = 10_000  # names; the one not used for longest goes first
-    IN_FLIGHT = 200  # lookups at the same time; more are told to come back
+    WITHOUT_ANSWER, LONGEST_WITHOUT_ANSWER = 15.0, 900.0  # doubled each time
+    CAPACITY, CAPACITY_OF_ONE = 10_000, 50  # names, in all and of one organization
+    IN_FLIGHT, IN_FLIGHT_OF_ONE = 300, 5  # lookups at the same time; each has a socket
 
-    def __init__(self, *, nameservers: Sequence[str] = (), timeout: timedelta = timedelta(seconds=5)) -> None:
+    def __init__(
+        self,
+        *,
+        nameservers: Sequence[str] = (),
+        timeout: timedelta = timedelta(seconds=5),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._nameservers = nameservers
         self._timeout = timeout.total_seconds()
-        self._known: OrderedDict[str, tuple[float, KeyLookup]] = OrderedDict()
-        self._pending: dict[str, Future[KeyLookup]] = {}
+        self._clock = clock
+        # Apart, so that names without a key, of which there is no end, push out none that has one.
+        self._keys = FairMap[_Known](capacity=self.CAPACITY, share=self.CAPACITY_OF_ONE)
+        self._others = FairMap[_Known](capacity=self.CAPACITY, share=self.CAPACITY_OF_ONE)
+        self._under_way: dict[str, _Lookup] = {}
+        # Under way, of names that had a key before, and of names that never had: neither is in the way of the other.
+        self._again, self._first = (
+            FairMap[_Lookup](capacity=self.IN_FLIGHT, share=self.IN_FLIGHT_OF_ONE) for _ in range(2)
+        )
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="dkim-key-lookups", daemon=True)
         self._thread.start()
 
     def look_up(self, names: Collection[str], *, patience: float) -> dict[str, KeyLookup]:
-        """What is known about these names after at most `patience` seconds; lookups go on behind Unanswered ones."""
-        now = time.monotonic()
+        """What is known about these names, each of which was asked for at most `patience` seconds ago when it returns.
+
+        Lookups go on behind Unanswered ones.
+        """
         found: dict[str, KeyLookup] = {}
-        under_way: dict[str, Future[KeyLookup]] = {}
+        waited_for: dict[str, _Lookup] = {}
         with self._lock:
+            now = self._clock()
+            new = []
             for name in names:
-                expires, answer = self._known.get(name, (0.0, None))
-                if answer is not None and expires > now:
-                    self._known.move_to_end(name)
+                if (answer := self._remembered(name, now)) is not None:
                     found[name] = answer
-                elif name in self._pending:
-                    under_way[name] = self._pending[name]
-                elif len(self._pending) >= self.IN_FLIGHT:
-                    found[name] = Unanswered("too many DNS lookups at once")
+                elif (lookup := self._under_way.get(name)) is not None:
+                    waited_for[name] = lookup
                 else:
-                    under_way[name] = self._pending[name] = asyncio.run_coroutine_threadsafe(
-                        self._fetch(name), self._loop
-                    )
-        if under_way:
-            wait(under_way.values(), timeout=patience)
-            for name, future in under_way.items():
-                late = not future.done() or future.cancelled()
-                found[name] = Unanswered(f"DNS has not yet answered for {name}") if late else future.result()
+                    new.append(name)
+            for name in self._admitted(new):
+                waited_for[name] = self._ask_for(name, now)
+            found |= dict.fromkeys(new, Unanswered("too many DNS lookups at once"))
+        if waited_for:
+            longest = max(lookup.asked_at for lookup in waited_for.values()) + patience - now
+            wait([lookup.future for lookup in waited_for.values()], timeout=max(longest, 0.0))
+            for name, lookup in waited_for.items():
+                late = not lookup.future.done() or lookup.future.cancelled()
+                found[name] = Unanswered(f"DNS has not yet answered for {name}") if late else lookup.future.result()
         return found
+
+    def _remembered(self, name: str, now: float) -> KeyLookup | None:
+        for known in (self._keys.get(name), self._others.get(name)):
+            if known is not None and known.expires > now:
+                return known.answer
+        return None
+
+    def _admitted(self, names: list[str]) -> Iterator[str]:
+        """The names to ask for now: no more than could be under way together."""
+        _CHANCE.shuffle(names)  # else the same ones would be left out at each retry
+        admitted: Counter[object] = Counter()
+        for name in names:
+            pool, organization = self._pool(name), _organization(name)
+            if admitted[pool] < self.IN_FLIGHT and admitted[pool, organization] < self.IN_FLIGHT_OF_ONE:
+                admitted.update((pool, (pool, organization)))
+                yield name
+
+    def _pool(self, name: str) -> FairMap[_Lookup]:
+        return self._first if self._keys.get(name) is None else self._again
+
+    def _ask_for(self, name: str, now: float) -> _Lookup:
+        organization = _organization(name)
+        future = asyncio.run_coroutine_threadsafe(self._fetch(name, organization), self._loop)
+        lookup = self._under_way[name] = _Lookup(name, future, now)
+        for longest in self._pool(name).put(name, organization, lookup):
+            self._under_way.pop(longest.name, None)
+            longest.future.cancel()
+        return lookup
 
     def close(self) -> None:
         """Stop looking up; what is pending stays unanswered."""
@@ -186,21 +254,21 @@ class KeyCache:
             lookup.cancel()
         await asyncio.gather(*lookups, return_exceptions=True)
 
-    async def _fetch(self, name: str) -> KeyLookup:
-        try:
-            ttl, answer = await self._ask(name)
-        finally:
-            with self._lock:
-                del self._pending[name]
+    async def _fetch(self, name: str, organization: str) -> KeyLookup:
+        ttl, answer = await self._ask(name)
         with self._lock:
-            self._known[name] = (time.monotonic() + ttl, answer)
-            self._known.move_to_end(name)
-            if len(self._known) > self.CAPACITY:
-                self._known.popitem(last=False)
+            self._under_way.pop(name, None)
+            self._pool(name).pop(name)
+            before, silences = self._others.pop(name), 0
+            if isinstance(answer, Unanswered):
+                silences = before.silences + 1 if before is not None else 1
+                ttl = min(self.WITHOUT_ANSWER * 2.0 ** (silences - 1), self.LONGEST_WITHOUT_ANSWER)
+            known = _Known(answer, self._clock() + ttl, silences)
+            (self._keys if isinstance(answer, PublicKey) else self._others).put(name, organization, known)
         return answer
 
     async def _ask(self, name: str) -> tuple[float, KeyLookup]:
-        """Seconds to remember, and the answer. No record is an answer; silence and server failures are none."""
+        """Seconds to remember an answer, and the answer. No record is one; silence and server failures are none."""
         try:
             resolver = self._resolver()
             records = await resolver.resolve(dns.name.from_text(name), "TXT", lifetime=self._timeout)
@@ -208,8 +276,8 @@ class KeyCache:
             return self.WITHOUT_KEY, NoKey(f"has no key in DNS ({name})")
         except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel):
             return self.WITHOUT_KEY, NoKey("has a key name that DNS cannot hold")
-        except (dns.exception.DNSException, OSError) as error:
-            return self.WITHOUT_ANSWER, Unanswered(f"DNS does not answer for {name} ({type(error).__name__})")
+        except Exception as error:  # DNSException, OSError; whatever else it is must not stop other mail
+            return 0.0, Unanswered(f"DNS does not answer for {name} ({type(error).__name__})")
         keys = [parse_record(b"".join(record.strings)) for record in records]
         usable = next((key for key in keys if isinstance(key, PublicKey)), keys[0])
         ttl = float(records.rrset.ttl) if records.rrset is not None else 0.0
@@ -221,6 +289,12 @@ class KeyCache:
         if self._nameservers:
             resolver.nameservers = [_nameserver(text) for text in self._nameservers]
         return resolver
+
+
+def _organization(name: str) -> str:
+    """The organizational domain that a key name belongs to."""
+    domain = name.rpartition("._domainkey.")[2]
+    return organizational_domain(domain) or domain
 
 
 def _nameserver(text: str) -> dns.nameserver.Nameserver:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_long_keys_come_by_tcp(keys: KeyCache, name_server: Any, rsa_key: Any) -
 
 
 def test_many_cold_keys_are_looked_up_at_once(keys: KeyCache, name_server: Any, rsa_key: Any) -> None:
-    names = [f"s{i}._domainkey.example.net" for i in range(50)]
+    names = [f"s1._domainkey.sender{i}.example" for i in range(50)]
     name_server.records = {name: [rsa_key.record] for name in names}
     name_server.delay = 0.2
     found = keys.look_up(names, patience=5)  # one after another: 10 s
@@ -100,18 +101,108 @@ def test_unreachable_name_server_is_temporary() -> None:
     cache.close()
 
 
-def test_memory_is_bounded(keys: KeyCache) -> None:
-    keys.CAPACITY = 10
-    for start in range(0, 100, 20):
-        keys.look_up([f"s{i}._domainkey.example.net" for i in range(start, start + 20)], patience=5)
-    assert len(keys._known) == 10
-
-
-def test_more_lookups_than_fit_are_told_to_come_back(keys: KeyCache, name_server: Any) -> None:
-    keys.IN_FLIGHT = 5
+def test_an_organization_has_its_share_of_lookups_and_not_more(keys: KeyCache, name_server: Any) -> None:
     name_server.delay = 0.2
-    found = keys.look_up([f"s{i}._domainkey.example.net" for i in range(8)], patience=5)
-    assert sum(isinstance(answer, Unanswered) for answer in found.values()) == 3
+    names = [f"s{i}._domainkey.a{i}.example.net" for i in range(20)] + ["s1._domainkey.other.example"]
+    found = keys.look_up(names, patience=5)
+    assert sum(isinstance(answer, Unanswered) for answer in found.values()) == 20 - keys.IN_FLIGHT_OF_ONE
+    assert isinstance(found["s1._domainkey.other.example"], NoKey)
+
+
+def test_more_lookups_than_fit_are_made_at_the_next_try(name_server: Any) -> None:
+    with closing(FewLookups(nameservers=(name_server.address,), timeout=timedelta(seconds=1))) as keys:
+        names = [f"s1._domainkey.sender{i}.example" for i in range(8)]
+        answered = 0
+        for _ in range(2):
+            found = keys.look_up(names, patience=5)
+            answered = sum(isinstance(answer, NoKey) for answer in found.values())
+        assert answered == 8
+
+
+class FewLookups(KeyCache):
+    IN_FLIGHT = 4
+
+
+def test_silent_names_keep_no_name_that_answers_waiting(name_server: Any, rsa_key: Any) -> None:
+    name_server.records[KEY] = [rsa_key.record]
+    silent = [f"s1._domainkey.silent{i}.example" for i in range(40)]
+    name_server.silent.update(silent)
+    with closing(FewLookups(nameservers=(name_server.address,), timeout=timedelta(seconds=60))) as keys:
+        for start in range(0, 40, 4):
+            found = keys.look_up(silent[start : start + 4], patience=0)
+            assert {type(answer) for answer in found.values()} == {Unanswered}
+        assert isinstance(keys.look_up([KEY], patience=5)[KEY], PublicKey)
+
+
+def test_silent_names_of_an_organization_keep_its_own_key_from_nobody(name_server: Any, rsa_key: Any) -> None:
+    """A delegation to name servers that are gone is found below many a name."""
+    silent = [f"s{i}._domainkey.lame.example.net" for i in range(40)]
+    name_server.silent.update(silent)
+    name_server.records[KEY] = [rsa_key.record]
+    with closing(KeyCache(nameservers=(name_server.address,), timeout=timedelta(seconds=60))) as keys:
+        keys.look_up(silent, patience=0)
+        assert isinstance(keys.look_up([KEY], patience=5)[KEY], PublicKey)
+
+
+def test_a_key_that_was_there_is_asked_for_apart_from_new_names(name_server: Any, rsa_key: Any) -> None:
+    now = [0.0]
+    name_server.records[KEY] = [rsa_key.record]
+    silent = [f"s1._domainkey.silent{i}.example" for i in range(40)]
+    name_server.silent.update(silent)
+    with closing(
+        FewLookups(nameservers=(name_server.address,), timeout=timedelta(seconds=60), clock=lambda: now[0])
+    ) as keys:
+        keys.look_up([KEY], patience=5)
+        now[0] = 3600.0
+        found = keys.look_up([KEY, *silent], patience=1)
+        assert isinstance(found[KEY], PublicKey)
+    assert name_server.asked[KEY] == 2
+
+
+def test_nobody_waits_twice_for_the_same_question(name_server: Any) -> None:
+    name_server.silent.add(KEY)
+    now = [0.0]
+    with closing(
+        KeyCache(nameservers=(name_server.address,), timeout=timedelta(seconds=60), clock=lambda: now[0])
+    ) as keys:
+        keys.look_up([KEY], patience=0.1)
+        now[0] = 0.2
+        started = time.monotonic()
+        assert isinstance(keys.look_up([KEY], patience=0.1)[KEY], Unanswered)
+        assert time.monotonic() - started < 0.1
+
+
+def test_a_silent_name_is_asked_for_ever_less_often(name_server: Any, rsa_key: Any) -> None:
+    now = [0.0]
+    name_server.failing.add(KEY)
+    with closing(
+        KeyCache(nameservers=(name_server.address,), timeout=timedelta(seconds=1), clock=lambda: now[0])
+    ) as keys:
+        asked_at = []
+        for second in range(0, 3600, 5):
+            now[0] = float(second)
+            before = name_server.asked[KEY]
+            keys.look_up([KEY], patience=5)
+            if name_server.asked[KEY] > before:
+                asked_at.append(second)
+        assert asked_at == [0, 15, 45, 105, 225, 465, 945, 1845, 2745]
+        name_server.failing.clear()
+        name_server.records[KEY] = [rsa_key.record]
+        now[0] = 3645.0
+        assert isinstance(keys.look_up([KEY], patience=5)[KEY], PublicKey)
+
+
+def test_memory_is_bounded_and_names_without_a_key_push_out_none_that_has_one(name_server: Any, rsa_key: Any) -> None:
+    class Forgetful(KeyCache):
+        CAPACITY, CAPACITY_OF_ONE = 10, 3
+
+    name_server.records[KEY] = [rsa_key.record]
+    with closing(Forgetful(nameservers=(name_server.address,), timeout=timedelta(seconds=1))) as keys:
+        keys.look_up([KEY], patience=5)
+        for start in range(0, 100, 20):
+            keys.look_up([f"s1._domainkey.sender{i}.example" for i in range(start, start + 20)], patience=5)
+        assert len(keys._others) == 10
+        assert isinstance(keys.look_up([KEY], patience=0)[KEY], PublicKey)
 
 
 def test_closing_ends_callers_that_wait(name_server: Any) -> None:
