@@ -67,6 +67,7 @@ class EmbeddedEngine:
         self._clickhouse = config.clickhouse
         self._folder = EngineFolder(config)
         self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: socket.socket | None = None  # the child ends when its other end, standard input, closes
 
     def start(self, *, after_commands: bool = False) -> Endpoint:
         """Start the child and return once it answers. Raises EngineError.
@@ -128,10 +129,11 @@ class EmbeddedEngine:
     def _spawn(self, lock: int, endpoint: Endpoint) -> int:
         """Start the child; return where in the log its words begin."""
         command = [sys.executable, "-I", "-m", "mailposture.clickhouse.engine_child", str(self._folder.path)]
-        with self._folder.log.open("ab") as words:
+        self._lifeline, its_end = socket.socketpair()
+        with self._folder.log.open("ab") as words, its_end:
             self._process = subprocess.Popen(
                 [*command, str(endpoint.http_port), str(endpoint.native_port)],
-                stdin=subprocess.PIPE,
+                stdin=its_end.fileno(),
                 stdout=words,
                 stderr=words,
                 env={},  # SQL users might read it
@@ -200,9 +202,8 @@ class EmbeddedEngine:
             return
         if self.alive():
             self._folder.state.unlink(missing_ok=True)  # from here on nobody shall look for it
-        if self._process.stdin:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
+        if self._lifeline is not None:
+            self._lifeline.close()
         try:
             self._process.wait(_ENDS_WITHIN)
         except subprocess.TimeoutExpired:

@@ -1,9 +1,8 @@
 """The folder of the embedded engine: its configuration, its data, and the passwords of its users.
 
-engine/conf/        config.xml and users.xml, written anew at every start
+engine/conf/        config.xml, users.xml and functions/ that replace ClickHouse's, written at every start
 engine/passwords/   one file a user, made once; only this account can read them
 engine/store/       the data
-engine/tmp/         emptied at every start
 engine/engine.log   what the engine says
 engine/lock         held for as long as an engine lives; says who holds it
 engine/borrowers    held by commands that use an engine which another process started
@@ -18,7 +17,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +24,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import structlog
+
+from mailposture.clickhouse.engine_child import NO_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,9 +69,9 @@ class EngineFolder:
     def __init__(self, config: Config) -> None:
         self.path = config.data.absolute() / "engine"
         self.conf = self.path / "conf"
+        self.functions = self.conf / "functions"
         self.store = self.path / "store"
         self.passwords = self.path / "passwords"
-        self.tmp = self.path / "tmp"
         self.log = self.path / "engine.log"
         self.lock = self.path / "lock"
         self.borrowers = self.path / "borrowers"
@@ -79,7 +79,7 @@ class EngineFolder:
 
     def make(self) -> None:
         """Make the folders. Raises OSError."""
-        for folder in (self.path, self.conf, self.store, self.passwords, self.tmp):
+        for folder in (self.path, self.conf, self.functions, self.store, self.passwords):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def take_lock(self, holder: Holder) -> int | None:
@@ -127,11 +127,6 @@ class EngineFolder:
         """Remove what an engine that was killed left behind; only for the holder of the lock. Raises OSError."""
         self.state.unlink(missing_ok=True)
         self.borrowers.unlink(missing_ok=True)  # an open prompt may hold it for ever, though its engine is gone
-        for remains in self.tmp.iterdir():
-            if remains.is_dir() and not remains.is_symlink():
-                shutil.rmtree(remains)
-            else:
-                remains.unlink()
         if self.log.exists() and self.log.stat().st_size > _LOG_KEPT:
             self.log.replace(self.log.with_suffix(".log.1"))
 
@@ -143,9 +138,11 @@ class EngineFolder:
             *(("listen_host", host) for host in hosts),
             ("http_port", http_port),
             ("tcp_port", native_port),
+            ("user_defined_path", self.functions),
         ]:
             ET.SubElement(config.getroot(), tag).text = str(value)
         _write(self.conf / "config.xml", ET.tostring(config.getroot(), encoding="unicode"))
+        _write(self.functions / "function_file.sql", NO_FILE)
         _write(self.conf / "users.xml", ET.tostring(self._users(clickhouse), encoding="unicode"))
 
     def _users(self, clickhouse: ClickHouse) -> ET.Element:

@@ -147,9 +147,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     [
         ("raise ModuleNotFoundError('chdb')", r"not installed: run .*mailposture\[embedded\].*clickhouse.url"),
         ("raise ImportError('undefined symbol: x')", r"does not fit \(.*undefined symbol"),
-        ("class _chdb: pass", r"does not fit \(its interface is not.*mailposture\[embedded\]"),
+        ("", r"does not fit \(its interface is not.*mailposture\[embedded\]"),
         (
-            "class _chdb:\n    def query(*a, **k): raise RuntimeError('Code: 1. broken')",
+            "def query(*a, **k): raise RuntimeError('Code: 1. broken')",
             r"did not start: Code: 1. broken",
         ),
         ("import os; os._exit(9)", r"ended with status 9 and said nothing"),
@@ -159,23 +159,18 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_what_is_wrong_with_the_wheel_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chdb: str, message: str
 ) -> None:
-    """The child meets a stand-in for the package chdb, put before the real one."""
+    """The child meets a stand-in for the library of the package chdb, put before the real one."""
     program = tmp_path / "python"
-    package = tmp_path / "chdb_stand_in.py"
-    package.write_text(chdb)
+    package = tmp_path / "chdb"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "_chdb.py").write_text(chdb)
     program.write_text(
         textwrap.dedent(f"""\
             #!{sys.executable} -I
-            import importlib.abc, importlib.util, runpy, sys
-            source = open({str(package)!r}).read()
+            import runpy, sys
             sys.argv = sys.argv[3:]
-            class Loader(importlib.abc.Loader):
-                def create_module(self, spec): return None
-                def exec_module(self, module): exec(source, module.__dict__)
-            class Finder(importlib.abc.MetaPathFinder):
-                def find_spec(self, name, path=None, target=None):
-                    return importlib.util.spec_from_loader(name, Loader()) if name == "chdb" else None
-            sys.meta_path.insert(0, Finder())
+            sys.path.insert(0, {str(tmp_path)!r})
             runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
             """)
     )
