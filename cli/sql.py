@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
-import shutil
 import sys
 from typing import IO, TYPE_CHECKING, cast
 
@@ -13,13 +12,17 @@ import click
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 from urllib3.exceptions import HTTPError
 
+from cli.csv_cells import guard
 from cli.database import database
 from cli.options import DONE, FAILED, WRONG_USAGE, with_config
 from cli.sql_faults import explain, unknown_format
 from mailposture.quoting import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from clickhouse_connect.driver import Client
+    from urllib3 import BaseHTTPResponse
 
     from mailposture.config import Config
 
@@ -72,7 +75,7 @@ def _run(client: Client, query: str, form: str) -> int:
     # whole answer waits at the server, so that an error comes instead of rows, not after some; here it only passes by.
     settings = {"default_format": form, "wait_end_of_query": "1"}
     try:
-        answer = cast("IO[bytes]", client.raw_stream(query, settings=settings))
+        answer = cast("BaseHTTPResponse", client.raw_stream(query, settings=settings))
     except ClickHouseError as error:
         if getattr(error, "code", None) is None:  # not about the query: the server is away
             raise
@@ -86,13 +89,19 @@ def _run(client: Client, query: str, form: str) -> int:
     return DONE
 
 
-def _pass_on(answer: IO[bytes]) -> None:
+def _pass_on(answer: BaseHTTPResponse) -> None:
+    # The header, because a format that the query names wins. CSV is what spreadsheets open, and they run formulas.
+    pieces: Iterator[bytes]
+    if answer.headers.get("X-ClickHouse-Format", "").startswith("CSV"):
+        pieces = (line.encode("utf-8", "surrogateescape") for line in guard(cast("IO[bytes]", answer)))
+    else:
+        pieces = iter(lambda: answer.read(_PIECE), b"")
     if sys.stdout.isatty():  # originals of reports may hold what a terminal acts on; a file gets them as they are
         decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-        for piece in iter(lambda: answer.read(_PIECE), b""):
+        for piece in pieces:
             click.echo(printable(decoder.decode(piece)), nl=False)
     else:
-        shutil.copyfileobj(answer, sys.stdout.buffer)
+        sys.stdout.buffer.writelines(pieces)
         sys.stdout.flush()
 
 

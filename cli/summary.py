@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from cli.csv_cells import lines
 from cli.database import database
 from cli.options import domain_of, with_config
 from mailposture.summary import DomainSummary, Share, summarize
@@ -65,16 +65,14 @@ def as_record(summary: DomainSummary) -> dict[str, Any]:
 
 def _write_csv(summaries: list[DomainSummary]) -> None:
     records = [as_record(summary) for summary in summaries]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(records[0] if records else ["policy_domain"])
-    for record in records:
-        writer.writerow(_listed(value) if isinstance(value, list) else value for value in record.values())
+    head = list(records[0]) if records else ["policy_domain"]
+    rows = ([_listed(value) if isinstance(value, list) else value for value in record.values()] for record in records)
+    sys.stdout.writelines(lines([head, *rows]))
 
 
 def _listed(shares: list[dict[str, Any]]) -> str:
-    """Names and counts in one cell. Names are strangers': a spreadsheet must not take one for a formula."""
-    text = ";".join("=".join(str(value) for value in share.values()) for share in shares)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    """Names and counts in one cell."""
+    return ";".join("=".join(str(value) for value in share.values()) for share in shares)
 
 
 def as_text(summaries: list[DomainSummary], *, days: int) -> Text:

@@ -244,6 +244,17 @@ def test_sender_named_like_a_formula_is_text_in_the_csv(here):
     assert ",'=HYPERLINK(1)=3," in here.run("summary", "--format", "csv", "--days", "7")
 
 
+def test_a_query_in_csv_holds_no_formula_either(here):
+    sql = (
+        "SELECT '=1+1', -5, [-1, 2], ['a', '@x'], 'Sender;=cmd', NULL, 'say \"hi\"', '\t=1', 'a\\n-b' FROM numbers({})"
+    )
+    line = """'=1+1,-5,"[-1,2]","['a',''@x']",Sender;'=cmd,\\N,"say ""hi""\",'\t'=1,"a\n'-b"\n"""
+    for form, query in (("CSV", sql.format(2)), ("JSON", f"{sql.format(2)} FORMAT CSV")):
+        assert here.run("sql", "--format", form, query) == line * 2
+    assert here.run("sql", "--format", "CSVWithNames", "SELECT 1 AS `-x`, '' AS `=y`") == "'-x,'=y\n1,\n"
+    assert here.run("sql", "--format", "TabSeparated", "SELECT '=1+1'") == "=1+1\n", "no spreadsheet's format"
+
+
 def test_migrate_dry_run_prints_the_sql_and_changes_nothing(here):
     assert "CREATE TABLE" in here.run("migrate", "--dry-run")
     assert "0001_tls_reports" in here.run("migrate")

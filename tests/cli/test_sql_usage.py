@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from click.testing import CliRunner
@@ -42,6 +42,8 @@ def test_an_answer_that_breaks_off_is_the_databases_fault() -> None:
     """So that database() says where it is and what to do, as for every fault that is not the query's."""
 
     class Gone:
+        headers: ClassVar[dict[str, str]] = {}
+
         def raw_stream(self, *_: object, **__: object) -> Gone:
             return self
 
