@@ -1,15 +1,20 @@
 """Which domain of ours each policy of a report is about.
 
 A policy names its domain, except where a sender leaves it out (Postfix, with no-policy-found) or where DANE is the
-policy: then it names the MX host, and one host may receive for many domains. What the message says around the report
-then decides: TLS-Report-Domain, the file name, the secret path it was posted to, the recipient.
+policy: then it names the MX host, and one host may receive for many domains. What the report carries around it then
+decides: TLS-Report-Domain, the name of its file, and for a post the secret path.
+
+Anybody may have a true report about his own domain mailed to an address of ours, by naming it in his TLSRPT record. So
+the recipient says nothing, a foreign name anywhere ends the search, and of an authenticated mail the message around a
+report is only what was signed (decode/signed_mail.py).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from collector.decode.message import policy_domain_of_file_name
+from collector.decode.file_names import policy_domain_of_file_name
+from collector.envelope import Source
 from collector.rejection import Reason, RejectedError
 from mailposture.quoting import quoted
 
@@ -45,8 +50,7 @@ def attribute(report: TlsReport, *, opened: Opened, envelope: Envelope, ownershi
 
     There is no authorisation record for TLS reports as DMARC has one, so a receiver keeps only what is about its own.
     """
-    named = _first_ours(_stated_domains(opened, envelope), ownership)
-    stated = named or ownership.sole_domain_of(envelope.recipients)
+    stated = _stated_domain(report, opened, envelope, ownership)
     beside = tuple(_domains_without_dane(report.policies, ownership))
     owned: list[OwnedPolicy] = []
     warnings: list[str] = []
@@ -54,7 +58,7 @@ def attribute(report: TlsReport, *, opened: Opened, envelope: Envelope, ownershi
         if policy.domain is None:
             continue  # no domain name; reading it has left a remark
         domain = _owner(policy.domain, policy.policy_type, stated, beside, ownership) if policy.domain else stated
-        if not domain and policy.policy_type == TLSA and (domain := named or (beside[0] if len(beside) == 1 else "")):
+        if not domain and policy.policy_type == TLSA and (domain := stated):
             warnings.append(f"{policy.domain} is not among the mx hosts configured for {domain}; counted for it anyway")
         if domain:
             owned.append(OwnedPolicy(domain, index, policy))
@@ -64,22 +68,27 @@ def attribute(report: TlsReport, *, opened: Opened, envelope: Envelope, ownershi
     if not report.policies and stated:
         domains.add(stated)  # a day without traffic
     if not domains:
-        raise _nothing_ours(report)
+        raise _nothing_ours(report, opened)
     return Attribution(tuple(sorted(domains)), tuple(owned), tuple(dict.fromkeys(warnings)))
 
 
-def _stated_domains(opened: Opened, envelope: Envelope) -> tuple[str, ...]:
-    return (
-        opened.header_domain,
-        opened.file_domain or policy_domain_of_file_name(envelope.name),
-        envelope.token_domain,
-    )
+def _stated_domain(report: TlsReport, opened: Opened, envelope: Envelope, ownership: Ownership) -> str:
+    """The domain of ours that the whole report is about by what is said around it, or empty.
 
-
-def _first_ours(names: Iterable[str], ownership: Ownership) -> str:
-    """The domain of ours that the first name given is about; a foreign name is not overruled by later ones."""
-    name = next(filter(None, names), "")
-    return next(iter(ownership.domains_of(name)), "")
+    One foreign name, around it or in it, and it is empty: such a report may be about anything. The names that DANE
+    policies have are those of hosts, and say nothing here.
+    """
+    names = [*opened.named, *report.file_domains]
+    if envelope.source is Source.FILE:
+        names.append(policy_domain_of_file_name(envelope.name))
+    if envelope.source is Source.HTTPS:
+        names.append(envelope.token_domain)
+    inside = (policy.domain for policy in report.policies if policy.policy_type != TLSA)
+    owners = [ownership.domains_of(name) for name in (*names, *inside) if name]
+    unreadable = any(policy.domain is None for policy in report.policies)
+    if len(opened.named) > 1 or unreadable or not all(owners):
+        return ""
+    return next((ownership.domains_of(name)[0] for name in names if name), "")
 
 
 def _domains_without_dane(policies: Iterable[Policy], ownership: Ownership) -> dict[str, None]:
@@ -101,11 +110,12 @@ def _owner(name: str, policy_type: str, stated: str, beside: tuple[str, ...], ow
     return next((domain for domain in beside if domain in candidates), candidates[0])
 
 
-def _nothing_ours(report: TlsReport) -> RejectedError:
+def _nothing_ours(report: TlsReport, opened: Opened) -> RejectedError:
     unusable = next((remark for remark in report.warnings if remark.startswith("policy-domain ")), None)
     if unusable and all(policy.domain is None for policy in report.policies):
         return RejectedError(Reason.INVALID_FIELD, unusable)
-    names = dict.fromkeys(policy.domain for policy in report.policies if policy.domain)
+    inside = (policy.domain for policy in report.policies if policy.domain)
+    names = dict.fromkeys((*inside, *opened.named, *report.file_domains))
     about = ", ".join(quoted(name) for name in list(names)[:3]) or "no domain that it names"
     return RejectedError(
         Reason.FOREIGN_DOMAIN,

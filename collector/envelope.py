@@ -19,6 +19,14 @@ class Source(StrEnum):
     IMAP = "imap"
     FILE = "file"
 
+    @property
+    def is_mail(self) -> bool:
+        """Whether what comes from there is always a mail, whatever its first bytes look like."""
+        return self in _MAIL
+
+
+_MAIL = frozenset((Source.SMTP, Source.LMTP, Source.IMAP))
+
 
 class Trust(StrEnum):
     """Why a report is believed, from the strongest reason to none."""
@@ -40,7 +48,8 @@ class Envelope:
     """What is known from outside the content."""
 
     source: Source
-    received_at: datetime  # UTC, aware
+    received_at: datetime  # when we accepted it; UTC, aware
+    delivered_at: datetime | None = None  # when the mailbox accepted it that we found it in; UTC, aware
     name: str = ""  # what a person would look for: file path, mailbox and UID, queue id
     peer: str = ""  # IP address of the client
     mail_from: str = ""
@@ -48,3 +57,8 @@ class Envelope:
     token_domain: str = ""  # HTTPS: the domain whose secret path was used
     vouched: bool = False  # an operator stands behind it: import, release
     from_trusted_mailbox: bool = False  # nobody looked at it, but the configuration trusts the mailbox it was in
+
+    @property
+    def accepted_at(self) -> datetime:
+        """When it came, whenever we read it: what counts for signatures, delay and freshness."""
+        return self.delivered_at or self.received_at

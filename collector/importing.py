@@ -76,6 +76,11 @@ class Importer:
                 believed = [verdict.reports for _, verdict in judged if isinstance(verdict, Believed)]
                 self._store([rows for reports in believed for rows in reports], seen, account)
                 rejected += [(each, verdict.fault) for each, verdict in judged if isinstance(verdict, Unusable)]
+                rejected += [
+                    (each, verdict.lost)
+                    for each, verdict in judged
+                    if isinstance(verdict, Believed) and verdict.lost is not None
+                ]
                 readable = readable[len(judged) :]
             self._rejected.keep(rejected)
             for each, fault in rejected:

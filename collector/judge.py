@@ -1,26 +1,33 @@
 """What becomes of one message: rows, a place in quarantine, a rejection, or another try later.
 
-Bytes and envelope in, verdict out; nothing is stored here. Ingest judges what the spool holds,
-`mailposture import` what lies in files.
+One straight line: what signatures prove of it is read, each report in it is attributed to domains of ours, trusted or
+not, and only then made into rows. Bytes and envelope in, verdict out; nothing is stored here. Ingest judges what the
+spool holds, `mailposture import` what lies in files.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
-from collector.authenticate import Decision, Outcome, Verdict, decide_trust, needs_dkim
-from collector.decode.message import open_message
+from collector.alignment import aligned_with_author
+from collector.arrival import arrival_of
+from collector.attribution import attribute
+from collector.authenticate import Verdict, decide_trust, needs_dkim, proof_of
+from collector.decode.message import open_message, open_proven
+from collector.decode.signed_mail import UnclearError
 from collector.decode.tls_report import read_reports
-from collector.envelope import Source, Trust
+from collector.dkim.verifier import Arrived
+from collector.envelope import Source
 from collector.rejection import Fault, Reason, RejectedError, UnprovenReason
-from collector.rows import rows_of
+from collector.rows import rows_of, with_warnings
 from mailposture.ownership import Ownership
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from collector.decode.message import Opened
@@ -33,9 +40,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _ENTRY_BYTES = 2048  # about what a policy or failure detail takes in memory, until its rows are stored
-_MOST_BYTES = 128 * 1024 * 1024  # of opened messages in memory together; usual batches take a tenth
-
-_Contents: TypeAlias = "tuple[Opened, tuple[TlsReport, ...]] | Fault"
+_MOST_BYTES = 128 * 1024 * 1024  # of rows in memory together; usual batches take a tenth
+_CLOCK_SKEW = timedelta(days=2)  # that the clocks of senders may be ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Believed:
     """Reports that count."""
 
     reports: tuple[Rows, ...]
+    lost: Fault | None = None  # something beside them that could not be read; its bytes are worth keeping
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class Unusable:
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """DNS did not answer; that is not the report's fault."""
+    """DNS did not answer, or a clock is wrong; that is not the report's fault."""
 
     detail: str
 
@@ -72,8 +79,19 @@ class NotYet:
 Judgement = Believed | Unproven | Unusable | NotYet
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Message:
+    """A message that was read, with what is known about it as a whole."""
+
+    envelope: Envelope
+    opened: Opened
+    dkim: DkimResult | None
+    unclear: str  # why what signatures prove of it could not be read, so that it was read generously; or empty
+    arrived_at: datetime
+
+
 class Judge:
-    """Decodes and authenticates messages by the rules of one configuration."""
+    """Judges messages by the rules of one configuration."""
 
     def __init__(self, config: Config, *, verifier: DkimVerifier) -> None:
         self._verifier = verifier
@@ -82,141 +100,125 @@ class Judge:
         self._retention = config.clickhouse.retention
 
     def judge(self, messages: Sequence[tuple[Envelope, bytes]], *, now: datetime) -> list[Judgement]:
-        """Judge the first of these messages, in order: at least one, and as many as fit into memory once opened.
+        """Judge the first of these messages, in order: at least one, and as many as fit into memory as rows.
 
         Keys of DKIM signers are looked up for all of them together.
         """
-        opened = _open_together((body for _, body in messages), now)
-        messages = messages[: len(opened)]
-        mails = [
-            number
-            for number, (envelope, _) in enumerate(messages)
-            if needs_dkim(envelope) and not isinstance(opened[number], Fault)
-        ]
-        found = self._verifier.verify_all([messages[number][1] for number in mails], now=now)
-        signatures = dict(zip(mails, found, strict=True))
-        return [
-            self._conclude(envelope, opened[number], signatures.get(number), now)
-            for number, (envelope, _) in enumerate(messages)
-        ]
+        judgements: list[Judgement] = []
+        taken = 0
+        for (envelope, body), dkim in zip(messages, self._verified(messages, now), strict=True):
+            judgements.append(judgement := self._judge_safely(envelope, body, dkim, now))
+            taken += _size(judgement)
+            if taken > _MOST_BYTES:
+                break
+        return judgements
 
-    def _conclude(
-        self,
-        envelope: Envelope,
-        contents: _Contents,
-        dkim: DkimResult | None,
-        now: datetime,
-    ) -> Judgement:
-        if isinstance(contents, Fault):
-            return Unusable(contents)
-        opened, reports = contents
+    def _verified(self, messages: Sequence[tuple[Envelope, bytes]], now: datetime) -> Iterator[DkimResult | None]:
+        """What signatures prove of each message, one at a time; None where they do not matter."""
+        mails = [
+            Arrived(message=body, accepted_at=envelope.accepted_at)
+            for envelope, body in messages
+            if needs_dkim(envelope)
+        ]
+        results = self._verifier.verify_all(mails, policy=aligned_with_author, now=now)
+        return (next(results) if needs_dkim(envelope) else None for envelope, _ in messages)
+
+    def _judge_safely(self, envelope: Envelope, body: bytes, dkim: DkimResult | None, now: datetime) -> Judgement:
         try:
-            return self._weigh(envelope, opened, reports, dkim, now)
+            return self._judge_reports(_read(envelope, body, dkim, now), now)
         except RejectedError as error:
             return Unusable(error.fault, dkim.domains if dkim else ())
-        except Exception as error:  # whatever strangers wrote must not stop the others
+        except Exception as error:  # whatever untrusted senders wrote must not stop the others
             return Unusable(_our_fault(error))
 
-    def _weigh(
-        self,
-        envelope: Envelope,
-        opened: Opened,
-        reports: tuple[TlsReport, ...],
-        dkim: DkimResult | None,
-        now: datetime,
-    ) -> Judgement:
+    def _judge_reports(self, message: _Message, now: datetime) -> Judgement:
         """Reports that are about others are left out beside one that is about us; what remains is believed, or none."""
+        reports, unread = read_reports(message.opened)
+        unread = (*message.opened.faults, *unread)
         believed: list[Rows] = []
-        faults: list[Fault] = []
+        foreign: list[Fault] = []
         for report in reports:
             try:
-                decision, rows = self._decide(envelope, opened, report, dkim, now)
+                judged = self._judge_report(message, report, now)
             except RejectedError as error:
-                faults.append(error.fault)
+                foreign.append(error.fault)
                 continue
-            if decision.verdict is Verdict.RETRY:
-                return NotYet(decision.reason)
-            if decision.verdict is Verdict.QUARANTINE:
-                return Unproven(_bounded(dkim), decision.reason, dkim.domains if dkim else ())
-            believed.append(rows)
+            if not isinstance(judged, tuple):
+                return judged
+            believed.append(judged)
         if not believed:
-            return Unusable(faults[0], dkim.domains if dkim else ())
-        beside = tuple(f"beside this report: {fault.detail}" for fault in faults)
-        return Believed(tuple(_with_warnings(rows, beside) for rows in believed))
+            return Unusable(foreign[0], _signers(message))
+        beside = tuple(f"beside this report: {fault.detail}" for fault in (*unread, *foreign))
+        return Believed(tuple(with_warnings(rows, beside) for rows in believed), lost=next(iter(unread), None))
 
-    def _decide(
-        self, envelope: Envelope, opened: Opened, report: TlsReport, dkim: DkimResult | None, now: datetime
-    ) -> tuple[Decision, Rows]:
-        """Whether to believe a report, and its rows; raises RejectedError for what is not about us, believed or not."""
-
-        def rows(trust: Trust, dkim_domain: str) -> Rows:
-            return rows_of(
-                report,
-                opened=opened,
-                envelope=envelope,
-                trust=trust,
-                dkim_domain=dkim_domain,
-                ownership=self._ownership,
-            )
-
-        # Only a secret path depends on what the report is about.
-        about = rows(Trust.NONE, "").report.policy_domains if envelope.source is Source.HTTPS else ()
+    def _judge_report(self, message: _Message, report: TlsReport, now: datetime) -> Rows | Unproven | NotYet:
+        """Attribute, trust, rows. Raises RejectedError for what is not about us, or not about a day that we keep."""
+        ours = attribute(report, opened=message.opened, envelope=message.envelope, ownership=self._ownership)
         decision = decide_trust(
-            envelope,
-            organization=report.organization,
-            contact=report.contact,
-            submitter=opened.submitter,
-            policy_domains=about,
-            dkim=dkim,
+            message.envelope,
+            dkim=message.dkim,
+            unclear=message.unclear,
+            submitter=message.opened.submitter,
+            policy_domains=ours.domains,
             rules=self._rules,
             now=now,
         )
+        if decision.verdict is Verdict.RETRY:
+            return NotYet(decision.detail)
+        if decision.verdict is Verdict.QUARANTINE and decision.reason is not None:
+            return Unproven(decision.reason, decision.detail, _signers(message))
+        if report.start > now + _CLOCK_SKEW:
+            return self._yet_to_come(message, report, now)
         if report.start.date() < now.date() - self._retention:
             raise RejectedError(
                 Reason.TOO_OLD,
                 f"about {report.start.date()}, and clickhouse.retention keeps {self._retention.days} days; "
                 "raise it, then import the report again",
             )
-        return decision, rows(decision.trust, decision.dkim_domain)
+        return rows_of(
+            report,
+            ours,
+            opened=message.opened,
+            envelope=message.envelope,
+            arrived_at=message.arrived_at,
+            trust=decision.trust,
+            dkim_domain=decision.dkim_domain,
+        )
+
+    def _yet_to_come(self, message: _Message, report: TlsReport, now: datetime) -> NotYet:
+        """A report of the future is wrong, or our clock is: it waits as it would for DNS, unless it lies in a file."""
+        told = f"about {report.start.date()}, which is yet to come; is the clock of this machine right?"
+        if message.envelope.source is Source.FILE or now - message.arrived_at >= self._rules.dns_give_up:
+            raise RejectedError(Reason.INVALID_FIELD, told)
+        return NotYet(told)
 
 
-def _with_warnings(rows: Rows, warnings: tuple[str, ...]) -> Rows:
-    if not warnings:
-        return rows
-    return rows._replace(report=rows.report._replace(warnings=rows.report.warnings + warnings))
+def _read(envelope: Envelope, body: bytes, dkim: DkimResult | None, now: datetime) -> _Message:
+    """Read a message: what is proven of it and nothing else, or all of it, where nothing is. Raises RejectedError."""
+    proof, unclear, opened = proof_of(dkim) if dkim else None, "", None
+    if proof is not None:
+        try:
+            opened = open_proven(proof)
+        except UnclearError as error:
+            unclear = error.detail
+    if opened is None:
+        opened = open_message(body, as_mail=envelope.source.is_mail)
+    arrived_at = dkim.arrived_at if dkim else arrival_of(envelope, opened, now=now)
+    return _Message(envelope=envelope, opened=opened, dkim=dkim, unclear=unclear, arrived_at=arrived_at)
 
 
-def _open_together(bodies: Iterable[bytes], now: datetime) -> list[_Contents]:
-    """Open messages until what is in them fills the memory that is theirs: few bytes may unpack to very many."""
-    opened: list[_Contents] = []
-    taken = 0
-    for body in bodies:
-        opened.append(contents := _open(body, now))
-        if not isinstance(contents, Fault):
-            taken += sum(2 * len(report.original) + _ENTRY_BYTES * report.entries for report in contents[1])
-        if taken > _MOST_BYTES:
-            break
-    return opened
+def _signers(message: _Message) -> tuple[str, ...]:
+    return message.dkim.domains if message.dkim else ()
 
 
-def _open(body: bytes, now: datetime) -> _Contents:
-    try:
-        opened = open_message(body)
-        return opened, read_reports(opened, now=now)
-    except RejectedError as error:
-        return error.fault
-    except Exception as error:  # a fault of ours must cost one message, never the queue
-        return _our_fault(error)
+def _size(judgement: Judgement) -> int:
+    """About how many bytes of memory it takes, until it is stored."""
+    if not isinstance(judgement, Believed):
+        return 0
+    entries = sum(len(rows.policies) + len(rows.failures) for rows in judgement.reports)
+    return sum(2 * len(rows.report.original) for rows in judgement.reports) + _ENTRY_BYTES * entries
 
 
 def _our_fault(error: Exception) -> Fault:
     log.exception("a message could not be judged: please report this with its bytes", error=repr(error))
     return Fault(Reason.INTERNAL, f"mailposture could not read it ({type(error).__name__}); the bytes are kept")
-
-
-def _bounded(dkim: DkimResult | None) -> UnprovenReason:
-    if dkim is None:
-        return UnprovenReason.NO_TOKEN
-    if dkim.outcome is Outcome.VALID:
-        return UnprovenReason.NOT_ALIGNED
-    return UnprovenReason(dkim.outcome.value)

@@ -116,7 +116,8 @@ class Pipeline:
 
     def _write(self, judged: Judged) -> None:
         rows = [rows for _, verdict in judged if isinstance(verdict, Believed) for rows in verdict.reports]
-        rejected = [_rejection(each, verdict.fault) for each, verdict in judged if isinstance(verdict, Unusable)]
+        faults = [(each, _fault(verdict)) for each, verdict in judged]
+        rejected = [_rejection(each, fault) for each, fault in faults if fault is not None]
         if rows:
             self._writer.write(rows)
         if rejected:
@@ -143,8 +144,14 @@ class Pipeline:
         stored = []
         for message, verdict in judged:
             match verdict:
-                case Believed(reports):
-                    stored.append(message.id)
+                case Believed(reports, lost):
+                    if lost is None:
+                        stored.append(message.id)
+                    else:  # the reports are safe, what could not be read beside them is not
+                        metrics.REJECTED.labels(lost.reason.value).inc()
+                        signers = tuple(filter(None, (rows.report.dkim_domain for rows in reports)))
+                        why = f"beside a report: {lost.detail}"
+                        self._hold(message, HeldState.REJECTED, lost.reason.value, why, signers)
                     for rows in reports:
                         metrics.STORED.labels(rows.report.trust).inc()
                     metrics.QUERYABLE.observe((now - message.envelope.received_at).total_seconds())
@@ -192,6 +199,16 @@ class Pipeline:
             pruned=held.pruned,
             lines_left_out=left_out,
         )
+
+
+def _fault(verdict: Judgement) -> Fault | None:
+    """What of a message could not be used, all or a part of it."""
+    match verdict:
+        case Unusable(fault):
+            return fault
+        case Believed(_, lost):
+            return lost
+    return None
 
 
 def _rejection(message: Spooled, fault: Fault) -> RejectionRow:

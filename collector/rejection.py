@@ -39,7 +39,9 @@ class UnprovenReason(StrEnum):
     INVALID = "invalid"  # no DKIM signature holds
     DNS_FAILURE = "dns-failure"  # the signer's key stayed unknown for days
     DNS_BACKLOG = "dns-backlog"  # the signer's key is unknown, and such mail has used up its room (spool.deferred_size)
-    NOT_ALIGNED = "not-aligned"  # signed, but by somebody else than the report claims
+    EARLY = "early"  # signed in the future, for days: a clock is wrong
+    NOT_ALIGNED = "not-aligned"  # signed, but not by the organization that the mail says it is from
+    UNCLEAR = "unclear"  # signed, but what was signed can be read in several ways, or does not say that it is a report
     NO_TOKEN = "no-token"  # noqa: S105  posted about another domain than the secret path's
 
 

@@ -11,7 +11,6 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from collector.attribution import attribute
 from collector.counting import STS, failures_not_counting, policies_not_counting
 from collector.decode.limits import LIMITS
 from collector.decode.text import clean
@@ -21,10 +20,11 @@ from mailposture.failures import classify
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from collector.attribution import Attribution
     from collector.decode.message import Opened
     from collector.decode.tls_report import TlsReport
     from collector.envelope import Envelope, Trust
-    from mailposture.ownership import Ownership
+    from collector.reporter import Reporter
 
 
 class ReportRow(NamedTuple):
@@ -116,12 +116,18 @@ _STS_MODE: Final = re.compile(r"\bmode\s*:\s*(enforce|testing|none)\b", re.IGNOR
 
 
 def rows_of(
-    report: TlsReport, *, opened: Opened, envelope: Envelope, trust: Trust, dkim_domain: str, ownership: Ownership
+    report: TlsReport,
+    ours: Attribution,
+    *,
+    opened: Opened,
+    envelope: Envelope,
+    arrived_at: datetime,
+    trust: Trust,
+    dkim_domain: str,
 ) -> Rows:
-    """The rows of a report found in a message. Raises RejectedError if nothing in it is about a domain of ours."""
-    ours = attribute(report, opened=opened, envelope=envelope, ownership=ownership)
-    day, key = report.start.date(), _report_key(report, ours.domains)
+    """The rows of a report found in a message: of its policies those that are ours."""
     reporter = reporter_of(signer=dkim_domain, contact=report.contact, organization=report.organization)
+    day, key = report.start.date(), _report_key(report, reporter, ours.domains)
     trusted, version = trust.value, trust.rank
     not_counting = policies_not_counting(ours.policies)
     failures_counted_elsewhere = failures_not_counting(ours.policies)
@@ -186,7 +192,7 @@ def rows_of(
         report.report_id,
         report.start,
         report.end,
-        envelope.received_at,
+        arrived_at,
         envelope.source.value,
         clean(envelope.name, LIMITS.text_length),
         envelope.peer,
@@ -202,17 +208,27 @@ def rows_of(
     return Rows(own_row, tuple(policies), tuple(failures))
 
 
-def _report_key(report: TlsReport, domains: tuple[str, ...]) -> int:
-    """The identity of a report: organization, contact, report-id, period and policies, all of which the content holds.
+def _report_key(report: TlsReport, reporter: Reporter, domains: tuple[str, ...]) -> int:
+    """The identity of a report: its content and who reports.
 
-    A report-id alone identifies nothing: every Postfix reporter sends the same one. Our domains tell apart reports that
-    leave the policy domain out, and only those: else a report that is imported again once another domain of it is
-    configured would count twice. How it came in is no part of it, so by mail and by HTTPS it is one.
+    The content holds organization, contact, report-id, period and policies. A report-id alone identifies nothing:
+    every Postfix reporter sends the same one. Who reports is proven, or the domain of the contact, which nearly always
+    is the same: so a copy that nobody proves is the same report, and two that sign the same words are two. Our domains
+    tell apart reports that leave the policy domain out, and only those: else a report that is imported again once
+    another domain of it is configured would count twice. How it came in is no part of it.
     """
     digest = hashlib.sha256(report.canonical)
+    digest.update(b"\n" + reporter.domain.encode())
     if not (report.policies and all(policy.domain != "" for policy in report.policies)):
         digest.update("\n".join(("", *domains)).encode())
     return int.from_bytes(digest.digest()[:8])
+
+
+def with_warnings(rows: Rows, warnings: tuple[str, ...]) -> Rows:
+    """The rows of a report beside which there was something odd."""
+    if not warnings:
+        return rows
+    return rows._replace(report=rows.report._replace(warnings=_shortened(rows.report.warnings + warnings)))
 
 
 @lru_cache(maxsize=16_384)

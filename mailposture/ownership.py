@@ -11,8 +11,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from mailposture.config import Config
 
 
@@ -46,8 +44,3 @@ class Ownership:
         if len(found) < 2:
             return tuple(found)
         return tuple(sorted(found, key=lambda domain: (domain == host, len(domain)), reverse=True))
-
-    def sole_domain_of(self, addresses: Iterable[str]) -> str:
-        """The one domain of ours that mail addresses lie in; empty if there is none, or more than one."""
-        found = {name for address in addresses if (name := address.rpartition("@")[2].lower()) in self._names}
-        return found.pop() if len(found) == 1 else ""

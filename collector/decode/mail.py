@@ -1,4 +1,7 @@
-"""A mail taken apart into what reports need: two header fields, and the decoded bytes of each part.
+"""A mail taken apart into what reports need: a few header fields, and the decoded bytes of each part.
+
+For mail of which nothing is proven: whatever may be a report is found, since a person will decide about it, or has.
+Mail with a signature is read by signed_mail.py.
 
 The work is done by fast_mail_parser (Rust, Apache-2.0), ten times faster than the standard library. But it copies
 header fields and parts many times over, however many there are: so the shape of a mail is checked here first. What
@@ -8,7 +11,6 @@ it cannot decode, such as base64 with a gateway's footer in it, the standard lib
 from __future__ import annotations
 
 import email
-import email.message
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -36,12 +38,13 @@ class Part(NamedTuple):
 
 
 class Mail(NamedTuple):
-    """What RFC 8460, section 5.3 puts into a mail. Header values are as written, or empty."""
+    """What RFC 8460, section 5.3 puts into a mail. Header values are as written."""
 
-    report_domain: str
-    report_submitter: str
+    report_domains: tuple[str, ...]  # TLS-Report-Domain: one, none, or several that somebody added
+    report_submitter: str  # TLS-Report-Submitter, or empty
     parts: tuple[Part, ...]
-    undecodable: tuple[str, ...]  # parts that could not be decoded, in words
+    undecodable: tuple[str, ...] = ()  # parts that could not be decoded, in words
+    received: str = ""  # the uppermost Received field, which the last server wrote
 
 
 def is_mail(body: bytes) -> bool:
@@ -71,18 +74,16 @@ def read_mail(body: bytes, *, limits: Limits) -> Mail:
             raise
         return _read_leniently(body, limits, fault="it cannot be parsed")
     return Mail(
-        report_domain=_first_value(header, "TLS-Report-Domain"),
-        report_submitter=_first_value(header, "TLS-Report-Submitter"),
+        report_domains=tuple(_values(header, "TLS-Report-Domain")),
+        report_submitter=next(iter(_values(header, "TLS-Report-Submitter")), ""),
         parts=parts,
-        undecodable=(),
+        received=next(iter(_values(header, "Received")), ""),
     )
 
 
-def _first_value(header: dict[str, list[str]], name: str) -> str:
-    """The first value of a header field; nearly all senders write the name as RFC 8460 does."""
-    if name in header:
-        return header[name][0]
-    return next((values[0] for written, values in header.items() if written.lower() == name.lower()), "")
+def _values(header: dict[str, list[str]], name: str) -> list[str]:
+    """The values of a header field, however its name is spelled."""
+    return [value for written, values in header.items() if written.lower() == name.lower() for value in values]
 
 
 def _check_shape(body: bytes, limits: Limits) -> None:
@@ -143,12 +144,9 @@ def _read_leniently(body: bytes, limits: Limits, *, fault: str) -> Mail:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise RejectedError(Reason.BAD_ENCODING, f"mail cannot be decoded: {quoted(str(error))}") from error
     return Mail(
-        report_domain=_field(mail, "TLS-Report-Domain"),
-        report_submitter=_field(mail, "TLS-Report-Submitter"),
+        report_domains=tuple(str(value) for value in mail.get_all("TLS-Report-Domain", ())),
+        report_submitter=str(mail.get("TLS-Report-Submitter", "")),
         parts=tuple(parts),
         undecodable=tuple(undecodable),
+        received=str(mail.get("Received", "")),
     )
-
-
-def _field(mail: email.message.Message, name: str) -> str:
-    return str(mail.get(name, ""))

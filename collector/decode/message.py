@@ -1,100 +1,84 @@
 """From the bytes that came in to the report documents inside.
 
-Senders mislabel everything: gzip typed as JSON, JSON named .gz, a report as the whole mail or as octet-stream
-(RFC 8460, section 5.3, says how it should be). So documents are found by their first bytes, never by type or name.
-Pure: bytes in, bytes out.
+There are two ways in: open_proven() for what a signature proves, which is read strictly, and open_message() for all
+else, which is read generously, since nobody believes it before a person has looked at it, or has given it to us. Either
+way what a document is, its first bytes say. Pure: bytes in, bytes out.
 """
 
 from __future__ import annotations
 
-import codecs
-import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING
 
-from collector.decode.compression import EMPTY_ZIP_MAGIC, GZIP_MAGIC, ZIP_MAGIC, Budget, gunzip, unzip
+from collector.decode.compression import Budget, gunzip, unzip
+from collector.decode.content import encoding_of, kind_of
+from collector.decode.file_names import policy_domain_of_file_name
 from collector.decode.limits import LIMITS, Limits
-from collector.decode.mail import is_mail, read_mail
+from collector.decode.mail import Mail, is_mail, read_mail
+from collector.decode.signed_mail import read_signed
 from collector.decode.text import clean
 from collector.rejection import Fault, Reason, RejectedError
 from mailposture.domain_names import normalize
 
+if TYPE_CHECKING:
+    from collector.dkim.verifier import Proof
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A JSON document, as UTF-8 without byte order mark, and the name of the part or file that held it."""
+    """A JSON document, as UTF-8 without byte order mark."""
 
     json: bytes
-    name: str
+    domains: tuple[str, ...] = ()  # in the names of the part, and of the file in an archive, that held it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """What a message holds. At least one document; domains are normalized, or empty."""
+    """What a message holds: at least one document."""
 
     documents: tuple[Document, ...]
-    header_domain: str = ""  # TLS-Report-Domain
-    submitter: str = ""  # TLS-Report-Submitter
-    file_domain: str = ""  # the policy domain in the names of the files, if they agree
+    # Domains that TLS-Report-Domain names: one, none, or several that somebody added. What is no domain name stands
+    # here as it was written.
+    named: tuple[str, ...] = ()
+    submitter: str = ""  # TLS-Report-Submitter, normalized; empty if it is no domain name
+    received: str = ""  # the uppermost Received field, as written
+    faults: tuple[Fault, ...] = ()  # of what could not be read beside the documents
     warnings: tuple[str, ...] = ()
 
 
-def open_message(body: bytes, *, limits: Limits = LIMITS) -> Opened:
-    """Find the report documents in a mail, JSON, gzip or zip.
+def open_message(body: bytes, *, as_mail: bool = False, limits: Limits = LIMITS) -> Opened:
+    """Find the report documents in a mail, JSON, gzip or zip; `as_mail` where it can be nothing but a mail.
 
-    A broken attachment beside a good one becomes a warning. Raises RejectedError if there is no document at all.
+    Raises RejectedError if there is no document at all.
     """
+    search = _search(body, limits)
+    if not as_mail and (kind_of(body) or not is_mail(body)):
+        search.look_into(body, name="")
+        return search.result(Mail(report_domains=(), report_submitter="", parts=()))
+    return _look_into_parts(search, read_mail(body, limits=limits))
+
+
+def open_proven(proof: Proof, *, limits: Limits = LIMITS) -> Opened:
+    """Find the report documents in what a signature proves.
+
+    Raises UnclearError if that does not say in one way what it is, and RejectedError if there is no document.
+    """
+    return _look_into_parts(_search(proof.body, limits), read_signed(proof, limits=limits))
+
+
+def _search(body: bytes, limits: Limits) -> _Search:
     if not body or body.isspace():
         raise RejectedError(Reason.EMPTY, "there is nothing in it")
     if len(body) > limits.message_bytes:
         raise RejectedError(Reason.TOO_LARGE, f"{len(body)} bytes; {limits.message_bytes} are allowed")
-    search = _Search(limits)
-    if _kind_of(body) or not is_mail(body):
-        search.look_into(body, name="")
-        return search.result(header_domain="", submitter="")
-    mail = read_mail(body, limits=limits)
+    return _Search(limits)
+
+
+def _look_into_parts(search: _Search, mail: Mail) -> Opened:
     for part in mail.parts:
         search.look_into(part.content, name=part.name)
     search.faults += [Fault(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
-    return search.result(
-        header_domain=normalize(mail.report_domain) or "", submitter=normalize(mail.report_submitter) or ""
-    )
-
-
-def policy_domain_of_file_name(name: str) -> str:
-    """The policy domain in `sender!policy-domain!begin!end[!unique-id].json[.gz]` (RFC 8460, section 5.1), or empty."""
-    fields = name.rpartition("/")[2].split("!")
-    return (normalize(fields[1]) or "") if len(fields) >= 4 else ""
-
-
-# What content is, by its first bytes; JSON and XML after a byte order mark or white space, in UTF-8, UTF-16 or UTF-32.
-_KIND: Final = re.compile(
-    rb"(?P<gzip>%b)|(?P<zip>%b|%b)" % (GZIP_MAGIC, ZIP_MAGIC, EMPTY_ZIP_MAGIC)
-    + rb"|(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff|\0\0\xfe\xff)?[\s\0]*(?:(?P<json>\{)|(?P<xml><))"
-)
-
-# Longest first: the mark of UTF-16 begins that of UTF-32.
-_ENCODINGS: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-    (b"{\0", "utf-16-le"),
-    (b"\0{", "utf-16-be"),
-)
-
-
-def _kind_of(content: bytes) -> str | None:
-    found = _KIND.match(content)
-    return found.lastgroup if found else None
-
-
-def _encoding_of(content: bytes) -> str | None:
-    """The encoding that the first bytes give away, or None for what should be UTF-8."""
-    if content.startswith((b'{"', b"{\n")):
-        return None
-    return next((encoding for mark, encoding in _ENCODINGS if content.startswith(mark)), None)
+    return search.result(mail)
 
 
 class _Search:
@@ -108,29 +92,34 @@ class _Search:
         self._warnings: list[str] = []
         self._unknown: list[str] = []
 
-    def look_into(self, content: bytes, *, name: str, nesting: int = 0) -> None:
+    def look_into(self, content: bytes, *, name: str, within: tuple[str, ...] = (), nesting: int = 0) -> None:
+        """`within`: the names of the archives around it."""
+        name = clean(name, self._limits.name_length)
         try:
-            self._look_into(content, clean(name, self._limits.name_length), nesting)
+            self._look_into(content, name, within, nesting)
         except RejectedError as error:
             self.faults.append(error.fault)
 
-    def _look_into(self, content: bytes, name: str, nesting: int) -> None:
-        kind = _kind_of(content)
+    def _look_into(self, content: bytes, name: str, within: tuple[str, ...], nesting: int) -> None:
+        kind = kind_of(content)
         if kind in ("gzip", "zip") and nesting >= self._limits.archive_nesting:
             raise RejectedError(
                 Reason.TOO_NESTED, f"archive in archive, more than {self._limits.archive_nesting} deep{_in(name)}"
             )
         match kind:
             case "json":
-                self._documents.append(Document(json=self._as_utf8(content, name), name=name))
+                domains = map(policy_domain_of_file_name, (*within, name))
+                self._documents.append(
+                    Document(json=self._as_utf8(content, name), domains=tuple(dict.fromkeys(filter(None, domains))))
+                )
             case "gzip":
                 unpacked, more = gunzip(content, budget=self._budget)
                 if more:
                     self._warnings.append(f"bytes after the end of the gzip{_in(name)} were ignored")
-                self._look_into(unpacked, name, nesting + 1)
+                self._look_into(unpacked, name, within, nesting + 1)
             case "zip":
                 for member, unpacked in unzip(content, budget=self._budget):
-                    self.look_into(unpacked, name=member, nesting=nesting + 1)
+                    self.look_into(unpacked, name=member, within=(*within, name), nesting=nesting + 1)
             case "xml" if b"<feedback" in content[:4096]:
                 raise RejectedError(Reason.DMARC_REPORT, f"a DMARC aggregate report, not a TLS report{_in(name)}")
             case _:
@@ -141,7 +130,7 @@ class _Search:
             raise RejectedError(
                 Reason.TOO_LARGE, f"JSON of {len(content)} bytes{_in(name)}; {self._limits.document_bytes} are allowed"
             )
-        encoding = _encoding_of(content)
+        encoding = encoding_of(content)
         if encoding is None:
             return content
         try:
@@ -156,17 +145,17 @@ class _Search:
         )
         return text.removeprefix("\ufeff").encode("utf-8", "replace")
 
-    def result(self, *, header_domain: str, submitter: str) -> Opened:
+    def result(self, mail: Mail) -> Opened:
         if not self._documents:
             fault = self._worst_fault()
             raise RejectedError(fault.reason, fault.detail)
-        domains = {policy_domain_of_file_name(document.name) for document in self._documents}
         return Opened(
             documents=tuple(self._documents),
-            header_domain=header_domain,
-            submitter=submitter,
-            file_domain=domains.pop() if len(domains) == 1 else "",
-            warnings=(*self._warnings, *(f"beside this report: {fault.detail}" for fault in self.faults)),
+            named=tuple(dict.fromkeys(filter(None, map(_domain, mail.report_domains)))),
+            submitter=normalize(mail.report_submitter) or "",
+            received=mail.received,
+            faults=tuple(self.faults),
+            warnings=tuple(self._warnings),
         )
 
     def _worst_fault(self) -> Fault:
@@ -179,6 +168,11 @@ class _Search:
             if parts > 1
             else "it is not JSON, gzip or zip, nor a mail of these",
         )
+
+
+def _domain(written: str) -> str:
+    """A domain that a header field names, or else what is written there: it names something, and nothing of ours."""
+    return normalize(written) or clean(written, LIMITS.name_length)
 
 
 def _in(name: str) -> str:

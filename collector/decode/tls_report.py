@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import orjson
 from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
@@ -23,10 +23,12 @@ from collector.rejection import Reason, RejectedError
 from mailposture.quoting import quoted
 
 if TYPE_CHECKING:
-    from collector.decode.message import Opened
+    from collector.decode.message import Document, Opened
+    from collector.rejection import Fault
 
 _FIRST_REPORTS: Final = datetime(2016, 1, 1, tzinfo=UTC)  # as the example in RFC 8460 is
-_CLOCK_SKEW: Final = timedelta(days=2)
+_LAST_START: Final = datetime(9999, 12, 30, tzinfo=UTC)
+_LONGEST_PERIOD: Final = timedelta(days=366)
 
 _Text = Annotated[str, PlainValidator(fields.text)]
 _Name = Annotated[str, PlainValidator(fields.name)]
@@ -111,6 +113,7 @@ class TlsReport:
     warnings: tuple[str, ...]
     original: bytes  # the JSON as received
     canonical: bytes  # the same content written in one way, to tell whether two reports are one
+    file_domains: tuple[str, ...] = ()  # policy domains in the names of the files that it was in
 
     @property
     def entries(self) -> int:
@@ -118,18 +121,21 @@ class TlsReport:
         return len(self.policies) + sum(len(policy.failures) for policy in self.policies)
 
 
-def read_reports(opened: Opened, *, now: datetime | None = None) -> tuple[TlsReport, ...]:
-    """The reports of a message, in order. One that cannot be used beside one that can becomes a warning.
+class ReadReports(NamedTuple):
+    """The reports of a message, at least one, and what is wrong with the documents that are none."""
 
-    A period that begins after `now` (the real time, if not given) is not believable.
-    Raises RejectedError if none can be used, or if together they are too much.
-    """
+    reports: tuple[TlsReport, ...]
+    faults: tuple[Fault, ...] = ()
+
+
+def read_reports(opened: Opened) -> ReadReports:
+    """The reports of a message, in order. Raises RejectedError if none can be used, or together they are too much."""
     if len(opened.documents) == 1:
-        return (parse_report(opened.documents[0].json, now=now),)
+        return ReadReports((_report_in(opened.documents[0]),))
     reports, faults, entries = [], [], 0
     for document in opened.documents:
         try:
-            reports.append(parse_report(document.json, now=now))
+            reports.append(_report_in(document))
         except RejectedError as error:
             faults.append(error.fault)
             continue
@@ -142,13 +148,15 @@ def read_reports(opened: Opened, *, now: datetime | None = None) -> tuple[TlsRep
             )
     if not reports:
         raise RejectedError(faults[0].reason, faults[0].detail)
-    if not faults:
-        return tuple(reports)
-    beside = tuple(f"beside this report: {fault.detail}" for fault in faults[: LIMITS.warnings])
-    return tuple(replace(report, warnings=report.warnings + beside) for report in reports)
+    return ReadReports(tuple(reports), tuple(faults))
 
 
-def parse_report(document: bytes, *, now: datetime | None = None) -> TlsReport:
+def _report_in(document: Document) -> TlsReport:
+    report = parse_report(document.json)
+    return replace(report, file_domains=document.domains) if document.domains else report
+
+
+def parse_report(document: bytes) -> TlsReport:
     """Read a report from JSON in UTF-8. Raises RejectedError, which names the field or the fault."""
     remarks = Remarks()
     loaded, original = _load(document, remarks)
@@ -163,7 +171,7 @@ def parse_report(document: bytes, *, now: datetime | None = None) -> TlsReport:
         raise _missing("organization-name", loaded.get("organization-name"))
     if not isinstance(loaded.get("policies"), list | dict):
         raise _missing("policies", loaded.get("policies"))
-    start, end = _period(content, loaded, remarks, now or datetime.now(UTC))
+    start, end = _period(content, loaded, remarks)
     return TlsReport(
         organization=content.organization or content.contact,
         contact=content.contact,
@@ -192,22 +200,21 @@ def _missing(field: str, value: object) -> RejectedError:
     return RejectedError(Reason.INVALID_FIELD, f"{field} is {'missing' if value is None else quoted(str(value))}")
 
 
-def _period(content: _Content, loaded: dict[str, Any], remarks: Remarks, now: datetime) -> tuple[datetime, datetime]:
-    """Start and end of the reported period; the start decides the report day, so it must be believable."""
+def _period(content: _Content, loaded: dict[str, Any], remarks: Remarks) -> tuple[datetime, datetime]:
+    """Start and end of the reported period, by what is written: whether it is yet to come, a clock must say."""
     start, end = content.start, content.end
     if start is None:
         written = loaded.get("date-range")
         raise _missing(
             "date-range.start-datetime", written.get("start-datetime") if isinstance(written, dict) else written
         )
-    if not _FIRST_REPORTS <= start <= now + _CLOCK_SKEW:
+    if start < _FIRST_REPORTS:
         raise RejectedError(
-            Reason.INVALID_FIELD,
-            f"date-range.start-datetime is {start:%Y-%m-%d}: before such reports existed, or yet to come",
+            Reason.INVALID_FIELD, f"date-range.start-datetime is {start:%Y-%m-%d}, before such reports existed"
         )
-    if end is None or end < start or end > now + timedelta(days=366):
+    if end is None or end < start or end - start > _LONGEST_PERIOD:
         remarks.add("end-datetime is missing or unusable; a period of one day was assumed")
-        end = start + timedelta(days=1)
+        end = min(start, _LAST_START) + timedelta(days=1)
     return start, end
 
 
@@ -251,7 +258,18 @@ _LENIENT: Final = json.JSONDecoder(parse_constant=lambda _: None, parse_int=_who
 
 
 def _canonical(loaded: Any) -> bytes:
-    """Content written in one way. orjson writes neither deep nesting nor odd numbers and text; json writes those."""
+    """Content written in one way. orjson writes neither deep nesting nor odd numbers and text; json writes those.
+
+    Runs of blanks within strings (there are none between tokens) become one: relaxed canonicalization lets everybody
+    on the way change those, while the signature still holds (RFC 6376, section 3.4.4).
+    """
+    written = _sorted(loaded)
+    while b"  " in written:
+        written = written.replace(b"  ", b" ")
+    return written
+
+
+def _sorted(loaded: Any) -> bytes:
     try:
         return orjson.dumps(loaded, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:

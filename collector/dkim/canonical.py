@@ -12,7 +12,7 @@ from hashlib import sha256
 LONGEST_HEADER = 256 * 1024  # bytes; real reports have 2-8 KiB
 # One field: a printable name, then lines that are not blank. Only one way to match anything, so time is linear whatever
 # comes, without possessive quantifiers: around groups they are broken before Python 3.11.5 (CPython gh-106052).
-_FIELD = re.compile(rb"([!-9;-~]+):([^\r\n\0\v\f]*(?:\r\n[ \t]+[^ \t\r\n\0\v\f][^\r\n\0\v\f]*)*)\r\n")
+FIELD = re.compile(rb"([!-9;-~]+):([^\r\n\0\v\f]*(?:\r\n[ \t]+[^ \t\r\n\0\v\f][^\r\n\0\v\f]*)*)\r\n")
 # Fields that decide who speaks and what the body means: one that was added twice is one that nobody signed.
 SINGLE_FIELDS = (b"from", b"mime-version", b"content-type", b"content-transfer-encoding")
 
@@ -27,17 +27,25 @@ class Mail:
 
     fields: dict[bytes, list[tuple[bytes, bytes]]]
     body: bytes
-    _body_hashes: dict[bytes, bytes] = field(default_factory=dict)
+    _bodies: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)  # canonical and its hash, by form
 
     def values(self, name: bytes) -> list[bytes]:
         """The raw values of a field, from top to bottom."""
         return [value for _, value in self.fields.get(name, ())]
 
+    def canonical_body(self, form: bytes) -> bytes:
+        """The body as this form has it: what a signature that fits covers, and nothing else."""
+        return self._canonical(form)[0]
+
     def body_hash(self, form: bytes) -> bytes:
-        """SHA-256 of the canonical body; computed once a form, so that many signatures cost no more than two."""
-        if form not in self._body_hashes:
-            self._body_hashes[form] = sha256(BODY_FORMS[form](self.body)).digest()
-        return self._body_hashes[form]
+        """SHA-256 of the canonical body; computed once per form, so that many signatures cost no more than two."""
+        return self._canonical(form)[1]
+
+    def _canonical(self, form: bytes) -> tuple[bytes, bytes]:
+        if form not in self._bodies:
+            body = BODY_FORMS[form](self.body)
+            self._bodies[form] = body, sha256(body).digest()
+        return self._bodies[form]
 
 
 def read(message: bytes) -> Mail:
@@ -52,7 +60,7 @@ def read(message: bytes) -> Mail:
     start = message.find(b"\r\n") + 2 if message.startswith(b"From ") else 0  # the separator line of an mbox
     fields: dict[bytes, list[tuple[bytes, bytes]]] = {}
     while start < end:
-        spelling = _FIELD.match(message, start, end)
+        spelling = FIELD.match(message, start, end)
         if spelling is None:
             line = message.count(b"\r\n", 0, start) + 1
             raise UnreadableError(f"line {line} of the mail's header is malformed")

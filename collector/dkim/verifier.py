@@ -1,7 +1,12 @@
-"""Mails in, who signed them out."""
+"""Mails in, what their signatures prove out.
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+A signature proves that a domain sent certain header fields above a certain body. Other fields, and other copies of
+the same fields, may be anybody's, and so may be whatever canonicalization does not see. Who goes on reading must read
+what was proven: it is returned as a `Proof`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -9,8 +14,12 @@ from collector.dkim import canonical, signature
 from collector.dkim.canonical import Mail, UnreadableError
 from collector.dkim.keys import KeyCache, KeyLookup, NoKey, Unanswered
 from collector.dkim.signature import BadSignatureError, Signature
+from collector.dkim.times import Timeliness, arrival, arrival_after, timeliness
 
 MOST_SIGNATURES = 5  # that are looked at, from the top; real mails have one to three
+
+Policy = Callable[[Signature, Mail], bool]
+"""Whether a signature could matter to the caller. What could not is not verified, and its key is not looked up."""
 
 
 class Outcome(StrEnum):
@@ -18,28 +27,56 @@ class Outcome(StrEnum):
 
     VALID = "valid"  # at least one holds
     NO_SIGNATURE = "no-signature"
+    NOT_ALIGNED = "not-aligned"  # signed, but by nobody that the caller's policy wants
     INVALID = "invalid"  # none holds, and none ever will
     DNS_FAILURE = "dns-failure"  # none holds yet: DNS did not answer, ask again later
+    EARLY = "early"  # none holds yet: it was signed in the future, so a clock is wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """A mail to verify, and when it was accepted: by us, or by the mailbox that it lay in."""
+
+    message: bytes
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What one valid signature proves."""
+
+    domain: str  # who signed (d=)
+    # The values that were signed, by lower-case name: unfolded, runs of blanks as one, from the bottom of the header
+    # up. A name without values was signed as absent; one that is missing here was not signed, whatever the mail has.
+    fields: Mapping[bytes, tuple[bytes, ...]]
+    body: bytes  # in its canonical form: what canonicalization leaves out, anybody may have changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DkimResult:
-    """Who signed a mail."""
+    """What is known about the signatures of a mail."""
 
     outcome: Outcome
-    domains: tuple[str, ...] = ()  # every d= whose signature holds
-    unanswered: tuple[str, ...] = ()  # every d= whose key DNS did not tell
-    author: str = ""  # the From field as it stands in the mail
+    arrived_at: datetime  # as the signatures allow; see times.py
+    proofs: tuple[Proof, ...] = ()  # of every signature that holds
     detail: str = ""  # for people: what is wrong with the signatures that do not hold
 
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Every d= whose signature holds, once."""
+        return _once(proof.domain for proof in self.proofs)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, kw_only=True)
 class _Examined:
-    """A mail taken apart, its signatures read, their keys not yet known."""
+    """A mail taken apart, its signatures read; those that could hold wait for their keys."""
 
-    mail: Mail | None
-    signatures: tuple[Signature, ...]
-    faults: tuple[str, ...]
+    arrived_at: datetime
+    mail: Mail | None = None
+    pending: list[Signature] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    unwanted: list[str] = field(default_factory=list)  # domains whose signatures are not looked at
+    early: bool = False  # a signature is of the future
 
 
 class DkimVerifier:
@@ -50,66 +87,115 @@ class DkimVerifier:
         self._keys = keys
         self._patience = patience
 
-    def verify(self, message: bytes, *, now: datetime | None = None) -> DkimResult:
+    def verify(
+        self,
+        message: bytes,
+        *,
+        accepted_at: datetime | None = None,
+        now: datetime | None = None,
+        policy: Policy = lambda _signature, _mail: True,
+    ) -> DkimResult:
         """Verify one mail."""
-        return self.verify_all([message], now=now)[0]
-
-    def verify_all(self, messages: Sequence[bytes], *, now: datetime | None = None) -> list[DkimResult]:
-        """Verify many mails; keys that are not cached are looked up together, before any is needed."""
         moment = now or datetime.now(UTC)
-        examined = [_examine(message, moment) for message in messages]
-        names = {each.key_name for one in examined for each in one.signatures}
+        arrived = Arrived(message=message, accepted_at=accepted_at or moment)
+        return next(self.verify_all([arrived], policy=policy, now=moment))
+
+    def verify_all(self, mails: Sequence[Arrived], *, policy: Policy, now: datetime) -> Iterator[DkimResult]:
+        """Verify many mails; keys that are not cached are looked up together, before any is needed.
+
+        Results come one at a time, since each holds the body of its mail.
+        """
+        examined = [_examine(mail, policy, now) for mail in mails]
+        names = {each.key_name for one in examined for each in one.pending}
         keys = self._keys.look_up(names, patience=self._patience) if names else {}
-        return [_conclude(one, keys) for one in examined]
+        examined.reverse()
+        while examined:
+            yield _conclude(examined.pop(), keys)
 
 
-def _examine(message: bytes, now: datetime) -> _Examined:
+def _examine(arrived: Arrived, policy: Policy, now: datetime) -> _Examined:
+    examined = _Examined(arrived_at=arrival(arrived.accepted_at, now=now))
     try:
-        mail = canonical.read(message)
+        mail = examined.mail = canonical.read(arrived.message)
     except UnreadableError as error:
-        return _Examined(None, (), (f"{error}, so no signature of it can be trusted",))
-    signatures, faults = [], []
-    for field in mail.fields.get(b"dkim-signature", ())[:MOST_SIGNATURES]:
+        examined.faults.append(f"{error}, so no signature of it can be trusted")
+        return examined
+    for spelling in mail.fields.get(b"dkim-signature", ())[:MOST_SIGNATURES]:
         try:
-            signatures.append(signature.read(field, now))
+            read = signature.read(spelling)
         except BadSignatureError as error:
-            faults.append(_sentence(error.domain, error.reason))
-    return _Examined(mail, tuple(signatures), tuple(faults))
+            examined.faults.append(_sentence(error.domain, error.reason))
+            continue
+        if not policy(read, mail):
+            examined.unwanted.append(read.domain)
+            continue
+        match timeliness(read, arrived_at=examined.arrived_at, now=now):
+            case Timeliness.IN_TIME:
+                examined.pending.append(read)
+            case Timeliness.EXPIRED:
+                examined.faults.append(_sentence(read.domain, f"had expired when the mail came (x={read.expires})"))
+            case Timeliness.EARLY:
+                examined.early = True
+                examined.faults.append(
+                    _sentence(
+                        read.domain, f"is of the future (t={read.signed_at}); is the clock of this machine right?"
+                    )
+                )
+    return examined
 
 
 def _conclude(examined: _Examined, keys: Mapping[str, KeyLookup]) -> DkimResult:
-    mail = examined.mail
-    if mail is None:
-        return DkimResult(outcome=Outcome.INVALID, detail=examined.faults[0])
-    author = b" ".join(mail.values(b"from")).decode("utf-8", "replace")
-    valid, unanswered, faults = [], [], list(examined.faults)
-    for each in examined.signatures:
+    proofs: list[Proof] = []
+    faults, unanswered, arrived_at = list(examined.faults), False, examined.arrived_at
+    for each in examined.pending:
         key = keys[each.key_name]
         if isinstance(key, Unanswered):
-            unanswered.append(each.domain)
+            unanswered = True
             faults.append(_sentence(each.domain, f"cannot be checked now: {key.reason}"))
         elif isinstance(key, NoKey):
             faults.append(_sentence(each.domain, key.reason))
-        else:
+        elif examined.mail is not None:
             try:
-                signature.verify(each, mail, key)
+                signature.verify(each, examined.mail, key)
             except BadSignatureError as error:
                 faults.append(_sentence(error.domain, error.reason))
-            else:
-                valid.append(each.domain)
-    if valid:
-        outcome = Outcome.VALID
-    elif unanswered:
-        outcome = Outcome.DNS_FAILURE
-    else:
-        outcome = Outcome.INVALID if faults else Outcome.NO_SIGNATURE
+                continue
+            proofs.append(proof_of(each, examined.mail))
+            arrived_at = max(arrived_at, arrival_after(each, examined.arrived_at))
     return DkimResult(
-        outcome=outcome,
-        domains=_once(valid),
-        unanswered=_once(unanswered),
-        author=author,
-        detail="; ".join(faults) or ("" if valid else "the mail has no DKIM signature"),
+        outcome=_outcome(examined, proofs=proofs, unanswered=unanswered),
+        arrived_at=arrived_at,
+        proofs=tuple(proofs),
+        detail="; ".join(faults if proofs else [*faults, *_without_proof(examined)]),
     )
+
+
+def _outcome(examined: _Examined, *, proofs: list[Proof], unanswered: bool) -> Outcome:
+    if proofs:
+        return Outcome.VALID
+    if unanswered:
+        return Outcome.DNS_FAILURE
+    if examined.early:
+        return Outcome.EARLY
+    if examined.unwanted and not examined.pending:
+        return Outcome.NOT_ALIGNED
+    return Outcome.INVALID if examined.faults or examined.pending else Outcome.NO_SIGNATURE
+
+
+def _without_proof(examined: _Examined) -> Iterator[str]:
+    """What else there is to say about a mail without proof."""
+    if examined.unwanted:
+        yield f"the mail is signed by {', '.join(_once(examined.unwanted))}"
+    elif not examined.pending and not examined.faults:
+        yield "the mail has no DKIM signature"
+
+
+def proof_of(each: Signature, mail: Mail) -> Proof:
+    """What a signature proves that holds."""
+    fields: dict[bytes, tuple[bytes, ...]] = dict.fromkeys(each.signed_fields, ())
+    for name, value in signature.covered_fields(each, mail):
+        fields[name.lower()] += (b" ".join(value.split()),)
+    return Proof(domain=each.domain, fields=fields, body=mail.canonical_body(each.body_form))
 
 
 def _sentence(domain: str, reason: str) -> str:

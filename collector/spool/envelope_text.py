@@ -23,12 +23,13 @@ def encode(envelope: Envelope) -> bytes:
             envelope.token_domain,
             envelope.vouched,
             envelope.from_trusted_mailbox,
+            envelope.delivered_at,
         )
     )
 
 
 def decode(text: bytes) -> Envelope:
-    source, received_at, name, peer, mail_from, recipients, token_domain, vouched, trusted = _values(text)
+    source, received_at, name, peer, mail_from, recipients, token_domain, vouched, trusted, delivered_at = _values(text)
     return Envelope(
         source=Source(source),
         received_at=datetime.fromisoformat(received_at),
@@ -39,6 +40,7 @@ def decode(text: bytes) -> Envelope:
         token_domain=token_domain,
         vouched=vouched,
         from_trusted_mailbox=trusted,
+        delivered_at=datetime.fromisoformat(delivered_at) if delivered_at else None,
     )
 
 

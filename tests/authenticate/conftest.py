@@ -57,14 +57,23 @@ class _ThreadingUdp(ThreadingMixIn, UDPServer):
     daemon_threads = True
 
 
+def _on_one_port(zone: NameServer, quiet: DNSLogger) -> tuple[DNSServer, DNSServer]:
+    """Servers for UDP and TCP; a port that is free for the one may be taken for the other."""
+    while True:
+        udp = DNSServer(zone, address="127.0.0.1", port=0, server=_ThreadingUdp, logger=quiet)
+        port = udp.server.server_address[1]
+        try:
+            return udp, DNSServer(zone, address="127.0.0.1", port=port, tcp=True, logger=quiet)
+        except OSError:
+            udp.server.server_close()
+
+
 @pytest.fixture(scope="session")
 def _one_name_server() -> Iterator[NameServer]:
     zone = NameServer()
     quiet = DNSLogger(log="-request,-reply,-truncated,-error", logf=lambda _text: None)
-    udp = DNSServer(zone, address="127.0.0.1", port=0, server=_ThreadingUdp, logger=quiet)
-    port = udp.server.server_address[1]
-    tcp = DNSServer(zone, address="127.0.0.1", port=port, tcp=True, logger=quiet)
-    zone.address = f"127.0.0.1@{port}"
+    udp, tcp = _on_one_port(zone, quiet)
+    zone.address = f"127.0.0.1@{udp.server.server_address[1]}"
     for server in (udp, tcp):
         server.start_thread()
     yield zone

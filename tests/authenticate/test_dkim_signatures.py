@@ -8,11 +8,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import dkim
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from collector.alignment import aligned_with_author
+from collector.dkim import signature
+from collector.dkim.times import Timeliness, arrival, timeliness
 from collector.dkim.verifier import MOST_SIGNATURES, DkimVerifier, Outcome
 
 if TYPE_CHECKING:
@@ -34,7 +36,9 @@ def test_rsa_signature_of_every_canonicalization_holds(
 ) -> None:
     result = verifier.verify(published.sign(mail, form=(header, body)))
     assert (result.outcome, result.domains, result.detail) == (Outcome.VALID, ("example.net",), "")
-    assert "tls-reports@example.net" in result.author
+    (proof,) = result.proofs
+    assert proof.fields[b"from"] == (b"TLS reports <tls-reports@example.net>",)
+    assert proof.body.startswith(b"--x\r\nContent-Type: text/plain\r\n\r\nThis is an aggregate TLS report.")
 
 
 def test_ed25519_signature_holds(verifier: DkimVerifier, name_server: Any, ed25519_key: Any, mail: bytes) -> None:
@@ -162,9 +166,7 @@ def _resigned(signed: bytes, pattern: bytes, replacement: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("pattern", "replacement", "reason"),
     [
-        (rb"; t=\d+", b"; t=1000; x=2000", "has expired (x=2000)"),
-        (rb"; t=\d+", b"; t=99999999999", "is of the future"),
-        (rb"; t=\d+", b"; t=9999999999999999", "is no time"),
+        (rb"; t=\d+", b"; t=1000; x=2000", "had expired when the mail came (x=2000)"),
         (rb"v=1", b"v=2", "has no v=1"),
         (rb"v=1;", b"v=1; v=1;", "tag 'v'= twice"),
         (rb"d=example.net", b"d=exa mple.net", "which is not a name"),
@@ -190,13 +192,113 @@ def test_signature_that_does_not_cover_from_is_refused(verifier: DkimVerifier, p
     assert "does not cover the From field" in verifier.verify(signed).detail
 
 
-def test_expiry_counts_at_the_given_time(verifier: DkimVerifier, published: Any, mail: bytes) -> None:
-    signer = dkim.DKIM(mail)
-    line = signer.sign(b"s1", b"example.net", published.private)
-    now = datetime.now(UTC)
-    signed = line + mail
+def test_signature_of_the_future_is_early_and_not_bad(
+    verifier: DkimVerifier, published: Any, name_server: Any, mail: bytes
+) -> None:
+    signed, now = published.sign(mail), datetime.now(UTC)
+    early = verifier.verify(signed, now=now - timedelta(days=2))
+    assert early.outcome is Outcome.EARLY
+    assert "is the clock of this machine right?" in early.detail
+    assert not name_server.asked
     assert verifier.verify(signed, now=now).outcome is Outcome.VALID
-    assert "of the future" in verifier.verify(signed, now=now - timedelta(days=2)).detail
+
+
+def test_clock_that_was_behind_at_arrival_moves_the_arrival_to_the_signature(
+    verifier: DkimVerifier, published: Any, mail: bytes
+) -> None:
+    now = datetime.now(UTC)
+    result = verifier.verify(published.sign(mail), accepted_at=now - timedelta(days=400), now=now)
+    assert result.outcome is Outcome.VALID
+    assert timedelta() <= now - result.arrived_at < timedelta(minutes=10)
+
+
+def test_clock_that_was_ahead_at_arrival_moves_the_arrival_to_now(
+    verifier: DkimVerifier, published: Any, mail: bytes
+) -> None:
+    now = datetime.now(UTC)
+    result = verifier.verify(published.sign(mail), accepted_at=now + timedelta(days=40), now=now)
+    assert (result.outcome, result.arrived_at) == (Outcome.VALID, now)
+
+
+@pytest.mark.parametrize(
+    ("signed", "expires", "arrived", "now", "timely"),
+    [
+        (0, 7, 0, 30, Timeliness.IN_TIME),  # read a month later
+        (0, 7, 8, 8, Timeliness.EXPIRED),  # replayed
+        (0, 7, 7.3, 8, Timeliness.IN_TIME),  # clocks differ by a few hours
+        (0, 7, -400, 1, Timeliness.IN_TIME),  # our clock was a year behind, and no longer is
+        (0, 7, -400, -400, Timeliness.EARLY),  # and still is
+        (0, 7, 40, 1, Timeliness.IN_TIME),  # our clock was ahead
+        (None, 7, 0, 30, Timeliness.IN_TIME),
+        (None, 7, 8, 30, Timeliness.EXPIRED),
+        (None, None, 0, 400, Timeliness.IN_TIME),
+        (10**6, None, 0, 0, Timeliness.EARLY),
+    ],
+)
+def test_time_of_arrival_decides_and_a_wrong_clock_is_noticed(
+    signed: float | None, expires: float | None, arrived: float, now: float, timely: Timeliness
+) -> None:
+    """In days after the 24th of November 2026."""
+    start = datetime(2026, 11, 24, tzinfo=UTC)
+
+    def seconds(days: float | None) -> int | None:
+        return None if days is None else int(start.timestamp() + days * 86_400)
+
+    tags = f"v=1; a=rsa-sha256; d=example.net; s=s1; h=from; bh=AAAA; b=AAAA; t={seconds(signed)}; x={seconds(expires)}"
+    tags = tags.replace("; t=None", "").replace("; x=None", "")
+    read = signature.read((b"DKIM-Signature", tags.encode()))
+    moment = start + timedelta(days=now)
+    came = arrival(start + timedelta(days=arrived), now=moment)
+    assert timeliness(read, arrived_at=came, now=moment) is timely
+
+
+def test_proof_holds_what_was_signed_and_nothing_else(verifier: DkimVerifier, published: Any, mail: bytes) -> None:
+    signed = published.sign(
+        mail,
+        fields=[b"from", b"subject", b"tls-report-domain", b"tls-report-domain", b"x-absent"],
+        form=(b"relaxed", b"relaxed"),
+    )
+    (proof,) = verifier.verify(signed).proofs
+    assert dict(proof.fields) == {
+        b"from": (b"TLS reports <tls-reports@example.net>",),
+        b"subject": (
+            b"Report Domain: example.com Submitter: example.net "
+            b"Report-ID: <2026-11-23T00:00:00Z_idx1_example.com@example.net>",
+        ),
+        b"tls-report-domain": (b"example.com",),
+        b"x-absent": (),
+    }
+
+
+def test_proof_has_the_lowest_copy_of_a_field_that_is_there_twice(
+    verifier: DkimVerifier, published: Any, mail: bytes
+) -> None:
+    signed = published.sign(mail, fields=[b"from", b"tls-report-domain"])
+    (proof,) = verifier.verify(b"TLS-Report-Domain: victim.example\r\n" + signed).proofs
+    assert proof.fields[b"tls-report-domain"] == (b"example.com",)
+
+
+@pytest.mark.parametrize("form", [b"simple", b"relaxed"])
+def test_proof_is_the_same_whatever_is_changed_that_canonicalization_leaves_out(
+    verifier: DkimVerifier, published: Any, mail: bytes, form: bytes
+) -> None:
+    signed = published.sign(mail, form=(b"relaxed", form))
+    changed = signed.replace(b"aggregate TLS report.", b"aggregate  \tTLS report. \t") + b"\r\n\r\n"
+    before, after = verifier.verify(signed), verifier.verify(changed)
+    assert (after.proofs == before.proofs) is (form == b"relaxed")
+    assert after.outcome is (Outcome.VALID if form == b"relaxed" else Outcome.INVALID)
+
+
+def test_key_is_looked_up_only_for_signers_that_the_caller_wants(
+    verifier: DkimVerifier, published: Any, name_server: Any, ed25519_key: Any, mail: bytes
+) -> None:
+    twice = published.sign(ed25519_key.sign(mail, domain="evil.example", selector="s2"), fields=[b"from"])
+    result = verifier.verify(twice, policy=aligned_with_author)
+    assert (result.outcome, result.domains) == (Outcome.VALID, ("example.net",))
+    assert set(name_server.asked) == {KEY}
+    other = verifier.verify(ed25519_key.sign(mail, domain="evil.example"), policy=aligned_with_author)
+    assert (other.outcome, other.detail) == (Outcome.NOT_ALIGNED, "the mail is signed by evil.example")
+    assert set(name_server.asked) == {KEY}
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from collector.dkim.keys import KeyCache, NoKey, PublicKey, Unanswered
-from collector.dkim.verifier import DkimVerifier, Outcome
+from collector.dkim.verifier import Arrived, DkimVerifier, Outcome
 
 KEY = "s1._domainkey.example.net"
 
@@ -69,7 +69,7 @@ def test_server_failure_is_temporary_and_verifies_later(
     name_server.records[KEY] = [rsa_key.record]
     name_server.failing.add(KEY)
     result = verifier.verify(rsa_key.sign(mail))
-    assert (result.outcome, result.unanswered) == (Outcome.DNS_FAILURE, ("example.net",))
+    assert (result.outcome, result.domains) == (Outcome.DNS_FAILURE, ())
     assert result.detail == (
         f"DKIM signature of example.net cannot be checked now: DNS does not answer for {KEY} (NoNameservers)"
     )
@@ -85,7 +85,9 @@ def test_silent_name_server_of_one_domain_holds_up_no_other_mail(
     impatient = DkimVerifier(keys=keys, patience=0.4)
     silent = rsa_key.sign(mail, domain="silent.example")
     started = time.monotonic()
-    results = impatient.verify_all([silent, rsa_key.sign(mail)])
+    now = datetime.now(UTC)
+    mails = [Arrived(message=message, accepted_at=now) for message in (silent, rsa_key.sign(mail))]
+    results = list(impatient.verify_all(mails, policy=lambda _signature, _mail: True, now=now))
     assert time.monotonic() - started < 0.9  # the silence lasts for 1 s
     assert [result.outcome for result in results] == [Outcome.DNS_FAILURE, Outcome.VALID]
 

@@ -80,15 +80,23 @@ def test_key_for_other_mail_means_quarantine(judge: Judge, name_server: Any, rsa
     assert "for 'email' only, not for TLS reports" in verdict.detail
 
 
-def test_report_in_the_name_of_google_with_a_signature_of_another_means_quarantine(
+def test_name_of_google_above_the_signature_of_another_is_a_caption(
     judge: Judge, name_server: Any, rsa_key: Any
 ) -> None:
     name_server.records[KEY] = [rsa_key.record]
-    forged = rsa_key.sign(_report("Google Inc.", "smtp-tls-reporting@google.com"))
-    verdict = _judge(judge, forged)
+    verdict = _judge(judge, rsa_key.sign(_report("Google Inc.", "smtp-tls-reporting@google.com")))
+    assert isinstance(verdict, Believed)
+    report = verdict.reports[0].report
+    assert (report.reporter, report.reporter_proven, report.organization) == ("example.net", True, "Google Inc.")
+
+
+def test_author_at_google_with_the_signature_of_another_means_quarantine(
+    judge: Judge, name_server: Any, rsa_key: Any
+) -> None:
+    name_server.records[KEY] = [rsa_key.record]
+    verdict = _judge(judge, rsa_key.sign(_report().replace(b"<tls-reports@example.net>", b"<tls@google.com>")))
     assert isinstance(verdict, Unproven)
-    assert verdict.reason == "not-aligned"
-    assert verdict.detail.startswith("the report claims to be from google.com")
+    assert (verdict.reason, verdict.detail) == ("not-aligned", "the mail is signed by example.net")
 
 
 def test_report_waits_for_dns_and_is_believed_when_it_answers(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from collector.attribution import attribute
 from collector.decode.message import Opened, open_message
 from collector.decode.tls_report import TlsReport, read_reports
 from collector.envelope import Envelope, Source, Trust
@@ -54,7 +55,7 @@ def report(opened: Callable[[str], Opened]) -> Callable[[str], TlsReport]:
     """The one report in a sample."""
 
     def read(name: str) -> TlsReport:
-        (only,) = read_reports(opened(name))
+        (only,) = read_reports(opened(name)).reports
         return only
 
     return read
@@ -66,15 +67,17 @@ def rows(opened: Callable[[str], Opened], ownership: Ownership) -> Callable[...,
 
     def read(name: str, **envelope: Any) -> Rows:
         message = opened(name)
-        (only,) = read_reports(message)
+        (only,) = read_reports(message).reports
         known = {"source": Source.SMTP, "received_at": datetime(2026, 3, 2, 10, tzinfo=UTC), **envelope}
+        around = Envelope(**known)
         return rows_of(
             only,
+            attribute(only, opened=message, envelope=around, ownership=ownership),
             opened=message,
-            envelope=Envelope(**known),
+            envelope=around,
+            arrived_at=around.accepted_at,
             trust=Trust.DKIM,
             dkim_domain="sender.example",
-            ownership=ownership,
         )
 
     return read

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.attribution import attribute
 from collector.decode.message import open_message
 from collector.decode.tls_report import read_reports
 from collector.envelope import Envelope, Source, Trust
@@ -123,8 +124,16 @@ def decoded(body: bytes, ownership) -> list[Rows]:
     message = open_message(body)
     envelope = Envelope(source=Source.SMTP, received_at=datetime(2026, 3, 2, tzinfo=UTC))
     return [
-        rows_of(report, opened=message, envelope=envelope, trust=Trust.NONE, dkim_domain="", ownership=ownership)
-        for report in read_reports(message)
+        rows_of(
+            report,
+            attribute(report, opened=message, envelope=envelope, ownership=ownership),
+            opened=message,
+            envelope=envelope,
+            arrived_at=envelope.accepted_at,
+            trust=Trust.NONE,
+            dkim_domain="",
+        )
+        for report in read_reports(message).reports
     ]
 
 

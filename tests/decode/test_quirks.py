@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from collector.attribution import attribute
 from collector.decode.message import Opened
-from collector.envelope import Envelope, Source, Trust
+from collector.envelope import Envelope, Source
 from collector.rejection import Reason, RejectedError
-from collector.rows import rows_of
 
 NO_ADDRESS = bytes(16)
 
@@ -223,7 +223,7 @@ def test_a_report_is_found_by_its_bytes_however_it_is_labelled(rows, name):
 
 
 def test_a_file_name_split_by_rfc2231_is_joined(opened, rows):
-    assert opened("rfc2231_split_file_name.eml").file_domain == "example.net"
+    assert opened("rfc2231_split_file_name.eml").documents[0].domains == ("example.net",)
     assert rows("rfc2231_split_file_name.eml").report.policy_domains == ("example.net",)
 
 
@@ -253,10 +253,10 @@ def test_sts_and_tlsa_of_one_report_are_not_added_up(rows):
     ]
 
 
-def test_a_footer_inside_the_base64_is_overlooked(rows):
+def test_a_footer_inside_the_base64_is_overlooked(rows, opened):
     damaged = rows("footer_inside_base64.eml").report
     assert damaged.report_key == rows("plain_report.eml").report.report_key
-    assert any("damaged" in warning for warning in damaged.warnings)
+    assert any("damaged" in fault.detail for fault in opened("footer_inside_base64.eml").faults)
 
 
 @pytest.mark.parametrize(
@@ -304,12 +304,10 @@ def test_hostile_names_and_text_are_made_harmless(rows):
 def test_a_report_about_names_that_are_no_domains_is_rejected(report, ownership):
     hostile = report("hostile_names_and_text.json")
     with pytest.raises(RejectedError) as caught:
-        rows_of(
+        attribute(
             replace(hostile, policies=hostile.policies[1:]),
             opened=Opened(documents=()),
             envelope=Envelope(source=Source.FILE, received_at=datetime.now(UTC)),
-            trust=Trust.OPERATOR,
-            dkim_domain="",
             ownership=ownership,
         )
     assert caught.value.fault.reason is Reason.INVALID_FIELD

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mailposture
-from collector.attribution import OwnedPolicy
+from collector.attribution import OwnedPolicy, attribute
 from collector.counting import failures_not_counting, policies_not_counting
 from collector.decode.message import Opened
 from collector.decode.tls_report import FailureDetail, Policy
@@ -43,13 +43,15 @@ def test_rows_are_the_columns_of_the_tables_in_order(migration, row):
 
 
 def of(report, ownership, *, opened=NOTHING_AROUND, envelope=FILE, **changes):
+    changed = replace(report, **{"file_domains": (), **changes})
     return rows_of(
-        replace(report, **changes),
+        changed,
+        attribute(changed, opened=opened, envelope=envelope, ownership=ownership),
         opened=opened,
         envelope=envelope,
+        arrived_at=envelope.accepted_at,
         trust=Trust.NONE,
         dkim_domain="",
-        ownership=ownership,
     )
 
 
@@ -71,35 +73,72 @@ def test_a_report_about_a_foreign_domain_is_rejected_with_the_next_step(report, 
 UNNAMED = (Policy.model_validate({"policy": {"policy-type": "no-policy-found"}}),)
 
 
+POST = replace(FILE, source=Source.HTTPS, token_domain="example.net")
+NAMES_ANOTHER = Opened(documents=(), named=("foreign.example",))
+
+
 @pytest.mark.parametrize(
-    ("around", "envelope", "domain"),
+    ("around", "envelope", "files", "domain"),
     [
-        (Opened(documents=(), header_domain="example.net", file_domain="example.com"), FILE, "example.net"),
-        (Opened(documents=(), file_domain="example.net"), FILE, "example.net"),
-        (NOTHING_AROUND, replace(FILE, name="/in/a.example!example.net!1!2.json"), "example.net"),
-        (NOTHING_AROUND, replace(FILE, token_domain="example.net", recipients=("a@example.com",)), "example.net"),
-        (NOTHING_AROUND, replace(FILE, recipients=("tls@EXAMPLE.net", "b@elsewhere.example")), "example.net"),
+        (Opened(documents=(), named=("example.net",)), FILE, ("example.com",), "example.net"),
+        (NOTHING_AROUND, FILE, ("example.net",), "example.net"),
+        (NOTHING_AROUND, replace(FILE, name="/in/a.example!example.net!1!2.json"), (), "example.net"),
+        (NOTHING_AROUND, replace(POST, recipients=("a@example.com",)), (), "example.net"),
     ],
-    ids=["header", "attachment name", "file name", "secret path", "recipient"],
+    ids=["header", "attachment name", "file name", "secret path"],
 )
-def test_an_unnamed_policy_domain_is_found_around_the_report(report, ownership, around, envelope, domain):
-    found = of(report("plain_report.eml"), ownership, opened=around, envelope=envelope, policies=UNNAMED)
+def test_an_unnamed_policy_domain_is_found_around_the_report(report, ownership, *, around, envelope, files, domain):
+    found = of(
+        report("plain_report.eml"),
+        ownership,
+        opened=around,
+        envelope=envelope,
+        policies=UNNAMED,
+        file_domains=files,
+    )
     assert found.report.policy_domains == (domain,)
 
 
+FOREIGN = Policy.model_validate({"policy": {"policy-type": "sts", "policy-domain": "foreign.example"}})
+OURS = Opened(documents=(), named=("example.com",))
+
+
 @pytest.mark.parametrize(
-    ("around", "envelope"),
+    ("around", "envelope", "changes"),
     [
-        (NOTHING_AROUND, FILE),
-        (NOTHING_AROUND, replace(FILE, recipients=("a@example.com", "a@example.net"))),
-        (Opened(documents=(), header_domain="foreign.example"), replace(FILE, token_domain="example.com")),
+        (NOTHING_AROUND, FILE, {}),
+        (NOTHING_AROUND, replace(FILE, source=Source.SMTP, recipients=("a@example.com",)), {}),
+        (NOTHING_AROUND, replace(FILE, source=Source.SMTP, name="a!example.com!1!2.json"), {}),
+        (NAMES_ANOTHER, POST, {}),
+        (NAMES_ANOTHER, FILE, {"file_domains": ("example.com",)}),
+        (OURS, FILE, {"file_domains": ("foreign.example",)}),
+        (OURS, FILE, {"policies": (*UNNAMED, FOREIGN)}),
+        (Opened(documents=(), named=("example.com", "example.net")), FILE, {}),
+        (Opened(documents=(), named=("exa mple.com",)), FILE, {"file_domains": ("example.com",)}),
     ],
-    ids=["nothing says", "recipients of two domains", "the header names a foreign domain"],
+    ids=[
+        "nothing says",
+        "the recipient says nothing",
+        "the name of a mail says nothing",
+        "the header names a foreign domain, the secret path ours",
+        "the header names a foreign domain, the file ours",
+        "the file names a foreign domain, the header ours",
+        "another policy names a foreign domain, the header ours",
+        "two headers",
+        "the header names no domain",
+    ],
 )
-def test_an_unnamed_policy_domain_is_never_guessed(report, ownership, around, envelope):
+def test_an_unnamed_policy_domain_is_never_guessed(report, ownership, around, envelope, changes):
     with pytest.raises(RejectedError) as caught:
-        of(report("plain_report.eml"), ownership, opened=around, envelope=envelope, policies=UNNAMED)
+        of(report("plain_report.eml"), ownership, opened=around, envelope=envelope, **{"policies": UNNAMED, **changes})
     assert caught.value.fault.reason is Reason.FOREIGN_DOMAIN
+
+
+def test_a_tlsa_policy_about_an_unknown_host_is_not_counted_for_a_domain_that_another_policy_names(report, ownership):
+    stray = Policy.model_validate({"policy": {"policy-type": "tlsa", "policy-domain": "mx.foreign.example"}})
+    (policy,) = report("plain_report.eml").policies
+    found = of(report("plain_report.eml"), ownership, policies=(policy, stray))
+    assert [row.policy_index for row in found.policies] == [0]
 
 
 def test_reports_without_a_policy_domain_differ_by_the_domain_they_are_about(report, ownership):
@@ -107,7 +146,7 @@ def test_reports_without_a_policy_domain_differ_by_the_domain_they_are_about(rep
         of(
             report("plain_report.eml"),
             ownership,
-            opened=Opened(documents=(), header_domain=domain),
+            opened=Opened(documents=(), named=(domain,)),
             policies=UNNAMED,
         ).report.report_key
         for domain in ("example.com", "example.net")
@@ -131,7 +170,7 @@ def test_a_report_stays_the_same_when_another_domain_of_it_becomes_ours(report):
 def test_an_unknown_mx_host_is_not_ours_when_nothing_else_says_so(report, ownership):
     stray = (Policy.model_validate({"policy": {"policy-type": "tlsa", "policy-domain": "mx7.provider.example"}}),)
     with pytest.raises(RejectedError):
-        of(report("plain_report.eml"), ownership, envelope=replace(FILE, recipients=("a@example.com",)), policies=stray)
+        of(report("plain_report.eml"), ownership, policies=stray)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,42 @@
+"""Whose signature can prove a report: one of the organization that its author says it is from.
+
+RFC 8460, section 3: a report by mail must carry a valid DKIM signature of the reporting domain. The reporting domain is
+who speaks in the mail: the author (From, which every signature must cover), and TLS-Report-Submitter, if it was signed.
+What the report itself says about its author is free text: it claims nothing, and decides nothing.
+
+Aligned means of the same organizational domain (as DMARC's relaxed alignment, RFC 7489, section 3.1.1: mail.example.com
+for example.com, by the Public Suffix List). A signature that is not aligned can prove nothing, so it is not even
+verified: who floods us with signatures makes us look up keys of his own domain only.
+"""
+
+from __future__ import annotations
+
+from email.utils import getaddresses
+from typing import TYPE_CHECKING
+
+from mailposture.domain_names import normalize, organizational_domain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from collector.dkim.canonical import Mail
+    from collector.dkim.signature import Signature
+
+
+def aligned_with_author(signature: Signature, mail: Mail) -> bool:
+    """The verifier's policy: whether a signature is of the organization of every author."""
+    authors = author_domains(mail.values(b"from"))
+    return bool(authors) and all(same_organization(signature.domain, author) for author in authors)
+
+
+def author_domains(fields: Iterable[bytes]) -> tuple[str, ...]:
+    """The domains of all addresses in From fields; empty if any address has none."""
+    unfolded = [b" ".join(value.split()).decode("utf-8", "replace") for value in fields]
+    addresses = [address.rpartition("@") for _, address in getaddresses(unfolded)]
+    domains = tuple((at and normalize(domain)) or "" for _, at, domain in addresses)
+    return domains if all(domains) else ()
+
+
+def same_organization(domain: str, other: str) -> bool:
+    """Whether two normalized names are of one organizational domain."""
+    return domain == other or (organizational_domain(domain) or domain) == organizational_domain(other)

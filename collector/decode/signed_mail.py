@@ -1,0 +1,285 @@
+"""A mail of which a signature proves something, read by nothing but what was proven.
+
+A DKIM signature covers some header fields and the body. Two readers of the same bytes can still see two things: the
+one who signed, and we. A report counts as the signer's word only where no other reading is possible, and where the
+signer says that it is a report. So nothing here is forgiving; what is not clear raises UnclearError, the mail goes to
+quarantine with that reason, and a person may release it (then mail.py reads it, which forgives much).
+
+**Which fields.** Only those that were signed, in the copies that were signed. A field above them is anybody's.
+
+**How the body is to be read**, Content-Type and Content-Transfer-Encoding say. Google signs neither, so that anybody
+can write others above a mail of Google's and so choose which of its lines are part headers. If Content-Type was not
+signed, the body itself must say what it is, and in one way only:
+
+- a multipart: its first line is a delimiter, and the boundary is taken from there. With that boundary there is a last
+  delimiter and nothing behind it; and no other line begins with two hyphens, so that no other boundary, and no
+  multipart in the multipart, could be meant. A preamble, an epilogue, a line of dashes in a text: unclear. An attacker
+  who has some of the text of a signed mail (an invitation, a comment) has neither its first line nor its end.
+- or one document: JSON, gzip or zip, as it is or in base64, which never begin alike. Quoted-printable JSON can be read
+  in two ways as soon as it differs from plain JSON; then it is unclear.
+
+If Content-Type was signed, its boundary decides; text before the first and after the last delimiter is ignored, as
+RFC 2046, section 5.1.1 has it. A Content-Transfer-Encoding that was not signed is inferred as above for a single
+document; a multipart has none (section 5.1). The fields of parts lie in the body, so they were always signed; one
+that is there twice, or malformed, or repeats a parameter, is read differently by different readers: unclear.
+
+**What is a report.** A signature proves who sent a mail, not that what lies in it is the sender's word: bounces,
+forwards and auto-replies carry the words of others. A report is a part that says so by its media type (RFC 8460,
+section 6.4), as the mail itself or directly in its one multipart; never inside a `message/*` or another multipart,
+never in text or HTML. And the mail says so too, as RFC 8460, section 5.3 demands: by `multipart/report` with
+`report-type=tlsrpt`, by TLS-Report-Domain or TLS-Report-Submitter, or by its Subject, each only if it was signed. A
+forwarded attachment keeps its media type, but the mail around it is another. In such a mail the wrong labels that real
+reporters use (`application/json`, `-gzip`, `-zip`, `octet-stream`) pass as well. What a part then contains is found by
+its first bytes.
+"""
+
+from __future__ import annotations
+
+import binascii
+import email.message
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from collector.decode.content import kind_of
+from collector.decode.file_names import policy_domain_of_file_name
+from collector.decode.mail import Mail, Part
+from collector.dkim.canonical import FIELD
+from collector.rejection import Reason, RejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from collector.decode.limits import Limits
+    from collector.dkim.verifier import Proof
+
+_REPORT: Final = frozenset(
+    (b"application/tlsrpt+json", b"application/tlsrpt+gzip", b"application/tlsrpt+zip", b"application/tlsrpt")
+)
+_MISLABELLED: Final = frozenset(
+    (
+        *(b"application/json", b"application/gzip", b"application/x-gzip", b"application/zip"),
+        *(b"application/x-zip-compressed", b"application/octet-stream"),
+    )
+)
+_IDENTITY: Final = frozenset((b"", b"7bit", b"8bit", b"binary"))
+
+_MEDIA_TYPE: Final = re.compile(rb"([\w!#$&^.+-]+/[\w!#$&^.+-]+)[ \t]*(?=;|$)")
+_DISPOSITION: Final = re.compile(rb"([\w-]+)[ \t]*(?=;|$)")
+_PARAMETER: Final = re.compile(rb';[ \t]*(?:([\w!#$&^.+*\'-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s";]+))[ \t]*)?')
+_BOUNDARY: Final = re.compile(rb"[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]", re.ASCII)  # RFC 2046, section 5.1.1
+_FIRST_DELIMITER: Final = re.compile(rb"(?:\r\n)*--([\w'()+,./:=?-]{1,70})[ \t]*\r\n", re.ASCII)
+_NOT_QUOTED_PRINTABLE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r\n)")
+_SUBJECT: Final = re.compile(rb"Report Domain:", re.IGNORECASE)  # RFC 8460, section 5.3
+
+
+class UnclearError(Exception):
+    """What was signed does not say in one way what the mail holds, or does not say that it is a report."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class _Value(NamedTuple):
+    """A field value of the kind `what; name=value; …`, in lower case apart from the values."""
+
+    what: bytes
+    parameters: Mapping[bytes, bytes]
+
+
+def read_signed(proof: Proof, *, limits: Limits) -> Mail:
+    """The parts that are reports, and the fields around them. Raises UnclearError, or RejectedError for its size."""
+    said = _field(proof.fields, b"content-type")
+    content_type = None if said is None else _value(_MEDIA_TYPE, said or b"text/plain", "Content-Type")
+    states = _states_a_report(proof.fields, content_type)
+    if content_type is None:
+        if not states:
+            raise UnclearError("its Content-Type is not signed, and nothing else that is says that it is a TLS report")
+        first = _FIRST_DELIMITER.match(proof.body)
+        parts = _parts(proof.body, first[1], limits, strict=True) if first else [_single(proof, b"", {})]
+    elif content_type.what.startswith(b"multipart/"):
+        parts = _parts(proof.body, _boundary(content_type), limits, strict=False)
+    elif content_type.what in _REPORT or (states and content_type.what in _MISLABELLED):
+        parts, states = [_single(proof, content_type.what, content_type.parameters)], True
+    else:
+        raise _no_report()
+    types = _REPORT | _MISLABELLED
+    reports = [_read(part) for part in parts if part.media_type in types or not part.media_type]
+    if not (states and reports):
+        raise _no_report()
+    return Mail(
+        report_domains=tuple(value.decode("ascii", "replace") for value in proof.fields.get(b"tls-report-domain", ())),
+        report_submitter=_single_text(proof.fields, b"tls-report-submitter"),
+        parts=tuple(reports),
+        undecodable=(),
+    )
+
+
+def _no_report() -> UnclearError:
+    return UnclearError("it is signed, but nothing that is signed says that it is a TLS report")
+
+
+def _field(fields: Mapping[bytes, tuple[bytes, ...]], name: bytes) -> bytes | None:
+    """The signed value; empty if the field was signed as absent; None if it was not signed."""
+    values = fields.get(name)
+    if values is None:
+        return None
+    if len(values) > 1:
+        raise UnclearError(f"it has {len(values)} signed {name.decode().title()} fields")
+    return values[0] if values else b""
+
+
+def _single_text(fields: Mapping[bytes, tuple[bytes, ...]], name: bytes) -> str:
+    return (_field(fields, name) or b"").decode("ascii", "replace")
+
+
+def _states_a_report(fields: Mapping[bytes, tuple[bytes, ...]], content_type: _Value | None) -> bool:
+    """Whether the signed header says that the mail is a TLS report."""
+    if content_type is not None and content_type.what == b"multipart/report":
+        return content_type.parameters.get(b"report-type", b"").lower() == b"tlsrpt"
+    if fields.get(b"tls-report-domain") or fields.get(b"tls-report-submitter"):
+        return True
+    return _SUBJECT.match(_field(fields, b"subject") or b"") is not None
+
+
+def _value(pattern: re.Pattern[bytes], text: bytes, name: str) -> _Value:
+    what = pattern.match(text)
+    position, parameters = what.end() if what else 0, dict[bytes, bytes]()
+    while what and position < len(text):
+        found = _PARAMETER.match(text, position)
+        if found is None:
+            break
+        position = found.end()
+        if found[1] is None:  # a semicolon too many
+            continue
+        key = found[1].lower()
+        if key in parameters:
+            raise UnclearError(f"its {name} has {key.decode()}= twice")
+        parameters[key] = re.sub(rb"\\(.)", rb"\1", found[2]) if found[2] is not None else found[3]
+    if what is None or position < len(text):
+        raise UnclearError(f"its {name} is malformed")
+    return _Value(what[1].lower(), parameters)
+
+
+def _boundary(content_type: _Value) -> bytes:
+    boundary = content_type.parameters.get(b"boundary", b"")
+    if _BOUNDARY.fullmatch(boundary) is None:
+        raise UnclearError("its Content-Type has no boundary that can be used")
+    return boundary
+
+
+class _RawPart(NamedTuple):
+    """A part of which nothing is decoded yet."""
+
+    media_type: bytes  # empty if only its bytes can say
+    encoding: bytes | None  # None if only its bytes can say
+    name: str
+    content: bytes
+
+
+def _single(proof: Proof, media_type: bytes, parameters: Mapping[bytes, bytes]) -> _RawPart:
+    """The mail itself, without parts."""
+    encoding = _field(proof.fields, b"content-transfer-encoding")
+    disposition = _field(proof.fields, b"content-disposition") or b""
+    name = _file_name(disposition, b"", parameters)
+    return _RawPart(media_type, None if encoding is None else encoding.lower(), name, proof.body)
+
+
+def _parts(body: bytes, boundary: bytes, limits: Limits, *, strict: bool) -> list[_RawPart]:
+    """The parts of a multipart; `strict` where the boundary is only what the body shows."""
+    text = b"\r\n" + body
+    delimiters = list(re.finditer(rb"\r\n--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r\n)", text))
+    if len(delimiters) > limits.mime_parts:
+        raise RejectedError(Reason.TOO_MANY, f"mail has {len(delimiters)} parts; {limits.mime_parts} are allowed")
+    if [found[1] is not None for found in delimiters] != [False] * (len(delimiters) - 1) + [True] or not delimiters[1:]:
+        raise UnclearError("its parts do not end where a last delimiter says so")
+    if strict and (text[delimiters[-1].end() :].strip() or text.count(b"\r\n--") != len(delimiters)):
+        raise UnclearError("its Content-Type is not signed, and its parts could be divided in more than one way")
+    return [_raw_part(text[start.end() + 2 : end.start()], limits) for start, end in pairwise(delimiters)]
+
+
+def _raw_part(text: bytes, limits: Limits) -> _RawPart:
+    if text.startswith(b"\r\n"):
+        return _RawPart(b"text/plain", b"", "", text[2:])
+    header, _, content = text.partition(b"\r\n\r\n")
+    if len(header) > limits.header_bytes:
+        raise RejectedError(Reason.TOO_LARGE, f"a part's header has more than {limits.header_bytes} bytes")
+    fields = dict(_part_fields(header + b"\r\n"))
+    said = fields.get(b"content-type", b"text/plain")
+    content_type = _value(_MEDIA_TYPE, said, "part's Content-Type")
+    name = ""
+    if content_type.what in _REPORT or content_type.what in _MISLABELLED:
+        name = _file_name(fields.get(b"content-disposition", b""), said, content_type.parameters)
+    return _RawPart(content_type.what, fields.get(b"content-transfer-encoding", b"").lower(), name, content)
+
+
+def _part_fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Names in lower case and unfolded values of the fields that say how a part is to be read."""
+    position, seen = 0, set[bytes]()
+    while position < len(header):
+        found = FIELD.match(header, position)
+        if found is None:
+            raise UnclearError("the header of one of its parts is malformed")
+        position, name = found.end(), found[1].lower()
+        if name in seen and name.startswith(b"content-"):
+            raise UnclearError(f"one of its parts has two {name.decode().title()} fields")
+        seen.add(name)
+        yield name, b" ".join(found[2].split())
+
+
+def _file_name(disposition: bytes, content_type: bytes, parameters: Mapping[bytes, bytes]) -> str:
+    """What a part is called. Two names that speak of two domains are none: UnclearError."""
+    if b"*" in disposition or b"*" in content_type:  # RFC 2231: in pieces, or in another character set
+        return _file_name_by_rfc_2231(disposition, content_type)
+    attached = _value(_DISPOSITION, disposition, "part's Content-Disposition").parameters if disposition else {}
+    names = [
+        found.decode("utf-8", "replace") for found in (attached.get(b"filename"), parameters.get(b"name")) if found
+    ]
+    if len({policy_domain_of_file_name(name) for name in names}) > 1:
+        raise UnclearError("one of its parts has two names, about two domains")
+    return names[0] if names else ""
+
+
+def _file_name_by_rfc_2231(disposition: bytes, content_type: bytes) -> str:
+    part = email.message.Message()
+    part["Content-Disposition"] = disposition.decode("ascii", "replace")
+    part["Content-Type"] = content_type.decode("ascii", "replace")
+    try:
+        return part.get_filename() or ""
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise UnclearError("the name of one of its parts cannot be read") from None
+
+
+def _read(part: _RawPart) -> Part:
+    encoding, content = part.encoding, part.content
+    if encoding is None:
+        encoding = _encoding_of(content)
+    if encoding == b"base64":
+        return Part(name=part.name, content=_from_base64(content))
+    if encoding == b"quoted-printable":
+        if _NOT_QUOTED_PRINTABLE.search(content):
+            raise UnclearError("a part is not the quoted-printable that it says it is")
+        return Part(name=part.name, content=binascii.a2b_qp(content))
+    if encoding not in _IDENTITY:
+        raise UnclearError(f"a part has the unknown Content-Transfer-Encoding {encoding[:40]!r}")
+    return Part(name=part.name, content=content)
+
+
+def _encoding_of(content: bytes) -> bytes:
+    """How a document is encoded whose encoding was not signed."""
+    if kind_of(content) in ("gzip", "zip", "json"):
+        if b"=" in content and binascii.a2b_qp(content) != content:
+            raise UnclearError("its Content-Transfer-Encoding is not signed, and it could be read in two ways")
+        return b""
+    if kind_of(_from_base64(content)) in ("gzip", "zip", "json"):
+        return b"base64"
+    raise UnclearError("its Content-Type is not signed, and it is neither a multipart nor JSON, gzip or zip")
+
+
+def _from_base64(content: bytes) -> bytes:
+    """Strictly: of base64 with anything else in it, readers make different things."""
+    try:
+        return binascii.a2b_base64(content.translate(None, b" \t\r\n"), strict_mode=True)
+    except binascii.Error:
+        raise UnclearError("a part is not the base64 that it should be") from None

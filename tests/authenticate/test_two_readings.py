@@ -1,0 +1,273 @@
+"""A signature proves bytes; attacks make us read others than the signer did, or the signer's bytes in another way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from court import EVERYTHING, GOOGLE, VICTIM, WITHOUT_REPORT_FIELDS, Court, body, court_of, field_lines, mail, report
+
+from collector.envelope import Source
+
+if TYPE_CHECKING:
+    from collector.dkim.verifier import DkimVerifier
+
+REPORTER, REPORTER_AT = "reporter.example", "tls@reporter.example"
+MAILS = (Source.SMTP, Source.LMTP, Source.IMAP)
+
+
+@pytest.fixture
+def court(verifier: DkimVerifier, name_server: Any, rsa_key: Any) -> Court:
+    return court_of(verifier, name_server, rsa_key)
+
+
+@pytest.mark.parametrize("source", MAILS)
+@pytest.mark.parametrize("between", [b"\r\n", b": x\r\n", b"\r\nX: "])
+def test_json_in_front_of_a_signed_mail_is_a_header_field(court: Court, source: Source, between: bytes) -> None:
+    """To DKIM `{"organization-name":…` is a field that nobody signed."""
+    genuine = court.sign(mail("tls@google.com", report("attacker.example"), name="r.json"), "google.com", GOOGLE)
+    assert court.refused(report(contact="tls@google.com") + between + genuine, source=source) in (
+        "foreign-domain",
+        "invalid",
+    )
+
+
+@pytest.mark.parametrize("source", MAILS)
+def test_gzip_in_front_of_a_signed_mail_is_no_report(court: Court, source: Source) -> None:
+    genuine = court.sign(mail(REPORTER_AT, report("attacker.example")), REPORTER)
+    assert court.refused(b"\x1f\x8b\x08\x00" + genuine, source=source) in ("invalid", "no-report", "foreign-domain")
+
+
+# What Google signs is read as it shows itself, or not at all. TEXT is what an attacker has made Google say.
+TEXT = (
+    b"You have been invited to: party\r\n--X\r\nContent-Type: application/tlsrpt+json\r\n\r\n"
+    + report(contact="tls@google.com")
+    + b"\r\n--X--\r\n"
+)
+SAYS = field_lines(
+    From="calendar@google.com",
+    To="a@attacker.example",
+    Subject=f"Report Domain: {VICTIM}",
+    Message_ID="<1@google.com>",
+    TLS_Report_Domain=VICTIM,
+    TLS_Report_Submitter="google.com",
+)
+BODIES = {
+    "alternative": b"--0\r\nContent-Type: text/plain\r\n\r\n%b\r\n"
+    b"--0\r\nContent-Type: text/html\r\n\r\n<p>\r\n--0--\r\n",
+    "plain": b"%b",
+    "dashes in front": b"--\r\n%b",
+    "preamble": b"You have a message.\r\n\r\n%b",
+    "epilogue": b"%bReply at https://calendar.google.com\r\n",
+    "html": b"<html><body>%b</body></html>\r\n",
+    "quoted-printable": b"=20\r\n%b",
+}
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ['multipart/mixed; boundary="X"', 'multipart/report; report-type=tlsrpt; boundary="X"', "text/plain", ""],
+)
+@pytest.mark.parametrize("shape", BODIES)
+def test_content_type_that_was_not_signed_decides_nothing(court: Court, shape: str, content_type: str) -> None:
+    fields = field_lines(MIME_Version="1.0", **({"CONTENT_TYPE": content_type} if content_type else {}))
+    text = TEXT if shape != "plain" else TEXT.partition(b"\r\n")[0] + b"\r\n" + TEXT.partition(b"\r\n")[2]
+    signed = court.sign(SAYS + fields + b"\r\n" + BODIES[shape] % text, "google.com", GOOGLE)
+    assert court.refused(signed) in ("unclear", "no-report")
+
+
+@pytest.mark.parametrize(
+    ("shape", "why"),
+    [
+        (b"hello\r\n%b", "a preamble"),
+        (b"%bhello\r\n", "an epilogue"),
+        (b"%b--b0\r\nContent-Type: text/plain\r\n\r\n--b0--\r\n", "a second end"),
+        (b"%b--b1\r\nContent-Type: text/plain\r\n\r\n--b1--\r\n", "another multipart behind it"),
+        (b"--b1\r\n\r\n%b--b1--\r\n", "a multipart around it"),
+        (b"--b0--\r\n%b", "an end in front"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_body_that_may_be_divided_in_two_ways_is_unclear(court: Court, shape: bytes, why: str) -> None:
+    head = SAYS + field_lines(Content_Type='multipart/report; report-type=tlsrpt; boundary="b0"')
+    signed = court.sign(head + b"\r\n" + shape % body(report()), "google.com", GOOGLE)
+    assert court.refused(signed) in ("unclear", "no-report"), why
+
+
+def _with_lines(old: bytes, new: bytes) -> bytes:
+    changed = body(report()).replace(old, new)
+    assert changed != body(report())
+    return changed
+
+
+TYPE, ENCODING = b"Content-Type: application/tlsrpt+json\r\n", b"Content-Transfer-Encoding: base64\r\n"
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        _with_lines(TYPE, b"Content-Type: text/plain\r\n" + TYPE),
+        _with_lines(TYPE, TYPE + b"Content-Type: text/plain\r\n"),
+        _with_lines(TYPE, b"Content-Type: application/tlsrpt+json; charset=a; charset=b\r\n"),
+        _with_lines(TYPE, b"Content-Type: application/tlsrpt+json (text/plain)\r\n"),
+        _with_lines(TYPE, TYPE + b"Content-Type : text/plain\r\n"),
+        _with_lines(TYPE, TYPE + b"no field\r\n"),
+        _with_lines(
+            TYPE,
+            b'Content-Type: application/tlsrpt+json; name="a!other.example!1!2.json"\r\n'
+            b'Content-Disposition: attachment; filename="a!victim.example!1!2.json"\r\n',
+        ),
+        _with_lines(ENCODING, ENCODING + b"Content-Transfer-Encoding: 7bit\r\n"),
+        _with_lines(ENCODING, b"Content-Transfer-Encoding: x-uuencode\r\n"),
+        _with_lines(ENCODING, b"Content-Transfer-Encoding: quoted-printable\r\n").replace(b"==", b"=!"),
+        _with_lines(b"\r\n--b0--", b"!\r\n--b0--"),
+        _with_lines(b"\r\n--b0--", b"=AAAA\r\n--b0--"),
+    ],
+    ids=[
+        "two types",
+        "two types, turned",
+        "a parameter twice",
+        "a comment",
+        "a blank in front of the colon",
+        "a line that is no field",
+        "two names",
+        "two encodings",
+        "an unknown encoding",
+        "no quoted-printable",
+        "no base64",
+        "base64 behind its end",
+    ],
+)
+def test_part_that_may_be_read_in_two_ways_is_unclear(court: Court, shape: bytes) -> None:
+    for fields in (EVERYTHING, GOOGLE):
+        head = SAYS + field_lines(Content_Type='multipart/report; report-type=tlsrpt; boundary="b0"') + b"\r\n"
+        assert court.refused(court.sign(head + shape, "google.com", fields)) in ("unclear", "no-report")
+
+
+def test_signed_content_type_with_two_boundaries_is_unclear(court: Court) -> None:
+    top = 'multipart/report; report-type=tlsrpt; boundary="b0"; boundary="b1"'
+    assert court.refused(court.sign(mail(REPORTER_AT, report(), top=top), REPORTER)) in ("unclear", "no-report")
+
+
+def test_boundary_is_a_whole_line(court: Court) -> None:
+    """Neither a longer line nor one in the middle of a text divides anything."""
+    text = b"--b0x\r\nContent-Type: application/tlsrpt+json\r\n\r\n" + report(organization="Evil") + b"\r\n"
+    signed = court.sign(mail(REPORTER_AT, report()).replace(b"This is an aggregate", text + b"This is"), REPORTER)
+    assert court.believed(signed).organization == "Reporter Inc."
+
+
+# Words of others under a true signature.
+INNER = mail("attacker@evil.example", report())
+FORWARD = b"--r\r\nContent-Type: %b\r\n\r\n%b\r\n--r--\r\n"
+OTHERS = {
+    "a mail in a mail": ('multipart/mixed; boundary="r"', FORWARD % (b"message/rfc822", INNER)),
+    "a bounce": (
+        'multipart/report; report-type=delivery-status; boundary="r"',
+        b"--r\r\nContent-Type: text/plain\r\n\r\nUndelivered\r\n" + FORWARD % (b"message/rfc822", INNER),
+    ),
+    "a bounce with the attachment itself": (
+        'multipart/report; report-type=delivery-status; boundary="r"',
+        FORWARD % (b"application/tlsrpt+json", report()),
+    ),
+    "a bounce that says it is a report": (
+        'multipart/report; report-type=tlsrpt; boundary="r"',
+        b"--r\r\nContent-Type: text/plain\r\n\r\nUndelivered\r\n" + FORWARD % (b"message/rfc822", INNER),
+    ),
+    "a partial mail": ('multipart/mixed; boundary="r"', FORWARD % (b"message/partial", INNER)),
+    "a forwarded attachment": (
+        'multipart/mixed; boundary="r"',
+        b"--r\r\nContent-Type: text/plain\r\n\r\nSee below\r\n" + FORWARD % (b"application/tlsrpt+json", report()),
+    ),
+    "an attachment of an attachment": (
+        'multipart/mixed; boundary="r"',
+        FORWARD % (b'multipart/report; report-type=tlsrpt; boundary="b0"', body(report())),
+    ),
+    "a digest": ('multipart/digest; boundary="r"', FORWARD % (b"application/tlsrpt+json", report())),
+    "quoted text": ("text/plain", report() + b"\r\n\r\nDear customer, we got your message above.\r\n"),
+    "text that is nothing but JSON": ("text/plain", report()),
+    "HTML": ("text/html", report()),
+    "JSON": ("application/json", report()),
+    "a part that is text": ('multipart/report; report-type=tlsrpt; boundary="r"', FORWARD % (b"text/plain", report())),
+    "a part without a type": (
+        'multipart/report; report-type=tlsrpt; boundary="r"',
+        b"--r\r\n\r\n" + report() + b"\r\n--r--\r\n",
+    ),
+    "a part that is HTML": ('multipart/report; report-type=tlsrpt; boundary="r"', FORWARD % (b"text/html", report())),
+    "an attached file": ('multipart/mixed; boundary="r"', FORWARD % (b"application/octet-stream", report())),
+}
+
+
+@pytest.mark.parametrize("fields", [EVERYTHING, GOOGLE], ids=["everything signed", "as Google signs"])
+@pytest.mark.parametrize("words", OTHERS)
+def test_words_of_others_under_a_true_signature_are_no_report(court: Court, words: str, fields: Any) -> None:
+    content_type, content = OTHERS[words]
+    head = field_lines(From="support@reporter.example", Subject="Re: your message", Content_Type=content_type)
+    assert court.refused(court.sign(head + b"\r\n" + content, REPORTER, fields)) in ("unclear", "no-report")
+
+
+def test_user_of_a_mail_service_reports_as_that_service_and_as_nobody_else(court: Court) -> None:
+    """Whoever may send mail that a domain signs speaks for it; what he calls himself is a caption."""
+    content = report(organization="Google Inc.", contact="tls@google.com")
+    row = court.believed(court.sign(mail("Ivan <ivan1990@mail.example>", content), "mail.example"))
+    assert (row.reporter, row.reporter_proven) == ("mail.example", True)
+
+
+@pytest.mark.parametrize("author", ["tls@google.com", "tls@google.com, tls@evil.example", "google.com"])
+def test_author_that_the_signer_is_not_proves_nothing(court: Court, author: str) -> None:
+    assert court.refused(court.sign(mail(author, report()), "evil.example")) == "not-aligned"
+
+
+def test_submitter_counts_if_it_was_signed(court: Court) -> None:
+    plain = mail("tls@evil.example", report(), fields=field_lines(TLS_Report_Submitter="google.com"))
+    assert court.refused(court.sign(plain, "evil.example")) == "not-aligned"
+    row = court.believed(court.sign(plain, "evil.example", WITHOUT_REPORT_FIELDS))
+    assert (row.reporter, row.submitter) == ("evil.example", "")
+
+
+# What a report is about.
+UNNAMED = report(None)
+
+
+def test_foreign_report_without_policy_domain_is_not_ours_because_it_was_mailed_to_us(court: Court) -> None:
+    fields = field_lines(TLS_Report_Domain="attacker.example")
+    for name in ("reporter.example!attacker.example!1!2.json", "r.json"):
+        signed = court.sign(mail(REPORTER_AT, UNNAMED, fields=fields, name=name), REPORTER)
+        assert court.refused(signed) == "foreign-domain"
+    assert court.refused(court.sign(mail(REPORTER_AT, UNNAMED, name="r.json"), REPORTER)) == "foreign-domain"
+
+
+@pytest.mark.parametrize("fields", [EVERYTHING, WITHOUT_REPORT_FIELDS])
+def test_report_field_above_the_signed_one_moves_nothing(court: Court, fields: Any) -> None:
+    below = mail(REPORTER_AT, UNNAMED, fields=field_lines(TLS_Report_Domain=VICTIM))
+    above = field_lines(TLS_Report_Domain="other.example") + court.sign(below, REPORTER, fields)
+    assert court.believed(above).policy_domains == (VICTIM,)
+
+
+def test_report_field_that_was_not_signed_names_nothing(court: Court) -> None:
+    unsigned = field_lines(TLS_Report_Domain=VICTIM) + mail(REPORTER_AT, UNNAMED, name="r.json")
+    assert court.refused(court.sign(unsigned, REPORTER, WITHOUT_REPORT_FIELDS)) == "foreign-domain"
+
+
+def test_two_signed_report_fields_name_nothing(court: Court) -> None:
+    fields = field_lines(TLS_Report_Domain=VICTIM) + field_lines(TLS_REPORT_DOMAIN="other.example")
+    signed = court.sign(mail(REPORTER_AT, UNNAMED, fields=fields), REPORTER, (*EVERYTHING, b"tls-report-domain"))
+    assert court.refused(signed) in ("foreign-domain", "unclear")
+
+
+@pytest.mark.parametrize("blanks", [b"  ", b" " * 20, b" \t "])
+def test_blanks_that_relaxed_canonicalization_ignores_make_no_other_report(court: Court, blanks: bytes) -> None:
+    content = report(organization="Reporter Inc.").replace(b"Reporter Inc.", b"Reporter Inc. of Here")
+    head = mail(REPORTER_AT, b"").partition(b"\r\n\r\n")[0]
+    parts = b"--b0\r\nContent-Type: application/tlsrpt+json\r\n\r\n" + content + b"\r\n--b0--\r\n"
+    signed = court.sign(head + b"\r\n\r\n" + parts, REPORTER)
+    before, after = court.believed(signed), court.believed(signed.replace(b"of Here", b"of" + blanks + b"Here"))
+    assert (after.report_key, after.organization) == (before.report_key, "Reporter Inc. of Here")
+
+
+def test_the_same_report_signed_by_two_is_two_reports(court: Court) -> None:
+    content = report(contact="tls@google.com")
+    genuine = court.believed(court.sign(mail("tls@google.com", content), "google.com"))
+    again = court.believed(court.sign(mail("tls@evil.example", content), "evil.example"))
+    copy = court.believed(mail("tls@google.com", content), vouched=True)
+    assert genuine.report_key != again.report_key
+    assert genuine.report_key == copy.report_key
