@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from collector.dkim.times import arrival
 from collector.envelope import Source
@@ -13,18 +14,26 @@ if TYPE_CHECKING:
     from collector.decode.message import Opened
     from collector.envelope import Envelope
 
+_MAILDIR_FILE: Final = re.compile(r"/(?:cur|new)/(\d{9,10})\.[^/!]+$")
+
 
 def arrival_of(envelope: Envelope, opened: Opened, *, now: datetime) -> datetime:
-    """When we or the mailbox accepted it; for a mail in a file, when the last server did (its uppermost Received).
+    """When we or the mailbox accepted it; for a mail in a file, when the last server did.
 
-    A moment that is yet to come did not happen: then it is now.
+    That is in its uppermost Received field, or in the name of a file in a Maildir. A moment that is yet to come did not
+    happen: then it is now.
     """
-    if envelope.source is Source.FILE and (delivered := _moment(opened.received)) is not None:
-        return arrival(delivered, now=now)
-    return arrival(envelope.accepted_at, now=now)
+    delivered = (_received(opened.received) or _named(envelope.name)) if envelope.source is Source.FILE else None
+    return arrival(delivered or envelope.accepted_at, now=now)
 
 
-def _moment(received: str) -> datetime | None:
+def _named(path: str) -> datetime | None:
+    """The time in the name of a Maildir's file, or None: `…/cur/1795392000.M1P2.host:2,S`."""
+    found = _MAILDIR_FILE.search(path)
+    return datetime.fromtimestamp(int(found[1]), UTC) if found else None
+
+
+def _received(received: str) -> datetime | None:
     """The date at the end of a Received field (RFC 5321, section 4.4), or None."""
     _, semicolon, date = received.rpartition(";")
     try:

@@ -90,6 +90,7 @@ class ImapSource:
         with IMAPClient(
             mailbox.host, port=mailbox.port, ssl=mailbox.tls, ssl_context=context, timeout=_NETWORK
         ) as client:
+            client.normalise_times = False  # or it turns times into those of our zone, and leaves the zone out
             client.login(mailbox.user, password)
             processed = self._name_on_server(client, mailbox.processed)
             if not client.folder_exists(processed):
@@ -151,10 +152,11 @@ class ImapSource:
 
     def _take(self, client: Any, uids: Sequence[int]) -> None:
         mailbox = self._mailbox
-        for uid, answer in client.fetch(uids, ["BODY.PEEK[]"]).items():
+        for uid, answer in client.fetch(uids, ["INTERNALDATE", "BODY.PEEK[]"]).items():
             envelope = Envelope(
                 source=Source.IMAP,
                 received_at=datetime.now(UTC),
+                delivered_at=_delivered(answer.get(b"INTERNALDATE")),
                 name=f"{mailbox.user} at {mailbox.host}, {mailbox.folder} UID {uid}",
                 from_trusted_mailbox=mailbox.trusted,
             )
@@ -190,3 +192,8 @@ class ImapSource:
             if told or time.monotonic() - now < _TICK / 2:  # no news before the time is over: the connection has ended
                 break
         client.idle_done()
+
+
+def _delivered(internal_date: datetime | None) -> datetime | None:
+    """When the mailbox accepted a mail (RFC 3501, section 2.3.3), which may be long before we read it."""
+    return internal_date.astimezone(UTC) if internal_date is not None else None

@@ -27,7 +27,8 @@ def judge(verifier: DkimVerifier) -> Judge:
 
 
 def _report(organization: str = "Example Net", contact: str = "tls-reports@example.net") -> bytes:
-    day = {"start-datetime": "2026-11-23T00:00:00Z", "end-datetime": "2026-11-23T23:59:59Z"}
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
+    day = {"start-datetime": f"{yesterday}T00:00:00Z", "end-datetime": f"{yesterday}T23:59:59Z"}
     policy = {"policy-type": "sts", "policy-domain": "example.com"}
     summary = {"total-successful-session-count": 5, "total-failure-session-count": 0}
     report = {

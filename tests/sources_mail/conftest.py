@@ -21,6 +21,7 @@ from programs import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from pki import CertificateAuthority
 
@@ -112,10 +113,10 @@ class Dovecot:
         client.login(user, PASSWORD)
         return client
 
-    def deliver(self, *mails: bytes, folder: str = "INBOX") -> None:
+    def deliver(self, *mails: bytes, folder: str = "INBOX", at: datetime | None = None) -> None:
         with self.client() as client:
             for mail in mails:
-                client.append(folder, mail)
+                client.append(folder, mail, msg_time=at)
 
     def bodies(self, folder: str) -> list[bytes]:
         with self.client() as client:

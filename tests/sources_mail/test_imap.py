@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -104,6 +104,20 @@ def test_mails_reach_the_spool_and_then_the_processed_folder(
     envelope = spool.got[0][0]
     assert (envelope.source, envelope.vouched) == (Source.IMAP, False)
     assert envelope.name == "reports at localhost, INBOX UID 1"
+
+
+def test_time_of_delivery_is_that_of_the_mailbox(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]
+) -> None:
+    """A mailbox that is read for the first time holds mail of months, whose signatures have expired since."""
+    delivered = datetime(2026, 10, 25, 1, 30, tzinfo=timezone(timedelta(hours=-7)))
+    dovecot.deliver(_mail(1), at=delivered)
+    read(dovecot)
+    _eventually(lambda: len(dovecot.bodies(PROCESSED)) == 1)
+    envelope = spool.got[0][0]
+    assert envelope.delivered_at == envelope.accepted_at == delivered
+    assert envelope.delivered_at.utcoffset() == timedelta()
+    assert envelope.received_at > delivered
 
 
 def test_new_mail_is_read_at_once_by_idle(dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]) -> None:
