@@ -1,5 +1,6 @@
 # make run    everything from one command: collector, exporter and the embedded ClickHouse engine (demo domains without a mailposture.yaml)
 # make test   all tests
+# make test-fast   those that need no servers or engines of their own: a minute or two
 # make lint   format, lint and types
 # make help   the commands of mailposture itself
 
@@ -7,7 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format help
+.PHONY: run test test-fast lint format help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/installed
@@ -15,7 +16,10 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	@PYTHON=$(BIN)/python .ci/install-programs
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto $(ARGS)
+
+test-fast: $(VENV)/installed-dev
+	$(BIN)/pytest -n auto -m "not slow" $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

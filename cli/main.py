@@ -72,8 +72,17 @@ class _Commands(click.Group):
             raise
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"mailposture: {where}{error.strerror or error}; mend that and run the command again", err=True)
+            click.echo(f"mailposture: {where}{error.strerror or error}; fix that and run the command again", err=True)
+            _drop_output_that_cannot_be_written()
             ctx.exit(FAILED)
+
+
+def _drop_output_that_cannot_be_written() -> None:
+    """Lest Python tries again as it ends, and adds a complaint of its own (3.11.2 does)."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(_nowhere("w").fileno(), sys.stdout.fileno())
 
 
 def _complete_streams() -> None:

@@ -25,6 +25,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--today is for the command line only")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no worker waits for another's long file at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_report_header() -> str:
     return f"today: {clock.TODAY:%A %Y-%m-%d}"
 

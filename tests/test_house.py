@@ -10,7 +10,7 @@ import pytest
 from programs import NOT_IN_DEBIAN, PACKAGES
 
 ROOT = Path(__file__).parent.parent
-SERVICES = {"collector", "exporter", "policy_host", "demo"}
+SERVICES = ("collector", "exporter", "policy_host", "demo")
 MAY_IMPORT = {
     "mailposture": set(),
     **{service: {"mailposture"} for service in SERVICES},

@@ -55,7 +55,7 @@ def test_every_rule_says_how_bad_it_is_what_happened_and_where_to_go(rule: Rule)
 
 def test_every_runbook_answers_all_questions(rule: Rule) -> None:
     assert rule.runbook.startswith(f"# {rule.name}\n")
-    headings = ["What it means", "How bad", "What to check", "How to mend", "When to ignore"]
+    headings = ["What it means", "How bad", "What to check", "How to fix it", "When to ignore"]
     assert re.findall(r"^## (.+)$", rule.runbook, re.MULTILINE) == headings
     assert all(part.strip() for part in re.split(r"^## .+$", rule.runbook, flags=re.MULTILINE))
     assert "```sh\n" in rule.runbook

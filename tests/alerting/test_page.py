@@ -19,6 +19,7 @@ from paging import (
     provisioned_prometheus,
 )
 from ports import free_port
+from programs import needs
 from reports import Reports
 
 from mailposture.clickhouse.embedded import EmbeddedEngine
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs("prometheus", "prometheus-alertmanager")]
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ def _damages(signed: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"byte {at} flipped", signed[:at] + bytes([signed[at] ^ 1]) + signed[at + 1 :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: b"/".join(form).decode())
 @pytest.mark.parametrize("algorithm", ["rsa_key", "ed25519_key"])
 def test_same_verdict_as_dkimpy(

@@ -296,6 +296,7 @@ async def test_tlsa_records_pin_what_the_servers_show(
     assert tlsa["detail"] == "the certificate is the one that TLSA and DNSSEC vouch for"
 
 
+@pytest.mark.slow
 async def test_zone_that_names_hundreds_of_servers_does_not_have_us_connect_to_them_all(
     world: World, looking: Callable[..., Vantage], authority: CertificateAuthority
 ) -> None:

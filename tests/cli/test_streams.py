@@ -26,7 +26,7 @@ def shell(script: str, folder: Path, **environment: str) -> subprocess.Completed
 def test_full_disk_under_the_output_is_named(tmp_path: Path, command: str) -> None:
     (tmp_path / "mailposture.yaml").write_text("domains: [{name: example.com}]\n")
     done = shell(f"mailposture {command} > /dev/full", tmp_path)
-    assert done.stderr == "mailposture: No space left on device; mend that and run the command again\n"
+    assert done.stderr == "mailposture: No space left on device; fix that and run the command again\n"
     assert done.returncode == 1
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from engine import DOMAIN, YESTERDAY, days_ago
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def test_a_probe_that_found_the_policy_in_spite_of_dns_is_for_it(storage: Storag
     assert suspicions(storage, "probes_with_policy, probes_without_policy") == [(1, 0)]
 
 
+@pytest.mark.slow
 def test_a_policy_that_all_of_a_thousand_senders_lost_weeks_ago_can_still_be_asked_about(storage: Storage) -> None:
     """The exporter asks about everything together: a question too big for the engine would silence all alerts."""
     storage.client().command(f"""

@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 from alert_servers import wait_for
 from ports import free_port
+from programs import needs, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is not installed"),
-]
+pytestmark = [pytest.mark.slow, needs("caddy")]
 
 REPORTS = "reports.example.com"
 
@@ -55,7 +53,7 @@ def caddy(root: Path, tmp_path: Path) -> Iterator[Caddy]:
         "CADDY_HEALTH_PORT": str(health),
     }
     log = tmp_path / "log"
-    command = ["caddy", "run", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile"]
+    command = [program("caddy"), "run", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile"]
     with log.open("wb") as words, subprocess.Popen(command, env=environment, stdout=words, stderr=words) as process:
         try:
             certificate = tmp_path / "caddy/certificates/local" / REPORTS / f"{REPORTS}.crt"

@@ -16,6 +16,7 @@ def test_the_month_is_the_same_for_the_same_day(today):
     assert list(reports(today)) == list(reports(today))
 
 
+@pytest.mark.slow
 def test_mails_are_the_same_with_the_same_keys(today, demo_keys, demo_mails):
     assert list(mails(today, demo_keys)) == demo_mails
 

@@ -41,6 +41,7 @@ def test_every_mail_arrives_unchanged_over_few_connections(mailbox, today, demo_
     assert len(mailbox.peers) < 100
 
 
+@pytest.mark.slow
 def test_an_unreachable_listener_is_an_error(today, demo_keys):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, not listening

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+import pytest
 from outside import configuration
 
 from exporter.probes.outcome import ProbeOutcome, Reason, named
@@ -14,7 +15,6 @@ from exporter.probes.schedule import Probed, Scheduler
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    import pytest
     from outside import World
 
     from exporter.probes.outcome import Probe, ProbeContext
@@ -84,6 +84,7 @@ async def running(  # type: ignore[no-untyped-def]
         await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_every_domain_meets_every_probe(world: World) -> None:
     async with running(world, probes(a=fine, b=fine)) as watched:
         await watched.until(lambda: len(watched.seen) == 2 * len(NAMES))
@@ -120,6 +121,7 @@ async def test_patience_ends_and_is_said(world: World) -> None:
     assert {probed.outcome.reason for probed in watched.seen} == {Reason.TOO_SLOW}
 
 
+@pytest.mark.slow
 async def test_a_probe_that_breaks_is_said_and_made_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     async def broken(_: Domain, __: ProbeContext) -> ProbeOutcome:
         raise ZeroDivisionError

@@ -121,6 +121,7 @@ async def test_healthz_fails_once_nothing_probes_any_more(world: World, tmp_path
     refresher.start()
     async with probing(world, registry) as ended:
         pass
+    await until(lambda: not ended.alive)
     async with TestClient(TestServer(application(refresher=refresher, registry=registry, probing=ended))) as client:
         response = await client.get("/healthz")
         assert (response.status, await response.text()) == (
@@ -197,6 +198,7 @@ def test_certificates_from_the_ends_of_time_are_kept(storage: Storage, expiry: d
     assert row == (min(expiry, datetime(2299, 12, 31, tzinfo=UTC)).replace(tzinfo=None), 500)
 
 
+@pytest.mark.slow
 def test_rows_wait_for_clickhouse_and_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = configuration(data=str(tmp_path), clickhouse={"http": "127.0.0.1:0", "native": "127.0.0.1:0"})
     registry = CollectorRegistry()

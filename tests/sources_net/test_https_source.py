@@ -45,7 +45,7 @@ def raw(address: tuple[str, int], text: bytes) -> socket.socket:
     ("content_type", "body"),
     [
         ("application/tlsrpt+json", REPORT),
-        ("application/tlsrpt+gzip", gzip.compress(REPORT)),
+        ("application/tlsrpt+gzip", gzip.compress(REPORT, mtime=0)),
         ("text/plain", b"\x00\xff no report at all"),
         ("application/json", b""),
         ("not a type", REPORT),

@@ -45,6 +45,7 @@ def test_a_mail_of_one_long_line_is_taken(mail_server: Callable) -> None:
     assert len(server.received()[0].body) == 1_000_004
 
 
+@pytest.mark.slow
 def test_large_mails_share_a_bounded_memory_and_small_ones_pass(mail_server: Callable) -> None:
     server = mail_server(limits={"message_size": "200m"})  # the memory for large mails is one such mail
     large, second, small = Talk(server.smtp), Talk(server.smtp), Talk(server.smtp)
