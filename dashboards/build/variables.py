@@ -149,8 +149,8 @@ def link(
     """
     parameters = [
         "${__url_time_range}",
-        "var-ds_clickhouse=${ds_clickhouse}",
-        "var-ds_prometheus=${ds_prometheus}",
+        "${ds_clickhouse:queryparam}",
+        "${ds_prometheus:queryparam}",
         domain,
         *(f"${{{name}:queryparam}}" for name in keep),
         *(f"var-{name}={value}" for name, value in choices.items()),

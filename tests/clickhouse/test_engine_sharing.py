@@ -163,19 +163,3 @@ def test_nobody_who_listens_on_the_port_of_a_dead_engine_is_told_a_password(
         folder.state.write_text(stale)
         assert running_endpoint(config) is not None, "the listener would have been believed, were it asked"
         assert any("X-Clickhouse-Key" in header.title() for header in eavesdropper.told)
-
-
-def test_whatever_lies_in_the_folder_for_temporary_files_the_engine_starts(tmp_path: Path) -> None:
-    config = engine_config(tmp_path / "data")
-    folder = EngineFolder(config)
-    folder.make()
-    (tmp_path / "elsewhere").mkdir()
-    (folder.tmp / "core").write_bytes(b"x")
-    (folder.tmp / "link").symlink_to(tmp_path / "elsewhere")
-    (folder.tmp / "dangling").symlink_to(tmp_path / "nowhere")
-    (folder.tmp / "folder").mkdir()
-    (folder.tmp / "folder" / "file").write_bytes(b"x")
-    with EmbeddedEngine(config):
-        remaining = {entry.name for entry in folder.tmp.iterdir()}
-    assert remaining.isdisjoint({"core", "link", "dangling", "folder"})
-    assert (tmp_path / "elsewhere").is_dir()

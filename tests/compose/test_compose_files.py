@@ -9,14 +9,19 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+import click
 import pytest
 import yaml
 from programs import program
 
+from cli.main import main
 from mailposture.config_file import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Compose = dict[str, Any]
 
@@ -145,13 +150,50 @@ def test_a_secret_that_an_editor_has_hidden_is_made_readable_again_and_keeps_its
     assert (filled.read_text(), mode(filled)) == ("https://hooks.example.com/services/T0/B0/x\n", 0o644)
 
 
+_ON_A_COMMAND_LINE = re.compile(
+    r"--password[ =]\S|reset-admin-password (?!--password-from-stdin)"  # of ClickHouse, of Grafana
+    r"|(?:--user|-u)[ =]\S+:\S"  # of curl
+    r"|(?:--header|-H)[ =]?[\"']?(?:X-ClickHouse-Key|Authorization):|[?&]password=|://[^/\s@<]+:[^/\s@<]+@"
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "clickhouse-client --password x",
+        'clickhouse-client --password="$(cat f)"',
+        "grafana cli admin reset-admin-password x",
+        'curl --user "me:$(cat f)" https://a.example',
+        "curl -u me:x https://a.example",
+        "curl --header 'X-ClickHouse-Key: x' https://a.example",
+        "curl https://a.example/?user=me&password=x",
+        "curl https://me:x@a.example/",
+    ],
+)
+def test_what_would_show_a_password_to_everybody_on_the_machine_is_recognized(line: str) -> None:
+    assert _ON_A_COMMAND_LINE.search(line)
+
+
 def test_no_password_is_on_a_command_line(root: Path) -> None:
-    texts = [path for folder in ("docker", "docs", ".ci") for path in (root / folder).rglob("*") if path.is_file()]
-    for path in (*texts, root / "README.md", root / "docker-compose.yml"):
-        text = path.read_text(errors="replace")
-        assert not re.search(r"--password[ =]\S|reset-admin-password (?!--password-from-stdin)|--user \S+:\S", text), (
-            path
-        )
+    folders = ("alerting-rules", "bench", "cli", "demo", "docker", "docs", "provisioning", ".ci")
+    texts = [path for folder in folders for path in (root / folder).rglob("*") if path.is_file()]
+    for path in (*texts, root / "README.md", root / "Makefile", root / "docker-compose.yml"):
+        if path.suffix not in (".pyc", ".png"):
+            assert not _ON_A_COMMAND_LINE.search(path.read_text(errors="replace")), path
+
+
+def test_no_command_takes_a_secret_as_an_argument() -> None:
+    def options(command: click.Command) -> Iterator[str]:
+        yield from (name for parameter in command.params for name in parameter.opts)
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                assert below is not None
+                yield from options(below)
+
+    assert len(found := set(options(main))) > 10
+    assert not [name for name in found if re.search("password|token|secret|key|credential", name)]
 
 
 @pytest.mark.skipif(not (Path(__file__).parents[2] / ".git").exists(), reason="not a Git checkout")
