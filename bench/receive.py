@@ -26,6 +26,7 @@ import uvloop
 from aiosmtpd.smtp import SMTP
 
 from collector.envelope import Source
+from collector.sources.memory import BodyMemory
 from collector.sources.smtp import serve_smtp
 from collector.spool import Spool
 from mailposture import logs
@@ -51,7 +52,9 @@ async def _serve_reference(_folder: Path) -> tuple[int, Any]:
 async def _serve_ours(folder: Path) -> tuple[int, Any]:
     config = Smtp.model_validate({"listen": "127.0.0.1:0", "limits": {"commands": 10**9}})
     spool = Spool(folder / "spool", keep_free=0)
-    server = await serve_smtp(config, recipients=["tlsrpt@example.com"], spool=spool)
+    server = await serve_smtp(
+        config, recipients=["tlsrpt@example.com"], spool=spool, memory=BodyMemory(largest=config.limits.message_size)
+    )
     return server.addresses[Source.SMTP][1], server
 
 

@@ -18,7 +18,7 @@ from collector import metrics
 from collector.authenticate import DkimVerifier, KeyCache
 from collector.heartbeat import Heartbeat
 from collector.judge import Judge
-from collector.pipeline import Pipeline
+from collector.pipeline import Pipeline, is_heavy
 from collector.spool import HeldMessages, HeldState, SpoolError, SpoolQueue
 from collector.suspects import Suspects
 from collector.writer import Writer
@@ -98,9 +98,13 @@ def keep_storing(
             _finished(under_way, heartbeat)
         upkeep.prune()
         under_way = storing.submit(pipeline.store, judged) if judged else None
-        if not judged:
+        if under_way is None:
             upkeep.ping()
             stopping.wait(_IDLE)
+        elif is_heavy(judged):
+            _finished(under_way, heartbeat)
+            under_way = None
+        del judged
     if under_way is not None:
         _finished(under_way, heartbeat)
 

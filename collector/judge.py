@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _ENTRY_BYTES = 2048  # about what a policy or failure detail takes in memory, until its rows are stored
-_MOST_BYTES = 128 * 1024 * 1024  # of rows in memory together; usual batches take a tenth
+_MOST_BYTES = 32 * 1024 * 1024  # of rows in memory together; usual batches take a tenth
 _CLOCK_SKEW = timedelta(days=2)  # that the clocks of senders may be ahead
 
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _BATCH_MESSAGES = 1_000  # fewer cost ClickHouse more a row, more cost memory here
-_BATCH_BYTES = 16 * 1024 * 1024
+_BATCH_BYTES = 8 * 1024 * 1024  # of messages, unless one alone has more
+_HEAVY_BYTES = 24 * 1024 * 1024  # of a batch that is stored before the next is judged: usual ones take a tenth
+_ROW_BYTES = 1024  # about what a row takes in memory, and once more on its way to ClickHouse
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse is away
 _DNS_WAIT, _LONGEST_DNS_WAIT = timedelta(minutes=1), timedelta(hours=1)
 
@@ -44,6 +46,15 @@ _FATAL = Fault(
 _BACKLOG = "DNS does not tell the signer's key, and deferred mail has used up its room (spool.deferred_size)"
 
 Judged: TypeAlias = "list[tuple[Spooled, Judgement]]"
+
+
+def is_heavy(judged: Judged) -> bool:
+    """Whether a batch takes so much memory that no other should be there at the same time."""
+    bodies = sum(len(message.body) for message, _ in judged)
+    reports = [rows for _, verdict in judged if isinstance(verdict, Believed) for rows in verdict.reports]
+    rows = sum(1 + len(each.policies) + len(each.failures) for each in reports)
+    originals = sum(len(each.report.original) for each in reports)
+    return bodies + originals + rows * _ROW_BYTES > _HEAVY_BYTES
 
 
 class Pipeline:

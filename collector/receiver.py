@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import structlog
 import uvloop
 
+from collector.decode.limits import LIMITS
 from collector.health import serve_health
 from collector.heartbeat import Heartbeat
 from collector.sources.https import serve_https
 from collector.sources.imap import ImapSource
+from collector.sources.memory import BodyMemory
 from collector.sources.smtp import serve_smtp
 from collector.spool import Spool, SpoolQueue
 
@@ -43,9 +45,10 @@ async def _receive(config: Config) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         health = await serve_health(config.metrics.collector, spool=spool, queue=queue, heartbeat=heartbeat)
-        smtp = await serve_smtp(config.smtp, recipients=config.accepted_recipients(), spool=spool)
-        https = await serve_https(config.https, domains=config.domains, spool=spool)
-        mailboxes = [ImapSource(mailbox, spool=spool) for mailbox in config.imap]
+        memory = BodyMemory(largest=max(config.smtp.limits.message_size, config.https.body_size, LIMITS.message_bytes))
+        smtp = await serve_smtp(config.smtp, recipients=config.accepted_recipients(), spool=spool, memory=memory)
+        https = await serve_https(config.https, domains=config.domains, spool=spool, memory=memory)
+        mailboxes = [ImapSource(mailbox, spool=spool, memory=memory) for mailbox in config.imap]
         for mailbox in mailboxes:
             mailbox.start()
         log.info("receiving")

@@ -77,5 +77,6 @@ class Ingest:
     def drain(self) -> None:
         """Take everything that waits all the way."""
         pipeline = self.pipeline()
+        self.heartbeat.alive()
         while judged := pipeline.take():
             pipeline.store(judged)

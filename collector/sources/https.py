@@ -23,22 +23,20 @@ from aiohttp import hdrs, web
 from collector.envelope import Envelope, Source
 from collector.metrics import CONNECTIONS, RECEIVED, REFUSED
 from collector.sources.certificate import Certificate
-from collector.sources.memory import MemoryShare
 from collector.spool import SpoolError, SpoolFullError
-from mailposture.config import MIB
 from mailposture.listening import Gate
 from mailposture.tls_rpt import REPORT_PATH
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable, Iterator
 
     from aiohttp.typedefs import Handler
 
+    from collector.sources.memory import BodyMemory, Share
     from collector.spool import Spool
     from mailposture.config import Domain, Https
 
-_LARGE_BODIES_IN_MEMORY = 128 * MIB
 _RETRY_SECONDS = 300
 _LINGERING_SECONDS = 2.0  # for the rest of a body that we refused
 _HEADER_SECONDS = 10.0  # from the connection, or the answer before, to the end of the headers; a handshake likewise
@@ -54,9 +52,9 @@ _quiet = logging.Logger("aiohttp")
 _quiet.disabled = True
 
 
-async def serve_https(config: Https, *, domains: Iterable[Domain], spool: Spool) -> HttpsServer:
+async def serve_https(config: Https, *, domains: Iterable[Domain], spool: Spool, memory: BodyMemory) -> HttpsServer:
     """Listen as configured. Raises ProblemError for an address that is taken, and for unusable certificates."""
-    server = HttpsServer(config, domains=domains, spool=spool)
+    server = HttpsServer(config, domains=domains, spool=spool, memory=memory)
     await server.start()
     return server
 
@@ -70,14 +68,14 @@ class _Visit:
 class HttpsServer:
     """The running listener."""
 
-    def __init__(self, config: Https, *, domains: Iterable[Domain], spool: Spool) -> None:
+    def __init__(self, config: Https, *, domains: Iterable[Domain], spool: Spool, memory: BodyMemory) -> None:
         self.address: tuple[str, int] | None = None
         self._config = config
         self._spool = spool
         # By digest: how long a look-up takes then tells nothing about the tokens.
         self._domain_of_token = {_digest(domain.token): domain.name for domain in domains if domain.token}
         self._certificate = Certificate(config.tls) if config.tls else None
-        self._memory = MemoryShare(max(_LARGE_BODIES_IN_MEMORY, config.body_size))
+        self._memory = memory
         self._running = 0
         application = web.Application(middlewares=[self._end_in_time, _answer_trouble])
         application.router.add_get("/", _explain)
@@ -192,7 +190,8 @@ class HttpsServer:
     async def _receive(self, request: web.Request) -> web.Response:
         domain = self._domain_asked_for(request)
         name = f"{domain}/{secrets.token_hex(6)}"
-        async with self._body(request) as body:
+        with self._place(), self._memory.share() as share:
+            body = await self._body(request, share)
             envelope = Envelope(
                 source=Source.HTTPS,
                 received_at=datetime.now(UTC),
@@ -201,7 +200,7 @@ class HttpsServer:
                 token_domain=domain,
             )
             try:
-                await self._spool.put_async(envelope, body)
+                await share.until(self._spool.put_async(envelope, body))
             except SpoolError as error:
                 raise _not_stored(error) from error
         RECEIVED.labels(Source.HTTPS.value).inc()
@@ -224,30 +223,36 @@ class HttpsServer:
             raise _not_stored(error) from error
         return domain
 
-    @contextlib.asynccontextmanager
-    async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
-        """The body; its share of memory and its place among the running requests are held until it is stored."""
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """Among the requests that run."""
         self._running += 1
-        share = 0
-        received = bytearray()
         try:
-            try:
-                async with asyncio.timeout(self._config.timeout.total_seconds()):
-                    async for chunk in request.content.iter_any():
-                        received += chunk
-                        if len(received) > self._config.body_size:
-                            raise self._too_large(len(received))
-                        grown = self._memory.grow(share, len(received))
-                        if grown is None:
-                            raise _come_back("memory")
-                        share = grown
-            except TimeoutError as error:
-                REFUSED.labels(Source.HTTPS.value, "timeout").inc()
-                raise _last(web.HTTPRequestTimeout()) from error
-            yield bytes(received)
+            yield
         finally:
             self._running -= 1
-            self._memory.release(share)
+
+    async def _body(self, request: web.Request, share: Share) -> bytearray:
+        try:
+            async with asyncio.timeout(self._config.timeout.total_seconds()):
+                return await self._read(request, share)
+        except TimeoutError as error:
+            REFUSED.labels(Source.HTTPS.value, "timeout").inc()
+            raise _last(web.HTTPRequestTimeout()) from error
+
+    async def _read(self, request: web.Request, share: Share) -> bytearray:
+        announced = request.content_length or 0
+        if not await share.grow(announced, expected=announced):
+            raise _come_back("memory")
+        body = bytearray()
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > self._config.body_size:
+                raise self._too_large(len(body))
+            if not await share.grow(len(body), expected=self._config.body_size):
+                raise _come_back("memory")
+        share.settle(len(body))
+        return body
 
     def _too_large(self, size: int) -> web.HTTPException:
         REFUSED.labels(Source.HTTPS.value, "too-large").inc()

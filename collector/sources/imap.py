@@ -19,6 +19,7 @@ from imapclient.exceptions import IMAPClientError  # type: ignore[import-untyped
 from collector.decode.limits import LIMITS
 from collector.envelope import Envelope, Source
 from collector.metrics import RECEIVED, REFUSED
+from collector.sources.memory import BodyMemory
 from collector.spool import Spool, SpoolError
 from mailposture.config import ImapMailbox
 from mailposture.problems import ProblemError
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 _NETWORK = SocketTimeout(connect=30, read=60)  # seconds
 _GROUP_MAILS = 100  # fetched, and then moved, by one command
 _GROUP_BYTES = 8 * 1024 * 1024  # in memory at once, unless one mail alone is larger
+_PIECE = 2 * 1024 * 1024  # of such a mail that is fetched at once: it lies in memory several times while it is read
 _TICK = 1.0  # seconds between two looks at whether we are told to stop
 _SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 300.0  # seconds before the next try after a fault; doubled each time
 
@@ -35,7 +37,9 @@ _SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 300.0  # seconds before the next try after 
 class ImapSource:
     """Reads one mailbox in a thread of its own, until stop()."""
 
-    def __init__(self, mailbox: ImapMailbox, *, spool: Spool, limit: int = LIMITS.message_bytes) -> None:
+    def __init__(
+        self, mailbox: ImapMailbox, *, spool: Spool, memory: BodyMemory, limit: int = LIMITS.message_bytes
+    ) -> None:
         """`limit`: bytes; larger mails are left alone. Raises ProblemError for a configuration that makes no sense."""
         if mailbox.folder == mailbox.processed:
             raise ProblemError(
@@ -44,6 +48,7 @@ class ImapSource:
             )
         self._mailbox = mailbox
         self._spool = spool
+        self._memory = memory
         self._limit = limit
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"imap {mailbox.host}", daemon=True)
@@ -121,13 +126,14 @@ class ImapSource:
         self._move(client, sorted(self._spooled))
         waiting = sorted(present - self._spooled - self._too_large)
         for start in range(0, len(waiting), _GROUP_MAILS):
-            for group in self._groups(client, waiting[start : start + _GROUP_MAILS]):
-                if self._stopping.is_set():
-                    return
-                self._take(client, group)
+            for group, size in self._groups(client, waiting[start : start + _GROUP_MAILS]):
+                with self._memory.share() as share:
+                    if self._stopping.is_set() or not share.wait(size, stopping=self._stopping):
+                        return
+                    self._take(client, group, size)
 
-    def _groups(self, client: Any, uids: Sequence[int]) -> Iterator[list[int]]:
-        """UIDs that fit into memory together, without those that are too large."""
+    def _groups(self, client: Any, uids: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+        """UIDs that fit into memory together, and their size, without those that are too large."""
         group: list[int] = []
         held = 0
         for uid, answer in client.fetch(uids, ["RFC822.SIZE"]).items():
@@ -136,12 +142,12 @@ class ImapSource:
                 self._leave(uid, size)
                 continue
             if group and held + size > _GROUP_BYTES:
-                yield group
+                yield group, held
                 group, held = [], 0
             group.append(uid)
             held += size
         if group:
-            yield group
+            yield group, held
 
     def _leave(self, uid: int, size: int) -> None:
         self._too_large.add(uid)
@@ -150,20 +156,38 @@ class ImapSource:
             "a mail is too large to be a report; it stays in the mailbox", uid=uid, bytes=size, limit=self._limit
         )
 
-    def _take(self, client: Any, uids: Sequence[int]) -> None:
+    def _take(self, client: Any, uids: Sequence[int], size: int) -> None:
         mailbox = self._mailbox
-        for uid, answer in client.fetch(uids, ["INTERNALDATE", "BODY.PEEK[]"]).items():
+        for uid, delivered, body in self._mails(client, uids, size):
             envelope = Envelope(
                 source=Source.IMAP,
                 received_at=datetime.now(UTC),
-                delivered_at=_delivered(answer.get(b"INTERNALDATE")),
+                delivered_at=_delivered(delivered),
                 name=f"{mailbox.user} at {mailbox.host}, {mailbox.folder} UID {uid}",
                 from_trusted_mailbox=mailbox.trusted,
             )
-            self._spool.put(envelope, answer.get(b"BODY[]") or b"")
+            self._spool.put(envelope, body)
             self._spooled.add(uid)
             RECEIVED.labels(Source.IMAP.value).inc()
         self._move(client, sorted(self._spooled))
+
+    def _mails(
+        self, client: Any, uids: Sequence[int], size: int
+    ) -> Iterator[tuple[int, datetime | None, bytes | bytearray]]:
+        """UID, time of delivery and bytes of each."""
+        if size <= _GROUP_BYTES:
+            for uid, answer in client.fetch(uids, ["INTERNALDATE", "BODY.PEEK[]"]).items():
+                yield uid, answer.get(b"INTERNALDATE"), answer.get(b"BODY[]") or b""
+            return
+        (uid,) = uids
+        delivered = client.fetch([uid], ["INTERNALDATE"]).get(uid, {}).get(b"INTERNALDATE")
+        body = bytearray()
+        while piece := _piece(client, uid, len(body)):
+            body += piece
+            if len(body) > self._limit:  # larger than the server said
+                self._leave(uid, len(body))
+                return
+        yield uid, delivered, body
 
     def _move(self, client: Any, uids: Sequence[int]) -> None:
         """Move mails that the spool has; by MOVE (RFC 6851) or, on old servers, by what it stands for."""
@@ -197,3 +221,9 @@ class ImapSource:
 def _delivered(internal_date: datetime | None) -> datetime | None:
     """When the mailbox accepted a mail (RFC 3501, section 2.3.3), which may be long before we read it."""
     return internal_date.astimezone(UTC) if internal_date is not None else None
+
+
+def _piece(client: Any, uid: int, start: int) -> bytes:
+    """Part of a mail (RFC 3501, section 6.4.5); empty after its end."""
+    answer = client.fetch([uid], [f"BODY.PEEK[]<{start}.{_PIECE}>"]).get(uid, {})
+    return next((part for name, part in answer.items() if name.startswith(b"BODY[]")), None) or b""

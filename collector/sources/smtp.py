@@ -17,29 +17,27 @@ import structlog
 
 from collector.envelope import Source
 from collector.sources.certificate import Certificate
-from collector.sources.memory import MemoryShare
 from collector.sources.smtp_session import SmtpSession
 from collector.sources.smtp_syntax import comparable, spellings
 from mailposture.client_networks import client_network
-from mailposture.config import MIB
 from mailposture.listening import listening_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from collector.sources.memory import BodyMemory
     from collector.sources.smtp_connection import SmtpConnection
     from collector.spool import Spool
     from mailposture.config import Listen, Smtp
 
 _KEYS = {Source.SMTP: "smtp.listen", Source.LMTP: "smtp.lmtp"}
 _TELL_AGAIN_SECONDS = 10.0
-_LARGE_MESSAGES_IN_MEMORY = 128 * MIB
 _log = structlog.get_logger()
 
 
-async def serve_smtp(config: Smtp, *, recipients: Iterable[str], spool: Spool) -> SmtpServer:
+async def serve_smtp(config: Smtp, *, recipients: Iterable[str], spool: Spool, memory: BodyMemory) -> SmtpServer:
     """Listen as configured. Raises ProblemError for an address that is taken, and for unusable certificates."""
-    server = SmtpServer(config, recipients=recipients, spool=spool)
+    server = SmtpServer(config, recipients=recipients, spool=spool, memory=memory)
     try:
         for source, address in ((Source.SMTP, config.listen), (Source.LMTP, config.lmtp)):
             if address is not None:
@@ -53,12 +51,12 @@ async def serve_smtp(config: Smtp, *, recipients: Iterable[str], spool: Spool) -
 class SmtpServer:
     """The running listeners, and what their sessions share."""
 
-    def __init__(self, config: Smtp, *, recipients: Iterable[str], spool: Spool) -> None:
+    def __init__(self, config: Smtp, *, recipients: Iterable[str], spool: Spool, memory: BodyMemory) -> None:
         self.limits = config.limits
         self.hostname = config.hostname or socket.gethostname()
         self.spool = spool
         self.certificate = Certificate(config.tls) if config.tls else None
-        self.memory = MemoryShare(max(_LARGE_MESSAGES_IN_MEMORY, config.limits.message_size))
+        self.memory = memory
         self.addresses: dict[Source, tuple[str, int]] = {}
         self.closing = False
         self._recipients = frozenset(form for address in recipients for form in spellings(address))

@@ -71,7 +71,6 @@ class SmtpConnection(SMTP):
         self._busy = False  # in a handshake, or storing: not to be interrupted by a timer
         self._leaving = False
         self._mails = self._commands = self._errors = 0
-        self._share = 0  # of the memory for large messages
         self._input = bytearray()
         self._output: list[str] = []
         self._started = self._last_heard = loop.time()
@@ -131,6 +130,7 @@ class SmtpConnection(SMTP):
         self._mail_from: str | None = None
         self._recipients: list[str] = []
         self._non_ascii = False
+        self._declared = 0  # SIZE of MAIL FROM
 
     # ── conversation ────────────────────────────────────────────────────────────────────────────────────────────────
 

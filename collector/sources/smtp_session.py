@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -11,6 +12,9 @@ from collector.metrics import RECEIVED, REFUSED
 from collector.sources.smtp_connection import LeaveError, RefusedError, SmtpConnection
 from collector.sources.smtp_syntax import parse_path
 from collector.spool import SpoolError, SpoolFullError
+
+if TYPE_CHECKING:
+    from collector.sources.memory import Share
 
 _END_OF_DATA = b"\r\n.\r\n"
 _EXTENSIONS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
@@ -21,6 +25,7 @@ _COMMANDS = {
     for source, greetings in ((Source.SMTP, ("HELO", "EHLO")), (Source.LMTP, ("LHLO",)))
 }
 _OK = "250 2.0.0 OK"
+_NO_MEMORY = "452 4.3.1 Too many large messages at once, try again later"
 
 _log = structlog.get_logger()
 
@@ -92,6 +97,7 @@ class SmtpSession(SmtpConnection):
             self._server.spool.check_room()
         except SpoolError as error:
             raise RefusedError(self._not_stored(error)) from error
+        self._declared = int(size)
         self._mail_from = path.address
         self._reply("250 2.1.0 OK")
 
@@ -121,9 +127,14 @@ class SmtpSession(SmtpConnection):
         if self._input:
             # The client did not wait for our word: it talks past us, or somebody makes it (RFC 2920, section 3.1).
             raise LeaveError("554 5.5.0 Commands and message out of step", "out-of-step")
-        self._reply("354 End data with <CR><LF>.<CR><LF>")
         mail_from, recipients = self._mail_from or "", tuple(self._recipients)
-        reply = await self._receive(mail_from, recipients)
+        with self._server.memory.share() as share:
+            if not await share.grow(self._declared, expected=self._declared):
+                REFUSED.labels(self._source.value, "memory").inc()
+                self._set_post_data_state()
+                raise RefusedError(_NO_MEMORY)
+            self._reply("354 End data with <CR><LF>.<CR><LF>")
+            reply = await self._receive(mail_from, recipients, share)
         self._set_post_data_state()
         # LMTP answers for each recipient (RFC 2033, section 4.2).
         for _ in recipients if self._source is Source.LMTP else (None,):
@@ -144,10 +155,10 @@ class SmtpSession(SmtpConnection):
 
     # ── message ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _receive(self, mail_from: str, recipients: tuple[str, ...]) -> str:
+    async def _receive(self, mail_from: str, recipients: tuple[str, ...], share: Share) -> str:
         """Read a message, make it durable, and return the reply."""
         try:
-            message, refusal = await self._read_message()
+            message, refusal = await self._read_message(share)
             if refusal:
                 REFUSED.labels(self._source.value, "too-large" if refusal.startswith("552") else "memory").inc()
                 return refusal
@@ -162,13 +173,11 @@ class SmtpSession(SmtpConnection):
                 recipients=recipients,
             )
             self._busy = True
-            await self._server.spool.put_async(envelope, message)
+            await share.until(self._server.spool.put_async(envelope, message))
         except SpoolError as error:
             return self._not_stored(error)
         finally:
             self._busy = False
-            self._server.memory.release(self._share)
-            self._share = 0
         self._errors = 0
         self._last_heard = self.loop.time()
         RECEIVED.labels(self._source.value).inc()
@@ -183,7 +192,7 @@ class SmtpSession(SmtpConnection):
         _log.error("mail not stored", peer=self.peer, reason=str(error))
         return "451 4.3.0 Cannot store it now, try again later"
 
-    async def _read_message(self) -> tuple[bytes, str]:
+    async def _read_message(self, share: Share) -> tuple[bytearray, str]:
         """The message as its sender signed it: dots unstuffed (RFC 5321, section 4.5.2), nothing else touched.
 
         Only CR LF . CR LF ends it. Whoever takes a bare LF for the end of a line there lets one sender forge another's
@@ -194,25 +203,26 @@ class SmtpSession(SmtpConnection):
         searched = 0
         while (end := message.find(_END_OF_DATA, searched)) < 0:
             searched = max(0, len(message) - len(_END_OF_DATA) + 1)
-            refusal = refusal or self._overrun(searched - 2)
+            refusal = refusal or await self._overrun(searched - 2, share)
             if refusal:
+                share.settle(0)
                 del message[:searched]
                 searched = 0
             await self._hear(message)
         self._input += message[end + len(_END_OF_DATA) :]
-        refusal = refusal or self._overrun(end)  # not counting the line end in front, `end` is the message's length
+        refusal = refusal or await self._overrun(end, share)  # without the line end in front, its length is `end`
         if refusal:
-            return b"", refusal
+            return bytearray(), refusal
+        share.settle(end)
         del message[end + 2 :]
-        content = message.replace(b"\r\n.", b"\r\n") if b"\r\n." in message else message
-        return bytes(memoryview(content)[2:]), ""
+        if b"\r\n." in message:
+            message = message.replace(b"\r\n.", b"\r\n")
+        del message[:2]
+        return message, ""
 
-    def _overrun(self, size: int) -> str:
-        """Why a message of that size cannot be taken, if so; takes its share of memory otherwise."""
-        if size > self._server.limits.message_size:
+    async def _overrun(self, size: int, share: Share) -> str:
+        """Why a message of that size cannot be taken, if so; otherwise it has its room in memory now."""
+        most = self._server.limits.message_size
+        if size > most:
             return "552 5.3.4 Message is larger than this server accepts"
-        share = self._server.memory.grow(self._share, size)
-        if share is None:
-            return "452 4.3.1 Too many large messages at once, try again later"
-        self._share = share
-        return ""
+        return "" if await share.grow(size, expected=most) else _NO_MEMORY

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collector.envelope import Envelope
 
 _GROUP_MESSAGES = 500
-_GROUP_BYTES = 64 * 1024 * 1024
+_GROUP_BYTES = 8 * 1024 * 1024  # SQLite copies what a statement is given
 _RECHECK_SECONDS = 1.0  # how long "there is room" and "there is none" are believed
 
 _Waiter = asyncio.Future[int] | Future[int]
@@ -35,7 +35,7 @@ _Outcome = int | Refusal
 @dataclass(frozen=True, slots=True)
 class _Arrival:
     envelope: bytes
-    body: bytes
+    body: bytes | bytearray
     waiter: _Waiter
 
 
@@ -57,13 +57,13 @@ class Spool:
         self._thread = threading.Thread(target=self._write_groups, name="spool", daemon=True)
         self._thread.start()
 
-    def put(self, envelope: Envelope, body: bytes) -> int:
+    def put(self, envelope: Envelope, body: bytes | bytearray) -> int:
         """Block until the bytes are durable; return their spool id. Raises SpoolFullError or SpoolError."""
         waiter: Future[int] = Future()
         self._enqueue(envelope, body, waiter)
         return waiter.result()
 
-    def put_async(self, envelope: Envelope, body: bytes) -> asyncio.Future[int]:
+    def put_async(self, envelope: Envelope, body: bytes | bytearray) -> asyncio.Future[int]:
         """As put(), for a coroutine to await. Giving up waiting does not take the bytes back."""
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._enqueue(envelope, body, waiter)
@@ -85,7 +85,7 @@ class Spool:
             self._arrivals.put(None)
             self._thread.join()
 
-    def _enqueue(self, envelope: Envelope, body: bytes, waiter: _Waiter) -> None:
+    def _enqueue(self, envelope: Envelope, body: bytes | bytearray, waiter: _Waiter) -> None:
         if self._closed:
             raise SpoolError(f"{self._folder}: is closed, mailposture is stopping")
         self.check_room()
@@ -134,7 +134,7 @@ class Spool:
                 (len(group), sum(len(arrival.body) for arrival in group)),
             ).fetchall()[0]
             ids = range(last_id - len(group) + 1, last_id + 1)
-            values: list[int | bytes] = []
+            values: list[int | bytes | bytearray] = []
             for number, arrival in zip(ids, group, strict=True):
                 values += (number, arrival.envelope, arrival.body)
             rows = ",".join(["(?,?,?)"] * len(group))

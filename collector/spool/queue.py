@@ -77,18 +77,18 @@ class SpoolQueue:
         self._claimed_again: set[int] = set()  # deferred messages that were due and are with ingest now
 
     def claim(self, limit: int, max_bytes: int) -> list[Spooled]:
-        """The next messages: at most `limit`, none more once they hold `max_bytes`; deferred ones that are due first.
+        """The next messages: at most `limit`, and at most `max_bytes` unless one alone has more; due ones first.
 
         A message is given out once until it is deferred, or the process starts again.
         """
         with self._lock, self._file.reading() as connection:
-            claimed = self._claim_due(connection, limit, max_bytes)
-            size = sum(len(message.body) for message in claimed)
-            if len(claimed) < limit and size < max_bytes:
-                claimed += self._claim_new(connection, limit - len(claimed), max_bytes - size)
-            if not claimed:
+            batch = _Batch(connection, limit=limit, max_bytes=max_bytes)
+            self._claim_due(connection, batch)
+            if not batch.full:
+                self._claim_new(connection, batch)
+            if not batch.messages:
                 self._file.shrink()
-        return claimed
+        return batch.messages
 
     def forget(self, ids: Iterable[int]) -> None:
         """ClickHouse has them: drop them."""
@@ -119,7 +119,7 @@ class SpoolQueue:
         """A message in the queue."""
         with self._lock, self._file.reading() as connection:
             envelope, body = connection.execute("SELECT envelope, body FROM queue WHERE id = ?", (number,)).fetchone()
-        return _spooled(number, envelope, body, 0)
+        return Spooled(id=number, envelope=envelope_text.decode(envelope), body=body, attempts=0)
 
     def hold(self, message: Spooled, *, state: HeldState, reason: str, detail: str, origin: Origin) -> Holding:
         """Move a message out of the queue, to be looked at by a person."""
@@ -154,43 +154,26 @@ class SpoolQueue:
         with self._lock:
             self._file.close()
 
-    def _claim_due(self, connection: sqlite3.Connection, limit: int, max_bytes: int) -> list[Spooled]:
+    def _claim_due(self, connection: sqlite3.Connection, batch: _Batch) -> None:
         due = connection.execute(
-            "SELECT id FROM deferred WHERE due <= ? ORDER BY due LIMIT ?",
-            (time.time(), limit + len(self._claimed_again)),
+            "SELECT id, attempts FROM deferred WHERE due <= ? ORDER BY due LIMIT ?",
+            (time.time(), batch.limit + len(self._claimed_again)),
         ).fetchall()
-        claimed: list[Spooled] = []
-        size = 0
-        for (number,) in due:
-            if len(claimed) == limit or size >= max_bytes:
+        for number, attempts in due:
+            if number not in self._claimed_again and not batch.add(number, attempts):
                 break
-            if number in self._claimed_again:
-                continue
-            envelope, body, attempts = connection.execute(
-                "SELECT envelope, body, attempts FROM queue JOIN deferred USING (id) WHERE id = ?", (number,)
-            ).fetchone()
-            claimed.append(_spooled(number, envelope, body, attempts))
-            size += len(body)
-        self._claimed_again.update(message.id for message in claimed)
-        return claimed
+        self._claimed_again.update(message.id for message in batch.messages)
 
-    def _claim_new(self, connection: sqlite3.Connection, limit: int, max_bytes: int) -> list[Spooled]:
-        rows = connection.execute(
-            "SELECT id, envelope, body FROM queue WHERE id > ? AND NOT EXISTS"
+    def _claim_new(self, connection: sqlite3.Connection, batch: _Batch) -> None:
+        new = connection.execute(
+            "SELECT id FROM queue WHERE id > ? AND NOT EXISTS"
             " (SELECT 1 FROM deferred WHERE deferred.id = queue.id) ORDER BY id LIMIT ?",
-            (self._last_claimed, limit),
-        )
-        claimed: list[Spooled] = []
-        size = 0
-        for number, envelope, body in rows:  # row by row: what is beyond max_bytes is never read
-            claimed.append(_spooled(number, envelope, body, 0))
-            size += len(body)
-            if size >= max_bytes:
+            (self._last_claimed, batch.limit),
+        ).fetchall()
+        for (number,) in new:
+            if not batch.add(number, 0):
                 break
-        rows.close()
-        if claimed:
-            self._last_claimed = claimed[-1].id
-        return claimed
+            self._last_claimed = number
 
     def _remove(self, connection: sqlite3.Connection, ids: list[int]) -> None:
         removed, size = 0, 0
@@ -205,5 +188,24 @@ class SpoolQueue:
         self._claimed_again.difference_update(ids)
 
 
-def _spooled(number: int, envelope: bytes, body: bytes, attempts: int) -> Spooled:
-    return Spooled(id=number, envelope=envelope_text.decode(envelope), body=body, attempts=attempts)
+class _Batch:
+    """Messages that are claimed together. What does not fit is never read: its size is known before its bytes are."""
+
+    def __init__(self, connection: sqlite3.Connection, *, limit: int, max_bytes: int) -> None:
+        self.limit = limit
+        self.messages: list[Spooled] = []
+        self.full = False
+        self._connection = connection
+        self._max_bytes = max_bytes
+        self._size = 0
+
+    def add(self, number: int, attempts: int) -> bool:
+        """Read one more; False if it has to wait for the next batch."""
+        (size,) = self._connection.execute("SELECT length(body) FROM queue WHERE id = ?", (number,)).fetchone()
+        if len(self.messages) == self.limit or (self.messages and self._size + size > self._max_bytes):
+            self.full = True
+            return False
+        envelope, body = self._connection.execute("SELECT envelope, body FROM queue WHERE id = ?", (number,)).fetchone()
+        self.messages.append(Spooled(id=number, envelope=envelope_text.decode(envelope), body=body, attempts=attempts))
+        self._size += size
+        return True

@@ -12,6 +12,7 @@ from imapclient.exceptions import IMAPClientError
 
 from collector.envelope import Envelope, Source
 from collector.sources.imap import ImapSource
+from collector.sources.memory import BodyMemory
 from collector.spool import Spool, SpoolFullError, SpoolQueue
 from mailposture.config import ImapMailbox
 from mailposture.problems import ProblemError
@@ -58,7 +59,10 @@ def read(tmp_path: Path, spool: RecordingSpool) -> Iterator[Callable[..., ImapSo
     """Starts a source on a server."""
     sources = []
 
-    def start(server: Any, *, limit: int = 1_000_000, into: Any = spool, **more: Any) -> ImapSource:
+    def start(
+        server: Any, *, limit: int = 1_000_000, into: Any = spool, memory: BodyMemory | None = None, **more: Any
+    ) -> ImapSource:
+        memory = memory or BodyMemory(largest=limit)
         (tmp_path / "password").write_text("correct-horse\n")
         settings: dict[str, Any] = {
             "host": "localhost",
@@ -68,7 +72,7 @@ def read(tmp_path: Path, spool: RecordingSpool) -> Iterator[Callable[..., ImapSo
             "password_file": tmp_path / "password",
             "poll": timedelta(seconds=60),
         }
-        source = ImapSource(ImapMailbox(**{**settings, **more}), spool=into, limit=limit)
+        source = ImapSource(ImapMailbox(**{**settings, **more}), spool=into, memory=memory, limit=limit)
         source.start()
         sources.append(source)
         return source
@@ -195,6 +199,33 @@ def test_too_large_mail_stays_and_holds_nothing_up(
     assert dovecot.bodies("INBOX") == [large]
 
 
+def test_large_mail_is_fetched_piece_by_piece(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.sources.imap._GROUP_BYTES", 1000)
+    monkeypatch.setattr("collector.sources.imap._PIECE", 777)
+    large = _mail(2) + b"0123456789\r\n" * 500
+    exact = _mail(3)
+    exact += b"x" * (2 * 777 - len(exact) - 2) + b"\r\n"  # the last piece ends with the mail
+    dovecot.deliver(_mail(1), large, exact, _mail(4))
+    read(dovecot)
+    _eventually(lambda: len(dovecot.bodies(PROCESSED)) == 4)
+    assert spool.bodies == [_mail(1), large, exact, _mail(4)]
+
+
+def test_mailboxes_wait_for_room_in_memory(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]
+) -> None:
+    memory = BodyMemory(largest=1000, large_bytes=0)
+    assert memory.take(1000 + 32 * 2**20, small=True)  # by others, all of it
+    dovecot.deliver(_mail(1))
+    source = read(dovecot, memory=memory)
+    memory.give_back(1000 + 32 * 2**20)
+    _eventually(lambda: len(dovecot.bodies(PROCESSED)) == 1)
+    assert memory.take(1000, small=False)
+    source.stop()
+
+
 def test_nothing_moves_while_the_spool_is_full(
     dovecot: Any, spool: RecordingSpool, read: Callable[..., ImapSource]
 ) -> None:
@@ -296,4 +327,4 @@ def test_real_spool_holds_what_was_moved(dovecot: Any, read: Callable[..., ImapS
 def test_mailbox_that_moves_mails_onto_themselves_is_refused(tmp_path: Path, spool: Any) -> None:
     mailbox = ImapMailbox(host="h", user="u", password_file=tmp_path / "p", folder="A", processed="A")
     with pytest.raises(ProblemError, match="name another folder"):
-        ImapSource(mailbox, spool=spool)
+        ImapSource(mailbox, spool=spool, memory=BodyMemory(largest=0))

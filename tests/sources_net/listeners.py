@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from collector.envelope import Source
 from collector.sources.https import serve_https
+from collector.sources.memory import BodyMemory
 from collector.sources.smtp import serve_smtp
 from collector.spool import Spool, Spooled, SpoolQueue
 from mailposture.config import Domain, Https, Smtp, TlsFiles
@@ -52,14 +53,18 @@ class Loop:
 class MailServer:
     """The SMTP and LMTP listeners, and what they put into the spool."""
 
-    def __init__(self, loop: Loop, folder: Path, *, keep_free: int = 0, **config: Any) -> None:
+    def __init__(
+        self, loop: Loop, folder: Path, *, keep_free: int = 0, memory: BodyMemory | None = None, **config: Any
+    ) -> None:
         self.loop = loop
         self.folder = folder
         self.spool = Spool(folder, keep_free=keep_free)
         settings = Smtp.model_validate(
             {"listen": "127.0.0.1:0", "lmtp": "127.0.0.1:0", "hostname": "mx.example.com", **config}
         )
-        self.server = loop.run(serve_smtp(settings, recipients=RECIPIENTS, spool=self.spool))
+        self.server = loop.run(
+            serve_smtp(settings, recipients=RECIPIENTS, spool=self.spool, memory=memory or BodyMemory(largest=ALL))
+        )
         self.smtp: tuple[str, int] = self.server.addresses[Source.SMTP]
         self.lmtp: tuple[str, int] = self.server.addresses[Source.LMTP]
         self._queue = SpoolQueue(folder)
@@ -77,12 +82,21 @@ class MailServer:
 class PostServer:
     """The HTTPS listener, and what it puts into the spool."""
 
-    def __init__(self, loop: Loop, folder: Path, *, keep_free: int = 0, **config: Any) -> None:
+    def __init__(
+        self, loop: Loop, folder: Path, *, keep_free: int = 0, memory: BodyMemory | None = None, **config: Any
+    ) -> None:
         self.loop = loop
         self.spool = Spool(folder, keep_free=keep_free)
         settings = Https.model_validate({"listen": "127.0.0.1:0", **config})
         domains = [Domain(name=name, token=token) for name, token in TOKENS.items()]
-        self.server = loop.run(serve_https(settings, domains=[*domains, Domain(name="example.org")], spool=self.spool))
+        self.server = loop.run(
+            serve_https(
+                settings,
+                domains=[*domains, Domain(name="example.org")],
+                spool=self.spool,
+                memory=memory or BodyMemory(largest=ALL),
+            )
+        )
         self.address: tuple[str, int] = self.server.address
         self._queue = SpoolQueue(folder)
 

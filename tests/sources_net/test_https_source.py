@@ -15,6 +15,8 @@ import pytest
 from sources_net.listeners import TOKENS, write_certificate
 
 from collector.envelope import Source
+from collector.sources.memory import BodyMemory
+from mailposture.config import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -298,6 +300,21 @@ def test_beyond_the_limit_of_requests_the_next_is_asked_to_come_back(post_server
         assert one_too_many.recv(1000) == b""
     for client in idle:
         client.close()
+
+
+def test_large_posts_share_a_bounded_memory_and_small_ones_pass(post_server: Callable) -> None:
+    memory = BodyMemory(largest=4 * MIB, large_bytes=0, patience=0.1)
+    server = post_server(body_size=4 * MIB, memory=memory)
+    assert memory.take(2 * MIB, small=False)  # another one is on its way
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {3 * MIB}\r\n\r\n".encode()
+    with raw(server.address, head) as large:
+        answer = large.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"\r\nRetry-After: " in answer
+    assert ask(server.address, "POST", PATH, REPORT).status == 201
+    memory.give_back(2 * MIB)
+    assert ask(server.address, "POST", PATH, b"x" * 3 * MIB).status == 201
+    assert memory.take(4 * MIB, small=False)  # all room was given back
 
 
 def test_a_fault_of_ours_is_no_loss(post_server: Callable, capfd: pytest.CaptureFixture[str]) -> None:

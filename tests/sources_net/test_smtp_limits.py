@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sources_net.listeners import RCPT, SENDER, Loop, MailServer, Talk, write_certificate
 
+from collector.sources.memory import BodyMemory
 from collector.spool import SpoolError
 from mailposture.client_networks import client_network
 
@@ -45,29 +46,55 @@ def test_a_mail_of_one_long_line_is_taken(mail_server: Callable) -> None:
     assert len(server.received()[0].body) == 1_000_004
 
 
-@pytest.mark.slow
+MIB = 2**20
+
+
+def room_for_one(patience: float) -> BodyMemory:
+    return BodyMemory(largest=4 * MIB, large_bytes=0, patience=patience)
+
+
 def test_large_mails_share_a_bounded_memory_and_small_ones_pass(mail_server: Callable) -> None:
-    server = mail_server(limits={"message_size": "200m"})  # the memory for large mails is one such mail
+    server = mail_server(limits={"message_size": 4 * MIB}, memory=room_for_one(patience=0.1))
     large, second, small = Talk(server.smtp), Talk(server.smtp), Talk(server.smtp)
-    block = b"x" * 1024 * 1024
     large.begin()
-    for _ in range(150):
-        large.say(block)
+    large.say(b"x" * MIB)
     second.begin()
-    for _ in range(60):
-        second.say(block)
+    second.say(b"x" * 2 * MIB)
     assert second.ask(b"\r\n.\r\n").startswith("452 4.3.1")
     small.begin()
     assert small.ask(b"x\r\n.\r\n").startswith("250")
-    large.vanish()
-    for _ in range(100):
-        second.begin()
-        for _ in range(60):
-            second.say(block)
-        if second.ask(b"\r\n.\r\n").startswith("250"):
-            break
-        time.sleep(0.05)
-    assert sorted(len(message.body) for message in server.received()) == [3, 60 * 1024 * 1024 + 2]
+    assert large.ask(b"\r\n.\r\n").startswith("250")
+    second.begin()
+    second.say(b"y" * 2 * MIB)
+    assert second.ask(b"\r\n.\r\n").startswith("250")
+    assert sorted(len(message.body) for message in server.received()) == [3, MIB + 2, 2 * MIB + 2]
+
+
+def test_a_mail_that_says_how_large_it_is_waits_before_it_is_sent(mail_server: Callable) -> None:
+    server = mail_server(limits={"message_size": 4 * MIB}, memory=room_for_one(patience=30))
+    large, second = Talk(server.smtp), Talk(server.smtp)
+    large.begin()
+    large.say(b"x" * MIB)
+    assert second.ask(f"MAIL FROM:<{SENDER}> SIZE={3 * MIB}").startswith("250")
+    assert second.ask(f"RCPT TO:<{RCPT}>").startswith("250")
+    second.say("DATA")
+    assert large.ask(b"\r\n.\r\n").startswith("250")
+    assert second.hear().startswith("354")
+    assert second.ask(b"y" * 3 * MIB + b"\r\n.\r\n").startswith("250")
+
+
+def test_a_mail_that_says_how_large_it_is_may_be_refused_before_it_is_sent(mail_server: Callable) -> None:
+    memory = room_for_one(patience=0.1)
+    server = mail_server(limits={"message_size": 4 * MIB}, memory=memory)
+    assert memory.take(2 * MIB, small=False)
+    client = Talk(server.smtp)
+    assert client.ask(f"MAIL FROM:<{SENDER}> SIZE={3 * MIB}").startswith("250")
+    assert client.ask(f"RCPT TO:<{RCPT}>").startswith("250")
+    assert client.ask("DATA").startswith("452 4.3.1")
+    memory.give_back(2 * MIB)
+    client.begin()  # the session goes on
+    assert client.ask(b"x\r\n.\r\n").startswith("250")
+    assert memory.take(4 * MIB, small=False)  # and all room was given back
 
 
 def test_more_recipients_than_allowed_come_with_another_mail(mail_server: Callable) -> None:
@@ -226,7 +253,7 @@ def test_a_full_disk_and_a_spool_in_trouble_are_answered_for_later(mail_server: 
     client = Talk(server.smtp)
     assert client.ask("MAIL FROM:<>").startswith("452 4.3.1")
 
-    async def fail(*_: object) -> int:
+    def fail(*_: object) -> int:
         raise SpoolError("another process held it for 30 s")
 
     server.spool.check_room = lambda: None

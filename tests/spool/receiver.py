@@ -9,6 +9,7 @@ from pathlib import Path
 import uvloop
 
 from collector.envelope import Source
+from collector.sources.memory import BodyMemory
 from collector.sources.smtp import serve_smtp
 from collector.spool import Spool
 from mailposture import logs
@@ -18,7 +19,9 @@ from mailposture.config import Smtp
 async def receive(folder: Path) -> None:
     spool = Spool(folder, keep_free=0)
     config = Smtp.model_validate({"listen": "127.0.0.1:0"})
-    server = await serve_smtp(config, recipients=["tlsrpt@example.com"], spool=spool)
+    server = await serve_smtp(
+        config, recipients=["tlsrpt@example.com"], spool=spool, memory=BodyMemory(largest=config.limits.message_size)
+    )
     sys.stdout.write(f"{server.addresses[Source.SMTP][1]}\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

@@ -78,9 +78,19 @@ def test_claims_stop_at_the_count_and_at_the_bytes_and_go_on_from_there(folder: 
     put(folder, b"1" * 100, b"2" * 100, b"3" * 100, b"4" * 1000, b"5")
     queue = SpoolQueue(folder)
     assert [message.body[:1] for message in queue.claim(2, ALL)] == [b"1", b"2"]
-    assert [message.body[:1] for message in queue.claim(9, 150)] == [b"3", b"4"]
+    assert [message.body[:1] for message in queue.claim(9, 150)] == [b"3"]  # the next would be too much
+    assert [message.body[:1] for message in queue.claim(9, 150)] == [b"4"]  # and is more than that alone
     assert [message.body[:1] for message in queue.claim(9, 150)] == [b"5"]
     assert queue.claim(9, 150) == []
+
+
+def test_due_messages_and_new_ones_share_the_bytes_of_a_claim(folder: Path) -> None:
+    put(folder, b"1" * 100, b"2" * 100, b"3" * 10)
+    queue = SpoolQueue(folder)
+    (first,) = queue.claim(1, ALL)
+    put_off(queue, first, timedelta(seconds=-1))
+    assert [message.body[:1] for message in queue.claim(9, 150)] == [b"1"]
+    assert [message.body[:1] for message in queue.claim(9, 150)] == [b"2", b"3"]
 
 
 def test_a_restart_claims_again_what_was_not_forgotten(folder: Path) -> None:
