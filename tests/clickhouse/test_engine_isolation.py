@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.external import ExternalData
 
 from mailposture.clickhouse.client import connect
 
@@ -287,6 +288,22 @@ def test_no_time_zone_is_read_from_a_file(storage: Storage, canaries: tuple[Path
     folder, watch = canaries
     for path in ("/proc/self/fd/4", "/proc/self/fd/5", f"{folder}/here"):
         assert refused(storage, sql.format(f"file:{path}"), user) == BAD_ARGUMENTS
+    assert watch.events() == 0
+
+
+@pytest.mark.parametrize("user", ALL_USERS)
+def test_nor_do_tables_that_come_with_a_query(storage: Storage, canaries: tuple[Path, Watch], user: str) -> None:
+    """External data is parsed by ClickHouse's formats, some of which hold expressions."""
+    folder, watch = canaries
+    for structure, data, code in (
+        ("a String", f"(file('{folder}/here'))", REPLACED),
+        ("a DateTime", f"(now('file:{folder}/here'))", BAD_ARGUMENTS),
+        (f"a DateTime('file:{folder}/here')", "(now())", BAD_ARGUMENTS),
+    ):
+        given = ExternalData(file_name="given", data=data.encode(), fmt="Values", structure=structure)
+        with pytest.raises(DatabaseError) as caught:
+            storage.client(user).raw_query("SELECT * FROM given", external_data=given)
+        assert caught.value.code == code
     assert watch.events() == 0
 
 
