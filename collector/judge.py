@@ -74,6 +74,7 @@ class NotYet:
     """DNS did not answer, or a clock is wrong; that is not the report's fault."""
 
     detail: str
+    signers: tuple[str, ...] = ()
 
 
 Judgement = Believed | Unproven | Unusable | NotYet
@@ -164,7 +165,7 @@ class Judge:
             now=now,
         )
         if decision.verdict is Verdict.RETRY:
-            return NotYet(decision.detail)
+            return NotYet(decision.detail, _signers(message))
         if decision.verdict is Verdict.QUARANTINE and decision.reason is not None:
             return Unproven(decision.reason, decision.detail, _signers(message))
         if report.start > now + _CLOCK_SKEW:
@@ -190,7 +191,7 @@ class Judge:
         told = f"about {report.start.date()}, which is yet to come; is the clock of this machine right?"
         if message.envelope.source is Source.FILE or now - message.arrived_at >= self._rules.dns_give_up:
             raise RejectedError(Reason.INVALID_FIELD, told)
-        return NotYet(told)
+        return NotYet(told, _signers(message))
 
 
 def _read(envelope: Envelope, body: bytes, dkim: DkimResult | None, now: datetime) -> _Message:

@@ -16,11 +16,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from collector import metrics
 from collector.judge import Believed, Judge, Judgement, NotYet, Unproven, Unusable
 from collector.origin import origin_of
-from collector.rejection import Fault, Reason, RejectionRow, UnprovenReason
-from collector.spool import HeldState, Spooled, SpoolQueue, held_id
+from collector.rejection import Fault, Reason, UnprovenReason
+from collector.rejection_rows import RejectionRows
+from collector.spool import HeldState, Origin, Spooled, SpoolQueue
 from collector.writer import RowsRefusedError
 from mailposture.clickhouse.faults import reason
-from mailposture.log_limit import LogLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +42,6 @@ _FATAL = Fault(
     Reason.INTERNAL,
     "reading it ended mailposture itself, several times; the bytes are kept: please report this with them",
 )
-
-_BACKLOG = "DNS does not tell the signer's key, and deferred mail has used up its room (spool.deferred_size)"
 
 Judged: TypeAlias = "list[tuple[Spooled, Judgement]]"
 
@@ -81,7 +79,7 @@ class Pipeline:
         self._suspects = suspects
         self._stopping = stopping
         self._pause = pause
-        self._lines = LogLimit()  # anybody can send what is held
+        self._rejections = RejectionRows()
         self._claimed: list[Spooled] = []  # and not yet judged
 
     def take(self) -> Judged:
@@ -128,11 +126,11 @@ class Pipeline:
     def _write(self, judged: Judged) -> None:
         rows = [rows for _, verdict in judged if isinstance(verdict, Believed) for rows in verdict.reports]
         faults = [(each, _fault(verdict)) for each, verdict in judged]
-        rejected = [_rejection(each, fault) for each, fault in faults if fault is not None]
+        rejected = [self._rejections.of(each, fault) for each, fault in faults if fault is not None]
         if rows:
             self._writer.write(rows)
         if rejected:
-            self._writer.reject(rejected)
+            self._writer.reject({row.held_id: row for row in rejected}.values())
 
     def _divide(self, judged: Judged, why: str) -> None:
         """ClickHouse refuses something in a batch: find the message, and let the others pass."""
@@ -143,7 +141,7 @@ class Pipeline:
             return
         ((message, verdict),) = judged
         if isinstance(verdict, Unusable):  # even its rejection is refused: keep the bytes at least
-            self._hold(message, HeldState.REJECTED, verdict.fault.reason, verdict.fault.detail)
+            self._hold_rejected(message, verdict.fault, _origin(message, verdict.signers))
             return
         log.error("ClickHouse refuses the rows of a message", name=message.envelope.name, reason=why)
         fault = Fault(Reason.INTERNAL, "ClickHouse refuses its rows; the bytes are kept, the log has the reason")
@@ -152,6 +150,7 @@ class Pipeline:
     def _settle(self, judged: Judged) -> None:
         """Stored: forget, hold or defer."""
         now = datetime.now(UTC)
+        self._rejections.settled(message.id for message, _ in judged)
         stored = []
         for message, verdict in judged:
             match verdict:
@@ -159,46 +158,42 @@ class Pipeline:
                     if lost is None:
                         stored.append(message.id)
                     else:  # the reports are safe, what could not be read beside them is not
-                        metrics.REJECTED.labels(lost.reason.value).inc()
                         signers = tuple(filter(None, (rows.report.dkim_domain for rows in reports)))
-                        why = f"beside a report: {lost.detail}"
-                        self._hold(message, HeldState.REJECTED, lost.reason.value, why, signers)
+                        beside = Fault(lost.reason, f"beside a report: {lost.detail}")
+                        self._hold_rejected(message, beside, _origin(message, signers))
                     for rows in reports:
                         metrics.STORED.labels(rows.report.trust).inc()
                     metrics.QUERYABLE.observe((now - message.envelope.received_at).total_seconds())
                 case Unproven(reason, detail, signers):
-                    self._quarantine(message, reason, detail, signers)
+                    self._quarantine(message, reason, detail, _origin(message, signers))
                 case Unusable(fault, signers):
-                    metrics.REJECTED.labels(fault.reason.value).inc()
-                    self._hold(message, HeldState.REJECTED, fault.reason.value, fault.detail, signers)
-                case NotYet(detail):
-                    self._defer(message, now, detail)
+                    self._hold_rejected(message, fault, _origin(message, signers))
+                case NotYet(detail, signers):
+                    self._defer(message, now, detail, signers)
         self._queue.forget(stored)
         if stored:
             log.info("stored a batch", messages=len(judged), reports=len(stored))
 
-    def _defer(self, message: Spooled, now: datetime, why: str) -> None:
+    def _defer(self, message: Spooled, now: datetime, why: str, signers: tuple[str, ...]) -> None:
         """Try again later; what there is no room for, while it waits, goes to quarantine."""
         metrics.DEFERRED.labels("dns").inc()
         wait = min(_DNS_WAIT * 2 ** min(message.attempts, 10), _LONGEST_DNS_WAIT)
-        origin = origin_of(message.envelope, message.body)
-        for number in self._queue.defer(message, until=now + wait, reason=why, origin=origin):
-            displaced = message if number == message.id else self._queue.read(number)
-            self._quarantine(displaced, UnprovenReason.DNS_BACKLOG, _BACKLOG, ())
+        for displaced in self._queue.defer(message, until=now + wait, reason=why, origin=_origin(message, signers)):
+            other = message if displaced.id == message.id else self._queue.read(displaced.id)
+            detail = f"{displaced.reason}; deferred mail has used up its room (spool.deferred_size)"
+            self._quarantine(other, UnprovenReason.NO_ROOM, detail, displaced.origin)
 
-    def _quarantine(self, message: Spooled, reason: UnprovenReason, detail: str, signers: tuple[str, ...]) -> None:
+    def _quarantine(self, message: Spooled, reason: UnprovenReason, detail: str, origin: Origin) -> None:
         metrics.QUARANTINED.labels(reason.value).inc()
-        self._hold(message, HeldState.QUARANTINED, reason.value, detail, signers)
+        self._hold(message, HeldState.QUARANTINED, reason.value, detail, origin)
 
-    def _hold(
-        self, message: Spooled, state: HeldState, reason: str, detail: str, signers: tuple[str, ...] = ()
-    ) -> None:
-        origin = origin_of(message.envelope, message.body, signers=signers)
+    def _hold_rejected(self, message: Spooled, fault: Fault, origin: Origin) -> None:
+        metrics.REJECTED.labels(fault.reason.value).inc()
+        self._hold(message, HeldState.REJECTED, fault.reason.value, fault.detail, origin)
+
+    def _hold(self, message: Spooled, state: HeldState, reason: str, detail: str, origin: Origin) -> None:
         held = self._queue.hold(message, state=state, reason=reason, detail=detail, origin=origin)
         metrics.PRUNED.labels(state.value, "budget").inc(held.pruned)
-        left_out = self._lines.admit(f"{state}/{reason}")
-        if left_out is None:
-            return
         log.warning(
             "held" if held.kept else "not held: its sender takes up most of spool.held_size",
             held_id=held.id,
@@ -208,8 +203,11 @@ class Pipeline:
             name=message.envelope.name,
             origin=f"{origin.client} {origin.claim}".strip(),
             pruned=held.pruned,
-            lines_left_out=left_out,
         )
+
+
+def _origin(message: Spooled, signers: tuple[str, ...]) -> Origin:
+    return origin_of(message.envelope, message.body, signers=signers)
 
 
 def _fault(verdict: Judgement) -> Fault | None:
@@ -220,8 +218,3 @@ def _fault(verdict: Judgement) -> Fault | None:
         case Believed(_, lost):
             return lost
     return None
-
-
-def _rejection(message: Spooled, fault: Fault) -> RejectionRow:
-    name = held_id(message.envelope, message.body)  # the id that holding it will give
-    return RejectionRow.of(message.envelope, fault, size=len(message.body), held_id=name)

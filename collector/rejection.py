@@ -38,7 +38,7 @@ class UnprovenReason(StrEnum):
     NO_SIGNATURE = "no-signature"
     INVALID = "invalid"  # no DKIM signature holds
     DNS_FAILURE = "dns-failure"  # the signer's key stayed unknown for days
-    DNS_BACKLOG = "dns-backlog"  # the signer's key is unknown, and such mail has used up its room (spool.deferred_size)
+    NO_ROOM = "no-room-to-wait"  # could not be judged yet, and deferred mail has used up its room (spool.deferred_size)
     EARLY = "early"  # signed in the future, for days: a clock is wrong
     NOT_ALIGNED = "not-aligned"  # signed, but not by the organization that the mail says it is from
     UNCLEAR = "unclear"  # signed, but what was signed can be read in several ways, or does not say that it is a report
@@ -75,6 +75,7 @@ class RejectionRow(NamedTuple):
     size: int
     reason: str
     detail: str
+    messages: int = 1  # that the row stands for
 
     @classmethod
     def of(cls, envelope: Envelope, fault: Fault, *, size: int, held_id: str) -> RejectionRow:

@@ -111,6 +111,7 @@ _REJECTIONS = pa.schema(
         "size": _COUNT,
         "reason": _TEXT,
         "detail": _TEXT,
+        "messages": _COUNT,
     }
 )
 

@@ -1,4 +1,4 @@
-"""How many lines of one kind go to the log: untrusted senders cause them, and must not fill a disk with them."""
+"""How many lines a log takes of one kind: whoever can cause an event at will must not fill a disk with it."""
 
 from __future__ import annotations
 
@@ -7,34 +7,42 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from structlog.typing import EventDict, WrappedLogger
+
 
 @dataclass(slots=True)
-class _Kind:
+class _Event:
     began: float = float("-inf")
     written: int = 0
     left_out: int = 0
 
 
 class LogLimit:
-    """Lets `lines` lines of each kind through in `period` seconds, and counts the others. Kinds must be few."""
+    """A processor of structlog: lets `lines` lines of each event through in `period` seconds.
 
-    def __init__(self, *, lines: int = 20, period: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+    The first line after others were left out says how many, as `lines_left_out`. Events are constants in our code, so
+    they are few.
+    """
+
+    def __init__(self, *, lines: int = 60, period: float = 300.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._lines = lines
         self._period = period
         self._clock = clock
-        self._kinds: defaultdict[str, _Kind] = defaultdict(_Kind)
+        self._events: defaultdict[str, _Event] = defaultdict(_Event)
 
-    def admit(self, kind: str) -> int | None:
-        """Whether to write a line now: None if not, else how many of its kind were left out before it."""
-        state, now = self._kinds[kind], self._clock()
-        if now - state.began >= self._period:
-            state.began, state.written = now, 0
-        if state.written >= self._lines:
-            state.left_out += 1
-            return None
-        state.written += 1
-        left_out, state.left_out = state.left_out, 0
-        return left_out
+    def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+        event, now = self._events[str(line.get("event"))], self._clock()
+        if now - event.began >= self._period:
+            event.began, event.written = now, 0
+        if event.written >= self._lines:
+            event.left_out += 1
+            raise structlog.DropEvent
+        event.written += 1
+        if event.left_out:
+            line["lines_left_out"], event.left_out = event.left_out, 0
+        return line

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from mailposture.log_limit import LogLimit
 from mailposture.quoting import printable
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 def set_up(service: str, path: Path | None = None, *, least: int = logging.INFO) -> None:
     """Send the logs of this process to a file, or to standard error; every line names the service.
 
-    `least` is the lowest level that is written, as logging names it.
+    `least` is the lowest level that is written, as logging names it. Of one event only so many lines are written.
     """
     stream = path.open("a", encoding="utf-8", buffering=1) if path else sys.stderr
     structlog.configure(
         processors=[
+            LogLimit(),
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -130,7 +130,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "success": True,
     },
     "rejections": {
-        "received_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "received_at": datetime.combine(YESTERDAY, datetime.min.time(), UTC),
         "held_id": "1",
         "source": "smtp",
         "reason": "empty",

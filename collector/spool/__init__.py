@@ -14,10 +14,11 @@ What nobody has authenticated is bounded: what waits for DNS, what is quarantine
 from collector.spool.database import SpoolDamagedError, SpoolError, SpoolFullError
 from collector.spool.held import HeldMessage, HeldMessages, HeldState, NotHeldError, Pruned, held_id
 from collector.spool.intake import Spool
-from collector.spool.queue import HeldTotal, Holding, Spooled, SpoolQueue, SpoolStats
+from collector.spool.queue import Displaced, HeldTotal, Holding, Spooled, SpoolQueue, SpoolStats
 from collector.spool.shares import Origin
 
 __all__ = [
+    "Displaced",
     "HeldMessage",
     "HeldMessages",
     "HeldState",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from collector.spool import envelope_text
 from collector.spool.database import SpoolFile
 from collector.spool.held import DEFAULT_RULES, HeldRow, HeldState, insert_held
-from collector.spool.shares import ROW_BYTES, too_many
+from collector.spool.shares import ROW_BYTES, Origin, too_many
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.envelope import Envelope
-    from collector.spool.shares import Origin
     from mailposture.config import Spool as SpoolRules
 
 
@@ -55,6 +54,15 @@ class SpoolStats:
     deferred_bytes: int
     oldest_age: timedelta | None  # since the oldest waiting message was received
     held: dict[HeldState, HeldTotal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Displaced:
+    """A message in the queue that may not be deferred any longer."""
+
+    id: int
+    reason: str  # why it was deferred
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,23 +103,22 @@ class SpoolQueue:
         with self._lock, self._file.writing() as connection:
             self._remove(connection, list(ids))
 
-    def defer(self, message: Spooled, *, until: datetime, reason: str, origin: Origin) -> list[int]:
-        """Do not claim it again before then. Returns the ids of what cannot wait longer, perhaps its own: hold them.
+    def defer(self, message: Spooled, *, until: datetime, reason: str, origin: Origin) -> list[Displaced]:
+        """Do not claim it again before then. Returns what cannot wait any longer, perhaps itself: hold it.
 
         Deferred mail takes `spool.deferred_size` bytes at most. What has to make room stays in the queue until it is
         held; after a restart it is claimed again.
         """
         size = len(message.body) + len(envelope_text.encode(message.envelope)) + ROW_BYTES
-        going: list[int] = []
+        going: list[Displaced] = []
         with self._lock, self._file.writing() as connection:
             connection.execute(
-                "INSERT INTO deferred VALUES (?, ?, 1, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+                "INSERT INTO deferred VALUES (?, ?, 1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
                 " SET due = excluded.due, attempts = attempts + 1, reason = excluded.reason",
-                (message.id, until.timestamp(), reason, origin.client, origin.claim, size),
+                (message.id, until.timestamp(), reason, int(origin.signed), origin.client, origin.claim, size),
             )
             while some := too_many(connection, "deferred", self._rules.deferred_size):
-                connection.executemany("DELETE FROM deferred WHERE id = ?", [(number,) for number in some])
-                going += some
+                going += [_displaced(connection, number) for number in some]
             self._claimed_again.discard(message.id)
         return going
 
@@ -209,3 +216,10 @@ class _Batch:
         self.messages.append(Spooled(id=number, envelope=envelope_text.decode(envelope), body=body, attempts=attempts))
         self._size += size
         return True
+
+
+def _displaced(connection: sqlite3.Connection, number: int) -> Displaced:
+    ((reason, signed, client, claim),) = connection.execute(
+        "DELETE FROM deferred WHERE id = ? RETURNING reason, signed, client, claim", (number,)
+    ).fetchall()
+    return Displaced(id=number, reason=reason, origin=Origin(client, claim, signed=bool(signed)))

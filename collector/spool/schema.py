@@ -13,10 +13,10 @@ INSERT INTO ledger VALUES (0, 0, 0);
 CREATE TABLE queue (id INTEGER PRIMARY KEY, envelope BLOB NOT NULL, body BLOB NOT NULL);
 CREATE TABLE deferred (
     id INTEGER PRIMARY KEY REFERENCES queue (id), due REAL NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL,
-    client TEXT NOT NULL, claim TEXT NOT NULL, bytes INTEGER NOT NULL
+    signed INTEGER NOT NULL, client TEXT NOT NULL, claim TEXT NOT NULL, bytes INTEGER NOT NULL
 );
 CREATE INDEX deferred_by_due ON deferred (due);
-CREATE INDEX deferred_by_origin ON deferred (client, claim);
+CREATE INDEX deferred_by_origin ON deferred (signed, client, claim);
 CREATE TABLE held (
     id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, held_at REAL NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
     signed INTEGER NOT NULL, client TEXT NOT NULL, claim TEXT NOT NULL,
@@ -36,15 +36,15 @@ CREATE INDEX heaviest_claim ON shares (state, signed, client, bytes) WHERE level
 def statements() -> list[str]:
     """What makes a new spool, in order."""
     tables = _TABLES.strip().removesuffix(";").split(";\n")
-    return [*tables, *_accounts_of("deferred", "'deferred'", "0"), *_accounts_of("held", "{row}.state", "{row}.signed")]
+    return [*tables, *_accounts_of("deferred", "'deferred'"), *_accounts_of("held", "{row}.state")]
 
 
-def _accounts_of(table: str, state: str, signed: str) -> list[str]:
+def _accounts_of(table: str, state: str) -> list[str]:
     """Triggers that keep `shares` true in the same transaction, whoever inserts or deletes."""
 
     def trigger(event: str, row: str, *actions: str) -> str:
-        key = f"({state}, {signed}, 0, '', ''), ({state}, {signed}, 1, {{row}}.client, ''), "
-        key += f"({state}, {signed}, 2, {{row}}.client, {{row}}.claim)"
+        share = f"{state}, {{row}}.signed"
+        key = f"({share}, 0, '', ''), ({share}, 1, {{row}}.client, ''), ({share}, 2, {{row}}.client, {{row}}.claim)"
         body = "; ".join(action.replace("KEYS", key) for action in actions).format(row=row)
         return f"CREATE TRIGGER {table}_{event.lower()} AFTER {event} ON {table} BEGIN {body}; END"
 

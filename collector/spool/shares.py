@@ -53,15 +53,16 @@ def too_many(connection: sqlite3.Connection, state: str, budget: int) -> list[in
         return []
     signed = int(totals.get(0, 0) <= budget // 2)
     share = _heaviest(connection, state, signed)
+    origin = (signed, share.client, share.claim)
     if state == "deferred":
-        newest = "SELECT id, bytes FROM deferred WHERE client = ? AND claim = ? ORDER BY id DESC LIMIT ?"
-        rows = connection.execute(newest, (share.client, share.claim, _STEP_MESSAGES))
+        newest = "SELECT id, bytes FROM deferred WHERE signed = ? AND client = ? AND claim = ? ORDER BY id DESC LIMIT ?"
+        rows = connection.execute(newest, (*origin, _STEP_MESSAGES))
     else:
         newest = (
             "SELECT rowid, bytes FROM held WHERE state = ? AND signed = ? AND client = ? AND claim = ?"
             " ORDER BY rowid DESC LIMIT ?"
         )
-        rows = connection.execute(newest, (state, signed, share.client, share.claim, _STEP_MESSAGES))
+        rows = connection.execute(newest, (state, *origin, _STEP_MESSAGES))
     going: list[int] = []
     enough = min(excess, max(share.lead, _STEP_BYTES))
     for number, size in rows:

@@ -101,6 +101,7 @@ UNUSABLE = (
                 source AS "Source",
                 reason AS "Reason",
                 detail AS "What is wrong",
+                messages AS "Messages",
                 peer AS "From",
                 size AS "Size",
                 held_id AS "ID"
@@ -114,6 +115,7 @@ UNUSABLE = (
             Column(name="Source", width=70),
             Column(name="Reason", width=135),
             Column(name="What is wrong", room=260, inspect=True),
+            Column(name="Messages", width=90),
             Column(name="From", width=125),
             Column(name="Size", unit="bytes", decimals=0, width=75),
             Column(name="ID", width=155, inspect=True),

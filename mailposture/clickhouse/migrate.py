@@ -102,7 +102,7 @@ def _retention(client: Client, config: ClickHouse) -> list[Step]:
         client, "SELECT name, engine_full FROM system.tables WHERE database = {database:String} ORDER BY name", config
     ):
         ttl = _TTL.search(str(engine))
-        if ttl and int(ttl["days"]) != config.retention.days:
+        if ttl and int(ttl["days"]) != schema_steps.days_kept(str(table), config):
             steps.append(schema_steps.change_retention(config, str(table), ttl["day"]))
     return steps
 

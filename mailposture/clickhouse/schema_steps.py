@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mailposture.config import ClickHouse
 
+_REJECTIONS_KEPT = timedelta(days=90)
 _SCHEMA = Path(__file__).parent.parent / "schema"
 
 
@@ -52,11 +54,16 @@ def create_database(config: ClickHouse) -> Step:
     return Step(name=f"database {config.database}", sql=sql)
 
 
+def days_kept(table: str, config: ClickHouse) -> int:
+    """How long the rows of a table are kept. Anybody can cause rejections, so they are not kept for years."""
+    return min(config.retention, _REJECTIONS_KEPT).days if table == "rejections" else config.retention.days
+
+
 def change_retention(config: ClickHouse, table: str, day: str) -> Step:
     """Keep the rows of a table for as long as the configuration says; `day` is the expression of its TTL."""
     sql = (
         f"ALTER TABLE {config.database}.{table} {on_cluster(config)}"
-        f" MODIFY TTL {day} + INTERVAL {config.retention.days} DAY"
+        f" MODIFY TTL {day} + INTERVAL {days_kept(table, config)} DAY"
     )
     return Step(name=f"retention of {table}", sql=sql)
 
@@ -75,6 +82,7 @@ def _render(template: str, config: ClickHouse) -> str:
             "replacing": "ReplicatedReplacingMergeTree" if config.cluster else "ReplacingMergeTree",
             "aggregating": "ReplicatedAggregatingMergeTree" if config.cluster else "AggregatingMergeTree",
             "retention_days": config.retention.days,
+            "rejections_days": days_kept("rejections", config),
         }
     ).strip()
 

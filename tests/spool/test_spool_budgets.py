@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from collector.envelope import Envelope, Source
-from collector.spool import HeldMessages, HeldState, Holding, Origin, Pruned, Spool, Spooled, SpoolQueue
+from collector.spool import Displaced, HeldMessages, HeldState, Holding, Origin, Pruned, Spool, Spooled, SpoolQueue
 from collector.spool.database import SpoolFile
 from mailposture.config import Spool as Rules
 
@@ -46,9 +46,9 @@ class House:
     def defer(self, origin: Origin, size: int) -> tuple[int, list[int]]:
         """The id of a message that is deferred, and the ids of those that cannot wait any longer."""
         message = self.message(size)
-        return message.id, self.put_off(message, origin)
+        return message.id, [displaced.id for displaced in self.put_off(message, origin)]
 
-    def put_off(self, message: Spooled, origin: Origin) -> list[int]:
+    def put_off(self, message: Spooled, origin: Origin) -> list[Displaced]:
         until = datetime.now(UTC) + timedelta(hours=1)
         return self.queue.defer(message, until=until, reason="no answer", origin=origin)
 
@@ -155,7 +155,7 @@ def test_accounts_are_right_whatever_comes_and_goes(house: House) -> None:
         ).fetchall()
         true = connection.execute(
             "SELECT state, signed, client, claim, count(*), sum(bytes) FROM held GROUP BY 1, 2, 3, 4 UNION ALL"
-            " SELECT 'deferred', 0, client, claim, count(*), sum(bytes) FROM deferred GROUP BY 1, 2, 3, 4"
+            " SELECT 'deferred', signed, client, claim, count(*), sum(bytes) FROM deferred GROUP BY 1, 2, 3, 4"
             " ORDER BY 1, 2, 3, 4"
         ).fetchall()
         totals = [
@@ -190,10 +190,10 @@ def test_what_cannot_wait_is_still_there_until_it_is_held(house: House) -> None:
     spool.put(house.message(1).envelope, bytes(300 * KIB))
     spool.close()
     (message,) = house.queue.claim(1, 1)
-    assert house.put_off(message, ATTACKER) == [message.id]
+    assert house.put_off(message, ATTACKER) == [Displaced(id=message.id, reason="no answer", origin=ATTACKER)]
     assert house.queue.read(message.id).body == message.body
     assert [one.id for one in SpoolQueue(house.folder).claim(1, 1)] == [message.id], "a restart claims it again"
-    house.queue.hold(message, state=QUARANTINED, reason="dns-backlog", detail="", origin=ATTACKER)
+    house.queue.hold(message, state=QUARANTINED, reason="no-room-to-wait", detail="", origin=ATTACKER)
     assert house.queue.stats().depth == 0
 
 

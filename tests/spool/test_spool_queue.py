@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from collector.envelope import Envelope, Source
-from collector.spool import HeldMessages, HeldState, NotHeldError, Origin, Spool, Spooled, SpoolQueue, held_id
+from collector.spool import (
+    Displaced,
+    HeldMessages,
+    HeldState,
+    NotHeldError,
+    Origin,
+    Spool,
+    Spooled,
+    SpoolQueue,
+    held_id,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +53,7 @@ def put(folder: Path, *bodies: bytes) -> list[int]:
         spool.close()
 
 
-def put_off(queue: SpoolQueue, message: Spooled, wait: timedelta) -> list[int]:
+def put_off(queue: SpoolQueue, message: Spooled, wait: timedelta) -> list[Displaced]:
     return queue.defer(message, until=datetime.now(UTC) + wait, reason="no DNS answer", origin=SENDER)
 
 
