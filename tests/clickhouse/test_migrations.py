@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from engine import DOMAIN, TODAY
+from engine import DOMAIN
 
 from mailposture.clickhouse import schema_steps
 from mailposture.clickhouse.client import StorageError, connect
@@ -131,10 +131,11 @@ def test_retention_follows_the_configuration(storage: Storage) -> None:
 
 
 def test_what_is_kept_by_month_is_kept_as_long_as_the_last_day_in_it(storage: Storage) -> None:
-    day = TODAY.replace(day=1) - timedelta(days=1)
+    today = datetime.now(UTC).date()  # retention goes by the server's own clock
+    day = today.replace(day=1) - timedelta(days=1)
     storage.put("tls_policies", {"day": day, "reported_policy_domain": DOMAIN})
     try:
-        migrate(storage.client(), with_clickhouse(storage.config, retention=TODAY - day + timedelta(days=1)))
+        migrate(storage.client(), with_clickhouse(storage.config, retention=today - day + timedelta(days=1)))
         for table in ("tls_policies", "tls_sender_days"):
             storage.client().command(f"OPTIMIZE TABLE {table} FINAL")
             assert storage.ask(f"SELECT count() FROM {table}") == [(1,)], table
