@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from eventually import eventually
 from ports import free_port
 from programs import program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-Found = TypeVar("Found")
 
 
 def get(url: str) -> Any:
@@ -37,15 +35,6 @@ def post(url: str, content: Any) -> None:
         pass
 
 
-def wait_for(what: str, look: Callable[[], Found | None], *, within: float = 60) -> Found:
-    """What `look` finds, once it finds something."""
-    deadline = time.monotonic() + within
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited {within} s in vain: {what}"
-        time.sleep(0.1)
-    return found
-
-
 @contextmanager
 def alertmanager(config: Path, folder: Path, *, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Yield its URL once it is ready. Its working directory is its storage, as in its image."""
@@ -59,7 +48,7 @@ def alertmanager(config: Path, folder: Path, *, environment: Mapping[str, str] |
     ]
     (folder / "alertmanager").mkdir(exist_ok=True)
     with _running(command, folder / "alertmanager.log", cwd=folder / "alertmanager", environment=environment):
-        wait_for("Alertmanager", lambda: get(f"{url}/api/v2/status"))
+        eventually("Alertmanager", lambda: get(f"{url}/api/v2/status"))
         yield url
 
 
@@ -74,7 +63,7 @@ def prometheus(config: Path, folder: Path) -> Iterator[str]:
         f"--web.listen-address={url.removeprefix('http://')}",
     ]
     with _running(command, folder / "prometheus.log"):
-        wait_for("Prometheus", lambda: get(f"{url}/api/v1/query?query=vector(1)"))
+        eventually("Prometheus", lambda: get(f"{url}/api/v1/query?query=vector(1)"))
         yield url
 
 

@@ -10,18 +10,18 @@ import structlog
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    parser.addoption(
-        "--today", metavar="YYYY-MM-DD", type=date.fromisoformat, help="the day that tests take for today (UTC)"
-    )
-    # Not later: conftest.py of folders, and what they import, come before pytest_configure().
+    parser.addoption("--today", metavar="YYYY-MM-DD", help="the day that tests take for today (UTC)")
+    # Not later: conftest.py of folders, and what they import, come before pytest_configure(). Workers of xdist get no
+    # arguments, but the options that were read from them.
     config = pluginmanager.get_plugin("pytestconfig")
     assert config is not None
-    if day := parser.parse_known_args(config.invocation_params.args).today:
-        clock.set_today(day)
+    today = getattr(config.option, "today", None) or parser.parse_known_args(config.invocation_params.args).today
+    if today:
+        clock.set_today(date.fromisoformat(today))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("today") not in (None, clock.TODAY):
+    if config.getoption("today") not in (None, str(clock.TODAY)):
         raise pytest.UsageError("--today is for the command line only")
 
 

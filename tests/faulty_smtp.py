@@ -43,12 +43,14 @@ class SmtpServer:
     """Speaks as much SMTP as a probe needs, and remembers every command."""
 
     def __init__(self, context: ssl.SSLContext | None, fault: Fault) -> None:
+        self.connections = 0
         self.commands: list[str] = []
         self._context = context
         self._fault = fault
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        self.connections += 1
         with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
             await self._converse(reader, writer)
         writer.close()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import smtplib
 import socket
 import subprocess
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from eventually import eventually
 from programs import needs, program
 
 if TYPE_CHECKING:
@@ -94,22 +95,17 @@ class Postfix:
 
     def send(self, sender: str, recipient: str, mail: bytes) -> None:
         """Hand it a mail by SMTP."""
-        for _ in range(100):
-            try:
-                client = smtplib.SMTP(*self.address)
-                break
-            except OSError:
-                time.sleep(0.05)
-        with client:
+        with eventually("Postfix listens", self._connection) as client:
             client.sendmail(sender, [recipient], mail, mail_options=["BODY=8BITMIME"])
 
-    def wait_for(self, words: str) -> None:
-        """Wait until the log says it."""
-        for _ in range(400):
-            if words in (log := self.log()):
-                return
-            time.sleep(0.05)
-        pytest.fail(f"{words!r} is not in Postfix's log:\n{log}")
+    def _connection(self) -> smtplib.SMTP | None:
+        with contextlib.suppress(OSError):
+            return smtplib.SMTP(*self.address)
+        return None
+
+    def wait_for(self, words: str, *, times: int = 1) -> None:
+        """Wait until the log says it so many times."""
+        eventually(f"{words!r} in the log of Postfix, {self.folder}", lambda: self.log().count(words) >= times)
 
     def log(self) -> str:
         path = self.folder / "log"

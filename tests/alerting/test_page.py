@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from alert_servers import wait_for
 from engine import Storage, engine_config
+from eventually import eventually
 from paging import (
     TOKEN,
     Webhook,
@@ -85,8 +85,8 @@ def test_an_expired_certificate_pages_with_the_runbook_and_clean_reports_end_the
     reports.add("shop.example", day=3, successful=1000, **sender)
     reports.add("shop.example", day=2, successful=900, failures={"certificate-expired": 100}, **sender)
 
-    page = wait_for("the page", lambda: webhook.page("TlsCertificateRejected", "firing"))
-    refused = wait_for("the page about refused mail", lambda: webhook.page("MtaStsMailRefused", "firing"))
+    page = eventually("the page", lambda: webhook.page("TlsCertificateRejected", "firing"))
+    refused = eventually("the page about refused mail", lambda: webhook.page("MtaStsMailRefused", "firing"))
 
     assert page["commonLabels"] == {
         "alertname": "TlsCertificateRejected",
@@ -103,8 +103,8 @@ def test_an_expired_certificate_pages_with_the_runbook_and_clean_reports_end_the
 
     assert webhook.page("TlsCertificateRejected", "resolved") is None
     reports.add("shop.example", day=1, successful=1000, **sender)
-    wait_for("the end of the page", lambda: webhook.page("TlsCertificateRejected", "resolved"))
-    wait_for("the end of the other page", lambda: webhook.page("MtaStsMailRefused", "resolved"))
+    eventually("the end of the page", lambda: webhook.page("TlsCertificateRejected", "resolved"))
+    eventually("the end of the other page", lambda: webhook.page("MtaStsMailRefused", "resolved"))
 
     about_quiet = [
         note for note in webhook.notifications if note["commonLabels"].get("policy_domain") == "quiet.example"

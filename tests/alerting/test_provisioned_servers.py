@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from alert_servers import alertmanager, get, post, wait_for
+from alert_servers import alertmanager, get, post
+from eventually import eventually
 from programs import program
 
 if TYPE_CHECKING:
@@ -118,5 +119,5 @@ def test_the_cause_silences_its_consequences_on_the_same_domain_only(tmp_path: P
             }
 
         expected = {("TlsFailureRatioHigh", "shop.example"), ("MailpostureSpoolNotDraining", "")}
-        wait_for("all alerts processed", lambda: len(statuses()) == len(alerts))
-        wait_for("inhibition", lambda: {key for key, inhibited in statuses().items() if inhibited} == expected)
+        eventually("all alerts processed", lambda: len(statuses()) == len(alerts))
+        eventually("inhibition", lambda: {key for key, inhibited in statuses().items() if inhibited} == expected)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from alert_servers import alertmanager, post, wait_for
+from alert_servers import alertmanager, post
+from eventually import eventually
 from pki import make_ca
 from receivers import MAIL_USER, PROVISIONED, SECRETS, Mail, Receivers, listening_receivers
 
@@ -99,7 +100,7 @@ def test_no_receiver_is_left_out() -> None:
 @pytest.mark.parametrize("receiver", WAYS)
 def test_a_receiver_delivers_in_each_of_its_ways_and_says_when_it_is_over(alerts: Alerts, receiver: str) -> None:
     alerts.send(receiver)
-    wait_for("deliveries", lambda: alerts.delivered() == WAYS[receiver])
+    eventually("deliveries", lambda: alerts.delivered() == WAYS[receiver])
 
     for way in WAYS[receiver]:
         check_first(alerts, way, receiver)
@@ -108,7 +109,7 @@ def test_a_receiver_delivers_in_each_of_its_ways_and_says_when_it_is_over(alerts
     alerts.receivers.mails.clear()
     alerts.send(receiver, endsAt="2026-01-01T00:00:00Z")
     if receiver != "dead-mans-switch":  # what does not come matters there
-        wait_for("ends", lambda: alerts.delivered() == WAYS[receiver])
+        eventually("ends", lambda: alerts.delivered() == WAYS[receiver])
         for way in WAYS[receiver]:
             check_end(alerts, way)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class NameServer(BaseResolver):
-    """Answers TXT questions from `records`; `failing` names get SERVFAIL, `silent` ones no answer in time."""
+    """Answers TXT questions from `records`; `failing` names get SERVFAIL, `silent` ones no answer during the test."""
 
     records: dict[str, list[bytes]] = field(default_factory=dict)
     failing: set[str] = field(default_factory=set)
@@ -37,12 +38,15 @@ class NameServer(BaseResolver):
     address: str = ""
     delay: float = 0.0
     ttl: int = 300
+    end_of_silence: threading.Event = field(default_factory=threading.Event)
 
     def resolve(self, request: DNSRecord, handler: object) -> DNSRecord:
         name = str(request.q.qname).rstrip(".").lower()
         self.asked[name] += 1
         reply = request.reply()
-        time.sleep(2.0 if name in self.silent else self.delay)
+        if name in self.silent:
+            self.end_of_silence.wait()
+        time.sleep(self.delay)
         if name in self.failing or name in self.silent:
             reply.header.rcode = RCODE.SERVFAIL
         elif name not in self.records:
@@ -83,12 +87,13 @@ def _one_name_server() -> Iterator[NameServer]:
 
 
 @pytest.fixture
-def name_server(_one_name_server: NameServer) -> NameServer:
+def name_server(_one_name_server: NameServer) -> Iterator[NameServer]:
     """An empty zone for each test."""
     zone = _one_name_server
     zone.records, zone.failing, zone.silent, zone.asked = {}, set(), set(), Counter()
-    zone.delay, zone.ttl = 0.0, 300
-    return zone
+    zone.delay, zone.ttl, zone.end_of_silence = 0.0, 300, threading.Event()
+    yield zone
+    zone.end_of_silence.set()
 
 
 @pytest.fixture

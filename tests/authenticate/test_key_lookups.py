@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from eventually import eventually
 
 from collector.dkim.keys import KeyCache, NoKey, PublicKey, Unanswered
 from collector.dkim.verifier import Arrived, DkimVerifier, Outcome
@@ -84,11 +85,10 @@ def test_silent_name_server_of_one_domain_holds_up_no_other_mail(
     name_server.silent.add("s1._domainkey.silent.example")
     impatient = DkimVerifier(keys=keys, patience=0.4)
     silent = rsa_key.sign(mail, domain="silent.example")
-    started = time.monotonic()
     now = datetime.now(UTC)
     mails = [Arrived(message=message, accepted_at=now) for message in (silent, rsa_key.sign(mail))]
+    # They are there while the silence lasts.
     results = list(impatient.verify_all(mails, policy=lambda _signature, _mail: True, now=now))
-    assert time.monotonic() - started < 0.9  # the silence lasts for 1 s
     assert [result.outcome for result in results] == [Outcome.DNS_FAILURE, Outcome.VALID]
 
 
@@ -165,13 +165,16 @@ def test_nobody_waits_twice_for_the_same_question(name_server: Any) -> None:
     name_server.silent.add(KEY)
     now = [0.0]
     with closing(
-        KeyCache(nameservers=(name_server.address,), timeout=timedelta(seconds=60), clock=lambda: now[0])
+        KeyCache(nameservers=(name_server.address,), timeout=timedelta(hours=2), clock=lambda: now[0])
     ) as keys:
         keys.look_up([KEY], patience=0.1)
-        now[0] = 0.2
-        started = time.monotonic()
-        assert isinstance(keys.look_up([KEY], patience=0.1)[KEY], Unanswered)
-        assert time.monotonic() - started < 0.1
+        now[0] = 3600.1
+        answers: list[object] = []
+        caller = threading.Thread(target=lambda: answers.append(keys.look_up([KEY], patience=3600)[KEY]))
+        caller.start()
+        eventually("an answer long before the patience ends", lambda: answers)
+    caller.join()
+    assert [type(answer) for answer in answers] == [Unanswered]
 
 
 def test_a_silent_name_is_asked_for_ever_less_often(name_server: Any, rsa_key: Any) -> None:
@@ -213,8 +216,7 @@ def test_closing_ends_callers_that_wait(name_server: Any) -> None:
     answers: list[object] = []
     caller = threading.Thread(target=lambda: answers.append(cache.look_up([KEY], patience=60)[KEY]))
     caller.start()
-    while not name_server.asked[KEY]:
-        time.sleep(0.01)
+    eventually("the question", lambda: name_server.asked[KEY])
     cache.close()
     caller.join(timeout=10)
     assert [type(answer) for answer in answers] == [Unanswered]

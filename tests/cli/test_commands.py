@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from eventually import eventually
 
 from cli.database import database
 from collector.envelope import Envelope, Source
@@ -342,9 +342,7 @@ def test_second_collector_on_a_data_folder_is_refused(here):
     path.write_text(text[: text.index("# Where Prometheus scrapes")] + free)
     first = subprocess.Popen([sys.executable, "-m", "cli", "collector"], cwd=here.folder, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 60
-        while not (here.folder / "data/run/alive").exists() and time.monotonic() < until:
-            time.sleep(0.1)
+        eventually("the first collects", (here.folder / "data/run/alive").exists)
         here.run("collector", code=1)
         assert "another mailposture already collects" in here.said
     finally:

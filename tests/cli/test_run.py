@@ -7,16 +7,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from eventually import eventually
 from programs import program
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.slow
 
@@ -57,13 +53,6 @@ class Demo:
 def page(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as response:
         return response.read().decode()
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
-    until = time.monotonic() + seconds
-    while not (held := holds()) and time.monotonic() < until:
-        time.sleep(0.2)
-    return held
 
 
 def descendants(folder: Path) -> list[int]:
@@ -137,10 +126,10 @@ def test_stories_are_found_again(demo, domain, category, days):
 
 
 def test_metrics_and_health_of_both_services(demo):
-    collector, exporter = page("http://127.0.0.1:9465/metrics"), page("http://127.0.0.1:9466/metrics")
+    collector = page("http://127.0.0.1:9465/metrics")
     assert float(re.search(r'^mailposture_received_total\{source="smtp"\} (\S+)', collector, re.MULTILINE)[1]) > 2000
     assert "mailposture_spool_messages 0.0" in collector
-    assert eventually(lambda: 'policy_domain="shop.example"' in page("http://127.0.0.1:9466/metrics")), exporter
+    eventually("reported metrics", lambda: 'policy_domain="shop.example"' in page("http://127.0.0.1:9466/metrics"))
     assert page("http://127.0.0.1:9465/healthz") == "ok\n"
     assert page("http://127.0.0.1:9465/readyz") == "ok\n"
 
@@ -158,8 +147,8 @@ def test_dead_child_and_dead_engine_come_back(demo):
     (ingest,) = [pid for line, pid in by_command.items() if b"\0ingest\0" in line]
     os.kill(engine, signal.SIGKILL)
     os.kill(ingest, signal.SIGKILL)
-    assert eventually(lambda: engine not in descendants(demo.folder) and ingest not in descendants(demo.folder))
-    assert eventually(lambda: answers(demo))
+    eventually("they end", lambda: engine not in descendants(demo.folder) and ingest not in descendants(demo.folder))
+    eventually("an answer", lambda: answers(demo))
     assert int(demo.ask("SELECT count() FROM tls_report_log")) > 2000
 
 
@@ -183,13 +172,13 @@ def test_ends_with_its_terminal_and_starts_again_without_mailing_twice(demo):
     """The last of this file: it ends the demo."""
     before = demo.ask("SELECT count(), max(received_at) FROM tls_report_log")
     assert demo.end(signal.SIGINT) == 0
-    assert eventually(lambda: not descendants(demo.folder))
+    eventually("all children end", lambda: not descendants(demo.folder))
     again = Demo(demo.folder)
     try:
         again.wait_for_screen()
         assert again.ask("SELECT count(), max(received_at) FROM tls_report_log") == before
         again.end(signal.SIGKILL)
-        assert eventually(lambda: not descendants(demo.folder)), "children outlived their killed parent"
+        eventually("children end with their killed parent", lambda: not descendants(demo.folder))
     finally:
         again.process.kill()
         again.process.wait()

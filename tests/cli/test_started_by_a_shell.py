@@ -6,17 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from eventually import eventually
 from ports import free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.slow
 
@@ -36,16 +32,16 @@ def test_what_a_shell_started_in_the_background_outlives_it(tmp_path: Path, way:
     process = int(shell.stdout.readline())
     try:
         said = "Stop: Ctrl-C" if command == "run" else ""
-        assert eventually(lambda: answers(ready_page) and said in log.read_text()), log.read_text()
+        eventually("ready", lambda: answers(ready_page) and said in log.read_text())
         before = children(process)
         shell.communicate(b"\n", timeout=30)
         assert not Path(f"/proc/{shell.pid}").exists()
         # Whatever the shell's end would do is done by now; only a living parent starts a dead child again.
         os.kill(before["receiver"], signal.SIGKILL)
-        assert eventually(lambda: "receiver" in dict(children(process).items() - before.items())), log.read_text()
+        eventually("a new receiver", lambda: "receiver" in dict(children(process).items() - before.items()))
         started = set(children(process).values())
         os.kill(process, signal.SIGKILL)
-        assert eventually(lambda: not any(runs(child) for child in started)), "children outlived their killed parent"
+        eventually("children end with their parent", lambda: not any(runs(child) for child in started))
     finally:
         if runs(process):
             os.kill(process, signal.SIGTERM)
@@ -93,10 +89,3 @@ def answers(url: str) -> bool:
             return response.status == 200
     except OSError:
         return False
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
-    until = time.monotonic() + seconds
-    while not (held := holds()) and time.monotonic() < until:
-        time.sleep(0.1)
-    return held

@@ -10,7 +10,6 @@ import gzip
 import http.client
 import random
 import smtplib
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 import yaml
+from eventually import eventually
 
 from bench.stack import Stack, running
 from collector.decode.limits import LIMITS
@@ -123,10 +123,8 @@ def peak(stack: Stack) -> int:
 
 def drain(stack: Stack) -> None:
     """Wait until ingest is done with everything."""
-    deadline = time.monotonic() + 300
-    while "\nmailposture_spool_messages 0.0\n" not in stack.page("/metrics"):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    empty = "\nmailposture_spool_messages 0.0\n"
+    eventually("the spool is empty", lambda: empty in stack.page("/metrics"), within=300)
 
 
 def mail(stack: Stack, body: bytes, *, keep: int = 1) -> list[int]:

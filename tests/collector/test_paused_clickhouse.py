@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 from click.testing import CliRunner
 from clickhouse_connect.driver.exceptions import OperationalError
 from engine import engine_config
+from eventually import eventually
 from ingesting import arrived, report
 from prometheus_client import CollectorRegistry
 
@@ -29,7 +29,7 @@ from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.prepare import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from mailposture.clickhouse.engine_files import Endpoint
     from mailposture.config import Config
@@ -59,7 +59,7 @@ class Pausable:
         threads = Path(f"/proc/{pid}/task")
         os.kill(pid, signal.SIGSTOP)
         try:  # each thread stops when it next enters the kernel
-            eventually(lambda: all(_state(thread) == "T" for thread in threads.iterdir()))
+            eventually("all threads stand still", lambda: all(_state(thread) == "T" for thread in threads.iterdir()))
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -79,13 +79,6 @@ def clickhouse(tmp_path_factory) -> Iterator[Pausable]:
         yield Pausable(engine, config, endpoint)
     finally:
         engine.stop()
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_every_client_gives_up_and_says_what_is_wrong(clickhouse):
@@ -143,7 +136,7 @@ def test_ingest_shows_signs_of_life_and_stores_when_clickhouse_is_back(clickhous
     """Paused while a batch is on its way: what ingest shows is that it runs, and that ClickHouse does not answer."""
     beats = []
     alive = ingest.heartbeat.alive
-    ingest.heartbeat.alive = lambda: (beats.append(time.monotonic()), alive())
+    ingest.heartbeat.alive = lambda: (beats.append(None), alive())
     config = clickhouse.server
     client = connect(config, user=config.clickhouse.collector_user)
     ingest.writer._client = client
@@ -158,16 +151,16 @@ def test_ingest_shows_signs_of_life_and_stores_when_clickhouse_is_back(clickhous
         )
         working.start()
         try:
-            eventually(lambda: ingest.heartbeat.database_answers)
+            eventually("answers", lambda: ingest.heartbeat.database_answers)
             with clickhouse.paused():
                 ingest.spool.put(arrived(), report())
-                eventually(lambda: not ingest.heartbeat.database_answers)
+                eventually("no answer", lambda: not ingest.heartbeat.database_answers)
                 before = len(beats)
-                eventually(lambda: len(beats) >= before + 3)
+                eventually("heartbeats go on", lambda: len(beats) >= before + 3)
                 assert ingest.heartbeat.ingest_runs
                 assert ingest.queue.stats().depth == 1
-            eventually(lambda: ingest.queue.stats().depth == 0)
-            eventually(lambda: ingest.heartbeat.database_answers)
+            eventually("all is stored", lambda: ingest.queue.stats().depth == 0)
+            eventually("answers", lambda: ingest.heartbeat.database_answers)
         finally:
             stopping.set()
             working.join(30)

@@ -13,7 +13,7 @@ from http.client import HTTPSConnection
 from typing import TYPE_CHECKING
 
 import pytest
-from alert_servers import wait_for
+from eventually import eventually
 from ports import free_port
 from programs import needs, program
 
@@ -57,7 +57,7 @@ def caddy(root: Path, tmp_path: Path) -> Iterator[Caddy]:
     with log.open("wb") as words, subprocess.Popen(command, env=environment, stdout=words, stderr=words) as process:
         try:
             certificate = tmp_path / "caddy/certificates/local" / REPORTS / f"{REPORTS}.crt"
-            wait_for("the certificate of the private authority", certificate.exists, within=30)
+            eventually("the certificate of the private authority", certificate.exists, within=30)
             authority = tmp_path / "caddy/pki/authorities/local/root.crt"
             yield Caddy(port=port, health=f"http://127.0.0.1:{health}/", authority=authority, log=log)
         finally:

@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import urllib.request
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from eventually import eventually
 from ports import free_port
 
 from demo.config import config_text
@@ -32,7 +32,7 @@ from mailposture.config import Config
 from mailposture.config_file import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -44,13 +44,6 @@ def fetch(url: str) -> str:
             return str(page.read().decode())
     except OSError:
         return ""
-
-
-def wait(until: Callable[[], object], what: str, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not until():
-        assert time.monotonic() < deadline, f"never: {what}\n{log.read_text()[-3000:]}"
-        time.sleep(0.1)
 
 
 @dataclass(kw_only=True)
@@ -187,29 +180,29 @@ def test_reports_by_mail_reach_a_server_and_metrics(stack: Stack) -> None:
     stack.server.start()
     stack.start("collector")
     stack.start("exporter")
-    wait(lambda: fetch(f"{stack.collector}/healthz") == "ok\n", "collector healthy", stack.log)
+    eventually("collector healthy", lambda: fetch(f"{stack.collector}/healthz") == "ok\n")
 
     assert send(first, host="127.0.0.1", port=stack.smtp) == 30
-    wait(lambda: stack.stored() == 30, "thirty reports stored", stack.log)
-    wait(lambda: fetch(f"{stack.exporter}/readyz") == "ready\n", "exporter ready", stack.log)
-    wait(lambda: "\ntlsrpt_" in fetch(f"{stack.exporter}/metrics"), "reported metrics", stack.log)
+    eventually("thirty reports stored", lambda: stack.stored() == 30)
+    eventually("exporter ready", lambda: fetch(f"{stack.exporter}/readyz") == "ready\n")
+    eventually("reported metrics", lambda: "\ntlsrpt_" in fetch(f"{stack.exporter}/metrics"))
 
     # ClickHouse goes away: mail is accepted all the same, health says so, and rows follow when it is back.
     stack.server.stop()
     assert send(second, host="127.0.0.1", port=stack.smtp) == 30
-    wait(lambda: "ClickHouse does not answer" in fetch(f"{stack.collector}/healthz"), "health tells", stack.log)
+    eventually("health tells", lambda: "ClickHouse does not answer" in fetch(f"{stack.collector}/healthz"))
     stack.server.start()
-    wait(lambda: stack.stored() == 60, "sixty reports stored", stack.log)
+    eventually("sixty reports stored", lambda: stack.stored() == 60)
     assert send(second, host="127.0.0.1", port=stack.smtp) == 30
     metrics = f"{stack.collector}/metrics"
-    wait(lambda: "\nmailposture_spool_messages 0.0\n" in fetch(metrics), "spool empty", stack.log)
+    eventually("spool empty", lambda: "\nmailposture_spool_messages 0.0\n" in fetch(metrics))
     assert stack.stored() == 60, "the same reports again count once"
 
 
 def test_a_drill_is_imported_seen_and_removed_beside_a_running_collector(stack: Stack, root: Path) -> None:
     stack.server.start()
     stack.start("collector")
-    wait(lambda: fetch(f"{stack.collector}/healthz") == "ok\n", "collector healthy", stack.log)
+    eventually("collector healthy", lambda: fetch(f"{stack.collector}/healthz") == "ok\n")
     drill = root / "docker" / "drill.sh"
     report = subprocess.run([drill, "report", "bank.example"], check=True, capture_output=True).stdout
     assert stack.run("import", "-", given=report).startswith("1 reports, 0 duplicates, 0 rejected")

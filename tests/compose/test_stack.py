@@ -6,16 +6,16 @@ import json
 import shutil
 import smtplib
 import subprocess
-import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from eventually import eventually
 from testcontainers.compose import DockerCompose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -73,11 +73,6 @@ def fetch(stack: DockerCompose, service: str, port: int, path: str) -> Any:
         return json.load(page)
 
 
-def eventually(check: Callable[[], bool]) -> bool:
-    """Whether it becomes true within two minutes: Prometheus looks every thirty seconds."""
-    return any(check() or time.sleep(2) for _ in range(60))
-
-
 def test_every_service_is_healthy(stack: DockerCompose) -> None:
     for service in SERVICES:
         assert stack.get_container(service).Health == "healthy", service
@@ -88,7 +83,7 @@ def test_a_report_by_mail_from_nobody_waits_in_quarantine(stack: DockerCompose) 
     with smtplib.SMTP(host, int(port or 0)) as client:
         client.sendmail("a@sender.example", ["tlsrpt@example.com"], f"From: a@sender.example\r\n\r\n{report()}")
     command = ["mailposture", "quarantine", "list"]
-    assert eventually(lambda: "sender.example" in stack.exec_in_container(command, "collector")[0])
+    eventually("a report", lambda: "sender.example" in stack.exec_in_container(command, "collector")[0])
 
 
 def test_an_imported_report_is_a_metric_of_prometheus(stack: DockerCompose) -> None:
@@ -97,7 +92,7 @@ def test_an_imported_report_is_a_metric_of_prometheus(stack: DockerCompose) -> N
         ["docker", "exec", "-i", str(container), "mailposture", "import", "-"], input=report().encode(), check=True
     )
     query = "/api/v1/query?query=tlsrpt_sessions%7Bpolicy_domain%3D%22example.com%22%7D"
-    assert eventually(lambda: bool(fetch(stack, "prometheus", 9090, query)["data"]["result"]))
+    eventually("a series", lambda: fetch(stack, "prometheus", 9090, query)["data"]["result"], within=120)
 
 
 def test_prometheus_scrapes_every_service_and_has_the_rules(stack: DockerCompose) -> None:
@@ -105,10 +100,10 @@ def test_prometheus_scrapes_every_service_and_has_the_rules(stack: DockerCompose
         targets = fetch(stack, "prometheus", 9090, "/api/v1/targets")["data"]["activeTargets"]
         return len(targets) >= 5 and all(target["health"] == "up" for target in targets)
 
-    assert eventually(all_up)
+    eventually("all targets up", all_up, within=120)
     assert fetch(stack, "prometheus", 9090, "/api/v1/rules")["data"]["groups"]
     alerts = "/api/v2/alerts?filter=alertname%3DWatchdog"
-    assert eventually(lambda: bool(fetch(stack, "alertmanager", 9093, alerts)))
+    eventually("an alert", lambda: fetch(stack, "alertmanager", 9093, alerts), within=120)
 
 
 def test_grafana_has_data_sources_and_dashboards(stack: DockerCompose) -> None:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from engine import Storage, engine_config
+from eventually import eventually
 
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
@@ -37,13 +37,12 @@ def get(url: str) -> tuple[int, str]:
 
 def wait_for(url: str, pattern: str, *, status: int = 200) -> str:
     """The text at a URL once it has the status and matches the pattern."""
-    deadline = time.monotonic() + 60
-    while True:
+
+    def said() -> str | None:
         answer = get(url)
-        if answer[0] == status and re.search(pattern, answer[1], re.MULTILINE):
-            return answer[1]
-        assert time.monotonic() < deadline, f"{url} never said {status} {pattern}: {answer[1][-2000:]}"
-        time.sleep(0.1)
+        return answer[1] if answer[0] == status and re.search(pattern, answer[1], re.MULTILINE) else None
+
+    return eventually(f"{url} says {status} {pattern}", said)
 
 
 def test_clickhouse_may_go_and_come_back_while_the_exporter_tells_the_truth(tmp_path: Path) -> None:
@@ -111,8 +110,4 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 
 def wait_for_address(log: Path) -> str:
-    deadline = time.monotonic() + 30
-    while not (found := re.search(r'"url": "(http://[^/]+)/metrics"', log.read_text())):
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
-    return found[1]
+    return eventually("its address", lambda: re.search(r'"url": "(http://[^/]+)/metrics"', log.read_text()))[1]

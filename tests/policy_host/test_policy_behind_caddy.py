@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from ports import free_port
+from eventually import eventually
+from ports import free_port, listens
 from programs import needs, program
 
 if TYPE_CHECKING:
@@ -78,13 +78,7 @@ async def caddy(start: Callable[..., Awaitable[Running]], tmp_path: Path) -> Asy
             stderr=log,
         )
     try:
-        for _ in range(200):
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                if root.exists():
-                    break
-            await asyncio.sleep(0.05)
+        await asyncio.to_thread(eventually, "Caddy", lambda: root.exists() and listens(port))
         yield Caddy(port=port, root=root)
     finally:
         child.terminate()

@@ -6,12 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+from eventually import eventually
 from hosting import TESTED, write_config
 from pki import make_ca
 
@@ -38,15 +38,17 @@ def process(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path, int
 def fetch(port: int, host: str) -> int:
     """The status for a host's policy; asks until the process listens."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/.well-known/mta-sts.txt", headers={"Host": host})
-    for _ in range(200):
+
+    def status() -> int | None:
         try:
             with urllib.request.urlopen(request) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             return error.code
         except urllib.error.URLError:
-            time.sleep(0.05)
-    raise AssertionError("the policy host never answered")
+            return None
+
+    return eventually("an answer of the policy host", status)
 
 
 def test_sighup_reads_the_configuration_again_and_sigterm_ends(
@@ -58,11 +60,7 @@ def test_sighup_reads_the_configuration_again_and_sigterm_ends(
     plain = {"name": "plain.example", "mx": ["mx.plain.example"], "mta_sts": {"mode": "testing"}}
     path.write_text(path.read_text().replace("- name: plain.example\n", f"- {plain}\n"))
     child.send_signal(signal.SIGHUP)
-    for _ in range(200):
-        if fetch(port, "mta-sts.plain.example") == 200:
-            break
-        time.sleep(0.05)
-    assert fetch(port, "mta-sts.plain.example") == 200
+    eventually("the new policy", lambda: fetch(port, "mta-sts.plain.example") == 200)
     assert fetch(port, "mta-sts.enforced.example") == 200
     child.terminate()
     assert child.wait(timeout=20) == 0

@@ -22,10 +22,11 @@ import loopback_dns
 import pytest
 import yaml
 from dns.nameserver import Do53Nameserver
+from eventually import eventually
 from faulty_policy_server import GOOD_POLICY, Answer, tunnel_to
 from loopback_dns import Zone
 from pki import self_signed
-from ports import free_port
+from ports import free_port, listens
 from programs import program
 
 from mailposture.checks.dns import check_mta_sts_record
@@ -257,12 +258,8 @@ async def test_postfix_daemon_enforces_our_enforce_policy_and_leaves_testing_alo
 
 async def socketmap(port: int, request: str) -> str:
     """Ask as Postfix does (socketmap_table(5)): netstrings over TCP; waits for the daemon to listen."""
-    for _ in range(200):
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            break
-        except OSError:
-            await asyncio.sleep(0.05)
+    await asyncio.to_thread(eventually, "the daemon", lambda: listens(port))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"{len(request)}:{request},".encode())
     length = int((await reader.readuntil(b":"))[:-1])
     answer = await reader.readexactly(length)

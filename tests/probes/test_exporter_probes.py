@@ -6,13 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from engine import Storage, engine_config
+from eventually import eventually
 from outside import DOMAIN, MX
 
 from mailposture.clickhouse.embedded import EmbeddedEngine
@@ -31,11 +31,7 @@ NOBODY = "127.0.0.254"  # where nothing listens on ports 25 and 443
 
 def wait_for(found: re.Pattern[str], text: Callable[[], str]) -> re.Match[str]:
     """The first match in a text that is still being written."""
-    deadline = time.monotonic() + 30
-    while not (match := found.search(text())):
-        assert time.monotonic() < deadline, text()
-        time.sleep(0.1)
-    return match
+    return eventually(found.pattern, lambda: found.search(text()))
 
 
 def test_exporter_probes_serves_and_keeps_what_it_saw(world: World, tmp_path: Path) -> None:

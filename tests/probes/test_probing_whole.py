@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import subprocess
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import faulty_smtp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from engine import TODAY, Storage
+from eventually import eventually
 from faulty_policy_server import Answer
 from faulty_smtp import Fault
 from outside import DOMAIN, MX, configuration, policy_of
@@ -34,7 +34,7 @@ from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from outside import World
@@ -61,13 +61,6 @@ async def probing(
             assert not probing.alive
 
 
-async def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
-
-
 def values(page: bytes) -> dict[str, float]:
     return {
         " ".join((sample.name, *list(sample.labels.values())[1:])): sample.value
@@ -76,11 +69,19 @@ def values(page: bytes) -> dict[str, float]:
     }
 
 
+def all_have_probed(probing: Probing) -> bool:
+    return all(probe.success.name in probing.page.decode() for probe in PROBES.values())
+
+
 async def test_page_tells_of_all_probes_and_promtool_and_prometheus_read_it(world: World, tmp_path: Path) -> None:
     world.config = configuration(data=str(tmp_path))
     registry = CollectorRegistry()
     async with probing(world, registry, Fault.NO_STARTTLS) as probes:
-        await until(lambda: all(probe.success.name in probes.page.decode() for probe in PROBES.values()))
+        await asyncio.to_thread(
+            eventually,
+            "every probe",
+            lambda: all(probe.success.name in probes.page.decode() for probe in PROBES.values()),
+        )
         page = probes.page + generate_latest(registry)
     checked = await asyncio.to_thread(
         subprocess.run, [program("promtool"), "check", "metrics"], input=page, capture_output=True, check=False
@@ -121,7 +122,7 @@ async def test_healthz_fails_once_nothing_probes_any_more(world: World, tmp_path
     refresher.start()
     async with probing(world, registry) as ended:
         pass
-    await until(lambda: not ended.alive)
+    await asyncio.to_thread(eventually, "its end", lambda: not ended.alive)
     async with TestClient(TestServer(application(refresher=refresher, registry=registry, probing=ended))) as client:
         response = await client.get("/healthz")
         assert (response.status, await response.text()) == (
@@ -144,7 +145,11 @@ async def test_what_probes_saw_becomes_history(world: World, storage: Storage) -
     world.config = storage.config.model_copy(update={"domains": world.config.domains})
     registry = CollectorRegistry()
     async with probing(world, registry) as probes:
-        await until(lambda: all(probe.success.name in probes.page.decode() for probe in PROBES.values()))
+        await asyncio.to_thread(
+            eventually,
+            "every probe",
+            lambda: all(probe.success.name in probes.page.decode() for probe in PROBES.values()),
+        )
     # stop() has written what waited
     columns = (
         "probe, record, receiving_mx, receiving_ip, probes, successes, reason, tls_versions, tlsa, sts_mode, mx_covered"

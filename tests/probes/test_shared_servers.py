@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import faulty_smtp
 import pytest
+from eventually import eventually
 from faulty_smtp import Fault
 from outside import MX, measured
 
@@ -51,11 +52,11 @@ async def test_a_look_counts_for_a_while_only(world: World) -> None:
 
 
 async def test_probe_that_is_given_up_does_not_end_the_look_for_others(world: World) -> None:
-    async with faulty_smtp.serving(fault=Fault.SILENT) as (_, port):
+    async with faulty_smtp.serving(fault=Fault.SILENT) as (server, port):
         servers = SharedServers(vantage=world.vantage(smtp_port=port, timeout=1), kept=60)
         impatient = asyncio.create_task(servers.probe(MX, HERE))
         patient = asyncio.create_task(servers.probe(MX, HERE))
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(eventually, "the look", lambda: server.connections)
         impatient.cancel()
         with pytest.raises(asyncio.CancelledError):
             await impatient

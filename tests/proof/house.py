@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from alert_servers import wait_for
+from eventually import eventually
 from ports import free_port
 
 from mailposture.clickhouse.client import connect
@@ -95,7 +95,7 @@ def running_house(folder: Path, configuration: dict[str, Any]) -> Iterator[House
             [*_COMMAND, "run", "--config", str(path)], cwd=folder, env=_ENVIRONMENT, stdout=words, stderr=words
         )
     try:
-        wait_for("collector and exporter", lambda: _runs(house, process), within=180)
+        eventually("collector and exporter", lambda: _runs(house, process), within=180)
         yield house
     finally:
         house.close()

@@ -20,7 +20,7 @@ from datetime import time as time_of_day
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from alert_servers import wait_for
+from eventually import eventually
 from programs import program
 
 if TYPE_CHECKING:
@@ -101,11 +101,11 @@ class Reporter:
         `record` is the TLSRPT record that Postfix has found in DNS.
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as postfix:
-            wait_for("the socket of tlsrpt-collectd", (self.folder / "socket").exists)
+            eventually("the socket of tlsrpt-collectd", (self.folder / "socket").exists)
             postfix.connect(str(self.folder / "socket"))
             for details in [*([detail] for detail in failures), *([[]] * successful)]:
                 postfix.send(json.dumps(_datagram(domain, record, details)).encode())
-        wait_for("all sessions in its database", lambda: self._counted(domain) == successful + len(failures))
+        eventually("all sessions in its database", lambda: self._counted(domain) == successful + len(failures))
 
     def _counted(self, domain: str) -> int:
         with contextlib.closing(sqlite3.connect(self.folder / "collectd.sqlite", timeout=30)) as database:
@@ -150,7 +150,7 @@ class Reporter:
                 command = [self.programs / f"tlsrpt-{service}", "--config_file", config]
                 process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
                 stack.callback(_end, process)
-                wait_for(service, (self.folder / ready).exists)
+                eventually(service, (self.folder / ready).exists)
             yield
 
 

@@ -8,9 +8,9 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from alert_servers import wait_for
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from eventually import eventually
 from ports import free_port
 from programs import program
 
@@ -57,7 +57,7 @@ def signing_milter(folder: Path, key: SigningKey) -> Iterator[str]:
     with (folder / "opendkim.log").open("wb") as words:
         process = subprocess.Popen([program("opendkim"), "-f", "-x", config], stdout=words, stderr=words)
     try:
-        wait_for("OpenDKIM", lambda: _listens(port))
+        eventually("OpenDKIM", lambda: _listens(port))
         yield f"inet:127.0.0.1:{port}"
     finally:
         process.terminate()

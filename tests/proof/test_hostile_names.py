@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from alert_servers import wait_for
+from eventually import eventually
 from grafana_macros import ALL, expand
 from loopback_dns import Zone, serving
 from programs import program
@@ -71,9 +71,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             with smtplib.SMTP(running.config.smtp.listen.host, running.config.smtp.listen.port, timeout=60) as client:
                 for mail in mails(ATTACKED, LAST):
                     client.sendmail("noreply@evil.example", [f"tlsrpt@{ATTACKED}"], mail)
-            wait_for("all reports", lambda: running.metric("collector", STORED) == 4 * len(HOSTILE), within=180)
-            wait_for("all mails", lambda: _held(running) == 2 * len(HOSTILE), within=180)
-            wait_for("the metrics", lambda: _exported(running), within=180)
+            eventually("all reports", lambda: running.metric("collector", STORED) == 4 * len(HOSTILE), within=180)
+            eventually("all mails", lambda: _held(running) == 2 * len(HOSTILE), within=180)
+            eventually("the metrics", lambda: _exported(running), within=180)
             yield running
 
 

@@ -14,7 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from alert_servers import get, wait_for
+from alert_servers import get
+from eventually import eventually
 from loopback_dns import Zone, serving
 from paging import Webhook, evaluation_faults, listening_webhook, provisioned_alertmanager, provisioned_prometheus
 from pki import make_ca
@@ -149,8 +150,8 @@ def test_an_expired_certificate_pages_for_its_domain_and_a_clean_report_ends_the
     reporter.saw(OURS, records[OURS], successful=30, failures=[EXPIRED] * 25)
     reporter.saw(QUIET, records[QUIET], successful=20, failures=[])
     reporter.turn_clock(yesterday)
-    page = wait_for("the page", lambda: webhook.page("TlsCertificateRejected", "firing"), within=PATIENCE)
-    refused = wait_for("the other page", lambda: webhook.page("MtaStsMailRefused", "firing"), within=PATIENCE)
+    page = eventually("the page", lambda: webhook.page("TlsCertificateRejected", "firing"), within=PATIENCE)
+    refused = eventually("the other page", lambda: webhook.page("MtaStsMailRefused", "firing"), within=PATIENCE)
 
     labels = {"policy_domain": OURS, "severity": "critical", "team": "web"}
     assert page["commonLabels"] == {"alertname": "TlsCertificateRejected", **labels}
@@ -162,12 +163,12 @@ def test_an_expired_certificate_pages_for_its_domain_and_a_clean_report_ends_the
 
     # Our record asks for reports by mail and by HTTPS. The reporter sent both, and they are one report.
     received = 'mailposture_received_total{source="%s"}'
-    wait_for("both mails", lambda: house.metric("collector", received % "smtp") == 2, within=PATIENCE)
-    wait_for("the post", lambda: house.metric("collector", received % "https") == 1, within=PATIENCE)
+    eventually("both mails", lambda: house.metric("collector", received % "smtp") == 2, within=PATIENCE)
+    eventually("the post", lambda: house.metric("collector", received % "https") == 1, within=PATIENCE)
     stored = ("token", "dkim")
-    wait_for("both ways' rows", lambda: [_stored(house, trust) for trust in stored] == [1, 2], within=PATIENCE)
+    eventually("both ways' rows", lambda: [_stored(house, trust) for trust in stored] == [1, 2], within=PATIENCE)
     destinations = {"mailto:tlsrpt@shop.example", "mailto:tlsrpt@quiet.example", _post(records[OURS])}
-    wait_for("the reporter to know", lambda: reporter.sent(the_day_before) == destinations, within=PATIENCE)
+    eventually("the reporter to know", lambda: reporter.sent(the_day_before) == destinations, within=PATIENCE)
     about_quiet, about_shop = journey.reported(the_day_before)
     assert about_shop == {
         "organization": ORGANIZATION,
@@ -189,13 +190,13 @@ def test_an_expired_certificate_pages_for_its_domain_and_a_clean_report_ends_the
 
     # The certificate was renewed.
     before = {("TlsCertificateRejected", OURS), ("MtaStsMailRefused", OURS)}
-    wait_for("both to fire still", lambda: journey.firing() == before, within=PATIENCE)
+    eventually("both to fire still", lambda: journey.firing() == before, within=PATIENCE)
     reporter.saw(OURS, records[OURS], successful=40, failures=[])
     reporter.turn_clock(datetime.now(UTC).date())
-    wait_for("the clean report", lambda: journey.reported(yesterday), within=PATIENCE)
-    wait_for("nothing to fire", lambda: not journey.firing(), within=PATIENCE)
-    wait_for("the end of the page", lambda: webhook.page("TlsCertificateRejected", "resolved"), within=PATIENCE)
-    wait_for("the end of the other", lambda: webhook.page("MtaStsMailRefused", "resolved"), within=PATIENCE)
+    eventually("the clean report", lambda: journey.reported(yesterday), within=PATIENCE)
+    eventually("nothing to fire", lambda: not journey.firing(), within=PATIENCE)
+    eventually("the end of the page", lambda: webhook.page("TlsCertificateRejected", "resolved"), within=PATIENCE)
+    eventually("the end of the other", lambda: webhook.page("MtaStsMailRefused", "resolved"), within=PATIENCE)
     (clean,) = journey.reported(yesterday)
     assert (clean["successful_sessions"], clean["failed_sessions"], clean["dkim_domain"]) == (40, 0, DOMAIN)
     assert json.loads(house.command("summary", "--format", "json"))[0]["policy_domain"] == OURS

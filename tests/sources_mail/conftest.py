@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from eventually import eventually
 from imapclient import IMAPClient
 from pki import make_ca
-from ports import free_port
+from ports import free_port, listens
 from programs import program
 
 if TYPE_CHECKING:
@@ -91,16 +90,12 @@ class Dovecot:
             )
         )
         self._process = subprocess.Popen([program("dovecot"), "-F", "-c", str(configuration)])
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.tls_port), timeout=1).close()
-            except OSError:
-                assert self._process.poll() is None, (self.home / "log").read_text()
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError("dovecot does not listen")
+        eventually("Dovecot listens", self._listens)
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.home / "log").read_text()
+        return listens(self.tls_port)
 
     def stop(self) -> None:
         if self._process is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from eventually import eventually
 from imapclient.exceptions import IMAPClientError
+from structlog.testing import capture_logs
 
 from collector.envelope import Envelope, Source
 from collector.sources.imap import ImapSource
@@ -18,7 +19,7 @@ from mailposture.config import ImapMailbox
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -35,10 +36,12 @@ class RecordingSpool:
     def __init__(self) -> None:
         self.got: list[tuple[Envelope, bytes]] = []
         self.full = False
+        self.refused = 0
         self.before_return: Callable[[], None] = lambda: None
 
     def put(self, envelope: Envelope, body: bytes) -> int:
         if self.full:
+            self.refused += 1
             raise SpoolFullError("no room")
         self.got.append((envelope, body))
         self.before_return()
@@ -82,11 +85,13 @@ def read(tmp_path: Path, spool: RecordingSpool) -> Iterator[Callable[..., ImapSo
         source.stop()
 
 
-def _eventually(claim: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not _holds(claim):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
+def _eventually(claim: Callable[[], bool]) -> None:
+    eventually("it happens", lambda: _holds(claim))
+
+
+def _tries(said: Sequence[Mapping[str, Any]]) -> int:
+    """How often it could not read the mailbox, by its log."""
+    return sum(each["event"] == "cannot read a mailbox; trying again" for each in said)
 
 
 def _holds(claim: Callable[[], bool]) -> bool:
@@ -141,8 +146,9 @@ def test_server_without_idle_move_and_uidplus_is_polled(
     _eventually(lambda: server.bodies(PROCESSED) == [_mail(1)])
     server.deliver(_mail(2))
     _eventually(lambda: server.bodies(PROCESSED) == [_mail(1), _mail(2)])
-    time.sleep(2)  # two more polls
-    assert spool.bodies == [_mail(1), _mail(2)]
+    server.deliver(_mail(3))  # which only a further poll finds, and it finds nothing else
+    _eventually(lambda: server.bodies(PROCESSED) == [_mail(1), _mail(2), _mail(3)])
+    assert spool.bodies == [_mail(1), _mail(2), _mail(3)]
     assert server.bodies("INBOX") == []
 
 
@@ -232,7 +238,7 @@ def test_nothing_moves_while_the_spool_is_full(
     spool.full = True
     dovecot.deliver(_mail(1))
     read(dovecot)
-    time.sleep(2)
+    _eventually(lambda: spool.refused == 2)  # all that follows the first refusal has happened
     assert dovecot.bodies("INBOX") == [_mail(1)]
     spool.full = False
     _eventually(lambda: dovecot.bodies(PROCESSED) == [_mail(1)])
@@ -244,11 +250,12 @@ def test_server_that_restarts_is_read_again(
     dovecot.deliver(_mail(1))
     read(dovecot)
     _eventually(lambda: len(spool.got) == 1)
-    dovecot.stop()
-    time.sleep(2)
+    with capture_logs() as said:
+        dovecot.stop()
+        _eventually(lambda: _tries(said) > 0)
     dovecot.start()
     dovecot.deliver(_mail(2))
-    _eventually(lambda: dovecot.bodies(PROCESSED) == [_mail(1), _mail(2)], seconds=40)
+    _eventually(lambda: dovecot.bodies(PROCESSED) == [_mail(1), _mail(2)])
     assert spool.bodies == [_mail(1), _mail(2)]
 
 
@@ -263,7 +270,7 @@ def test_connection_lost_between_spool_and_move_puts_no_mail_twice(
     spool.before_return = fail_once
     dovecot.deliver(_mail(1), _mail(2))
     read(dovecot)
-    _eventually(lambda: len(dovecot.bodies(PROCESSED)) == 2, seconds=40)
+    _eventually(lambda: len(dovecot.bodies(PROCESSED)) == 2)
     assert sorted(spool.bodies) == [_mail(1), _mail(2)]
 
 
@@ -293,24 +300,27 @@ def test_wrong_password_is_tried_again_with_the_new_one(
 ) -> None:
     dovecot.deliver(_mail(1))
     (tmp_path / "rotated").write_text("old one")
-    read(dovecot, password_file=tmp_path / "rotated")
-    time.sleep(3)
+    with capture_logs() as said:
+        read(dovecot, password_file=tmp_path / "rotated")
+        _eventually(lambda: _tries(said) == 2)
     assert spool.got == []
     (tmp_path / "rotated").write_text("correct-horse")
-    _eventually(lambda: spool.bodies == [_mail(1)], seconds=40)
+    _eventually(lambda: spool.bodies == [_mail(1)])
 
 
 def test_stop_ends_the_wait_for_mail(dovecot: Any, read: Callable[..., ImapSource]) -> None:
+    dovecot.deliver(_mail(1))
     source = read(dovecot, poll=timedelta(hours=1))
-    time.sleep(1)
+    _eventually(lambda: dovecot.bodies(PROCESSED) == [_mail(1)])  # from then on it waits
     source.stop()
     assert not source._thread.is_alive()
 
 
 def test_stop_ends_the_wait_for_a_server_that_is_away(dovecot: Any, read: Callable[..., ImapSource]) -> None:
     dovecot.stop()
-    source = read(dovecot)
-    time.sleep(0.5)
+    with capture_logs() as said:
+        source = read(dovecot)
+        _eventually(lambda: _tries(said) > 0)
     source.stop()
     assert not source._thread.is_alive()
 

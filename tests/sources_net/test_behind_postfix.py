@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import TYPE_CHECKING
 
 import pytest
+from eventually import eventually
 from postfix import NEEDED, running_postfix
+from room import has_room
 from sources_net.listeners import RCPT, SENDER
 
 from collector.envelope import Source
@@ -87,7 +88,7 @@ def test_postfix_keeps_mail_while_our_disk_is_full(mail_server: Callable, postfi
     relay.wait_for("status=deferred")
     assert "452 4.3.1 No room on disk" in relay.log()
     server.spool._keep_free = 0
-    time.sleep(1.1)
+    eventually("the spool sees that there is room", lambda: has_room(server.spool))
     relay.run("postqueue", "-f")
     relay.wait_for("status=sent")
     (message,) = server.received()
@@ -99,9 +100,6 @@ def test_many_mails_reuse_connections_and_all_arrive(mail_server: Callable, post
     relay = postfix(server)
     for number in range(100):
         relay.send(SENDER, RCPT, REPORT.replace(b"<1@", b"<%d@" % number))
-    for _ in range(400):
-        if relay.log().count("status=sent") == 100:
-            break
-        time.sleep(0.05)
+    relay.wait_for("status=sent", times=100)
     identities = {message.body.partition(b"Message-ID: <")[2].partition(b"@")[0] for message in server.received()}
     assert identities == {b"%d" % number for number in range(100)}

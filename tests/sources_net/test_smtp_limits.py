@@ -6,10 +6,10 @@ import re
 import socket
 import ssl
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
+from eventually import eventually
 from sources_net.listeners import RCPT, SENDER, Loop, MailServer, Talk, write_certificate
 
 from collector.sources.memory import BodyMemory
@@ -196,7 +196,6 @@ def test_silent_and_slow_clients_are_ended_and_hold_nobody_up(mail_server: Calla
 
     thread = threading.Thread(target=drip)
     thread.start()
-    started = time.monotonic()
     try:
         quick = Talk(server.smtp)
         for _ in range(200):
@@ -206,7 +205,6 @@ def test_silent_and_slow_clients_are_ended_and_hold_nobody_up(mail_server: Calla
         assert silent.hear().startswith("421 4.4.2")
         assert half.hear().startswith("421 4.4.2")
         assert dripping.hear().startswith("421 4.4.2"), "a byte now and then does not keep a session for ever"
-        assert time.monotonic() - started < 10
     finally:
         never.set()
         thread.join()
@@ -222,11 +220,7 @@ def test_a_client_that_reads_nothing_is_ended(mail_server: Callable) -> None:
     with pytest.raises((ConnectionError, TimeoutError)):  # noqa: PT012  it may take many
         for _ in range(100_000):
             client.say(b"NOOP\r\n" * 1000)
-    for _ in range(100):
-        if not server.server._sessions:
-            break
-        time.sleep(0.1)
-    assert not server.server._sessions
+    eventually("its end", lambda: not server.server._sessions)
 
 
 def test_closing_tells_idle_clients_and_lets_a_running_mail_end(loop: Loop, tmp_path: Path) -> None:
@@ -268,7 +262,10 @@ def test_a_full_disk_and_a_spool_in_trouble_are_answered_for_later(mail_server: 
 
 
 @pytest.mark.slow
-def test_a_renewed_certificate_is_used_without_a_restart(mail_server: Callable, tls_files: TlsFiles) -> None:
+def test_a_renewed_certificate_is_used_without_a_restart(
+    mail_server: Callable, tls_files: TlsFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.sources.certificate._LOOK_AGAIN_SECONDS", 0)
     server = mail_server(tls=tls_files)
     kept = Talk(server.smtp)
 
@@ -282,10 +279,8 @@ def test_a_renewed_certificate_is_used_without_a_restart(mail_server: Callable, 
 
     assert serial(Talk(server.smtp)) != 0
     renewed = int(write_certificate(tls_files, "mx.example.com"), 16)
-    time.sleep(1.1)
     assert serial(kept) == renewed
     tls_files.key.write_text("half written")
-    time.sleep(1.1)
     assert serial(Talk(server.smtp)) == renewed, "an unusable renewal leaves the last good certificate"
 
 
