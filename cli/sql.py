@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 from cli.csv_cells import guard
 from cli.database import database
 from cli.options import DONE, FAILED, WRONG_USAGE, with_config
-from cli.sql_faults import explain, unknown_format
+from cli.sql_faults import explain, is_about_format
 from mailposture.quoting import printable
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ def _run(client: Client, query: str, form: str) -> int:
     except ClickHouseError as error:
         if getattr(error, "code", None) is None:  # not about the query: the server is away
             raise
-        click.echo(f"mailposture: {explain(error, query=query, client=client)}", err=True)
+        click.echo(f"mailposture: {explain(error)}", err=True)
         # Of the option, and not of the query, which may be anything.
-        return WRONG_USAGE if unknown_format(error) == form else FAILED
+        return WRONG_USAGE if is_about_format(error, form) else FAILED
     try:
         _pass_on(answer)
     except HTTPError as error:

@@ -152,7 +152,10 @@ def test_archives_of_very_many_reports_are_imported_and_recognized(here):
 def test_query_may_come_from_standard_input_and_decides_the_exit_code(here):
     assert here.run("sql", stdin=b"SELECT 1\n") == "1\n"
     assert not here.run("sql", stdin=b"SELECT nonsense\n", code=1)
-    assert here.said == "mailposture: there is no column nonsense; the query has no FROM\n"
+    assert here.said == (
+        "mailposture: Unknown expression identifier `nonsense` (47 UNKNOWN_IDENTIFIER); "
+        "DESCRIBE and the name of a view list its columns\n"
+    )
 
 
 def test_a_format_that_there_is_not_is_wrong_usage_as_an_option_and_a_fault_in_a_query(here):
@@ -160,7 +163,8 @@ def test_a_format_that_there_is_not_is_wrong_usage_as_an_option_and_a_fault_in_a
     for name in ("Wrong", "Jsonn"):
         for arguments, code in ((("--format", name, "SELECT 1"), 2), ((f"SELECT 1 FORMAT {name}",), 1)):
             assert not here.run("sql", *arguments, code=code)
-            assert here.said.startswith(f"mailposture: there is no output format {name}; TabSeparatedWithNames, ")
+            assert here.said.startswith(f"mailposture: Unknown format {name}")
+            assert " (73 UNKNOWN_FORMAT); TabSeparatedWithNames, " in here.said
     assert here.run("sql", "--format", "Wrong", "SELECT 1 FORMAT CSV") == "1\n"
 
 
@@ -189,7 +193,7 @@ def test_prompt_goes_on_after_a_fault_until_exit(here):
     os.close(ours)
     assert asking.returncode == 0
     assert b"1\n" in printed
-    assert b"syntax error" in said
+    assert b"Syntax error" in said
     assert b"the query is not UTF-8 text" in said
 
 
