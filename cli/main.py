@@ -27,6 +27,8 @@ _COMMANDS = {
     "sql": "sql",
     "explain": "explain",
     "quarantine": "quarantine",
+    "backup": "backup",
+    "restore": "restore",
     "migrate": "migrate",
     "collector": "collector",
     "exporter": "exporter",

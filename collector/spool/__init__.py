@@ -6,11 +6,13 @@ in a folder of its own, used by two processes at once:
 
 - the receiver puts (`Spool`);
 - ingest takes, defers, forgets and holds (`SpoolQueue`), and prunes what was held too long (`HeldMessages`);
-- the command line lists, shows, releases and discards what is held (`HeldMessages`).
+- the command line lists, shows, releases and discards what is held (`HeldMessages`), saves it all in a file and puts
+  it back (`back_up`, `restore`).
 
 What nobody has authenticated is bounded: what waits for DNS, what is quarantined and what is rejected (shares.py).
 """
 
+from collector.spool.backup import Saved, back_up, restore
 from collector.spool.database import SpoolDamagedError, SpoolError, SpoolFullError
 from collector.spool.held import HeldMessage, HeldMessages, HeldState, NotHeldError, Pruned, held_id
 from collector.spool.intake import Spool
@@ -27,6 +29,7 @@ __all__ = [
     "NotHeldError",
     "Origin",
     "Pruned",
+    "Saved",
     "Spool",
     "SpoolDamagedError",
     "SpoolError",
@@ -34,5 +37,7 @@ __all__ = [
     "SpoolQueue",
     "SpoolStats",
     "Spooled",
+    "back_up",
     "held_id",
+    "restore",
 ]

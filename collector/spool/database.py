@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DATABASE = "spool.sqlite"
 _TURN = "spool.turn"
-_APPLICATION_ID = 0x6D706F73  # "mpos": tells our file from any other SQLite file
+APPLICATION_ID = 0x6D706F73  # "mpos": tells our file from any other SQLite file
 _PAGE_SIZE = 8192  # most reports fit in one page
 _CHECKPOINT_PAGES = 2000  # 16 MiB of log between checkpoints: their two extra fsyncs are spread over thousands of mails
 _SHRINK_FROM_PAGES = 4096  # 32 MiB of empty pages are kept for reuse
@@ -118,13 +118,13 @@ class SpoolFile:
             with _transaction(connection):
                 for statement in schema.statements():
                     connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {schema.VERSION}")
             _sync(path.parent)
             _sync(path.parent.parent)
             return
         found = (_pragma(connection, "application_id"), _pragma(connection, "user_version"))
-        if found[0] != _APPLICATION_ID:
+        if found[0] != APPLICATION_ID:
             raise SpoolDamagedError(f"{path}: is not a mailposture spool; move it away and start again")
         if found[1] != schema.VERSION:
             raise SpoolError(
