@@ -59,9 +59,9 @@ class _Silent:
 
 
 @contextmanager
-def serving(zone: Zone) -> Iterator[int]:
-    """Serve a zone by UDP on a free loopback port."""
-    server = DNSServer(zone, port=0, address="127.0.0.1", logger=_Silent())
+def serving(zone: Zone, *, address: str = "127.0.0.1") -> Iterator[int]:
+    """Serve a zone by UDP on a free port of an address of this machine."""
+    server = DNSServer(zone, port=0, address=address, logger=_Silent())
     thread = threading.Thread(target=server.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

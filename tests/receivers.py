@@ -127,9 +127,11 @@ def _web_server(receivers: Receivers, listen: str) -> ThreadingHTTPServer:
             receivers.posts.append(
                 Post(path=self.path, authorization=self.headers["Authorization"], content=content),
             )
+            answer = {"/slack": b"ok", "/pagerduty": b'{"status": "success"}'}.get(self.path, b"")
             self.send_response(202 if self.path == "/pagerduty" else 200)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
+            self.wfile.write(answer)  # Alertmanager 0.28 takes no other answer of Slack's for an acceptance
 
         def log_message(self, *_: Any) -> None:
             pass
