@@ -52,7 +52,6 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
         importer = Importer(
             judge=Judge(config, verifier=DkimVerifier(keys=keys)),
             writer=writer,
-            client=client,
             rejected=RejectedFiles(held=held, writer=writer, client=client),
         )
         total = None if Path("-") in paths else files.count(paths, without=config.data)

@@ -12,8 +12,6 @@ from collector.judge import Believed, Judge, Unusable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from clickhouse_connect.driver import Client
-
     from collector.rejected_files import RejectedFiles
     from collector.rejection import Fault, Reason
     from collector.rows import Rows
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 _MOST_SHOWN = 20
 _BATCH_MESSAGES = 500
 _BATCH_BYTES = 32 * 1024 * 1024
-_KEYS_A_QUESTION = 2_000  # ClickHouse takes no parameter of more than 128 KiB, and a message may hold a hundred reports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +51,9 @@ class Account:
 class Importer:
     """Judges what lies in files, batch by batch, and stores it."""
 
-    def __init__(self, *, judge: Judge, writer: Writer, client: Client, rejected: RejectedFiles) -> None:
+    def __init__(self, *, judge: Judge, writer: Writer, rejected: RejectedFiles) -> None:
         self._judge = judge
         self._writer = writer
-        self._client = client
         self._rejected = rejected
 
     def run(self, found: Iterable[Found], *, tell: Callable[[], None]) -> Account:
@@ -66,7 +62,6 @@ class Importer:
         Raises what ClickHouse raises, and SpoolError: run it again then.
         """
         account = Account()
-        seen: set[int] = set()
         for batch in _batches(found):
             rejected = [(each, each.fault) for each in batch if each.fault is not None]
             readable = [each for each in batch if each.fault is None]
@@ -74,7 +69,7 @@ class Importer:
                 verdicts = self._judge.judge([(each.envelope, each.body) for each in readable], now=datetime.now(UTC))
                 judged = list(zip(readable, verdicts, strict=False))
                 believed = [verdict.reports for _, verdict in judged if isinstance(verdict, Believed)]
-                self._store([rows for reports in believed for rows in reports], seen, account)
+                self._store([rows for reports in believed for rows in reports], account)
                 rejected += [(each, verdict.fault) for each, verdict in judged if isinstance(verdict, Unusable)]
                 rejected += [
                     (each, verdict.lost)
@@ -89,29 +84,11 @@ class Importer:
                 tell()
         return account
 
-    def _store(self, reports: list[Rows], seen: set[int], account: Account) -> None:
-        known = seen | self._stored_already(reports)
-        for rows in reports:
-            if rows.report.report_key in known:
-                account.duplicates += 1
-            else:
-                account.reports += 1
-            known.add(rows.report.report_key)
-            seen.add(rows.report.report_key)
-        self._writer.write(reports)  # duplicates too: they replace themselves, and mend what an interrupted import left
-
-    def _stored_already(self, reports: list[Rows]) -> set[int]:
-        found: set[int] = set()
-        for start in range(0, len(reports), _KEYS_A_QUESTION):
-            some = [rows.report for rows in reports[start : start + _KEYS_A_QUESTION]]
-            days = [report.day for report in some]
-            answer = self._client.query(
-                "SELECT report_key FROM tls_reports"
-                " WHERE day >= {first:Date} AND day <= {last:Date} AND report_key IN {keys:Array(UInt64)}",
-                parameters={"first": min(days), "last": max(days), "keys": [report.report_key for report in some]},
-            )
-            found.update(int(row[0]) for row in answer.result_rows)
-        return found
+    def _store(self, reports: list[Rows], account: Account) -> None:
+        if reports:
+            duplicates = self._writer.write(reports)
+            account.duplicates += duplicates
+            account.reports += len(reports) - duplicates
 
 
 def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:

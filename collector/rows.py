@@ -32,6 +32,7 @@ class ReportRow(NamedTuple):
 
     day: date
     report_key: int
+    content_key: int
     reporter: str
     reporter_proven: bool
     organization: str
@@ -127,7 +128,8 @@ def rows_of(
 ) -> Rows:
     """The rows of a report found in a message: of its policies those that are ours."""
     reporter = reporter_of(signer=dkim_domain, contact=report.contact, organization=report.organization)
-    day, key = report.start.date(), _report_key(report, reporter, ours.domains)
+    content = hashlib.sha256(report.canonical).digest()
+    day, key = report.start.date(), _report_key(report, content, reporter, ours.domains)
     trusted, version = trust.value, trust.rank
     not_counting = policies_not_counting(ours.policies)
     failures_counted_elsewhere = failures_not_counting(ours.policies)
@@ -185,6 +187,7 @@ def rows_of(
     own_row = ReportRow(
         day,
         key,
+        int.from_bytes(content[:8]),
         *reporter,
         report.organization,
         report.contact,
@@ -208,16 +211,17 @@ def rows_of(
     return Rows(own_row, tuple(policies), tuple(failures))
 
 
-def _report_key(report: TlsReport, reporter: Reporter, domains: tuple[str, ...]) -> int:
+def _report_key(report: TlsReport, content: bytes, reporter: Reporter, domains: tuple[str, ...]) -> int:
     """The identity of a report: its content and who reports.
 
     The content holds organization, contact, report-id, period and policies. A report-id alone identifies nothing:
     every Postfix reporter sends the same one. Who reports is proven, or the domain of the contact, which nearly always
     is the same: so a copy that nobody proves is the same report, and two that sign the same words are two. Our domains
     tell apart reports that leave the policy domain out, and only those: else a report that is imported again once
-    another domain of it is configured would count twice. How it came in is no part of it.
+    another domain of it is configured would count twice. How it came in is no part of it. Copies that the keys do not
+    show to be copies, copies.py finds.
     """
-    digest = hashlib.sha256(report.canonical)
+    digest = hashlib.sha256(content)
     digest.update(b"\n" + reporter.domain.encode())
     if not (report.policies and all(policy.domain != "" for policy in report.policies)):
         digest.update("\n".join(("", *domains)).encode())

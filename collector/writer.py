@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from collector.copies import settle
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from clickhouse_connect.driver import Client
 
+    from collector.copies import Superseded
     from collector.rejection import RejectionRow
     from collector.rows import FailureRow, PolicyRow, ReportRow, Rows
 
@@ -31,6 +34,7 @@ _REPORTS = pa.schema(
     {
         "day": _DAY,
         "report_key": _COUNT,
+        "content_key": _COUNT,
         "reporter": _TEXT,
         "reporter_proven": _FLAG,
         "organization": _TEXT,
@@ -131,17 +135,31 @@ class Writer:
         self._client = client
         self._database = database
 
-    def write(self, reports: Iterable[Rows]) -> None:
+    def write(self, reports: Iterable[Rows]) -> int:
         """Write the rows of reports; when it returns, they are durable and queryable.
 
-        A report's row in tls_reports comes after its policies and failures: who sees it, sees all of it.
+        A report's row in tls_reports comes after its policies and failures: who sees it, sees all of it. A copy of a
+        report that is stored is not written again, unless it is better proven. Returns how many were copies.
         Raises RowsRefusedError, or else what clickhouse_connect raises: then any part may have been written, and
         writing again is right.
         """
-        reports = list(reports)
-        self._insert("tls_policies", _POLICIES, [row for rows in reports for row in rows.policies], _report_month)
-        self._insert("tls_failures", _FAILURES, [row for rows in reports for row in rows.failures], _report_month)
-        self._insert("tls_reports", _REPORTS, [rows.report for rows in reports], _report_month)
+        settled = settle(list(reports), client=self._client)
+        new = settled.write
+        self._insert("tls_policies", _POLICIES, [row for rows in new for row in rows.policies], _report_month)
+        self._insert("tls_failures", _FAILURES, [row for rows in new for row in rows.failures], _report_month)
+        self._insert("tls_reports", _REPORTS, [rows.report for rows in new], _report_month)
+        for superseded in settled.superseded:
+            self._delete(superseded)
+        return settled.duplicates
+
+    def _delete(self, superseded: Superseded) -> None:
+        """Delete the rows of an unproven copy; in the order of writing turned around, so that its own row goes last."""
+        for table in ("tls_policies", "tls_failures", "tls_reports"):
+            self._client.command(
+                f"DELETE FROM {table} WHERE day = {{day:Date}} AND report_key = {{key:UInt64}}"
+                " AND version < {below:UInt8}",
+                parameters={"day": superseded.day, "key": superseded.report_key, "below": superseded.below},
+            )
 
     def reject(self, rejections: Iterable[RejectionRow]) -> None:
         """Write rows of `rejections`; the same promises as write()."""

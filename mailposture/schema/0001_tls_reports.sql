@@ -5,7 +5,8 @@
 CREATE TABLE IF NOT EXISTS {database}.tls_reports {on_cluster}
 (
     day Date COMMENT 'Report day: the UTC date of the start of the reported period (not the day of arrival)',
-    report_key UInt64 COMMENT 'Identity of the report: hash of organization, contact, report-id, period, policy domains and content',
+    report_key UInt64 COMMENT 'Identity of the report: hash of its content (organization, contact, report-id, period, policies) and of who reports',
+    content_key UInt64 COMMENT 'Hash of the content alone, by which copies of a report are found',
     reporter LowCardinality(String) COMMENT 'Who reports: the organizational domain of the DKIM signer, else of contact-info',
     reporter_proven Bool COMMENT 'Whether the reporter is proven (DKIM); else it is only what the report says',
     organization LowCardinality(String) COMMENT 'organization-name as the reporter wrote it, cleaned and capped: a caption, never an identity',

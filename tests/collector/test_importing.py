@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 def import_(paths: list[Path], ingest: Ingest, storage: Storage, rules: Spool | None = None) -> Account:
     with closing(HeldMessages(ingest.folder, rules=rules)) if rules else nullcontext(ingest.held) as held:
         rejected = RejectedFiles(held=held, writer=ingest.writer, client=storage.client())
-        importer = Importer(judge=ingest.judge, writer=ingest.writer, client=storage.client(), rejected=rejected)
+        importer = Importer(judge=ingest.judge, writer=ingest.writer, rejected=rejected)
         return importer.run(find(paths), tell=lambda: None)
 
 
