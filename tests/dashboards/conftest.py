@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from engine import Storage
+
     from collector.rows import Rows
     from mailposture.clickhouse.engine_files import Endpoint
     from mailposture.config import Config
@@ -125,6 +127,12 @@ def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStor
     """Reports whose senders put things into names that are meant for SQL, shells, templates and browsers."""
     with store_of(tmp_path_factory.mktemp("hostile"), lambda: _hostile_messages(TODAY), TODAY, probed=False) as running:
         yield running
+
+
+@pytest.fixture
+def own_store(storage: Storage) -> DemoStore:  # noqa: F811  the fixture
+    """Without any report, for a test's own."""
+    return DemoStore(config=storage.config, endpoint=storage.endpoint)
 
 
 def _hostile_messages(today: date) -> Iterator[tuple[Envelope, bytes]]:

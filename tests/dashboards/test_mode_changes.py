@@ -9,21 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 from asking import ask, panel_sql
 from clock import TODAY
-from conftest import DemoStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from conftest import DemoStore
     from engine import Storage
 
 pytestmark = pytest.mark.slow
 
 _keys = count(1)
-
-
-@pytest.fixture
-def own_store(storage: Storage) -> DemoStore:
-    return DemoStore(config=storage.config, endpoint=storage.endpoint)
 
 
 def saw(storage: Storage, organization: str, modes: Mapping[int, str]) -> None:

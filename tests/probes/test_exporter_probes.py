@@ -65,13 +65,12 @@ def test_exporter_probes_serves_and_keeps_what_it_saw(world: World, tmp_path: Pa
                 rf'dns_record_success{{policy_domain="{DOMAIN}",record="mx"}} 1.0',
             ):
                 wait_for(re.compile(re.escape(sample)), page)
+            kept = "SELECT probe, reason FROM probe_results WHERE probe != 'dns' ORDER BY probe"
+            eventually("rows of both probes", lambda: len(storage.ask(kept)) == 2)
+            assert storage.ask(kept) == [("mta-sts", "policy-host-unreachable"), ("mx", "refused")]
             exporter.send_signal(signal.SIGTERM)
             assert exporter.wait(20) == 0
         finally:
             exporter.kill()
             exporter.wait()
-        assert storage.ask("SELECT probe, reason FROM probe_results WHERE probe != 'dns' ORDER BY probe") == [
-            ("mta-sts", "policy-host-unreachable"),
-            ("mx", "refused"),
-        ]
     assert "Traceback" not in log.read_text()
