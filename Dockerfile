@@ -1,5 +1,6 @@
 # One image for collector, exporter and policy host. The embedded engine (chdb-core, 550 MB) stays out: in containers
-# ClickHouse is a server of its own. What is installed is what constraints.txt names, so an image built later is the same.
+# ClickHouse is a server of its own. What is installed is what requirements/image.txt names, with hashes,
+# so an image built later is the same.
 
 # To pin the very bytes: docker build --build-arg BASE=python:3.11.14-slim-bookworm@sha256:…
 ARG BASE=python:3.11.14-slim-bookworm
@@ -8,7 +9,9 @@ FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/mailposture
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY requirements/image.txt requirements/
+RUN /opt/mailposture/bin/pip install --only-binary :all: --require-hashes --requirement requirements/image.txt
+COPY pyproject.toml README.md LICENSE ./
 COPY provisioning/clickhouse provisioning/clickhouse
 COPY cli cli
 COPY collector collector
@@ -16,7 +19,7 @@ COPY demo demo
 COPY exporter exporter
 COPY mailposture mailposture
 COPY policy_host policy_host
-RUN /opt/mailposture/bin/pip install --only-binary :all: --no-binary mailposture --constraint constraints.txt . \
+RUN /opt/mailposture/bin/pip install --no-index --no-deps --no-build-isolation . \
     && /opt/mailposture/bin/python -c "import collector.ingest, collector.receiver, exporter.service, policy_host.service"
 
 FROM ${BASE}

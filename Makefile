@@ -2,13 +2,15 @@
 # make test   all tests
 # make test-fast   those that need no servers or engines of their own: a minute or two
 # make lint   format, lint and types
+# make lock   write requirements/*.txt after a change of dependencies in pyproject.toml (ARGS=--upgrade renews them all)
 # make help   the commands of mailposture itself
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-fast lint format help
+.PHONY: run test test-fast lint format lock help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/installed
@@ -30,6 +32,9 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+lock: $(VENV)/installed-dev
+	@BIN=$(BIN) .ci/lock $(ARGS)
+
 help: $(VENV)/installed
 	@$(BIN)/mailposture --help
 
@@ -39,12 +44,14 @@ $(VENV)/bin/pip:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 
-$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
+$(VENV)/installed: pyproject.toml requirements/run.txt | $(VENV)/bin/pip
 	@echo "Installing mailposture and the embedded ClickHouse engine into $(VENV) (once, about a minute) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded]'
+	@$(INSTALL) --require-hashes --requirement requirements/run.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
+$(VENV)/installed-dev: pyproject.toml requirements/dev.txt | $(VENV)/bin/pip
 	@echo "Installing mailposture with its test tools into $(VENV) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,dev]'
+	@$(INSTALL) --require-hashes --requirement requirements/dev.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/installed

@@ -1,0 +1,62 @@
+"""What is installed is pinned with hashes, and pinned to what pyproject.toml asks for."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXTRAS = {"image": (), "run": ("embedded",), "dev": ("embedded", "dev")}
+
+
+def pinned(name: str) -> dict[str, tuple[Requirement, int]]:
+    """What a file pins, with the number of its hashes, by name."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    entries = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ").splitlines()
+    found = {}
+    for entry in entries:
+        requirement, *hashes = re.split(r"\s+--hash=sha256:(?=[0-9a-f]{64}\b)", entry.rstrip())
+        parsed = Requirement(requirement)
+        found[canonicalize_name(parsed.name)] = (parsed, len(hashes))
+    return found
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_every_requirement_is_pinned_within_what_the_project_asks_for(name: str) -> None:
+    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["build-system"]["requires"]]
+    wanted += [each for extra in EXTRAS[name] for each in PROJECT["project"]["optional-dependencies"][extra]]
+    found = pinned(name)
+    for requirement in map(Requirement, wanted):
+        pin, _ = found[canonicalize_name(requirement.name)]
+        (exact,) = pin.specifier
+        assert exact.operator == "=="
+        assert requirement.specifier.contains(exact.version, prereleases=True), requirement
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_every_pin_has_hashes(name: str) -> None:
+    assert all(hashes for _, hashes in pinned(name).values())
+
+
+def test_services_run_with_what_was_tested() -> None:
+    image, run, dev = ({name: str(pin.specifier) for name, (pin, _) in pinned(each).items()} for each in EXTRAS)
+    assert image.items() < run.items() < dev.items()
+
+
+def test_the_build_backend_is_pinned() -> None:
+    assert all("==" in requirement for requirement in PROJECT["build-system"]["requires"])
+
+
+@pytest.mark.parametrize("name", ["Makefile", "Dockerfile"])
+def test_nothing_is_installed_but_by_hash_or_from_here(name: str) -> None:
+    text = (ROOT / name).read_text()
+    installing = re.findall(r"(?:pip install|\$\(INSTALL\)) (?!--quiet)(.*)", text)
+    assert installing
+    for options in installing:
+        assert "--require-hashes" in options or "--no-deps --no-build-isolation" in options
