@@ -26,6 +26,7 @@ from compose.running_stack import GRAFANA, RunningStack, docker_fault, images
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from loopback_dns import Zone, serving
 from pki import make_ca
+from programs import program
 from proof.signing import report_key, zone
 from receivers import MAIL_USER, SECRETS, Receivers, listening_receivers
 
@@ -89,7 +90,7 @@ class Walk:
             authority.write_text(root)
         address, port = self.stack.port("caddy", 443)
         return self.stack.run(
-            *("curl", "--silent", "--show-error", "--max-time", "30", "--cacert", str(authority)),
+            *(program("curl"), "--silent", "--show-error", "--max-time", "30", "--cacert", str(authority)),
             *("--resolve", f"{host}:{port}:{address}", *options, f"https://{host}:{port}{path}"),
         )
 
