@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 import time
 import urllib.request
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 import structlog
@@ -61,7 +63,7 @@ def command(config_path: Path | None) -> None:
         check_collector_ports(config)
         check_exporter_port(config)
         stack.enter_context(claimed(config))
-        log_file = config.data / "mailposture.log" if sys.stderr.isatty() else None
+        log_file = config.data / "mailposture.log" if _nobody_bounds(sys.stderr) else None
         engine = None
         if config.clickhouse.url is None:
             engine = _Engine(config)
@@ -78,6 +80,14 @@ def command(config_path: Path | None) -> None:
             first=lambda: _welcome(config, path, children, demo=demo, log_file=log_file),
             each_beat=engine.look_after if engine else None,
         )
+
+
+def _nobody_bounds(stream: IO[str]) -> bool:
+    """Whether a log there would fill a screen, or a file for ever; behind a pipe is a logger that sees to that."""
+    try:
+        return stream.isatty() or stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # it is no file of the system's
+        return False
 
 
 class _Engine:

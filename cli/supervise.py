@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mailposture import logs
+from mailposture.log_file import LogFile
 from mailposture.processes import Child, end, look_after
 
 if TYPE_CHECKING:
@@ -43,11 +44,12 @@ def supervise(
 ) -> None:
     """Start children and start again whichever dies, until a signal ends all.
 
-    Their logs, and those of this process, go to standard error or to `log_file`. `first` is called once they have been
-    started, `each_beat` a few times a second.
+    Their logs, and those of this process, go to standard error or to `log_file`, which is kept small. `first` is called
+    once they have been started, `each_beat` a few times a second.
     """
     with ExitStack() as stack:
         words = stack.enter_context(log_file.open("ab")) if log_file else None
+        bounded = LogFile(log_file) if log_file else None
         logs.set_up(service, log_file)
         stop_on_signals()
         try:
@@ -58,6 +60,8 @@ def supervise(
                 first()
             while True:
                 look_after(children)
+                if bounded is not None:
+                    bounded.keep_small()
                 if each_beat is not None:
                     each_beat()
                 time.sleep(_BEAT)

@@ -33,6 +33,9 @@ def test_what_a_shell_started_in_the_background_outlives_it(tmp_path: Path, way:
     try:
         said = "Stop: Ctrl-C" if command == "run" else ""
         eventually("ready", lambda: answers(ready_page) and said in log.read_text())
+        if command == "run":  # its log would fill the shell's file for ever
+            assert '"event": "receiving"' in (tmp_path / "data" / "mailposture.log").read_text()
+            assert '"event"' not in log.read_text()
         before = children(process)
         shell.communicate(b"\n", timeout=30)
         assert not Path(f"/proc/{shell.pid}").exists()

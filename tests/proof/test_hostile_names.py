@@ -272,7 +272,7 @@ def test_showing_what_is_held_back_acts_on_no_terminal(house: House) -> None:
 
 
 def test_logs_act_on_no_terminal(house: House) -> None:
-    log = (house.path.parent / "mailposture.log").read_text()
+    log = (house.config.data / "mailposture.log").read_text()
     assert log
     assert not acting(log)
     said = 'structlog.get_logger().warning("a mail", reason="\\x1b[2J", peer="\\x9b31m")'
