@@ -12,15 +12,19 @@ verified: who floods us with signatures makes us look up keys of his own domain 
 from __future__ import annotations
 
 from email.utils import getaddresses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mailposture.domain_names import normalize, organizational_domain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from collector.dkim.canonical import Mail
     from collector.dkim.signature import Signature
+
+# The standard library reads addresses character by character, comments in comments by recursion.
+_LONGEST_AUTHOR: Final = 4096  # bytes
+_MOST_COMMENTS: Final = 50
 
 
 def aligned_with_author(signature: Signature, mail: Mail) -> bool:
@@ -29,8 +33,10 @@ def aligned_with_author(signature: Signature, mail: Mail) -> bool:
     return bool(authors) and all(same_organization(signature.domain, author) for author in authors)
 
 
-def author_domains(fields: Iterable[bytes]) -> tuple[str, ...]:
-    """The domains of all addresses in From fields; empty if any address has none."""
+def author_domains(fields: Sequence[bytes]) -> tuple[str, ...]:
+    """The domains of all addresses in From fields; empty if any address has none, or if it is no usual From field."""
+    if sum(map(len, fields)) > _LONGEST_AUTHOR or sum(value.count(b"(") for value in fields) > _MOST_COMMENTS:
+        return ()
     unfolded = [b" ".join(value.split()).decode("utf-8", "replace") for value in fields]
     addresses = [address.rpartition("@") for _, address in getaddresses(unfolded)]
     domains = tuple((at and normalize(domain)) or "" for _, at, domain in addresses)

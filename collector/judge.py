@@ -7,7 +7,7 @@ spool holds, `mailposture import` what lies in files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from collector.alignment import aligned_with_author
 from collector.arrival import arrival_of
 from collector.attribution import attribute
 from collector.authenticate import Verdict, decide_trust, needs_dkim, proof_of
+from collector.classifying import Classifier
 from collector.decode.message import open_message, open_proven
 from collector.decode.signed_mail import UnclearError
 from collector.decode.tls_report import read_reports
@@ -89,6 +90,7 @@ class _Message:
     dkim: DkimResult | None
     unclear: str  # why what signatures prove of it could not be read, so that it was read generously; or empty
     arrived_at: datetime
+    classifier: Classifier = field(default_factory=Classifier)
 
 
 class Judge:
@@ -184,6 +186,7 @@ class Judge:
             arrived_at=message.arrived_at,
             trust=decision.trust,
             dkim_domain=decision.dkim_domain,
+            classifier=message.classifier,
         )
 
     def _yet_to_come(self, message: _Message, report: TlsReport, now: datetime) -> NotYet:

@@ -11,11 +11,11 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from collector.classifying import Classifier
 from collector.counting import STS, failures_not_counting, policies_not_counting
 from collector.decode.limits import LIMITS
 from collector.decode.text import clean
 from collector.reporter import reporter_of
-from mailposture.failures import classify
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -113,6 +113,9 @@ class Rows(NamedTuple):
     failures: tuple[FailureRow, ...]
 
 
+_TOO_MANY_REASONS: Final = (
+    f"it has more than {LIMITS.reasons} different failures; the others were classified without their reason codes"
+)
 _STS_MODE: Final = re.compile(r"\bmode\s*:\s*(enforce|testing|none)\b", re.IGNORECASE)
 
 
@@ -125,8 +128,13 @@ def rows_of(
     arrived_at: datetime,
     trust: Trust,
     dkim_domain: str,
+    classifier: Classifier | None = None,
 ) -> Rows:
-    """The rows of a report found in a message: of its policies those that are ours."""
+    """The rows of a report found in a message: of its policies those that are ours.
+
+    Reports of one message share a `classifier`.
+    """
+    classified = classifier or Classifier()
     reporter = reporter_of(signer=dkim_domain, contact=report.contact, organization=report.organization)
     content = hashlib.sha256(report.canonical).digest()
     day, key = report.start.date(), _report_key(report, content, reporter, ours.domains)
@@ -157,7 +165,7 @@ def rows_of(
             )
         )
         for position, detail in enumerate(policy.failures):
-            category, severity = _category_and_severity(detail.result_type, detail.reason_code)
+            category, severity = classified(detail.result_type, detail.reason_code)
             failures.append(
                 FailureRow(
                     domain,
@@ -204,7 +212,9 @@ def rows_of(
         ours.domains,
         sum(row.successful_sessions for row in policies if row.counts),
         sum(row.failed_sessions for row in policies if row.counts),
-        _shortened(opened.warnings + report.warnings + ours.warnings),
+        _shortened(
+            opened.warnings + report.warnings + ours.warnings + ((_TOO_MANY_REASONS,) if classified.full else ())
+        ),
         report.original,
         version,
     )
@@ -233,12 +243,6 @@ def with_warnings(rows: Rows, warnings: tuple[str, ...]) -> Rows:
     if not warnings:
         return rows
     return rows._replace(report=rows.report._replace(warnings=_shortened(rows.report.warnings + warnings)))
-
-
-@lru_cache(maxsize=16_384)
-def _category_and_severity(result_type: str, reason_code: str) -> tuple[str, str]:
-    classification = classify(result_type, reason_code)
-    return classification.category.value, classification.severity.value
 
 
 @lru_cache(maxsize=256)

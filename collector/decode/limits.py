@@ -30,10 +30,13 @@ class Limits:
     embedded_mail_bytes: int = MIB  # a mail inside a larger mail is not opened: its encoding hides its shape from us
     lenient_mail_bytes: int = 4 * MIB  # largest mail that the slow, forgiving parser may look at
     lenient_mail_lines: int = 100_000  # that parser keeps each line as an object
+    lenient_mail_parts: int = 50  # that parser compares each line with every boundary that is open
+    field_by_rfc_2231: int = 4 * KIB  # a file name in pieces; reading it takes the square of its length
     json_values: int = 500_000  # values in one document: each costs up to 250 bytes once parsed
     json_depth: int = 254  # a report nests 6 deep; orjson writes no more than this
     policies: int = 1_000  # policies in one report: one for each policy domain and policy type
     failure_details: int = 50_000  # in all reports of one message together: each costs a kilobyte or two
+    reasons: int = 2_000  # different result types and reason codes in a message that are searched for what they mean
     list_entries: int = 100  # policy-string and mx-host: a policy file has a handful
     text_length: int = 1_000  # characters kept of free text
     term_length: int = 100  # characters kept of what should be a term of the RFC, such as a result type

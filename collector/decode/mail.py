@@ -125,7 +125,11 @@ def _leaves(root: fast_mail_parser.PyMimePart, limits: Limits) -> Iterator[Part]
 
 def _read_leniently(body: bytes, limits: Limits, *, fault: str) -> Mail:
     """Read a mail with the standard library, which drops what it cannot decode and carries on."""
-    if len(body) > limits.lenient_mail_bytes or body.count(b"\n") > limits.lenient_mail_lines:
+    if (
+        len(body) > limits.lenient_mail_bytes
+        or body.count(b"\n") > limits.lenient_mail_lines
+        or body.count(b"\n--") > limits.lenient_mail_parts
+    ):
         raise RejectedError(Reason.BAD_ENCODING, f"mail of {len(body)} bytes cannot be decoded: {quoted(fault)}")
     parts, undecodable = [], []
     try:

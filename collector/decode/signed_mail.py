@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collector.decode.content import kind_of
 from collector.decode.file_names import policy_domain_of_file_name
+from collector.decode.limits import LIMITS
 from collector.decode.mail import Mail, Part
 from collector.dkim.canonical import FIELD
 from collector.rejection import Reason, RejectedError
@@ -231,6 +232,8 @@ def _part_fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _file_name(disposition: bytes, content_type: bytes, parameters: Mapping[bytes, bytes]) -> str:
     """What a part is called. Two names that speak of two domains are none: UnclearError."""
     if b"*" in disposition or b"*" in content_type:  # RFC 2231: in pieces, or in another character set
+        if len(disposition) + len(content_type) > LIMITS.field_by_rfc_2231:
+            raise UnclearError("the name of one of its parts is too long")
         return _file_name_by_rfc_2231(disposition, content_type)
     attached = _value(_DISPOSITION, disposition, "part's Content-Disposition").parameters if disposition else {}
     names = [

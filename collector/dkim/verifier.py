@@ -105,12 +105,19 @@ class DkimVerifier:
 
         Results come one at a time, since each holds the body of its mail.
         """
-        examined = [_examine(mail, policy, now) for mail in mails]
+        examined = [_examined(mail, policy, now) for mail in mails]
         names = {each.key_name for one in examined for each in one.pending}
         keys = self._keys.look_up(names, patience=self._patience) if names else {}
         examined.reverse()
         while examined:
             yield _conclude(examined.pop(), keys)
+
+
+def _examined(arrived: Arrived, policy: Policy, now: datetime) -> _Examined:
+    try:
+        return _examine(arrived, policy, now)
+    except Exception as error:  # a fault of ours must cost one message, never those that are verified with it
+        return _Examined(arrived_at=arrived.accepted_at, faults=[f"mailposture could not read it ({error!r:.100})"])
 
 
 def _examine(arrived: Arrived, policy: Policy, now: datetime) -> _Examined:

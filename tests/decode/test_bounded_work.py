@@ -1,0 +1,79 @@
+"""Work per message is bounded: so many steps per byte, whatever is in it, and twice the bytes take twice the steps.
+
+Steps are calls of functions, in Python and from Python into C: no clock, so they are the same on every machine. What a
+single call into C costs, `python -m bench.worst_messages` measures.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import idna
+import pytest
+
+from bench.worst_messages import MESSAGES, judge, judged
+from collector.alignment import author_domains
+from collector.classifying import Classifier
+from collector.decode.limits import LIMITS
+
+if TYPE_CHECKING:
+    from collector.judge import Judge
+
+MOST_STEPS_PER_KIB = 6_000  # lines of two bytes in a damaged part take 5,200, empty failure details 3,100, others 1,600
+SMALL, LARGE = 40, 80  # KiB
+
+
+@pytest.fixture(scope="module")
+def court() -> Judge:
+    return judge()
+
+
+def steps(court: Judge, body: bytes, *, vouched: bool) -> int:
+    count = 0
+
+    def called(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(called)
+    try:
+        judged(court, body, vouched=vouched)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("vouched", [False, True], ids=["unauthenticated", "believed"])
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_message_takes_few_steps_per_byte(court: Judge, name: str, vouched: bool) -> None:
+    judged(court, MESSAGES[name](1), vouched=vouched)  # what is only done once, such as reading the suffix list
+    small, large = (steps(court, MESSAGES[name](kib), vouched=vouched) for kib in (SMALL, LARGE))
+    assert large < MOST_STEPS_PER_KIB * LARGE
+    assert large < 3 * small
+
+
+def test_no_name_in_a_message_is_converted_to_a_labels(court: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idna, "encode", pytest.fail)
+    for vouched in (False, True):
+        judged(court, MESSAGES["host names in U-labels"](40), vouched=vouched)
+
+
+def test_an_author_that_is_no_usual_one_names_nobody() -> None:
+    assert author_domains([b"(of us) tls@reporter.example"]) == ("reporter.example",)
+    assert author_domains([b"(" * 100_000]) == ()
+    assert author_domains([b"(" * 900 + b"tls@reporter.example"]) == ()
+    assert author_domains([b"x" * 10_000 + b" <tls@reporter.example>"]) == ()
+
+
+def test_reasons_beyond_the_limit_are_classified_by_their_result_type() -> None:
+    classifier = Classifier(reasons=2)
+    timeout = ("validation-failure", "io-timeout-during-handshake")
+    assert classifier(*timeout) == ("timeout", "warning")
+    assert classifier("validation-failure", "other") == ("other", "warning")
+    assert not classifier.full
+    assert classifier("validation-failure", "timeout of another kind") == ("other", "warning")
+    assert classifier("certificate-expired", "timeout of a third kind") == ("certificate", "critical")
+    assert classifier(*timeout) == ("timeout", "warning"), "what was known stays known"
+    assert classifier.full
+    assert LIMITS.reasons >= 1_000
