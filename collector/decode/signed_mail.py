@@ -38,7 +38,6 @@ from __future__ import annotations
 import binascii
 import email.message
 import re
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collector.decode.content import kind_of
@@ -68,8 +67,10 @@ _IDENTITY: Final = frozenset((b"", b"7bit", b"8bit", b"binary"))
 _MEDIA_TYPE: Final = re.compile(rb"([\w!#$&^.+-]+/[\w!#$&^.+-]+)[ \t]*(?=;|$)")
 _DISPOSITION: Final = re.compile(rb"([\w-]+)[ \t]*(?=;|$)")
 _PARAMETER: Final = re.compile(rb';[ \t]*(?:([\w!#$&^.+*\'-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s";]+))[ \t]*)?')
+_ESCAPED: Final = re.compile(rb"\\(.)")
 _BOUNDARY: Final = re.compile(rb"[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]", re.ASCII)  # RFC 2046, section 5.1.1
 _FIRST_DELIMITER: Final = re.compile(rb"(?:\r\n)*--([\w'()+,./:=?-]{1,70})[ \t]*\r\n", re.ASCII)
+_REST_OF_DELIMITER: Final = re.compile(rb"(--)?[ \t]*(?:\r\n|\Z)")
 _NOT_QUOTED_PRINTABLE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r\n)")
 _SUBJECT: Final = re.compile(rb"Report Domain:", re.IGNORECASE)  # RFC 8460, section 5.3
 
@@ -147,17 +148,16 @@ def _states_a_report(fields: Mapping[bytes, tuple[bytes, ...]], content_type: _V
 def _value(pattern: re.Pattern[bytes], text: bytes, name: str) -> _Value:
     what = pattern.match(text)
     position, parameters = what.end() if what else 0, dict[bytes, bytes]()
-    while what and position < len(text):
-        found = _PARAMETER.match(text, position)
-        if found is None:
-            break
+    while what and position < len(text) and (found := _PARAMETER.match(text, position)):
         position = found.end()
-        if found[1] is None:  # a semicolon too many
+        key, quoted, bare = found.groups()
+        if key is None:  # a semicolon too many
             continue
-        key = found[1].lower()
+        key = key.lower()
         if key in parameters:
             raise UnclearError(f"its {name} has {key.decode()}= twice")
-        parameters[key] = re.sub(rb"\\(.)", rb"\1", found[2]) if found[2] is not None else found[3]
+        value = bare if quoted is None else quoted
+        parameters[key] = _ESCAPED.sub(rb"\1", value) if b"\\" in value else value
     if what is None or position < len(text):
         raise UnclearError(f"its {name} is malformed")
     return _Value(what[1].lower(), parameters)
@@ -189,15 +189,35 @@ def _single(proof: Proof, media_type: bytes, parameters: Mapping[bytes, bytes]) 
 
 def _parts(body: bytes, boundary: bytes, limits: Limits, *, strict: bool) -> list[_RawPart]:
     """The parts of a multipart; `strict` where the boundary is only what the body shows."""
-    text = b"\r\n" + body
-    delimiters = list(re.finditer(rb"\r\n--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r\n)", text))
-    if len(delimiters) > limits.mime_parts:
-        raise RejectedError(Reason.TOO_MANY, f"mail has {len(delimiters)} parts; {limits.mime_parts} are allowed")
-    if [found[1] is not None for found in delimiters] != [False] * (len(delimiters) - 1) + [True] or not delimiters[1:]:
-        raise UnclearError("its parts do not end where a last delimiter says so")
-    if strict and (text[delimiters[-1].end() :].strip() or text.count(b"\r\n--") != len(delimiters)):
+    mark = b"\r\n--" + boundary
+    preamble, *pieces = (b"\r\n" + body).split(
+        mark
+    )  # an expression for each boundary would cost more than all the rest
+    if len(pieces) > limits.mime_parts:
+        raise RejectedError(Reason.TOO_MANY, f"mail has {len(pieces)} parts; {limits.mime_parts} are allowed")
+    parts: list[list[bytes]] = []
+    closed, others = False, preamble.count(b"\r\n--")
+    for piece in pieces:
+        delimiter = _REST_OF_DELIMITER.match(piece)
+        others += piece.count(b"\r\n--") + (delimiter is None)
+        if delimiter is None:  # a longer line, which only begins like a delimiter
+            if parts:
+                parts[-1] += mark, piece
+            continue
+        if closed:
+            raise _no_end()
+        closed = delimiter[1] is not None
+        parts.append([piece[delimiter.end() :]])
+    if not closed or len(parts) < 2:
+        raise _no_end()
+    epilogue = b"".join(parts.pop())
+    if strict and (others or epilogue.strip()):
         raise UnclearError("its Content-Type is not signed, and its parts could be divided in more than one way")
-    return [_raw_part(text[start.end() + 2 : end.start()], limits) for start, end in pairwise(delimiters)]
+    return [_raw_part(b"".join(part), limits) for part in parts]
+
+
+def _no_end() -> UnclearError:
+    return UnclearError("its parts do not end where a last delimiter says so")
 
 
 def _raw_part(text: bytes, limits: Limits) -> _RawPart:
@@ -239,7 +259,7 @@ def _file_name(disposition: bytes, content_type: bytes, parameters: Mapping[byte
     names = [
         found.decode("utf-8", "replace") for found in (attached.get(b"filename"), parameters.get(b"name")) if found
     ]
-    if len({policy_domain_of_file_name(name) for name in names}) > 1:
+    if len(set(names)) > 1 and len(set(map(policy_domain_of_file_name, names))) > 1:
         raise UnclearError("one of its parts has two names, about two domains")
     return names[0] if names else ""
 

@@ -9,7 +9,7 @@ odd values are read is in fields.py.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -23,7 +23,7 @@ from collector.rejection import Reason, RejectedError
 from mailposture.quoting import quoted
 
 if TYPE_CHECKING:
-    from collector.decode.message import Document, Opened
+    from collector.decode.message import Opened
     from collector.rejection import Fault
 
 _FIRST_REPORTS: Final = datetime(2016, 1, 1, tzinfo=UTC)  # as the example in RFC 8460 is
@@ -131,11 +131,12 @@ class ReadReports(NamedTuple):
 def read_reports(opened: Opened) -> ReadReports:
     """The reports of a message, in order. Raises RejectedError if none can be used, or together they are too much."""
     if len(opened.documents) == 1:
-        return ReadReports((_report_in(opened.documents[0]),))
+        (only,) = opened.documents
+        return ReadReports((parse_report(only.json, file_domains=only.domains),))
     reports, faults, entries = [], [], 0
     for document in opened.documents:
         try:
-            reports.append(_report_in(document))
+            reports.append(parse_report(document.json, file_domains=document.domains))
         except RejectedError as error:
             faults.append(error.fault)
             continue
@@ -151,12 +152,7 @@ def read_reports(opened: Opened) -> ReadReports:
     return ReadReports(tuple(reports), tuple(faults))
 
 
-def _report_in(document: Document) -> TlsReport:
-    report = parse_report(document.json)
-    return replace(report, file_domains=document.domains) if document.domains else report
-
-
-def parse_report(document: bytes) -> TlsReport:
+def parse_report(document: bytes, *, file_domains: tuple[str, ...] = ()) -> TlsReport:
     """Read a report from JSON in UTF-8. Raises RejectedError, which names the field or the fault."""
     remarks = Remarks()
     loaded, original = _load(document, remarks)
@@ -182,6 +178,7 @@ def parse_report(document: bytes) -> TlsReport:
         warnings=tuple(remarks),
         original=original,
         canonical=canonical,
+        file_domains=file_domains,
     )
 
 
