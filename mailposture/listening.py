@@ -18,6 +18,8 @@ from mailposture.problems import ProblemError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+    from aiohttp import web
+
     from mailposture.config import Listen
 
     # Counts a connection of a client, as client_network() names it, and returns the work of a task that serves and in
@@ -79,6 +81,16 @@ class Gate:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def one_at_a_time(handler: web.RequestHandler) -> web.RequestHandler:
+    """Have a connection read on only when the request before is answered; aiohttp reads 32 ahead.
+
+    Of what is no HTTP each piece of 256 KB counts as a request with a fault, which quotes the piece: an endless header
+    field took 25 MB.
+    """
+    handler._max_msg_queue_size = 1  # noqa: SLF001  no public way; a test holds the memory
+    return handler
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from mailposture.listening import Gate
+from mailposture.listening import Gate, one_at_a_time
 
 if TYPE_CHECKING:
     import socket
@@ -60,7 +60,7 @@ class Listener:
     async def _receive(self, connection: socket.socket, client: str) -> None:
         """Serve one connection to its end, or to the end of our patience."""
         loop = asyncio.get_running_loop()
-        handler = self._server()
+        handler = one_at_a_time(self._server())
         try:
             async with asyncio.timeout(LONGEST_CONNECTION):
                 await loop.connect_accepted_socket(

@@ -24,7 +24,7 @@ from collector.envelope import Envelope, Source
 from collector.metrics import CONNECTIONS, RECEIVED, REFUSED
 from collector.sources.certificate import Certificate
 from collector.spool import SpoolError, SpoolFullError
-from mailposture.listening import Gate
+from mailposture.listening import Gate, one_at_a_time
 from mailposture.tls_rpt import REPORT_PATH
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class HttpsServer:
             REFUSED.labels(Source.HTTPS.value, refusal).inc()
             return None
         CONNECTIONS.labels(Source.HTTPS.value).inc()
-        handler = self._server()
+        handler = one_at_a_time(self._server())
         self._visits[handler] = _Visit(client, asyncio.get_running_loop().time())
         self._arriving.add(handler)
         return self._let_in(connection, handler)

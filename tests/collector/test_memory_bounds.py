@@ -10,16 +10,17 @@ import gzip
 import http.client
 import random
 import smtplib
+import socket
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-import yaml
 from eventually import eventually
+from memory import MIB, allowed, forget_peak, peak
 
 from bench.stack import Stack, running
 from collector.decode.limits import LIMITS
@@ -29,21 +30,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
-MIB = 2**20
 DOMAIN = "bank.example"
 TOKEN = "t" * 32
 LARGEST = 50 * MIB - 1024
 SUPERVISOR = 48 * MIB  # the collector command itself, which does nothing but wait for the two
 HEAD = b"From: tls@sender.example\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: application/gzip\r\n"
-
-
-def allowed() -> int:
-    """What docker-compose.yml gives the collector, less an eighth for sockets and files under way."""
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-    limit = services["collector"]["mem_limit"]
-    assert limit.endswith("m")
-    return int(limit.removesuffix("m")) * MIB * 7 // 8 - SUPERVISOR
 
 
 def attached(content: bytes) -> bytes:
@@ -99,26 +90,20 @@ def running_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stac
 @pytest.fixture
 def collector(running_collector: Stack) -> Stack:
     """With peaks that begin now."""
-    for folder in processes(running_collector).values():
-        (folder / "clear_refs").write_text("5")
+    for pid in processes(running_collector):
+        forget_peak(pid)
     return running_collector
 
 
-def processes(stack: Stack) -> dict[str, Path]:
-    """The folders in /proc of receiver and ingest, which both still run since their start."""
-    found = {child.name: child.process for child in stack.processes}
-    assert all(process and process.poll() is None for process in found.values())
-    return {name: Path(f"/proc/{process.pid}") for name, process in found.items() if process}
+def processes(stack: Stack) -> list[int]:
+    """Receiver and ingest, which both still run since their start."""
+    found = [child.process for child in stack.processes]
+    assert all(process and process.poll() is None for process in found)
+    return [process.pid for process in found if process]
 
 
-def peak(stack: Stack) -> int:
-    """Bytes that receiver and ingest had at most, together."""
-    most = {
-        name: int((folder / "status").read_text().split("VmHWM:")[1].split()[0]) * 1024
-        for name, folder in processes(stack).items()
-    }
-
-    return sum(most.values())
+def stays_within_its_limit(stack: Stack) -> bool:
+    return sum(map(peak, processes(stack))) + SUPERVISOR < allowed("collector")
 
 
 def drain(stack: Stack) -> None:
@@ -160,21 +145,43 @@ def post(stack: Stack, body: bytes) -> int:
 def test_a_flood_of_mail(collector: Stack, kind: str) -> None:
     body = MAILS[kind]()
     assert len(body) <= LARGEST
-    with ThreadPoolExecutor(12) as senders:  # half of them say how much will come
-        answers = Counter(chain.from_iterable(senders.map(lambda i: mail(collector, body, keep=1 + i % 2), range(12))))
+    with ThreadPoolExecutor(6) as senders:  # half of them say how much will come
+        answers = Counter(chain.from_iterable(senders.map(lambda i: mail(collector, body, keep=1 + i % 2), range(6))))
     assert answers.keys() <= {250, 452}
     assert answers[250] >= 1  # some come through while the others are asked to come back
     assert mail(collector, b"Subject: small\r\n\r\nx") == [250]
     drain(collector)
-    assert peak(collector) < allowed()
+    assert stays_within_its_limit(collector)
 
 
-def test_a_flood_of_posts(collector: Stack) -> None:
-    body = MAILS["junk"]()
-    with ThreadPoolExecutor(30) as senders:
-        answers = Counter(senders.map(lambda _: post(collector, body), range(30)))
+@pytest.mark.parametrize(("kind", "posts"), [("junk", 12), ("a report of as many details as are allowed", 40)])
+def test_a_flood_of_posts(collector: Stack, kind: str, posts: int) -> None:
+    """Reports by post have rows to be stored, too."""
+    body = MAILS[kind]()
+    with ThreadPoolExecutor(posts) as senders:
+        answers = Counter(senders.map(lambda _: post(collector, body), range(posts)))
     assert answers.keys() <= {201, 503, 0}
     assert answers[201] >= 1
     assert post(collector, b"{}") == 201
     drain(collector)
-    assert peak(collector) < allowed()
+    assert stays_within_its_limit(collector)
+
+
+@pytest.mark.parametrize(
+    "begin", [b"POST /", b"POST / HTTP/1.1\r\nHost: x\r\nA: "], ids=["request line", "header field"]
+)
+def test_a_flood_of_what_is_no_http(collector: Stack, begin: bytes) -> None:
+    listen = collector.config.https.listen
+    assert listen is not None
+
+    def send(_: int) -> None:
+        with suppress(OSError), socket.create_connection((listen.host, listen.port), timeout=5) as client:
+            client.sendall(begin)
+            for _ in range(64):
+                client.sendall(b"x" * MIB)  # until it hangs up
+
+    with ThreadPoolExecutor(50) as senders:
+        list(senders.map(send, range(50)))
+    assert post(collector, b"{}") == 201
+    drain(collector)
+    assert stays_within_its_limit(collector)
