@@ -137,4 +137,5 @@ def own_store(storage: Storage) -> DemoStore:  # noqa: F811  the fixture
 
 def _hostile_messages(today: date) -> Iterator[tuple[Envelope, bytes]]:
     for number, report in enumerate(hostile_reports(today - timedelta(days=1))):
-        yield envelope(f"queue-hostile-{number}", NOW), report
+        mail = b"From: a@sender.example\r\nContent-Type: application/tlsrpt+json\r\n\r\n" + report
+        yield envelope(f"queue-hostile-{number}", NOW), mail
