@@ -1,7 +1,7 @@
 #!/bin/sh
 # with-passwords.sh COMMAND…   run a command that can only read passwords from its environment.
 #
-# ClickHouse (users.xml, from_env) and Grafana (data sources, ${…}) cannot read the files of Docker secrets by themselves.
+# ClickHouse (users.xml, from_env) and Grafana (data sources, ${…}) cannot read the files of Docker secrets.
 # /run/secrets/mailposture_grafana becomes MAILPOSTURE_GRAFANA_PASSWORD in the command's environment, and nowhere else:
 # `docker inspect` does not show it.
 set -eu

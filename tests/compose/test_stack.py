@@ -222,7 +222,7 @@ def test_prometheus_scrapes_every_service_and_has_the_rules(walk: Walk) -> None:
     walk.stack.wait_for("the Watchdog", lambda: walk.stack.fetch("alertmanager", 9093, alerts))
 
 
-def test_the_drill_reaches_whoever_is_told_and_ends_when_it_is_removed(walk: Walk) -> None:
+def test_the_drill_notifies_every_receiver_and_ends_when_it_is_removed(walk: Walk) -> None:
     own = walk.stack.folder / "docker/alertmanager.local.yaml"
     config = walk.receivers.provisioned(group_wait="0s", group_interval="1s")
     own.write_text(yaml.safe_dump(config))
@@ -239,12 +239,12 @@ def test_the_drill_reaches_whoever_is_told_and_ends_when_it_is_removed(walk: Wal
     assert walk.stack.mailposture("import", "-", given=drill).startswith("1 reports, 0 duplicates, 0 rejected")
     assert "mailposture drill" in walk.stack.mailposture("summary")
 
-    def told(way: str, text: str) -> bool:
+    def notified(way: str, text: str) -> bool:
         return any(text in json.dumps(one.content) for one in walk.receivers.posts_to(f"/{way}"))
 
     alert = "TlsCertificateRejected"
     for way in ("slack", "pagerduty", "alert-webhook.example.com"):
-        walk.stack.wait_for(f"the page by {way}", lambda one=way: told(one, alert))
+        walk.stack.wait_for(f"the page by {way}", lambda one=way: notified(one, alert))
     walk.stack.wait_for("the page by mail", lambda: any(alert in str(mail.message) for mail in walk.receivers.mails))
     assert {mail.user for mail in walk.receivers.mails} == {MAIL_USER}
     tokens = {post.authorization for post in walk.receivers.posts_to("/alert-webhook.example.com")}
@@ -264,6 +264,15 @@ def test_the_drill_reaches_whoever_is_told_and_ends_when_it_is_removed(walk: Wal
         )
 
     walk.stack.wait_for("the end of the page", over)
+
+
+def test_grafana_has_data_sources_and_dashboards(walk: Walk) -> None:
+    if GRAFANA not in walk.stack.services:
+        pytest.skip(f"{images(ROOT)[GRAFANA]} cannot be pulled here, and there is no stand-in for it")
+    page = "http://admin:$(cat /run/secrets/grafana_admin)@127.0.0.1:3000/api"
+    for path, wanted in (("datasources", "grafana-clickhouse-datasource"), ("search?type=dash-db", "dash-db")):
+        found = walk.stack.compose("exec", "-T", GRAFANA, "sh", "-c", f'wget -qO- "{page}/{path}"')
+        assert wanted in found
 
 
 def test_a_restart_loses_nothing(walk: Walk) -> None:
@@ -337,10 +346,21 @@ def test_an_upgrade_keeps_what_is_stored_and_leaves_one_old_image(walk: Walk) ->
     assert walk.stack.mailposture("migrate", "--dry-run").startswith("-- the database has the schema of this version")
 
 
-def test_grafana_has_data_sources_and_dashboards(walk: Walk) -> None:
-    if GRAFANA not in walk.stack.services:
-        pytest.skip(f"{images(ROOT)[GRAFANA]} cannot be pulled here, and there is no stand-in for it")
-    page = "http://admin:$(cat /run/secrets/grafana_admin)@127.0.0.1:3000/api"
-    for path, wanted in (("datasources", "grafana-clickhouse-datasource"), ("search?type=dash-db", "dash-db")):
-        found = walk.stack.compose("exec", "-T", GRAFANA, "sh", "-c", f'wget -qO- "{page}/{path}"')
-        assert wanted in found
+def test_a_backup_restores_into_an_empty_stack(walk: Walk) -> None:
+    """The lines of docs/operations.md, section Backup; the last test, since it begins with empty volumes."""
+    page = (ROOT / "docs/operations.md").read_text().partition("\n## Backup\n")[2].partition("\n## ")[0]
+    save, restore = (re.sub("exec (?!-T)", "exec -T ", block) for block in sh_blocks(page))
+    stored = walk.stack.mailposture("sql", "SELECT report_id FROM tls_report_log ORDER BY report_id")
+    waiting = walk.stack.mailposture("quarantine", "list")
+    today = walk.stack.run("date", "+%F").strip()
+    walk.stack.run("sh", "-euxc", save.replace("$(date +%F)", today))
+    walk.stack.compose("down", "--volumes")
+    walk.stack.run("sh", "-euxc", re.sub(r"\d{4}-\d\d-\d\d", today, restore), within=300)
+    assert walk.stack.mailposture("sql", "SELECT report_id FROM tls_report_log ORDER BY report_id") == stored
+    assert walk.stack.mailposture("quarantine", "list") == waiting
+    assert "example.com" in walk.stack.mailposture("summary")
+
+
+def sh_blocks(page: str) -> list[str]:
+    """The commands that a page shows."""
+    return re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
