@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collector.judge import Judgement
 
 DOMAIN = "victim.example"
+NOW = datetime(2026, 11, 3, tzinfo=UTC)
 HEAD = b"From: a@evil.example\r\nTo: tlsrpt@victim.example\r\nSubject: x\r\nMIME-Version: 1.0\r\n"
 MULTIPART = b"Content-Type: multipart/report; report-type=tlsrpt; boundary=b\r\n"
 SIGNATURES = b"".join(
@@ -195,16 +196,15 @@ class NoKeys(KeyCache):
         return dict.fromkeys(names, NoKey("has no key"))
 
 
-def judge() -> Judge:
+def judge(clock: Callable[[], float] = time.monotonic) -> Judge:
     """Judges as ingest does."""
     domains = [{"name": DOMAIN, "mx": [f"*.mx.{DOMAIN}"]}]
-    return Judge(Config.model_validate({"domains": domains}), verifier=DkimVerifier(keys=NoKeys()))
+    return Judge(Config.model_validate({"domains": domains}), verifier=DkimVerifier(keys=NoKeys()), clock=clock)
 
 
 def judged(by: Judge, body: bytes, *, vouched: bool) -> Judgement:
     """What becomes of a message; its rows are only made if somebody vouches for it."""
-    now = datetime(2026, 11, 3, tzinfo=UTC)
-    return by.judge([(Envelope(source=Source.SMTP, received_at=now, vouched=vouched), body)], now=now)[0]
+    return by.judge([(Envelope(source=Source.SMTP, received_at=NOW, vouched=vouched), body)], now=NOW)[0]
 
 
 def main() -> int:

@@ -84,30 +84,30 @@ def _stated_domain(report: TlsReport, opened: Opened, envelope: Envelope, owners
     if envelope.source is Source.HTTPS:
         names.append(envelope.token_domain)
     inside = (policy.domain for policy in report.policies if policy.policy_type != TLSA)
-    owners = [ownership.domains_of(name) for name in (*names, *inside) if name]
+    owners = [ownership.owners_of(name) for name in (*names, *inside) if name]
     unreadable = any(policy.domain is None for policy in report.policies)
     if len(opened.named) > 1 or unreadable or not all(owners):
         return ""
-    return next((ownership.domains_of(name)[0] for name in names if name), "")
+    return next((ownership.owners_of(name).best for name in names if name), "")
 
 
 def _domains_without_dane(policies: Iterable[Policy], ownership: Ownership) -> dict[str, None]:
     """The domains of ours that policies name themselves."""
     found: dict[str, None] = {}
     for policy in policies:
-        if policy.domain and policy.policy_type != TLSA and (domains := ownership.domains_of(policy.domain)):
-            found[domains[0]] = None
+        if policy.domain and policy.policy_type != TLSA and (owners := ownership.owners_of(policy.domain)):
+            found[owners.best] = None
     return found
 
 
 def _owner(name: str, policy_type: str, stated: str, beside: tuple[str, ...], ownership: Ownership) -> str:
     """The domain of ours that a named policy is about, or empty: of those that share an MX host, the stated one."""
-    candidates = ownership.domains_of(name)
-    if len(candidates) < 2 or (policy_type != TLSA and name == candidates[0]):
-        return candidates[0] if candidates else ""
-    if stated in candidates:
+    owners = ownership.owners_of(name)
+    if not owners.several or (policy_type != TLSA and name == owners.best):
+        return owners.best
+    if stated in owners:
         return stated
-    return next((domain for domain in beside if domain in candidates), candidates[0])
+    return next((domain for domain in beside if domain in owners), owners.best)
 
 
 def _nothing_ours(report: TlsReport, opened: Opened) -> RejectedError:

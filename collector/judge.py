@@ -7,8 +7,10 @@ spool holds, `mailposture import` what lies in files.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,7 +30,7 @@ from collector.rows import rows_of, with_warnings
 from mailposture.ownership import Ownership
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from collector.decode.message import Opened
@@ -96,23 +98,26 @@ class _Message:
 class Judge:
     """Judges messages by the rules of one configuration."""
 
-    def __init__(self, config: Config, *, verifier: DkimVerifier) -> None:
+    def __init__(self, config: Config, *, verifier: DkimVerifier, clock: Callable[[], float] = time.monotonic) -> None:
         self._verifier = verifier
+        self._clock = clock
         self._ownership = Ownership(config)
         self._rules = config.authentication
         self._retention = config.clickhouse.retention
 
-    def judge(self, messages: Sequence[tuple[Envelope, bytes]], *, now: datetime) -> list[Judgement]:
-        """Judge the first of these messages, in order: at least one, and as many as fit into memory as rows.
+    def judge(
+        self, messages: Sequence[tuple[Envelope, bytes]], *, now: datetime, seconds: float = inf
+    ) -> list[Judgement]:
+        """Judge the first of these messages, in order: at least one, and as many as fit into memory and `seconds`.
 
         Keys of DKIM signers are looked up for all of them together.
         """
         judgements: list[Judgement] = []
-        taken = 0
+        taken, until = 0, self._clock() + seconds
         for (envelope, body), dkim in zip(messages, self._verified(messages, now), strict=True):
             judgements.append(judgement := self._judge_safely(envelope, body, dkim, now))
             taken += _size(judgement)
-            if taken > _MOST_BYTES:
+            if taken > _MOST_BYTES or self._clock() > until:
                 break
         return judgements
 

@@ -35,6 +35,7 @@ _BATCH_MESSAGES = 1_000  # fewer cost ClickHouse more a row, more cost memory he
 _BATCH_BYTES = 8 * 1024 * 1024  # of messages, unless one alone has more
 _HEAVY_BYTES = 24 * 1024 * 1024  # of a batch that is stored before the next is judged: usual ones take a tenth
 _ROW_BYTES = 1024  # about what a row takes in memory, and once more on its way to ClickHouse
+_BATCH_SECONDS = 2.0  # of judging: then what was judged is stored, and ingest shows that it lives
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse is away
 _DNS_WAIT, _LONGEST_DNS_WAIT = timedelta(minutes=1), timedelta(hours=1)
 
@@ -83,7 +84,7 @@ class Pipeline:
         self._claimed: list[Spooled] = []  # and not yet judged
 
     def take(self) -> Judged:
-        """Claim the next batch and judge it, or what fits into memory of it; empty when nothing waits."""
+        """Claim the next batch and judge it, or what fits into memory and two seconds; empty when nothing waits."""
         batch = self._claimed or self._queue.claim(self._suspects.limit(_BATCH_MESSAGES), _BATCH_BYTES)
         if not batch:
             return []
@@ -91,7 +92,8 @@ class Pipeline:
             if not worth_trying:
                 self._claimed = []
                 return [(each, Unusable(_FATAL)) for each in batch]
-            verdicts = self._judge.judge([(each.envelope, each.body) for each in batch], now=datetime.now(UTC))
+            messages = [(each.envelope, each.body) for each in batch]
+            verdicts = self._judge.judge(messages, now=datetime.now(UTC), seconds=_BATCH_SECONDS)
         self._claimed = batch[len(verdicts) :]
         return list(zip(batch, verdicts, strict=False))
 

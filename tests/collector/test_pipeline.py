@@ -197,10 +197,10 @@ def test_message_that_kills_ingest_each_time_is_set_aside_and_the_others_are_sto
         ingest.spool.put(arrived(), report(number))
     judge = ingest.judge.judge
 
-    def deadly(messages, *, now):
+    def deadly(messages, *, now, seconds):
         if any(body == report(2) for _, body in messages):
             raise KeyboardInterrupt  # stands for a death that no handler sees
-        return judge(messages, now=now)
+        return judge(messages, now=now, seconds=seconds)
 
     deaths = 0
     while True:
@@ -238,8 +238,8 @@ def test_column_values_that_arrow_cannot_hold_are_refused_alone(ingest, storage)
     ingest.spool.put(arrived(), report(2))
     judge = ingest.judge.judge
 
-    def oversized(messages, *, now):
-        first, *rest = judge(messages, now=now)
+    def oversized(messages, *, now, seconds):
+        first, *rest = judge(messages, now=now, seconds=seconds)
         rows = first.reports[0]
         broken = rows._replace(report=rows.report._replace(successful_sessions=2**70))
         return [Believed((broken,)), *rest]

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import idna
 import pytest
 
-from bench.worst_messages import MESSAGES, judge, judged
+from bench.worst_messages import MESSAGES, NOW, judge, judged
 from collector.alignment import author_domains
 from collector.classifying import Classifier
 from collector.decode.limits import LIMITS
+from collector.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     from collector.judge import Judge
@@ -51,6 +52,15 @@ def test_a_message_takes_few_steps_per_byte(court: Judge, name: str, vouched: bo
     small, large = (steps(court, MESSAGES[name](kib), vouched=vouched) for kib in (SMALL, LARGE))
     assert large < MOST_STEPS_PER_KIB * LARGE
     assert large < 3 * small
+
+
+def test_messages_that_take_long_are_judged_a_few_at_a_time() -> None:
+    seconds = iter(range(100))
+    slow = judge(clock=lambda: float(next(seconds)))
+    message = (Envelope(source=Source.SMTP, received_at=NOW), MESSAGES["host names"](1))
+    assert len(slow.judge([message] * 20, now=NOW, seconds=4.5)) == 5
+    assert len(slow.judge([message] * 20, now=NOW, seconds=0.0)) == 1, "at least one"
+    assert len(slow.judge([message] * 20, now=NOW)) == 20
 
 
 def test_no_name_in_a_message_is_converted_to_a_labels(court: Judge, monkeypatch: pytest.MonkeyPatch) -> None:

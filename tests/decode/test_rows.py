@@ -262,9 +262,10 @@ def test_the_index_of_domains_answers_as_the_configuration_does():
     for host in hosts:
         own = [domain for domain in config.domains if receives_at(domain, host)]
         best = max(own, key=lambda domain: (domain.name == host, len(domain.name)), default=None)
-        found = ownership.domains_of(host)
-        assert (found[0] if found else None) == (best.name if best else None), host
-        assert set(found) == {domain.name for domain in own}, host
+        found = ownership.owners_of(host)
+        assert (found.best or None) == (best.name if best else None), host
+        assert {domain.name for domain in config.domains if domain.name in found} == {each.name for each in own}, host
+        assert found.several == (len(own) > 1), host
 
 
 def receives_at(domain, host):
