@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +23,6 @@ from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 PROCESSED = "mailposture.processed"  # Dovecot's separator on a maildir
@@ -338,3 +340,46 @@ def test_mailbox_that_moves_mails_onto_themselves_is_refused(tmp_path: Path, spo
     mailbox = ImapMailbox(host="h", user="u", password_file=tmp_path / "p", folder="A", processed="A")
     with pytest.raises(ProblemError, match="name another folder"):
         ImapSource(mailbox, spool=spool, memory=BodyMemory(largest=0))
+
+
+MEASURED = """
+import os, sys, time
+from pathlib import Path
+sys.path.insert(0, "tests")
+from memory import peak
+from collector.decode.limits import LIMITS
+from collector.sources.imap import ImapSource
+from collector.sources.memory import BodyMemory
+from collector.spool import Spool, SpoolQueue
+from mailposture.config import ImapMailbox
+
+folder = Path(sys.argv[1])
+mailbox = ImapMailbox(
+    host="localhost", port=int(sys.argv[2]), tls=False, user="reports", password_file=folder / "password"
+)
+spool, queue = Spool(folder / "spool", keep_free=0), SpoolQueue(folder / "spool")
+before = peak(os.getpid())
+source = ImapSource(mailbox, spool=spool, memory=BodyMemory(largest=LIMITS.message_bytes))
+source.start()
+while queue.stats().depth < 3:
+    time.sleep(0.05)
+print((peak(os.getpid()) - before) >> 20)
+"""
+
+
+@pytest.mark.slow
+def test_the_largest_mails_take_bounded_memory(dovecot: Any, tmp_path: Path) -> None:
+    """One at a time: once as it is fetched, and twice more while SQLite writes it."""
+    large = _mail(1) + b"0123456789" * 6_500_000 + b"\r\n"
+    dovecot.deliver(large, large, large)
+    (tmp_path / "password").write_text("correct-horse\n")
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(tmp_path), str(dovecot.plain_port)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) < 250
