@@ -99,6 +99,7 @@ class _Engine:
         self._again_at = 0.0
 
     def look_after(self) -> None:
+        self._engine.keep_log_small()
         if self._engine.alive() or time.monotonic() < self._again_at:
             return
         log.error("the embedded engine ended, starting it again; the spool keeps what arrives")

@@ -163,22 +163,22 @@ class SpoolQueue:
 
     def _claim_due(self, connection: sqlite3.Connection, batch: _Batch) -> None:
         due = connection.execute(
-            "SELECT id, attempts FROM deferred WHERE due <= ? ORDER BY due LIMIT ?",
+            "SELECT id, attempts, length(body) FROM deferred JOIN queue USING (id) WHERE due <= ? ORDER BY due LIMIT ?",
             (time.time(), batch.limit + len(self._claimed_again)),
         ).fetchall()
-        for number, attempts in due:
-            if number not in self._claimed_again and not batch.add(number, attempts):
+        for number, attempts, size in due:
+            if number not in self._claimed_again and not batch.add(number, size, attempts):
                 break
         self._claimed_again.update(message.id for message in batch.messages)
 
     def _claim_new(self, connection: sqlite3.Connection, batch: _Batch) -> None:
         new = connection.execute(
-            "SELECT id FROM queue WHERE id > ? AND NOT EXISTS"
+            "SELECT id, length(body) FROM queue WHERE id > ? AND NOT EXISTS"
             " (SELECT 1 FROM deferred WHERE deferred.id = queue.id) ORDER BY id LIMIT ?",
             (self._last_claimed, batch.limit),
         ).fetchall()
-        for (number,) in new:
-            if not batch.add(number, 0):
+        for number, size in new:
+            if not batch.add(number, size, 0):
                 break
             self._last_claimed = number
 
@@ -206,9 +206,8 @@ class _Batch:
         self._max_bytes = max_bytes
         self._size = 0
 
-    def add(self, number: int, attempts: int) -> bool:
+    def add(self, number: int, size: int, attempts: int) -> bool:
         """Read one more; False if it has to wait for the next batch."""
-        (size,) = self._connection.execute("SELECT length(body) FROM queue WHERE id = ?", (number,)).fetchone()
         if len(self.messages) == self.limit or (self.messages and self._size + size > self._max_bytes):
             self.full = True
             return False

@@ -183,6 +183,10 @@ class EmbeddedEngine:
             words.seek(began)
             return words.read(4096).decode("utf-8", "replace").split("\n")[:-1]
 
+    def keep_log_small(self) -> None:
+        """For who keeps the engine for days: call it now and then."""
+        self._folder.keep_log_small()
+
     def alive(self) -> bool:
         """Whether the child runs."""
         return self._process is not None and self._process.poll() is None

@@ -26,6 +26,7 @@ from xml.etree import ElementTree as ET
 import structlog
 
 from mailposture.clickhouse.engine_child import NO_FILE
+from mailposture.log_file import LogFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _TEMPLATES = Path(__file__).parent  # links to provisioning/clickhouse, so that an installed package carries them
-_LOG_KEPT = 4 * 1024 * 1024
 _DATABASE_OF_TEMPLATES = "mailposture"
 
 
@@ -127,8 +127,11 @@ class EngineFolder:
         """Remove what an engine that was killed left behind; only for the holder of the lock. Raises OSError."""
         self.state.unlink(missing_ok=True)
         self.borrowers.unlink(missing_ok=True)  # an open prompt may hold it for ever, though its engine is gone
-        if self.log.exists() and self.log.stat().st_size > _LOG_KEPT:
-            self.log.replace(self.log.with_suffix(".log.1"))
+        self.keep_log_small()
+
+    def keep_log_small(self) -> None:
+        """Bound what the engine says, also while it runs."""
+        LogFile(self.log).keep_small()
 
     def write_conf(self, clickhouse: ClickHouse, *, http_port: int, native_port: int) -> None:
         """Write config.xml and users.xml from the templates, with passwords made as they are needed."""
