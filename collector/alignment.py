@@ -12,6 +12,7 @@ verified: who floods us with signatures makes us look up keys of his own domain 
 from __future__ import annotations
 
 from email.utils import getaddresses
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from mailposture.domain_names import normalize, organizational_domain
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # The standard library reads addresses character by character, comments in comments by recursion.
 _LONGEST_AUTHOR: Final = 4096  # bytes
 _MOST_COMMENTS: Final = 50
+_USUAL_AUTHOR: Final = 300  # bytes
 
 
 def aligned_with_author(signature: Signature, mail: Mail) -> bool:
@@ -37,10 +39,19 @@ def author_domains(fields: Sequence[bytes]) -> tuple[str, ...]:
     """The domains of all addresses in From fields; empty if any address has none, or if it is no usual From field."""
     if sum(map(len, fields)) > _LONGEST_AUTHOR or sum(value.count(b"(") for value in fields) > _MOST_COMMENTS:
         return ()
+    read = _known_authors if sum(map(len, fields)) <= _USUAL_AUTHOR else _read_authors
+    return read(tuple(fields))
+
+
+def _read_authors(fields: tuple[bytes, ...]) -> tuple[str, ...]:
     unfolded = [b" ".join(value.split()).decode("utf-8", "replace") for value in fields]
     addresses = [address.rpartition("@") for _, address in getaddresses(unfolded)]
     domains = tuple((at and normalize(domain)) or "" for _, at, domain in addresses)
     return domains if all(domains) else ()
+
+
+# The same reporters come day by day. Long fields stay out, where untrusted senders could fill memory with them.
+_known_authors: Final = lru_cache(maxsize=4096)(_read_authors)
 
 
 def same_organization(domain: str, other: str) -> bool:

@@ -36,6 +36,7 @@ SELECT day, content_key, report_key, reporter, reporter_proven, policy_domains, 
 FROM tls_reports
 WHERE day >= {first:Date} AND day <= {last:Date} AND content_key IN {keys:Array(UInt64)}
 ORDER BY version
+SETTINGS max_threads = 1
 """
 
 
