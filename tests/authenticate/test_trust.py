@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,3 +191,10 @@ def test_post_without_secret_path_is_quarantined() -> None:
 def test_mail_needs_a_signature(source: Source) -> None:
     assert needs_dkim(_mail(source=source))
     assert not needs_dkim(_mail(source=source, vouched=True))
+
+
+def test_the_guide_explains_each_reason_of_quarantine() -> None:
+    guide = (Path(__file__).parents[2] / "docs/receiving.md").read_text()
+    first_cells = [line.split("|")[1] for line in guide.splitlines() if line.startswith("| `")]
+    explained = {word for cell in first_cells for word in re.findall(r"`([a-z-]+)`", cell)}
+    assert {reason.value for reason in UnprovenReason} <= explained
