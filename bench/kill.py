@@ -25,12 +25,16 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from bench.stack import Stack, running
 from collector.spool import SpoolQueue
+from demo.dkim_signature import signature_field
+from demo.keys import SigningKey
+from demo.nameserver import Nameserver
 from mailposture import logs
 from mailposture.clickhouse.embedded import EngineError
 from mailposture.processes import look_after
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from mailposture.processes import Child
 
 DOMAIN = "kill.example"
+SENDER = "sender.example"
 SENDERS = 4
 DRAIN_WITHIN = 180.0  # seconds
 
@@ -61,14 +66,15 @@ def main() -> int:
     logs.set_up("bench", least=logging.CRITICAL)
     print(f"seed {arguments.seed}")
     chance = random.Random(arguments.seed)
-    accept = {"unverified": "accept", "nameservers": ["127.0.0.1@9"]}  # signatures are not what is tested here
+    key = SigningKey(domain=SENDER, selector="bench", services="", private=Ed25519PrivateKey.generate())
     with (
         tempfile.TemporaryDirectory(prefix="mailposture-kill-") as folder,
-        running(Path(folder), domain=DOMAIN, authentication=accept) as stack,
+        Nameserver({key.record_name: key.record}) as nameserver,
+        running(Path(folder), domain=DOMAIN, authentication={"nameservers": [nameserver.address]}) as stack,
     ):
         acknowledged, stop = Acknowledged(), threading.Event()
         senders = [
-            threading.Thread(target=_send, args=(number, stack.smtp_port, acknowledged, stop), daemon=True)
+            threading.Thread(target=_send, args=(number, stack.smtp_port, key, acknowledged, stop), daemon=True)
             for number in range(SENDERS)
         ]
         for sender in senders:
@@ -126,28 +132,28 @@ def _revive_at_once(processes: list[Child]) -> None:
     look_after(processes)
 
 
-def _send(number: int, port: int, acknowledged: Acknowledged, stop: threading.Event) -> None:
+def _send(number: int, port: int, key: SigningKey, acknowledged: Acknowledged, stop: threading.Event) -> None:
     """Mail reports, each another one, until told to stop."""
     serial = 0
     while not stop.is_set():
         try:
-            with smtplib.SMTP("127.0.0.1", port, local_hostname="sender.example", timeout=20) as connection:
+            with smtplib.SMTP("127.0.0.1", port, local_hostname=SENDER, timeout=20) as connection:
                 while not stop.is_set():
                     report_id = f"{number}-{serial}"
                     serial += 1
                     acknowledged.mailed += 1
-                    connection.sendmail("reports@sender.example", [f"tlsrpt@{DOMAIN}"], _mail(report_id))
+                    connection.sendmail(f"reports@{SENDER}", [f"tlsrpt@{DOMAIN}"], _mail(report_id, key))
                     with acknowledged.lock:
                         acknowledged.report_ids.add(report_id)
         except (OSError, smtplib.SMTPException):
             time.sleep(0.05)
 
 
-def _mail(report_id: str) -> bytes:
+def _mail(report_id: str, key: SigningKey) -> bytes:
     day = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
     report = {
         "organization-name": "Kill Bench",
-        "contact-info": "reports@sender.example",
+        "contact-info": f"reports@{SENDER}",
         "report-id": report_id,
         "date-range": {"start-datetime": f"{day}T00:00:00Z", "end-datetime": f"{day}T23:59:59Z"},
         "policies": [
@@ -157,12 +163,17 @@ def _mail(report_id: str) -> bytes:
             }
         ],
     }
-    mail = EmailMessage()
-    mail["From"] = "reports@sender.example"
-    mail["Subject"] = f"Report Domain: {DOMAIN} Submitter: sender.example Report-ID: <{report_id}@sender.example>"
-    mail.set_content("A TLS report.")
-    mail.add_attachment(json.dumps(report).encode(), maintype="application", subtype="tlsrpt+json")
-    return mail.as_bytes()
+    fields = [
+        ("From", f"reports@{SENDER}"),
+        ("To", f"tlsrpt@{DOMAIN}"),
+        ("Subject", f"Report Domain: {DOMAIN} Submitter: {SENDER} Report-ID: <{report_id}@{SENDER}>"),
+        ("MIME-Version", "1.0"),
+        ("Content-Type", "application/tlsrpt+json"),
+    ]
+    body = json.dumps(report).encode() + b"\r\n"
+    signature = signature_field(key, fields, body, tuple(name for name, _ in fields))
+    lines = [f"{name}: {value}\r\n" for name, value in (("DKIM-Signature", signature), *fields)]
+    return "".join(lines).encode() + b"\r\n" + body
 
 
 def _drain(stack: Stack) -> None:

@@ -42,7 +42,7 @@ _SUMS = "sum(successful_sessions), sum(failed_sessions)"
 VIEWS = {
     "tls_daily": f"SELECT policy_type, {_SUMS} FROM tls_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
     "tls_domain_daily": f"SELECT day, {_SUMS} FROM tls_domain_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
-    "tls_sender_daily": f"SELECT organization, {_SUMS} FROM tls_sender_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
+    "tls_sender_daily": f"SELECT reporter, {_SUMS} FROM tls_sender_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
     "tls_policies_daily": f"SELECT sts_mode, {_SUMS} FROM tls_policies_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
     "tls_failures_daily": (
         f"SELECT day, category, sum(failed_sessions) FROM tls_failures_daily WHERE {_DAY} {{and_domain}} GROUP BY 1, 2"
@@ -54,19 +54,7 @@ VIEWS = {
         f"SELECT receiving_mx, sum(failed_sessions) AS n FROM tls_receiving_daily WHERE {_DAY} {{and_domain}}"
         " GROUP BY 1 ORDER BY n DESC LIMIT 20"
     ),
-    "tls_authenticated_domain_daily": (
-        f"SELECT policy_domain, {_SUMS} FROM tls_authenticated_domain_daily WHERE {_DAY} {{and_domain}} GROUP BY 1"
-    ),
-    "tls_authenticated_sender_daily": (
-        f"SELECT organization, {_SUMS} FROM tls_authenticated_sender_daily WHERE {_DAY} {{and_domain}} GROUP BY 1"
-    ),
-    "tls_authenticated_policies_daily": (
-        f"SELECT sts_mode, {_SUMS} FROM tls_authenticated_policies_daily WHERE {_DAY} {{and_domain}} GROUP BY 1"
-    ),
-    "tls_authenticated_failures_daily": (
-        f"SELECT severity, sum(failed_sessions)"
-        f" FROM tls_authenticated_failures_daily WHERE {_DAY} {{and_domain}} GROUP BY 1"
-    ),
+    "tls_reporters": "SELECT * FROM tls_reporters WHERE 1 {and_domain}",
     "tls_suspected_downgrades": (
         f"SELECT * FROM tls_suspected_downgrades WHERE {_DAY} {{and_domain}} ORDER BY likelihood LIMIT 100"
     ),

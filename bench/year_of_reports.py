@@ -26,7 +26,7 @@ _FILL_POLICIES = """
 INSERT INTO mailposture.tls_policies
     (policy_domain, day, report_key, policy_index, reported_policy_domain, reporter, reporter_proven, organization,
      policy_type, sts_mode, policy_strings, mx_hosts, successful_sessions, failed_sessions, counts,
-     trust, stored_at, version)
+     trust, version)
 SELECT
     concat('domain', toString(domain), '.example') AS policy_domain,
     {day:Date} AS day,
@@ -45,7 +45,6 @@ SELECT
     if(report_key % if(domain % 20 = 0, 5, 200) = 0, 1 + report_key % 7, 0) AS failed_sessions,
     policy != 1 AS counts,
     'dkim' AS trust,
-    toDateTime({day:Date} + 1, 'UTC') + toIntervalSecond(report_key % 40000) AS stored_at,
     3 AS version
 FROM
 (
@@ -104,7 +103,7 @@ GROUP BY day, report_key
 
 # A later month repeats the first one with other reports; that is quicker than making each row.
 _COPY = {
-    "tls_policies": "toDateTime({day:Date} + 1, 'UTC') + toIntervalSecond(report_key % 40000) AS stored_at",
+    "tls_policies": "version AS version",
     "tls_failures": "version AS version",
     "tls_reports": "toDateTime({day:Date}, 'UTC') AS period_start, period_start + 86400 AS period_end,"
     " toDateTime64(period_end + report_key % 40000, 3, 'UTC') AS received_at",

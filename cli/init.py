@@ -20,8 +20,9 @@ _DOMAIN = """\
     # mx: [mx1.provider.example, "*.mail.provider.example"]
     # Who looks after it: alerts are routed by this.
     team: mail
-    # Part of the secret address for reports by HTTPS; whoever knows it can post reports about the domain.
+    # Part of the address for reports by HTTPS. It will be in public DNS: a post proves nothing about who sent it.
     token: {token}
+    # posts_count: false      # true: posts start and end alerts, so anybody can page you; if you receive by HTTPS only
     # When failures deserve attention. The alert rules compare with these values.
     thresholds:
       failure_ratio: 0.05     # more than this share of the sessions failed
@@ -71,9 +72,8 @@ https:
 #     password_file: imap-password
 #     trusted: false          # true: your mail server has checked DKIM, believe what is in the mailbox
 
-# Reports that nothing vouches for (no valid DKIM signature of the reporting domain) wait in quarantine.
+# Reports by mail without a valid DKIM signature of the reporting domain wait in quarantine.
 # authentication:
-#   unverified: quarantine    # accept: store them; alerts still ignore them
 #   nameservers: []           # the system's resolver if empty
 
 # Where rows go. Without url: the embedded engine, listening here for your Grafana and your SQL.

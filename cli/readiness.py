@@ -84,12 +84,12 @@ def _as_text(readiness: Readiness, *, days: int, enforced: bool) -> str:
     if readiness.sessions:
         lines += [
             "",
-            f"Senders that looked at the policy: {readiness.organizations}, on {readiness.days} of the last 30 report "
+            f"Senders that looked at the policy: {readiness.reporters}, on {readiness.days} of the last 30 report "
             f"days; the last mode they saw: {readiness.last_mode or 'none'}",
         ]
     if readiness.refused:
         lines += ["", f"What mode enforce refuses, in sessions of the last {days} report days:"]
-        lines += [f"  {one.sessions:>8}  {_printable(one.result_type):<28}{_printable(one.organization)}"
+        lines += [f"  {one.sessions:>8}  {_printable(one.result_type):<28}{_printable(one.sender)}"
                   for one in readiness.refused]  # fmt: skip
     if readiness.probed:
         lines += ["", "Our probes of the last 7 days:"]

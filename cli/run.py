@@ -22,6 +22,7 @@ from cli.database import database
 from cli.options import CONFIG_NAME, DEMO_CONFIG, config_path_option
 from cli.screen import show
 from cli.supervise import supervise
+from demo.arrivals import write_arrivals
 from demo.config import config_text
 from demo.keys import load_or_generate, public_records
 from demo.nameserver import Nameserver
@@ -170,6 +171,8 @@ def _send_demo(config: Config, folder: Path) -> None:
     assert smtp is not None  # noqa: S101  the demo's configuration has it
     now = datetime.now(UTC)
     send_demo(now.date(), load_or_generate(folder / "keys"), host=smtp.host, port=smtp.port)
+    with closing(connect(config, user=config.clickhouse.collector_user)) as collector:
+        write_arrivals(collector, now.date())
     with closing(connect(config, user=config.clickhouse.exporter_user)) as exporter:
         write_probes(exporter, now)
 

@@ -16,13 +16,13 @@ from collector.dkim.keys import KeyCache
 from collector.dkim.verifier import DkimResult, DkimVerifier, Outcome
 from collector.envelope import Envelope, Trust
 from collector.rejection import UnprovenReason
-from mailposture.config import Authentication, Unverified
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
     from collector.dkim.verifier import Proof
+    from mailposture.config import Authentication
 
 __all__ = ["Decision", "DkimResult", "DkimVerifier", "KeyCache", "Verdict", "decide_trust", "needs_dkim", "proof_of"]
 
@@ -85,7 +85,7 @@ def decide_trust(
     if envelope.vouched or envelope.from_trusted_mailbox:
         return Decision(verdict=Verdict.BELIEVE, trust=Trust.OPERATOR if envelope.vouched else Trust.MAILBOX)
     if dkim is None:
-        return _by_token(envelope, policy_domains, rules)
+        return _by_token(envelope, policy_domains)
     return _by_signature(dkim, unclear=unclear, submitter=submitter, rules=rules, now=now)
 
 
@@ -94,25 +94,24 @@ def _by_signature(dkim: DkimResult, *, unclear: str, submitter: str, rules: Auth
     if proof is None:
         if dkim.outcome in _NOT_YET and now - dkim.arrived_at < rules.dns_give_up:
             return Decision(verdict=Verdict.RETRY, reason=_REASONS[dkim.outcome], detail=dkim.detail)
-        return _unproven(_REASONS[dkim.outcome], dkim.detail, rules)
+        return _unproven(_REASONS[dkim.outcome], dkim.detail)
     if unclear:
-        return _unproven(UnprovenReason.UNCLEAR, unclear, rules)
+        return _unproven(UnprovenReason.UNCLEAR, unclear)
     if submitter and not same_organization(proof.domain, submitter):
         claim = f"TLS-Report-Submitter says {submitter}, but the mail is signed by {proof.domain}"
-        return _unproven(UnprovenReason.NOT_ALIGNED, claim, rules)
+        return _unproven(UnprovenReason.NOT_ALIGNED, claim)
     return Decision(verdict=Verdict.BELIEVE, trust=Trust.DKIM, dkim_domain=proof.domain)
 
 
-def _by_token(envelope: Envelope, policy_domains: Collection[str], rules: Authentication) -> Decision:
+def _by_token(envelope: Envelope, policy_domains: Collection[str]) -> Decision:
     """A post to a domain's secret path vouches for reports about that domain only (RFC 8460 authenticates no post)."""
     if envelope.token_domain and all(domain == envelope.token_domain for domain in policy_domains):
         return Decision(verdict=Verdict.BELIEVE, trust=Trust.TOKEN)
     detail = "posted without a domain's secret path"
     if envelope.token_domain:
         detail = f"posted to the secret path of {envelope.token_domain}, but about {', '.join(sorted(policy_domains))}"
-    return _unproven(UnprovenReason.NO_TOKEN, detail, rules)
+    return _unproven(UnprovenReason.NO_TOKEN, detail)
 
 
-def _unproven(reason: UnprovenReason, detail: str, rules: Authentication) -> Decision:
-    verdict = Verdict.BELIEVE if rules.unverified is Unverified.ACCEPT else Verdict.QUARANTINE
-    return Decision(verdict=verdict, reason=reason, detail=detail)
+def _unproven(reason: UnprovenReason, detail: str) -> Decision:
+    return Decision(verdict=Verdict.QUARANTINE, reason=reason, detail=detail)

@@ -7,5 +7,5 @@ SMTP listener like anybody's.
 Who receives: domains.py. Who sends: senders.py. What goes wrong, and where to find it again: stories.py. The month of
 reports: reports.py. As JSON with each sender's habits: documents.py. As signed mails: mails.py, keys.py. On their way:
 send.py. What probes would have seen of the same stories, written as history straight into ClickHouse (there is nothing
-outside to look at): probes.py.
+outside to look at): probes.py. Since when its senders are known: arrivals.py.
 """

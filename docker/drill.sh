@@ -24,6 +24,11 @@ JSON
         'CLICKHOUSE_PASSWORD=$(cat /run/secrets/mailposture_collector) clickhouse-client --user mailposture_collector --query "$0"' \
         "ALTER TABLE mailposture.$table DELETE WHERE organization = '$sender' SETTINGS mutations_sync = 1"
     done
+    for table in tls_sender_days tls_reporter_arrivals; do
+      docker compose exec -T clickhouse sh -c \
+        'CLICKHOUSE_PASSWORD=$(cat /run/secrets/mailposture_collector) clickhouse-client --user mailposture_collector --query "$0"' \
+        "ALTER TABLE mailposture.$table DELETE WHERE reporter = 'invalid.example' SETTINGS mutations_sync = 1"
+    done
     ;;
   *)
     sed -n '2,7s/^# \{0,1\}//p' "$0"

@@ -3,12 +3,14 @@
 Reports cover a day and come hours to weeks later, so a question looks at report days, never at arrival:
 
 - `period`: all complete report days of the configured window (metrics.window, seven days).
-- `latest`: each reporting organization's newest report day among the last three. One sender's report of yesterday comes
-  at two in the morning and the next one's at noon; taking every sender at its own last word, failures show as soon as
-  the first report tells of them and end when the last sender has seen clean sessions, whatever order reports come in.
+- `latest`: each reporter's newest report day among the last three. One sender's report of yesterday comes at two in the
+  morning and the next one's at noon; taking every sender at its own last word, failures show as soon as the first
+  report has them and end when the last sender has seen clean sessions, whatever order reports come in.
   Some senders report failures only, and their silence is good news: so a word older than three days counts no more.
 
-Only authenticated reports count: anybody can mail a forged one, and these numbers page people.
+These numbers page people, and anybody can sign reports with a domain of his own. So the view tls_reporters decides
+whose word counts about each domain: each question joins it. A reporter is a domain and the trust that its
+reports have: one that is proven and one of the same name that is not have a last word each.
 """
 
 from __future__ import annotations
@@ -41,8 +43,11 @@ SESSIONS = Gauge(
     "sender's newest report day of the last three, period: all report days of the configured window",
     labels=("policy_domain", "window", "outcome"),
 )
-ORGANIZATIONS = Gauge(
-    name="tlsrpt_reporting_organizations", help="Organizations that reported about a day of the configured window"
+REPORTERS = Gauge(
+    name="tlsrpt_reporters",
+    help="Reporters that reported about the domain in the last 35 days, by standing (established, known, newcomer, "
+    "by-hand, post), and whether their reports count in alerts (yes, no)",
+    labels=("policy_domain", "standing", "counts"),
 )
 CATEGORIES = Gauge(
     name="tlsrpt_failure_sessions",
@@ -120,20 +125,49 @@ class Question:
     labels: tuple[str, ...] = ()
 
 
-_SESSIONS_AND_SENDERS = Question(
-    sql="""
-        SELECT policy_domain, sum(newest.1), sum(newest.2), sum(successful), sum(failed), countIf(reported)
+def _counted(number: str) -> str:
+    """What the reporters of a domain say, added up, where the rows are one of each reporter whose word counts.
+
+    Newcomers count where nobody is known, and none of them for more than the second largest: one alone for nothing.
+    """
+    of_newcomers = f"groupArrayIf({number}, standing = 'newcomer')"
+    second = f"arrayReverseSort({of_newcomers})[2]"
+    return f"sumIf({number}, standing != 'newcomer') + arraySum(each -> least(each, {second}), {of_newcomers})"
+
+
+# Where newcomers count, and two of them see an outage (failures above the domain's threshold), those who see none do
+# not count: a made-up "all is well" is cheap and must not outweigh them. And none of them weighs more than the second.
+_SESSIONS = Question(
+    sql=f"""
+        SELECT
+            policy_domain,
+            round(sum(now.1 * weight)), round({_counted("now.2 * weight")}),
+            round(sum(period_successful * weight)), round({_counted("period_failed * weight")})
         FROM (
             SELECT
-                policy_domain,
-                organization,
-                argMaxIf((successful_sessions, failed_sessions), day, day >= {latest_start:Date}) AS newest,
-                sumIf(successful_sessions, day >= {period_start:Date}) AS successful,
-                sumIf(failed_sessions, day >= {period_start:Date}) AS failed,
-                max(day) >= {period_start:Date} AS reported
-            FROM tls_authenticated_sender_daily
-            WHERE day >= least({period_start:Date}, {latest_start:Date}) AND day < {today:Date}
-            GROUP BY policy_domain, organization
+                policy_domain, standing, now, period_successful, period_failed,
+                standing = 'newcomer' AND now.2 > failure_ratio_threshold * (now.1 + now.2) AS alarmed,
+                arrayReverseSort(groupArrayIf(now.2, alarmed) OVER (PARTITION BY policy_domain))[2] AS second,
+                multiIf(standing != 'newcomer' OR second = 0, 1, alarmed, least(1, second / now.2), 0) AS weight
+            FROM (
+                SELECT
+                    policy_domain, reporter, trust,
+                    argMaxIf((successful, failed), day, day >= {{latest_start:Date}}) AS now,
+                    sumIf(successful, day >= {{period_start:Date}}) AS period_successful,
+                    sumIf(failed, day >= {{period_start:Date}}) AS period_failed
+                FROM (
+                    SELECT
+                        day, policy_domain, reporter, trust,
+                        sum(successful_sessions) AS successful, sum(failed_sessions) AS failed
+                    FROM tls_sender_daily
+                    WHERE day >= least({{period_start:Date}}, {{latest_start:Date}}) AND day < {{today:Date}}
+                    GROUP BY day, policy_domain, reporter, trust
+                )
+                GROUP BY policy_domain, reporter, trust
+            ) AS reported
+            INNER JOIN tls_reporters USING (policy_domain, reporter, trust)
+            INNER JOIN domains USING (policy_domain)
+            WHERE counts
         )
         GROUP BY policy_domain
     """,
@@ -142,42 +176,57 @@ _SESSIONS_AND_SENDERS = Question(
         Column(gauge=SESSIONS, fixed=("latest", "failed"), otherwise=0),
         Column(gauge=SESSIONS, fixed=("period", "successful"), otherwise=0),
         Column(gauge=SESSIONS, fixed=("period", "failed"), otherwise=0),
-        Column(gauge=ORGANIZATIONS, otherwise=0),
     ),
 )
 
-# Each sender's newest report day among the latest ones: what it says now, whatever came in before or after it.
+_REPORTERS = Question(
+    sql="""
+        SELECT policy_domain, standing, countIf(counts), countIf(NOT counts)
+        FROM tls_reporters
+        GROUP BY policy_domain, standing
+    """,
+    labels=("standing",),
+    columns=(Column(gauge=REPORTERS, fixed=("yes",)), Column(gauge=REPORTERS, fixed=("no",))),
+)
+
+# Of everybody whose word counts, the newest report day among the latest ones: what it says now, whatever came in before
+# or after it.
 _LAST_WORDS = """
         WITH last_words AS (
-            SELECT policy_domain, organization, max(day) AS last_day
-            FROM tls_authenticated_sender_daily
-            WHERE day >= {latest_start:Date} AND day < {today:Date}
-            GROUP BY policy_domain, organization
+            SELECT policy_domain, reporter, trust, standing, last_day
+            FROM tls_reporters
+            LEFT JOIN (
+                SELECT policy_domain, reporter, trust, max(day) AS last_day
+                FROM tls_sender_daily
+                WHERE day >= {latest_start:Date} AND day < {today:Date}
+                GROUP BY policy_domain, reporter, trust
+            ) AS newest USING (policy_domain, reporter, trust)
+            WHERE counts
         )
 """
 
-_CATEGORIES = Question(
-    sql=_LAST_WORDS
-    + """
-        SELECT policy_domain, category, sumIf(failed_sessions, day = last_day)
-        FROM tls_authenticated_failures_daily
-        LEFT JOIN last_words USING (policy_domain, organization)
-        WHERE day >= least({period_start:Date}, {latest_start:Date}) AND day < {today:Date}
-        GROUP BY policy_domain, category
-    """,
-    labels=("category",),
-    columns=(Column(gauge=CATEGORIES),),
-)
+
+def _failures_by(*labels: str) -> str:
+    """Failed sessions by some columns of a failure detail, in everybody's last word."""
+    columns = ", ".join(labels)
+    return f"""{_LAST_WORDS}
+        SELECT policy_domain, {columns}, {_counted("failed")}
+        FROM (
+            SELECT policy_domain, reporter, trust, standing, {columns}, sumIf(failed_sessions, day = last_day) AS failed
+            FROM tls_failure_details
+            INNER JOIN last_words USING (policy_domain, reporter, trust)
+            WHERE day >= least({{period_start:Date}}, {{latest_start:Date}}) AND day < {{today:Date}}
+                AND tls_failure_details.counts
+            GROUP BY policy_domain, reporter, trust, standing, {columns}
+        )
+        GROUP BY policy_domain, {columns}
+    """
+
+
+_CATEGORIES = Question(sql=_failures_by("category"), labels=("category",), columns=(Column(gauge=CATEGORIES),))
 
 _RESULT_TYPES = Question(
-    sql=_LAST_WORDS
-    + """
-        SELECT policy_domain, result_type, severity, sumIf(failed_sessions, day = last_day)
-        FROM tls_authenticated_failures_daily
-        LEFT JOIN last_words USING (policy_domain, organization)
-        WHERE day >= least({period_start:Date}, {latest_start:Date}) AND day < {today:Date}
-        GROUP BY policy_domain, result_type, severity
-    """,
+    sql=_failures_by("result_type", "severity"),
     labels=("result_type", "severity"),
     columns=(Column(gauge=RESULT_TYPES),),
 )
@@ -185,21 +234,25 @@ _RESULT_TYPES = Question(
 # From the summaries of sts policies, whether or not they `count`: DANE in the same report changes nothing here. A
 # policy that cannot be fetched or read is not applied (RFC 8461, section 5), so such failures refuse nothing.
 _REFUSED_SESSIONS = Question(
-    sql=_LAST_WORDS
-    + """
-        SELECT policy_domain, greatest(sum(sessions), 0)
+    sql=f"""{_LAST_WORDS}
+        SELECT policy_domain, {_counted("refused")}
         FROM (
-            SELECT day, policy_domain, organization, toInt64(failed_sessions) AS sessions
-            FROM tls_authenticated_policies_daily
-            WHERE day >= {latest_start:Date} AND day < {today:Date} AND policy_type = 'sts' AND sts_mode = 'enforce'
-            UNION ALL
-            SELECT day, policy_domain, organization, -toInt64(failed_sessions)
-            FROM tls_authenticated_failures_daily
-            WHERE day >= {latest_start:Date} AND day < {today:Date} AND sts_mode = 'enforce'
-                AND result_type IN ('sts-policy-fetch-error', 'sts-policy-invalid', 'sts-webpki-invalid')
-        ) AS enforced
-        INNER JOIN last_words USING (policy_domain, organization)
-        WHERE day = last_day
+            SELECT policy_domain, reporter, trust, standing, greatest(sum(sessions), 0) AS refused
+            FROM (
+                SELECT day, policy_domain, reporter, trust, toInt64(failed_sessions) AS sessions
+                FROM tls_policies_daily
+                WHERE day >= {{latest_start:Date}} AND day < {{today:Date}}
+                    AND policy_type = 'sts' AND sts_mode = 'enforce'
+                UNION ALL
+                SELECT day, policy_domain, reporter, trust, -toInt64(failed_sessions)
+                FROM tls_failure_details
+                WHERE day >= {{latest_start:Date}} AND day < {{today:Date}} AND counts AND sts_mode = 'enforce'
+                    AND result_type IN ('sts-policy-fetch-error', 'sts-policy-invalid', 'sts-webpki-invalid')
+            ) AS enforced
+            INNER JOIN last_words USING (policy_domain, reporter, trust)
+            WHERE day = last_day
+            GROUP BY policy_domain, reporter, trust, standing
+        )
         GROUP BY policy_domain
     """,
     columns=(Column(gauge=REFUSED, otherwise=0),),
@@ -220,10 +273,10 @@ def _suspected(view: str, sessions: str, gauge: Gauge) -> Question:
             SELECT
                 policy_domain, {sessions} AS sessions, day = last_day AS is_last,
                 max(likelihood = 'likely' AND day >= {{latest_start:Date}})
-                    OVER (PARTITION BY policy_domain, organization) AS likely_lately,
+                    OVER (PARTITION BY policy_domain, reporter, trust) AS likely_lately,
                 if(is_last AND likely_lately, 'likely', likelihood) AS strongest
             FROM {view}
-            LEFT JOIN last_words USING (policy_domain, organization)
+            LEFT JOIN last_words USING (policy_domain, reporter, trust)
             WHERE day >= least({{period_start:Date}}, {{latest_start:Date}}) AND day < {{today:Date}}
                 AND likelihood IN ('likely', 'possible')
         )
@@ -239,20 +292,31 @@ _SUSPECTED_POLICY_DOWNGRADES = _suspected("mta_sts_suspected_downgrades", "sessi
 
 # A domain that nobody reported about before has no past to compare with, so its servers are not new.
 _NEWLY_FAILING_SERVERS = Question(
-    sql="""
+    sql=f"""
         SELECT policy_domain, countIf(recently >= minimum_sessions)
         FROM (
-            SELECT policy_domain, receiving_mx, sumIf(failed_sessions, day >= {latest_start:Date}) AS recently
-            FROM tls_authenticated_failures_daily
-            WHERE day >= {known_start:Date} AND day < {today:Date} AND receiving_mx != ''
+            SELECT policy_domain, receiving_mx, {_counted("recent")} AS recently
+            FROM (
+                SELECT
+                    policy_domain, reporter, trust, standing, receiving_mx,
+                    sumIf(failed_sessions, day >= {{latest_start:Date}}) AS recent,
+                    sumIf(failed_sessions, day < {{latest_start:Date}}) AS before
+                FROM tls_failure_details
+                INNER JOIN (
+                    SELECT policy_domain, reporter, trust, standing FROM tls_reporters WHERE counts
+                ) AS counting USING (policy_domain, reporter, trust)
+                WHERE day >= {{known_start:Date}} AND day < {{today:Date}} AND tls_failure_details.counts
+                    AND receiving_mx != ''
+                GROUP BY policy_domain, reporter, trust, standing, receiving_mx
+            )
             GROUP BY policy_domain, receiving_mx
-            HAVING recently > 0 AND recently = sum(failed_sessions)
+            HAVING recently > 0 AND sum(before) = 0
         ) AS new_failures
         INNER JOIN domains USING (policy_domain)
         WHERE policy_domain IN (
             SELECT policy_domain
-            FROM tls_authenticated_domain_daily
-            WHERE day >= {known_start:Date} AND day < {latest_start:Date}
+            FROM tls_domain_daily
+            WHERE day >= {{known_start:Date}} AND day < {{latest_start:Date}}
         )
         GROUP BY policy_domain
     """,
@@ -270,7 +334,10 @@ _LAST_REPORTS = Question(
             if(countIf(timely) > 0, medianIf(delay_hours, timely) * 3600, NULL)
         FROM tls_report_log
         ARRAY JOIN policy_domains AS policy_domain
-        WHERE day >= {remembered_start:Date} AND day <= {today:Date} AND trust != 'none'
+        WHERE day >= {remembered_start:Date} AND day <= {today:Date}
+            AND (policy_domain, reporter, trust) IN (
+                SELECT policy_domain, reporter, trust FROM tls_reporters WHERE counts
+            )
         GROUP BY policy_domain
     """,
     columns=(Column(gauge=LAST_DAY), Column(gauge=LAST_ARRIVAL), Column(gauge=DELAY)),
@@ -282,7 +349,8 @@ _READINESS = Question(
 )
 
 QUESTIONS = (
-    _SESSIONS_AND_SENDERS,
+    _SESSIONS,
+    _REPORTERS,
     _CATEGORIES,
     _RESULT_TYPES,
     _REFUSED_SESSIONS,

@@ -28,6 +28,7 @@ _KNOWN: Mapping[str, frozenset[str]] = {
     "severity": frozenset(Severity),
     "result_type": frozenset(meaning.term for meaning in ALL_MEANINGS if meaning.kind is Kind.RESULT_TYPE),
     "likelihood": frozenset({"likely", "possible"}),
+    "standing": frozenset({"established", "known", "newcomer", "by-hand", "post"}),
 }
 
 _DOMAIN = Gauge(

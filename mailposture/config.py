@@ -115,7 +115,10 @@ class Domain(_Section):
     name: MailDomain
     mx: tuple[MxPattern, ...] = ()  # the hosts that receive for it; DANE reports name these instead of the domain
     team: Team = "mail"
-    token: Token | None = None  # a secret part of the path for reports by HTTPS
+    token: Token | None = None  # part of the path for reports by HTTPS; no secret, since the path is in public DNS
+    # true: what is posted there starts and ends alerts. Nothing proves a post: whoever reads the record can then page
+    # you, or end a page, in anybody's name. For domains that receive by HTTPS only.
+    posts_count: bool = False
     thresholds: Thresholds = Thresholds()
     mta_sts: MtaStsPolicy | None = None
 
@@ -169,17 +172,9 @@ class ImapMailbox(_Section):
     trusted: bool = False  # true: the mailbox's own server has checked DKIM, believe what is in it
 
 
-class Unverified(StrEnum):
-    """What happens to reports that nothing vouches for."""
-
-    QUARANTINE = "quarantine"
-    ACCEPT = "accept"
-
-
 class Authentication(_Section):
     """Whom to believe. RFC 8460, section 3: a mailed report without a valid DKIM signature must be ignored."""
 
-    unverified: Unverified = Unverified.QUARANTINE
     nameservers: tuple[Nameserver, ...] = ()  # IP or IP@port; the system's resolver if empty
     dns_timeout: Wait = timedelta(seconds=5)
     dns_give_up: Duration = timedelta(days=2)  # after that an unanswered key lookup means quarantine

@@ -73,7 +73,7 @@ RESULT_TYPES: Final[dict[str, Words]] = {
         "Something about encryption failed that has no name of its own in the standard; the reason code, if the "
         "sender gave one, says what. Whether mail waits or was delivered anyway depends on what the sender enforces "
         "(MTA-STS mode enforce or DANE: it waits).",
-        'Read the reason codes of these failures (`mailposture sql "SELECT organization, receiving_mx, reason_code, '
+        'Read the reason codes of these failures (`mailposture sql "SELECT reporter, receiving_mx, reason_code, '
         "sum(failed_sessions) FROM tls_failure_details WHERE policy_domain = 'example.com' AND day >= today() - 7 "
         "GROUP BY ALL\"`) and ask about one: `mailposture explain 'THE CODE'`. Then try it: `openssl s_client "
         "-starttls smtp -connect mx1.example.com:25 -servername mx1.example.com </dev/null`. No reason code and you "
@@ -223,7 +223,7 @@ CATEGORIES: Final[dict[str, Words]] = {
         "Another failure",
         "The sender says that TLS failed, and neither its result type nor its reason code is one that we know. "
         "Whether mail waits depends on what the sender enforces (MTA-STS mode enforce or DANE: it waits).",
-        'Read what the sender wrote: `mailposture sql "SELECT organization, result_type, reason_code, '
+        'Read what the sender wrote: `mailposture sql "SELECT reporter, result_type, reason_code, '
         "additional_information, sum(failed_sessions) FROM tls_failure_details WHERE category = 'other' AND "
         "policy_domain = 'example.com' GROUP BY ALL\"`. Then test the server (`mailposture check example.com`) and "
         "search your mail server's log for the sending address.",

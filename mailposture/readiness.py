@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mailposture.checks.result import Outcome
+from mailposture.reporter_caption import caption
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,7 @@ class Refused:
     """Sessions that mode enforce refuses: of one sender, for one cause (RFC 8460, section 4.3)."""
 
     result_type: str
-    organization: str
+    sender: str  # its caption
     sessions: int
 
 
@@ -62,7 +63,7 @@ class Readiness:
     reasons: tuple[str, ...]
     sessions: int
     would_be_refused: int
-    organizations: int  # senders that looked at the policy
+    reporters: int  # senders that looked at the policy
     days: int  # report days on which one did, of the last 30
     last_mode: str
     refused: tuple[Refused, ...] = ()
@@ -78,7 +79,7 @@ def read_readiness(client: Client, domain: str, *, days: int) -> Readiness | Non
     found = client.query(_VERDICT, parameters={"domain": domain}).result_rows
     if not found:
         return None
-    verdict, reasons, sessions, would_be_refused, organizations, seen_days, last_mode = found[0]
+    verdict, reasons, sessions, would_be_refused, reporters, seen_days, last_mode = found[0]
     ((today,),) = client.query("SELECT today FROM clock").result_rows
     refused = {"domain": domain, "start": today - timedelta(days=days), "end": today, "most": _MOST}
     probed = {"domain": domain, "start": today - timedelta(days=_PROBED_DAYS)}
@@ -88,12 +89,12 @@ def read_readiness(client: Client, domain: str, *, days: int) -> Readiness | Non
         reasons=tuple(reasons),
         sessions=sessions,
         would_be_refused=would_be_refused,
-        organizations=organizations,
+        reporters=reporters,
         days=seen_days,
         last_mode=last_mode,
         refused=tuple(
-            Refused(result_type=result_type, organization=organization, sessions=number)
-            for result_type, organization, number in client.query(_REFUSED, parameters=refused).result_rows
+            Refused(result_type=result_type, sender=sender, sessions=number)
+            for result_type, sender, number in client.query(_REFUSED, parameters=refused).result_rows
         ),
         probed=tuple(
             Probed(receiving_mx=mx, probes=number, successes=successes)
@@ -119,18 +120,18 @@ def with_what_is_seen(readiness: Readiness, results: Iterable[CheckResult]) -> R
 
 
 _VERDICT = """
-    SELECT verdict, reasons, sessions, would_be_refused, organizations, days, last_mode
+    SELECT verdict, reasons, sessions, would_be_refused, reporters, days, last_mode
     FROM mta_sts_readiness WHERE policy_domain = {domain:String}
 """
-_REFUSED = """
-    SELECT result_type, organization, sum(failed_sessions) AS sessions
+_REFUSED = f"""
+    SELECT result_type, {caption()} AS sender, sum(failed_sessions) AS sessions
     FROM tls_failure_details
-    WHERE policy_domain = {domain:String} AND day >= {start:Date} AND day < {end:Date}
-      AND policy_type = 'sts' AND trust != 'none'
+    WHERE policy_domain = {{domain:String}} AND day >= {{start:Date}} AND day < {{end:Date}} AND policy_type = 'sts'
+      AND (policy_domain, reporter, trust) IN (SELECT policy_domain, reporter, trust FROM tls_reporters WHERE counts)
       AND result_type NOT IN ('sts-policy-fetch-error', 'sts-policy-invalid', 'sts-webpki-invalid')
-    GROUP BY result_type, organization
-    ORDER BY sessions DESC, result_type, organization
-    LIMIT {most:UInt8}
+    GROUP BY result_type, reporter, reporter_proven
+    ORDER BY sessions DESC, result_type, sender
+    LIMIT {{most:UInt8}}
 """
 _PROBED = """
     SELECT receiving_mx, sum(probes), sum(successes)

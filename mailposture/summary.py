@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from mailposture.reporter_caption import caption
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
 
 _MOST = 3  # causes, servers and senders that are named per domain
+_SENDER = caption()
+_BY_SENDER = "GROUP BY policy_domain, reporter, reporter_proven"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +96,21 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> list[D
     )
     senders = _shares(
         ask(
-            "SELECT policy_domain, organization, sum(failed_sessions) AS failed"
-            f" FROM tls_sender_daily WHERE {inside} GROUP BY 1, 2 HAVING failed > 0"
+            f"SELECT policy_domain, {_SENDER}, sum(failed_sessions) AS failed"
+            f" FROM tls_sender_daily WHERE {inside} {_BY_SENDER} HAVING failed > 0"
         )
     )
     downgrades = _shares(
         ask(
-            "SELECT policy_domain, concat(organization, ' (', likelihood, ')'), sum(failed_sessions)"
-            f" FROM tls_suspected_downgrades WHERE {inside} AND likelihood != 'server-fault' GROUP BY 1, 2"
+            f"SELECT policy_domain, concat({_SENDER}, ' (', likelihood, ')'), sum(failed_sessions)"
+            f" FROM tls_suspected_downgrades WHERE {inside} AND likelihood != 'server-fault' {_BY_SENDER}, likelihood"
         )
     )
     not_applied = _shares(
         ask(
-            "SELECT policy_domain, concat(organization, ' (', argMax(likelihood, day), ')'), sum(sessions)"
+            f"SELECT policy_domain, concat({_SENDER}, ' (', argMax(likelihood, day), ')'), sum(sessions)"
             f" FROM mta_sts_suspected_downgrades WHERE {inside} AND likelihood IN ('likely', 'possible')"
-            " GROUP BY policy_domain, organization"
+            f" {_BY_SENDER}"
         )
     )
     summaries = []

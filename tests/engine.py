@@ -54,11 +54,25 @@ class Storage:
         """The rows of an answer."""
         return [tuple(row) for row in self.client(role).query(query, parameters=parameters).result_rows]
 
-    def put(self, table: str, *rows: dict[str, Any]) -> None:
-        """Insert rows of a table; what a row does not name has the default below."""
-        columns = [{**_DEFAULTS[table], **row} for row in rows]
+    def put(self, table: str, *rows: dict[str, Any], known: bool = True) -> None:
+        """Insert rows of a table; what a row does not name has the default below.
+
+        Each organization is a reporter of its own, which has been known for months unless `known` is false.
+        """
+        columns = [{**_DEFAULTS[table], **_reporter(row), **row} for row in rows]
         names = list(columns[0])
         self.client().insert(table, [[row[name] for name in names] for row in columns], column_names=names)
+        if known and table in ("tls_policies", "tls_failures"):
+            who = {(row["policy_domain"], row["reporter"], row["trust"]) for row in columns}
+            for policy_domain, reporter, trust in who:
+                self.accepted(policy_domain, reporter, trust, days_ago(90), TODAY)
+
+    def accepted(self, policy_domain: str, reporter: str, trust: str, first: date, last: date) -> None:
+        """Have a reporter's reports accepted on two days of arrival."""
+        midnights = (datetime.combine(day, datetime.min.time(), UTC) for day in (first, last))
+        row = (policy_domain, reporter, trust, *midnights)
+        names = ("policy_domain", "reporter", "trust", "first_arrival", "last_arrival")
+        self.client().insert("tls_reporter_arrivals", [row], column_names=names)
 
     def empty(self) -> None:
         """Forget all rows, and have the configured domains and the words again, and the tests' day for today."""
@@ -136,6 +150,13 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "reason": "empty",
     },
 }
+
+
+def _reporter(row: dict[str, Any]) -> dict[str, Any]:
+    """The reporter of a row that names an organization, and whether it is proven."""
+    named = {"reporter": f"{row['organization'].lower().replace(' ', '-')}.example"} if "organization" in row else {}
+    proven = {"reporter_proven": row["trust"] == "dkim"} if "trust" in row else {}
+    return {**named, **proven}
 
 
 def days_ago(days: int) -> date:

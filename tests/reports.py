@@ -22,6 +22,7 @@ class Reports:
     """Writes reports; each is of one organization about one policy."""
 
     storage: Storage
+    newcomers: bool = False  # whether reporters are seen for the first time, else they have been known for months
 
     def add(
         self,
@@ -38,15 +39,21 @@ class Reports:
         counts: bool = True,
         delay: timedelta = timedelta(hours=10),
         source: str = "smtp",
+        reporter: str = "",
+        arrived: datetime | None = None,
     ) -> None:
-        """`day` counts back from today: 1 is yesterday. `failures`: sessions by result type."""
+        """`day` counts back from today: 1 is yesterday. `failures`: sessions by result type.
+
+        The reporter is made of the organization's name unless given, and is long known unless `newcomers` is set.
+        """
         failures = failures or {}
+        reporter = reporter or f"{organization.lower()}.example"
         when = days_ago(day)
         start = datetime.combine(when, time(), UTC)
         report = {
             "day": when,
             "report_key": next(_keys),
-            "reporter": f"{organization.lower()}.example",
+            "reporter": reporter,
             "reporter_proven": trust == "dkim",
             "organization": organization,
             "trust": trust,
@@ -56,9 +63,12 @@ class Reports:
         of_policy = {"policy_domain": domain, "policy_type": policy_type, "sts_mode": sts_mode, "counts": counts}
         reported = "" if policy_type == "tlsa" else domain
         end = start + timedelta(days=1)
-        arrival = {"period_start": start, "period_end": end, "received_at": end + delay, "policy_domains": [domain]}
+        received_at = arrived or end + delay
+        arrival = {"period_start": start, "period_end": end, "received_at": received_at, "policy_domains": [domain]}
+        if not self.newcomers:
+            self.storage.accepted(domain, reporter, trust, days_ago(90), days_ago(0))
         self.storage.put("tls_reports", {**report, **arrival, "source": source})
-        self.storage.put("tls_policies", {**report, **of_policy, "reported_policy_domain": reported})
+        self.storage.put("tls_policies", {**report, **of_policy, "reported_policy_domain": reported}, known=False)
         del report["successful_sessions"]
         for index, (result_type, sessions) in enumerate(failures.items()):
             classification = classify(result_type)
@@ -70,4 +80,4 @@ class Reports:
                 "receiving_mx": receiving_mx,
                 "failed_sessions": sessions,
             }
-            self.storage.put("tls_failures", {**report, **of_policy, **failure})
+            self.storage.put("tls_failures", {**report, **of_policy, **failure}, known=False)

@@ -107,7 +107,7 @@ _FRESHNESS = table(
             multiIf(last_report_day IS NULL, 'never', late > stale_after_seconds, 'missing', 'fresh') AS "State",
             last_report_day AS "Last report day",
             last_received_at AS "Last arrival",
-            organizations_last_7_days AS "Senders, 7 days",
+            reporters_last_7_days AS "Senders, 7 days",
             reports_last_7_days AS "Reports, 7 days",
             team AS "Team"
         FROM (

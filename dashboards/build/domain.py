@@ -6,7 +6,19 @@ from dashboards.build import beside_probes, look, mode_panels, probe_faults, que
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
 from dashboards.build.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, graph, stat, table
 from dashboards.build.questions import IN_RANGE
-from dashboards.build.variables import DATASOURCES, DOMAINS, END, cell, domain, link, page_links, stranger_id
+from dashboards.build.variables import (
+    DATASOURCES,
+    DOMAINS,
+    END,
+    REPORTER,
+    REPORTER_ID,
+    cell,
+    domain,
+    link,
+    page_links,
+    stranger_id,
+)
+from mailposture.reporter_caption import caption
 
 UID = "mailposture-domain"
 _CAUSES = questions.causes(DOMAINS)
@@ -45,7 +57,7 @@ _ANSWER = (
                 if((SELECT count() FROM ({questions.last_words(DOMAINS)})) = 0, NULL, sum(failed_sessions)) AS refused
             FROM tls_policies_daily
             WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce'
-                AND (policy_domain, organization, day) IN ({questions.last_words(DOMAINS)})"""
+                AND (policy_domain, reporter, trust, day) IN ({questions.last_words(DOMAINS)})"""
         ),
         width=NUMBER_WIDTH,
         height=NUMBER_HEIGHT,
@@ -220,14 +232,14 @@ _WHERE_AND_WHO = (
                 if(receiving_mx = '', 'not named', receiving_mx) AS "Receiving server",
                 argMax(category, failed) AS "Cause",
                 sum(failed) AS "Failed",
-                uniqExactArray(organizations) AS "Senders",
+                uniqExactArray(reporters) AS "Senders",
                 min(first_day) AS "First day",
                 max(last_day) AS "Last day",
                 argMax(category, failed) AS category_id,
                 {stranger_id("receiving_mx")} AS mx_id
             FROM (
                 SELECT receiving_mx, category, sum(failed_sessions) AS failed, min(day) AS first_day,
-                    max(day) AS last_day, groupUniqArray(organization) AS organizations
+                    max(day) AS last_day, groupUniqArray(({REPORTER})) AS reporters
                 FROM tls_failures_daily
                 WHERE {IN_RANGE} AND {DOMAINS}
                 GROUP BY receiving_mx, category
@@ -261,27 +273,27 @@ _WHERE_AND_WHO = (
         rows(
             f"""
             SELECT
-                organization AS "Sender",
+                {caption()} AS "Sender",
                 sum(successful_sessions + failed_sessions) AS "Sessions",
                 {questions.rate()} AS "With TLS",
                 sum(failed_sessions) AS "Failed",
                 any(cause) AS "Cause",
                 max(day) AS "Last day",
                 {questions.category_of("any(cause)")} AS category_id,
-                {stranger_id("organization")} AS sender_id
+                {REPORTER_ID} AS sender_id
             FROM tls_sender_daily
             LEFT JOIN (
-                SELECT organization, argMax(category, failed) AS cause
+                SELECT {REPORTER}, argMax(category, failed) AS cause
                 FROM (
-                    SELECT organization, category, sum(failed_sessions) AS failed
+                    SELECT {REPORTER}, category, sum(failed_sessions) AS failed
                     FROM tls_failures_daily
                     WHERE {IN_RANGE} AND {DOMAINS}
-                    GROUP BY organization, category
+                    GROUP BY {REPORTER}, category
                 )
-                GROUP BY organization
-            ) AS causes USING (organization)
+                GROUP BY {REPORTER}
+            ) AS causes USING ({REPORTER})
             WHERE {IN_RANGE} AND {DOMAINS}
-            GROUP BY organization
+            GROUP BY {REPORTER}
             ORDER BY "Failed" DESC, "Sessions" DESC
             LIMIT 200"""
         ),

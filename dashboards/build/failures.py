@@ -12,18 +12,23 @@ from dashboards.build.questions import IN_RANGE, SUSPECTED
 from dashboards.build.variables import (
     DATASOURCES,
     DOMAINS,
+    REPORTER,
+    REPORTER_ID,
     THIS_DOMAIN,
     cell,
     choice,
     chosen,
+    chosen_reporter,
     chosen_stranger,
     domain,
     link,
     page_links,
+    reporters_choice,
     stranger_id,
     strangers_choice,
     textbox,
 )
+from mailposture.reporter_caption import caption
 
 UID: Final = "mailposture-failures"
 _NARROWING: Final = ("category", "result", "sender", "server")  # the variables beside the domain
@@ -34,11 +39,11 @@ _CHOSEN: Final = " AND ".join(
         DOMAINS,
         chosen("category", "category"),
         chosen_stranger("result_type", "result"),
-        chosen_stranger("organization", "sender"),
+        chosen_reporter(),
         chosen_stranger("receiving_mx", "server"),
     )
 )
-_REPORTED: Final = f"{IN_RANGE} AND {DOMAINS} AND {chosen_stranger('organization', 'sender')}"
+_REPORTED: Final = f"{IN_RANGE} AND {DOMAINS} AND {chosen_reporter()}"
 
 
 def _only(title: str, *, domain: str = "${domain:queryparam}", **choices: str) -> tuple[Json, ...]:
@@ -60,7 +65,7 @@ _VARIABLES = (
     strangers_choice(
         "result", "Result type", "result_type", "tls_failures_daily", DOMAINS, description="As reported (RFC 8460, 4.3)"
     ),
-    strangers_choice("sender", "Sender", "organization", "tls_sender_daily", DOMAINS, description="Who reports"),
+    reporters_choice(DOMAINS),
     strangers_choice(
         "server",
         "Receiving server",
@@ -127,7 +132,7 @@ _ANSWER = (
             SELECT
                 uniqExact(policy_domain) AS "Domains",
                 uniqExactIf(receiving_mx, receiving_mx != '') AS "Receiving servers",
-                uniqExact(organization) AS "Senders"
+                uniqExact({REPORTER}) AS "Senders"
             FROM tls_failures_daily WHERE {_CHOSEN}"""
         ),
         width=8,
@@ -148,7 +153,7 @@ _OVERVIEW = (
                 policy_domain AS "Domain",
                 category AS "Cause",
                 sum(failed_sessions) AS "Failed",
-                uniqExact(organization) AS "Senders",
+                uniqExact({REPORTER}) AS "Senders",
                 max(day) AS "Last day",
                 category AS category_id
             FROM tls_failures_daily
@@ -228,14 +233,14 @@ _DOWN = (
         rows(
             f"""
             SELECT
-                organization AS "Sender",
+                {caption()} AS "Sender",
                 sum(failed_sessions) AS "Failed",
                 if(sending_mta_ip = '', 'not named', sending_mta_ip) AS "Address",
                 max(day) AS "Last day",
-                {stranger_id("organization")} AS sender_id
+                {REPORTER_ID} AS sender_id
             FROM tls_failure_details
             WHERE {_CHOSEN} AND counts
-            GROUP BY organization, sending_mta_ip
+            GROUP BY {REPORTER}, sending_mta_ip
             ORDER BY "Failed" DESC
             LIMIT 200"""
         ),
@@ -301,7 +306,7 @@ _DETAILS = table(
             failed_sessions AS "Failed",
             receiving_mx AS "Receiving server",
             receiving_ip AS "Address",
-            organization AS "Sender",
+            {caption("organization")} AS "Sender",
             sending_mta_ip AS "From",
             {look.POLICY_TYPE_NAME} AS "Policy",
             sts_mode AS "Mode",

@@ -6,7 +6,11 @@ from dashboards.build import look, questions
 from dashboards.build.grafana import rows, series
 from dashboards.build.panels import Column, states, table
 from dashboards.build.questions import IN_RANGE
-from dashboards.build.variables import DOMAINS
+from dashboards.build.variables import (
+    DOMAINS,
+    REPORTER,
+    REPORTER_NAME,
+)
 
 MODES = (
     states(
@@ -16,18 +20,18 @@ MODES = (
         "so changes arrive at different days.",
         series(
             f"""
-            SELECT day AS time, organization, argMax({look.MODE_NUMBER}, sessions) AS Value
+            SELECT day AS time, {REPORTER_NAME} AS sender, argMax({look.MODE_NUMBER}, sessions) AS Value
             FROM (
-                SELECT day, organization, sts_mode, sum(successful_sessions + failed_sessions) AS sessions
+                SELECT day, {REPORTER}, sts_mode, sum(successful_sessions + failed_sessions) AS sessions
                 FROM tls_policies_daily
                 WHERE {IN_RANGE} AND {DOMAINS} AND policy_type IN ('sts', 'no-policy-found')
-                    AND organization IN (
-                        SELECT organization FROM tls_policies_daily WHERE {IN_RANGE} AND {DOMAINS} AND sts_mode != ''
+                    AND ({REPORTER}) IN (
+                        SELECT {REPORTER} FROM tls_policies_daily WHERE {IN_RANGE} AND {DOMAINS} AND sts_mode != ''
                     )
-                GROUP BY day, organization, sts_mode
+                GROUP BY day, {REPORTER}, sts_mode
             )
-            GROUP BY time, organization
-            ORDER BY time, organization"""
+            GROUP BY time, sender
+            ORDER BY time, sender"""
         ),
         width=16,
         height=9,

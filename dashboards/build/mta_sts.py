@@ -12,6 +12,8 @@ from dashboards.build.variables import (
     DATASOURCES,
     DOMAINS,
     END,
+    REPORTER,
+    REPORTER_ID,
     THIS_DOMAIN,
     cell,
     domain,
@@ -19,6 +21,7 @@ from dashboards.build.variables import (
     page_links,
     stranger_id,
 )
+from mailposture.reporter_caption import caption
 
 UID: Final = "mailposture-mta-sts"
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
@@ -57,7 +60,7 @@ _ANSWER = (
                 SELECT policy_domain, sum(failed_sessions) AS refused
                 FROM tls_policies_daily
                 WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce'
-                    AND (policy_domain, organization, day) IN ({questions.last_words(DOMAINS)})
+                    AND (policy_domain, reporter, trust, day) IN ({questions.last_words(DOMAINS)})
                 GROUP BY policy_domain
             ) AS refusals
             INNER JOIN domains USING (policy_domain)"""
@@ -116,7 +119,7 @@ _ANSWER = (
                 uniqExactIf((policy_domain, receiving_mx), receiving_mx != '')) AS servers
             FROM tls_failures_daily
             WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND category = 'certificate'
-                AND (policy_domain, organization, day) IN ({questions.last_words(DOMAINS)})"""
+                AND (policy_domain, reporter, trust, day) IN ({questions.last_words(DOMAINS)})"""
         ),
         width=6,
         unit="suffix:servers",
@@ -143,7 +146,7 @@ _READINESS = table(
             would_be_refused AS "Would be refused",
             would_be_refused / nullIf(sessions, 0) AS "Share",
             sessions AS "Sessions",
-            organizations AS "Senders",
+            reporters AS "Senders",
             days AS "Report days"
         FROM mta_sts_readiness
         INNER JOIN domains USING (policy_domain)
@@ -225,20 +228,21 @@ _MODES = (
             f"""
             SELECT
                 policy_domain AS "Domain",
-                organization AS "Sender",
+                {caption("organization")} AS "Sender",
                 own_mode AS "It sees",
                 mode AS "Newest reports",
                 own_last_day AS "Last day",
-                {stranger_id("organization")} AS sender_id
+                {REPORTER_ID} AS sender_id
             FROM (
-                SELECT policy_domain, organization, argMax(sts_mode, day) AS own_mode, max(day) AS own_last_day
+                SELECT policy_domain, {REPORTER}, any(organization) AS organization,
+                    argMax(sts_mode, day) AS own_mode, max(day) AS own_last_day
                 FROM tls_policies_daily
                 WHERE {IN_RANGE} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode != ''
-                GROUP BY policy_domain, organization
+                GROUP BY policy_domain, {REPORTER}
             ) AS own
             INNER JOIN ({_LAST_MODES}) AS newest USING (policy_domain)
             WHERE own_mode != mode
-            ORDER BY policy_domain, organization
+            ORDER BY policy_domain, "Sender"
             LIMIT 200"""
         ),
         columns=(
@@ -323,7 +327,7 @@ _REFUSED = (
                 policy_domain AS "Domain",
                 result_type AS "Result type",
                 sum(failed_sessions) AS "Failed",
-                uniqExact(organization) AS "Senders",
+                uniqExact({REPORTER}) AS "Senders",
                 min(day) AS "First day",
                 max(day) AS "Last day",
                 {stranger_id("receiving_mx")} AS mx_id

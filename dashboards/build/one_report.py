@@ -7,13 +7,14 @@ from typing import Final
 from dashboards.build.grafana import rows
 from dashboards.build.panels import Column, table
 from dashboards.build.questions import IN_RANGE
+from mailposture.reporter_caption import caption
 
 _REPORT: Final = "${report:singlequote}"
 
 _NONE_CHOSEN: Final = "Click Show in the list above."
 
 _FACTS: Final = {
-    "Sender": "organization",
+    "Sender": caption("organization"),
     "Contact": "contact",
     "Domains": "arrayStringConcat(policy_domains, ', ')",
     "Period": "concat(formatDateTime(period_start, '%F %R'), ' to ', formatDateTime(period_end, '%F %R'))",

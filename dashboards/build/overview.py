@@ -6,7 +6,19 @@ from dashboards.build import look, questions, shared_panels
 from dashboards.build.grafana import Dashboard, Row, rows, series, steps, words
 from dashboards.build.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, graph, stat, table
 from dashboards.build.questions import IN_RANGE, OF_TEAM, THIS_WEEK, WEEK_BEFORE
-from dashboards.build.variables import DATASOURCES, TEAM, THIS_DOMAIN, cell, domain, link, page_links, stranger_id
+from dashboards.build.variables import (
+    DATASOURCES,
+    REPORTER,
+    REPORTER_ID,
+    TEAM,
+    THIS_DOMAIN,
+    cell,
+    domain,
+    link,
+    page_links,
+    stranger_id,
+)
+from mailposture.reporter_caption import caption
 
 UID = "mailposture-overview"
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
@@ -56,7 +68,7 @@ _ANSWER = (
         "Organizations with a report about the seven report days before the end of the time range.",
         rows(
             f"""
-            SELECT nullIf(uniqExact(organization), 0) AS senders
+            SELECT nullIf(uniqExact({REPORTER}), 0) AS senders
             FROM tls_sender_daily
             WHERE {THIS_WEEK} AND {OF_TEAM}"""
         ),
@@ -168,7 +180,7 @@ _DOMAINS = table(
             sessions_week AS "Sessions",
             failed_week AS "Failed",
             last_report_day AS "Last report day",
-            organizations_last_7_days AS "Senders",
+            reporters_last_7_days AS "Senders",
             {questions.category_of('"Cause"')} AS category,
             {questions.page_of('"Cause"')} AS page
         FROM domains
@@ -199,7 +211,7 @@ _DOMAINS = table(
             GROUP BY policy_domain
         ) AS troubles USING (policy_domain)
         LEFT JOIN (
-            SELECT policy_domain, last_report_day, organizations_last_7_days FROM tls_freshness
+            SELECT policy_domain, last_report_day, reporters_last_7_days FROM tls_freshness
         ) AS freshness USING (policy_domain)
         WHERE {OF_TEAM}
         ORDER BY
@@ -306,16 +318,16 @@ _SENDERS = table(
     rows(
         f"""
         SELECT
-            organization AS "Sender",
+            {caption()} AS "Sender",
             uniqExact(policy_domain) AS "Domains",
             sum(successful_sessions + failed_sessions) AS "Sessions",
             {questions.rate()} AS "With TLS",
             sum(failed_sessions) AS "Failed",
             max(day) AS "Last day",
-            {stranger_id("organization")} AS sender_id
+            {REPORTER_ID} AS sender_id
         FROM tls_sender_daily
         WHERE {IN_RANGE} AND {OF_TEAM}
-        GROUP BY organization
+        GROUP BY {REPORTER}
         ORDER BY "Sessions" DESC
         LIMIT 100"""
     ),

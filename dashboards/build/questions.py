@@ -11,8 +11,14 @@ from typing import Final
 
 from dashboards.build import probe_faults
 from dashboards.build.look import NO_REPORTS, PROBES
-from dashboards.build.variables import DOMAINS, END, chosen
+from dashboards.build.variables import (
+    DOMAINS,
+    END,
+    REPORTER,
+    chosen,
+)
 from mailposture.failures import SUSPICIONS, Category
+from mailposture.reporter_caption import caption
 
 THIS_WEEK: Final = f"day > {END} - 8 AND day < {END}"
 WEEK_BEFORE: Final = f"day > {END} - 15 AND day < {END} - 7"
@@ -75,34 +81,39 @@ def in_place(words: str, domain: str, server: str) -> str:
 
 
 def last_words(domains: str) -> str:
-    """Which day is now for each sender and domain: (policy_domain, organization, day)."""
+    """Which day is now for each sender and domain whose word counts: (policy_domain, reporter, trust, last_day)."""
     return f"""
-        SELECT policy_domain, organization, max(day) AS last_day
+        SELECT policy_domain, reporter, trust, max(day) AS last_day
         FROM tls_sender_daily
         WHERE day >= {END} - 3 AND day <= {END} AND {domains}
-        GROUP BY policy_domain, organization"""
+            AND (policy_domain, reporter, trust) IN (
+                SELECT policy_domain, reporter, trust FROM tls_reporters WHERE counts)
+        GROUP BY policy_domain, reporter, trust"""
 
 
 def failures(domains: str) -> str:
     """WITH clauses, the last of them `failures`: failed sessions of the time range with their cause.
 
-    day, policy_domain, organization, receiving_mx, result_type, sessions, now, cause: the category, where
-    suspected-downgrade takes what a sender reports that had STARTTLS before.
+    day, policy_domain, reporter, trust, name (of the reporter), receiving_mx, result_type, sessions, now, is_newcomer,
+    cause: the category, where suspected-downgrade is what a sender reports that had STARTTLS before.
     """
     return f"""WITH
     suspected AS (
-        SELECT DISTINCT day, policy_domain, organization, receiving_mx
+        SELECT DISTINCT day, policy_domain, reporter, trust, receiving_mx
         FROM tls_suspected_downgrades
         WHERE {IN_RANGE} AND {domains} AND likelihood IN ('likely', 'possible')
     ),
     last_words AS ({last_words(domains)}
     ),
+    newcomers AS (SELECT policy_domain, reporter, trust FROM tls_reporters WHERE {domains} AND standing = 'newcomer'),
     failures AS (
         SELECT
-            day, policy_domain, organization, receiving_mx, result_type, failed_sessions AS sessions,
-            (policy_domain, organization, day) IN (SELECT * FROM last_words) AS now,
+            day, policy_domain, reporter, trust, {caption("organization")} AS name, receiving_mx, result_type,
+            failed_sessions AS sessions,
+            (policy_domain, reporter, trust, day) IN (SELECT * FROM last_words) AS now,
+            (policy_domain, reporter, trust) IN (SELECT * FROM newcomers) AS is_newcomer,
             if(category = 'starttls-not-supported'
-                AND (day, policy_domain, organization, receiving_mx) IN (SELECT * FROM suspected),
+                AND (day, policy_domain, reporter, trust, receiving_mx) IN (SELECT * FROM suspected),
                 'suspected-downgrade', category) AS cause
         FROM tls_failures_daily
         WHERE {IN_RANGE} AND {domains}
@@ -119,17 +130,18 @@ def causes(domains: str) -> str:
     """
     return f"""{failures(domains)},
     sessions_now AS (
-        SELECT policy_domain, sum(successful_sessions + failed_sessions) AS sessions, count() AS senders_in_all
+        SELECT policy_domain, sum(successful_sessions + failed_sessions) AS sessions,
+            uniqExact(reporter, trust) AS senders_in_all
         FROM tls_sender_daily
         WHERE day >= {END} - 3 AND day <= {END} AND {domains}
-            AND (policy_domain, organization, day) IN (SELECT * FROM last_words)
+            AND (policy_domain, reporter, trust, day) IN (SELECT * FROM last_words)
         GROUP BY policy_domain
     ),
     refusals_now AS (
         SELECT policy_domain, sum(failed_sessions) AS refused
         FROM tls_policies_daily
         WHERE day >= {END} - 3 AND day <= {END} AND {domains} AND policy_type = 'sts' AND sts_mode = 'enforce'
-            AND (policy_domain, organization, day) IN (SELECT * FROM last_words)
+            AND (policy_domain, reporter, trust, day) IN (SELECT * FROM last_words)
         GROUP BY policy_domain
     ),
     totals AS (
@@ -146,9 +158,10 @@ def causes(domains: str) -> str:
             if(failed_now > 0, topKWeightedIf(3)(receiving_mx, sessions, now AND receiving_mx != ''),
                 topKWeightedIf(3)(receiving_mx, sessions, receiving_mx != '')) AS worst_servers,
             topKWeighted(1)(result_type, sessions)[1] AS result_type,
-            if(failed_now > 0, uniqExactIf(organization, now), uniqExact(organization)) AS senders,
-            arrayStringConcat(if(failed_now > 0, topKWeightedIf(2)(organization, sessions, now),
-                topKWeighted(2)(organization, sessions)), ', ') AS sender_names
+            countIf(now AND NOT is_newcomer) > 0 OR uniqExactIf((reporter, trust), now) > 1 AS not_one_newcomer,
+            if(failed_now > 0, uniqExactIf((reporter, trust), now), uniqExact(reporter, trust)) AS senders,
+            arrayStringConcat(if(failed_now > 0, topKWeightedIf(2)(name, sessions, now),
+                topKWeighted(2)(name, sessions)), ', ') AS sender_names
         FROM failures
         GROUP BY policy_domain, cause
         HAVING failed > 0
@@ -163,7 +176,7 @@ def causes(domains: str) -> str:
             arrayStringConcat(worst_servers, ', ') AS servers,
             concat(toString(senders), ' of ', toString(senders_in_all), ': ', sender_names) AS seen_by,
             (failed_now > 0 AND cause = 'suspected-downgrade')
-                OR (failed_now >= greatest(minimum_sessions, 1)
+                OR (failed_now >= greatest(minimum_sessions, 1) AND not_one_newcomer
                     AND (share_now > failure_ratio_threshold OR refused >= greatest(minimum_sessions, 1)))
                 AS needs_attention
         FROM totals
@@ -177,13 +190,13 @@ def causes(domains: str) -> str:
         UNION ALL
         SELECT
             policy_domain, '{NOT_APPLIED}', any(meaning.severity), any(meaning.title), min(last_applied_day) + 1, 0, 0,
-            NULL, 0, '', '', concat(toString(uniqExact(organization)), ' of ', toString(any(senders_in_all)), ': ',
-                arrayStringConcat(topK(2)(organization), ', ')), 1
+            NULL, 0, '', '', concat(toString(uniqExact(reporter, trust)), ' of ', toString(any(senders_in_all)), ': ',
+                arrayStringConcat(topK(2)({caption("organization")}), ', ')), 1
         FROM mta_sts_suspected_downgrades
         INNER JOIN (SELECT policy_domain, senders_in_all FROM sessions_now) AS everybody USING (policy_domain)
         CROSS JOIN (SELECT severity, title FROM failure_meanings WHERE term = '{NOT_APPLIED}') AS meaning
         WHERE day >= {END} - 3 AND day <= {END} AND {domains} AND likelihood = 'likely'
-            AND (policy_domain, organization, day) IN (SELECT * FROM last_words)
+            AND (policy_domain, reporter, trust, day) IN (SELECT * FROM last_words)
         GROUP BY policy_domain
         UNION ALL
         SELECT
@@ -215,11 +228,12 @@ def causes(domains: str) -> str:
 def lonely_failures(chosen: str, everybody: str) -> str:
     """Senders (of the chosen rows) that see failures at a domain which others (of all rows) hardly see.
 
-    organization, policy_domain, cause (its main category), failed, share, share_of_others, others (other senders),
-    others_failing, last_day.
+    reporter, reporter_proven, organization, policy_domain, cause (its main category), failed, share, share_of_others,
+    others (other senders), others_failing, last_day.
     """
     return f"""
         SELECT
+            {REPORTER},
             organization,
             policy_domain,
             cause,
@@ -230,32 +244,33 @@ def lonely_failures(chosen: str, everybody: str) -> str:
             all_failing - 1 AS others_failing,
             last_day
         FROM (
-            SELECT organization, policy_domain, sum(successful_sessions + failed_sessions) AS sessions,
+            SELECT {REPORTER}, any(organization) AS organization, policy_domain,
+                sum(successful_sessions + failed_sessions) AS sessions,
                 sum(failed_sessions) AS failed, maxIf(day, failed_sessions > 0) AS last_day
             FROM tls_sender_daily
             WHERE {chosen}
-            GROUP BY organization, policy_domain
+            GROUP BY {REPORTER}, policy_domain
             HAVING failed > 0
         ) AS one
         INNER JOIN (
             SELECT policy_domain, sum(successful_sessions + failed_sessions) AS all_sessions,
-                sum(failed_sessions) AS all_failed, uniqExact(organization) AS all_senders,
-                uniqExactIf(organization, failed_sessions > 0) AS all_failing
+                sum(failed_sessions) AS all_failed, uniqExact({REPORTER}) AS all_senders,
+                uniqExactIf(({REPORTER}), failed_sessions > 0) AS all_failing
             FROM tls_sender_daily
             WHERE {everybody}
             GROUP BY policy_domain
         ) AS everybody USING (policy_domain)
         INNER JOIN domains USING (policy_domain)
         LEFT JOIN (
-            SELECT organization, policy_domain, argMax(category, by_category) AS cause
+            SELECT {REPORTER}, policy_domain, argMax(category, by_category) AS cause
             FROM (
-                SELECT organization, policy_domain, category, sum(failed_sessions) AS by_category
+                SELECT {REPORTER}, policy_domain, category, sum(failed_sessions) AS by_category
                 FROM tls_failures_daily
                 WHERE {chosen}
-                GROUP BY organization, policy_domain, category
+                GROUP BY {REPORTER}, policy_domain, category
             )
-            GROUP BY organization, policy_domain
-        ) AS main_causes USING (organization, policy_domain)
+            GROUP BY {REPORTER}, policy_domain
+        ) AS main_causes USING ({REPORTER}, policy_domain)
         WHERE all_senders > 1 AND failed >= greatest(minimum_sessions, 1) AND share >= 3 * share_of_others"""
 
 
@@ -279,7 +294,7 @@ def mode_changes(domains: str) -> str:
                 ) AS changes,
                 arrayEnumerateUniq(changes.2, changes.3) AS times
             FROM (
-                SELECT policy_domain, organization, day,
+                SELECT policy_domain, {REPORTER}, day,
                     argMax(sts_mode, successful_sessions + failed_sessions) AS mode
                 FROM tls_policies_daily
                 WHERE {rows_with_mode} AND policy_domain IN (
@@ -289,9 +304,9 @@ def mode_changes(domains: str) -> str:
                     GROUP BY policy_domain
                     HAVING uniqExact(sts_mode) > 1
                 )
-                GROUP BY policy_domain, organization, day
+                GROUP BY policy_domain, {REPORTER}, day
             )
-            GROUP BY policy_domain, organization
+            GROUP BY policy_domain, {REPORTER}
         )
         ARRAY JOIN changes AS change, times AS time
         GROUP BY policy_domain, change.2, change.3, time

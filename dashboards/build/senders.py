@@ -12,18 +12,21 @@ from dashboards.build.suspicion_panels import SUSPICIONS
 from dashboards.build.variables import (
     DATASOURCES,
     DOMAINS,
+    REPORTER,
+    REPORTER_ID,
+    REPORTER_NAME,
     THIS_DOMAIN,
     cell,
-    chosen_stranger,
+    chosen_reporter,
     domain,
     link,
     page_links,
-    stranger_id,
-    strangers_choice,
+    reporters_choice,
 )
+from mailposture.reporter_caption import caption
 
 UID: Final = "mailposture-senders"
-_CHOSEN: Final = f"{IN_RANGE} AND {DOMAINS} AND {chosen_stranger('organization', 'sender')}"
+_CHOSEN: Final = f"{IN_RANGE} AND {DOMAINS} AND {chosen_reporter()}"
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
 _TO_FAILURES = link("Failures that it reports", "mailposture-failures", domain=THIS_DOMAIN, sender=cell("sender_id"))
 
@@ -37,11 +40,11 @@ _ANSWER = (
         "the evidence. A suspicion, never a proof.",
         rows(
             f"""
-            SELECT if({_NOBODY_REPORTS}, NULL, uniqExact(organization)) AS senders
+            SELECT if({_NOBODY_REPORTS}, NULL, uniqExact({REPORTER})) AS senders
             FROM (
-                SELECT organization FROM tls_suspected_downgrades WHERE {_CHOSEN} AND likelihood != 'server-fault'
+                SELECT {REPORTER} FROM tls_suspected_downgrades WHERE {_CHOSEN} AND likelihood != 'server-fault'
                 UNION ALL
-                SELECT organization FROM mta_sts_suspected_downgrades WHERE {_CHOSEN} AND likelihood = 'likely'
+                SELECT {REPORTER} FROM mta_sts_suspected_downgrades WHERE {_CHOSEN} AND likelihood = 'likely'
             )"""
         ),
         width=NUMBER_WIDTH,
@@ -71,7 +74,7 @@ _ANSWER = (
     stat(
         "Senders that report",
         "Organizations with a report about the time range.",
-        rows(f"SELECT nullIf(uniqExact(organization), 0) AS senders FROM tls_sender_daily WHERE {_CHOSEN}"),
+        rows(f"SELECT nullIf(uniqExact({REPORTER}), 0) AS senders FROM tls_sender_daily WHERE {_CHOSEN}"),
         width=NUMBER_WIDTH,
         height=NUMBER_HEIGHT,
         unit="locale",
@@ -81,7 +84,7 @@ _ANSWER = (
         "Senders that applied an MTA-STS policy to at least one session.",
         rows(
             f"""
-            SELECT if({_NOBODY_REPORTS}, NULL, uniqExact(organization)) AS senders
+            SELECT if({_NOBODY_REPORTS}, NULL, uniqExact({REPORTER})) AS senders
             FROM tls_policies_daily
             WHERE {_CHOSEN} AND policy_type = 'sts'"""
         ),
@@ -94,7 +97,7 @@ _ANSWER = (
         "Senders that applied DANE to at least one session.",
         rows(
             f"""
-            SELECT if({_NOBODY_REPORTS}, NULL, uniqExact(organization)) AS senders
+            SELECT if({_NOBODY_REPORTS}, NULL, uniqExact({REPORTER})) AS senders
             FROM tls_policies_daily
             WHERE {_CHOSEN} AND policy_type = 'tlsa'"""
         ),
@@ -112,7 +115,7 @@ _ANSWER = (
                 median(delay_hours) < 48, concat(toString(round(median(delay_hours))), ' hours'),
                 concat(toString(round(median(delay_hours) / 24)), ' days')) AS delay
             FROM tls_report_log
-            WHERE {IN_RANGE} AND {chosen_stranger("organization", "sender")}"""
+            WHERE {IN_RANGE} AND {chosen_reporter()}"""
         ),
         width=NUMBER_WIDTH,
         height=NUMBER_HEIGHT,
@@ -129,7 +132,7 @@ _LONELY = table(
     rows(
         f"""
         SELECT
-            organization AS "Sender",
+            {caption("organization")} AS "Sender",
             policy_domain AS "Domain",
             cause AS "Cause",
             failed AS "Failed",
@@ -138,7 +141,7 @@ _LONELY = table(
             others AS "Other senders",
             others_failing AS "Of them failing",
             last_day AS "Last day",
-            {stranger_id("organization")} AS sender_id
+            {REPORTER_ID} AS sender_id
         FROM ({questions.lonely_failures(_CHOSEN, f"{IN_RANGE} AND {DOMAINS}")})
         ORDER BY share DESC
         LIMIT 200"""
@@ -173,18 +176,18 @@ _OVER_TIME = (
         "Share of successful sessions a report day, of the ten senders with most sessions in the time range.",
         series(
             f"""
-            SELECT day AS time, organization, {questions.rate()} AS Value
+            SELECT day AS time, {REPORTER_NAME} AS sender, {questions.rate()} AS Value
             FROM tls_sender_daily
-            WHERE {_CHOSEN} AND organization IN (
-                SELECT organization
+            WHERE {_CHOSEN} AND ({REPORTER}) IN (
+                SELECT {REPORTER}
                 FROM tls_sender_daily
                 WHERE {_CHOSEN}
-                GROUP BY organization
+                GROUP BY {REPORTER}
                 ORDER BY sum(successful_sessions + failed_sessions) DESC
                 LIMIT 10
             )
-            GROUP BY time, organization
-            ORDER BY time, organization"""
+            GROUP BY time, sender
+            ORDER BY time, sender"""
         ),
         width=12,
         height=9,
@@ -199,19 +202,19 @@ _OVER_TIME = (
         "Failed sessions a report day, of the ten senders with most failures in the time range.",
         series(
             f"""
-            SELECT day AS time, organization, sum(failed_sessions) AS Value
+            SELECT day AS time, {REPORTER_NAME} AS sender, sum(failed_sessions) AS Value
             FROM tls_sender_daily
-            WHERE {_CHOSEN} AND organization IN (
-                SELECT organization
+            WHERE {_CHOSEN} AND ({REPORTER}) IN (
+                SELECT {REPORTER}
                 FROM tls_sender_daily
                 WHERE {_CHOSEN}
-                GROUP BY organization
+                GROUP BY {REPORTER}
                 HAVING sum(failed_sessions) > 0
                 ORDER BY sum(failed_sessions) DESC
                 LIMIT 10
             )
-            GROUP BY time, organization
-            ORDER BY time, organization"""
+            GROUP BY time, sender
+            ORDER BY time, sender"""
         ),
         width=12,
         height=9,
@@ -232,7 +235,7 @@ _ALL = table(
     rows(
         f"""
         SELECT
-            organization AS "Sender",
+            {caption("organization")} AS "Sender",
             domains AS "Domains",
             sessions AS "Sessions",
             rate AS "With TLS",
@@ -242,10 +245,11 @@ _ALL = table(
             delay AS "Reports after",
             first_day AS "First day",
             last_day AS "Last day",
-            {stranger_id("organization")} AS sender_id
+            {REPORTER_ID} AS sender_id
         FROM (
             SELECT
-                organization,
+                {REPORTER},
+                any(organization) AS organization,
                 uniqExact(policy_domain) AS domains,
                 sum(successful_sessions + failed_sessions) AS sessions,
                 {questions.rate()} AS rate,
@@ -255,20 +259,21 @@ _ALL = table(
                 max(day) AS last_day
             FROM tls_sender_daily
             WHERE {_CHOSEN}
-            GROUP BY organization
+            GROUP BY {REPORTER}
         ) AS sums
         LEFT JOIN (
-            SELECT organization, arrayStringConcat(arraySort(groupUniqArray({look.POLICY_TYPE_NAME})), ', ') AS applies
+            SELECT {REPORTER},
+                arrayStringConcat(arraySort(groupUniqArray({look.POLICY_TYPE_NAME})), ', ') AS applies
             FROM tls_policies_daily
             WHERE {_CHOSEN}
-            GROUP BY organization
-        ) AS policies USING (organization)
+            GROUP BY {REPORTER}
+        ) AS policies USING ({REPORTER})
         LEFT JOIN (
-            SELECT organization, median(delay_hours) / 24 AS delay
+            SELECT {REPORTER}, median(delay_hours) / 24 AS delay
             FROM tls_report_log
-            WHERE {IN_RANGE} AND {chosen_stranger("organization", "sender")}
-            GROUP BY organization
-        ) AS delays USING (organization)
+            WHERE {IN_RANGE} AND {chosen_reporter()}
+            GROUP BY {REPORTER}
+        ) AS delays USING ({REPORTER})
         ORDER BY sessions DESC
         LIMIT 500"""
     ),
@@ -303,9 +308,7 @@ def dashboard() -> Dashboard:
         variables=(
             *DATASOURCES,
             domain(several=True),
-            strangers_choice(
-                "sender", "Sender", "organization", "tls_sender_daily", DOMAINS, description="Who reports"
-            ),
+            reporters_choice(DOMAINS),
         ),
         links=page_links(UID),
         rows=(

@@ -8,7 +8,15 @@ from dashboards.build import look
 from dashboards.build.grafana import rows, words
 from dashboards.build.panels import Column, table
 from dashboards.build.questions import IN_RANGE
-from dashboards.build.variables import DOMAINS, THIS_DOMAIN, cell, chosen_stranger, link, stranger_id
+from dashboards.build.variables import (
+    DOMAINS,
+    REPORTER_ID,
+    THIS_DOMAIN,
+    cell,
+    chosen_reporter,
+    link,
+)
+from mailposture.reporter_caption import caption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,14 +57,14 @@ def _suspicions(
             day AS "Day",
             likelihood AS "Likelihood",
             policy_domain AS "Domain",
-            organization AS "Sender",
+            {caption("organization")} AS "Sender",
             evidence AS "Evidence",
             {more}
             if({saw} + {saw_not} = 0, 'no probe', concat(toString({saw}), ' of ', toString({saw} + {saw_not})))
                 AS "Our probes had it",
-            {stranger_id("organization")} AS sender_id
+            {REPORTER_ID} AS sender_id
         FROM {view}
-        WHERE {IN_RANGE} AND {DOMAINS} AND {chosen_stranger("organization", "sender")}
+        WHERE {IN_RANGE} AND {DOMAINS} AND {chosen_reporter()}
         ORDER BY day DESC, {sessions} DESC
         LIMIT 200"""
         ),

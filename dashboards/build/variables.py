@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from dashboards.build.grafana import CLICKHOUSE, Json, page_link
+from mailposture.reporter_caption import caption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +89,30 @@ def strangers_choice(name: str, label: str, column: str, view: str, where: str, 
         ") ORDER BY choice LIMIT 1000"
     )
     return choice(name, label, query, description=description)
+
+
+REPORTER: Final = "reporter, reporter_proven"
+"""SQL: who reports, for GROUP BY and USING; of one name, the proven one and the one that only says so are two."""
+
+REPORTER_ID: Final = stranger_id(REPORTER)
+"""SQL: the value that stands for a reporter in choices and links."""
+
+REPORTER_NAME: Final = "if(reporter_proven, reporter, concat(reporter, ' (unproven)'))"
+"""SQL: a reporter in a word, for legends: its domain."""
+
+
+def reporters_choice(where: str) -> Json:
+    """The choice among those who report."""
+    query = (
+        f"SELECT {REPORTER_ID}, {caption()} AS choice FROM tls_sender_daily WHERE $__dateFilter(day) AND {where} "
+        f"GROUP BY {REPORTER} ORDER BY choice LIMIT 1000"
+    )
+    return choice("sender", "Sender", query, description="Who reports")
+
+
+def chosen_reporter() -> str:
+    """SQL: rows of the chosen reporters."""
+    return chosen(REPORTER_ID, "sender")
 
 
 def chosen(column: str, name: str) -> str:

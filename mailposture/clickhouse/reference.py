@@ -30,6 +30,7 @@ _DOMAINS = _Table(
         "minimum_sessions",
         "stale_after_seconds",
         "certificate_expiry_seconds",
+        "posts_count",
         "hosted_sts_mode",
         "active",
     ),
@@ -67,7 +68,7 @@ def _add(client: Client, config: Config, table: _Table, rows: set[_Row]) -> None
         )
 
 
-def _facts(domain: Domain) -> tuple[str, str, float, int, int, int, str]:
+def _facts(domain: Domain) -> tuple[str, str, float, int, int, int, bool, str]:
     thresholds = domain.thresholds
     return (
         domain.name,
@@ -76,5 +77,6 @@ def _facts(domain: Domain) -> tuple[str, str, float, int, int, int, str]:
         thresholds.minimum_sessions,
         int(thresholds.stale_after.total_seconds()),
         int(thresholds.certificate_expiry.total_seconds()),
+        domain.posts_count,
         domain.mta_sts.mode.value if domain.mta_sts else "",
     )

@@ -17,8 +17,7 @@ CREATE TABLE IF NOT EXISTS {database}.tls_policies {on_cluster}
     successful_sessions UInt64 COMMENT 'total-successful-session-count',
     failed_sessions UInt64 COMMENT 'total-failure-session-count',
     counts Bool COMMENT 'false where another policy type of the same report describes the same sessions (sts and tlsa)',
-    trust LowCardinality(String) COMMENT 'Why the report is believed: dkim, operator, mailbox, token, none',
-    stored_at DateTime('UTC') DEFAULT now() COMMENT 'When the row was stored; tls_reports.received_at says when the report came',
+    trust LowCardinality(String) COMMENT 'Why the report is believed: dkim, operator, mailbox, token',
     version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
 )
 ENGINE = {replacing}(version)

@@ -7,6 +7,7 @@ CREATE TABLE IF NOT EXISTS {database}.configured_domains {on_cluster}
     minimum_sessions UInt64 COMMENT 'Fewer failed sessions than this never deserve attention',
     stale_after_seconds UInt64 COMMENT 'Reports older than this are missing',
     certificate_expiry_seconds UInt64 COMMENT 'Certificates that end within this time must be renewed',
+    posts_count Bool COMMENT 'Whether reports posted by HTTPS, which prove nothing, count in alerts',
     hosted_sts_mode LowCardinality(String) COMMENT 'Mode of the MTA-STS policy that we host; empty if none',
     active Bool COMMENT 'false once the domain has left the configuration',
     updated_at DateTime64(3, 'UTC') COMMENT 'When the configuration was read'

@@ -4,8 +4,10 @@
 CREATE TABLE IF NOT EXISTS {database}.tls_sender_days {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    organization LowCardinality(String) COMMENT 'Who reports',
+    reporter LowCardinality(String) COMMENT 'Who reports',
+    trust LowCardinality(String) COMMENT 'Why it is believed; the same reporter proven and unproven are two',
     month Date COMMENT 'First day of the month; bit 0 of the masks is that day',
+    report_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days that it reported about',
     tls_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it had sessions with TLS',
     enforced_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied the policy in mode enforce',
     other_mode_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied the policy in another mode',
@@ -14,7 +16,7 @@ CREATE TABLE IF NOT EXISTS {database}.tls_sender_days {on_cluster}
 )
 ENGINE = {aggregating}
 PARTITION BY toYYYYMM(month)
-ORDER BY (policy_domain, organization, month)
+ORDER BY (policy_domain, reporter, trust, month)
 TTL toLastDayOfMonth(month) + INTERVAL {retention_days} DAY
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 0,
     min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1

@@ -12,14 +12,15 @@ WITH
     of_domain AND (policy_type = 'no-policy-found' OR (policy_type = 'sts' AND sts_mode = '')) AS without
 SELECT
     policy_domain,
-    organization,
+    reporter,
+    trust,
     toStartOfMonth(day) AS month,
+    groupBitOr(bit) AS report_days,
     groupBitOr(if(counts AND successful_sessions > 0, bit, 0)) AS tls_days,
     groupBitOr(if(enforced, bit, 0)) AS enforced_days,
     groupBitOr(if(other_mode, bit, 0)) AS other_mode_days,
     groupBitOr(if(policy_type = 'tlsa', bit, 0)) AS dane_days,
     groupBitOr(if(without AND successful_sessions + failed_sessions > 0, bit, 0)) AS without_days
 FROM {database}.tls_policies
-WHERE trust != 'none'
-GROUP BY policy_domain, organization, month
+GROUP BY policy_domain, reporter, trust, month
 COMMENT 'Fills tls_sender_days'

@@ -14,7 +14,7 @@ from collector.authenticate import Decision, DkimResult, Verdict, decide_trust, 
 from collector.dkim.verifier import Outcome, Proof
 from collector.envelope import Envelope, Source, Trust
 from collector.rejection import UnprovenReason
-from mailposture.config import Authentication, Unverified
+from mailposture.config import Authentication
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -152,12 +152,6 @@ def test_what_may_yet_be_proven_is_retried_until_we_give_up(outcome: Outcome, re
     late = _decide(_unproven(outcome), rules=rules, now=NOW + timedelta(hours=49))
     assert (early.verdict, early.trust) == (Verdict.RETRY, Trust.NONE)
     assert (late.verdict, late.reason) == (Verdict.QUARANTINE, reason)
-
-
-def test_configuration_may_accept_what_is_unproven_and_it_stays_marked() -> None:
-    rules = Authentication(unverified=Unverified.ACCEPT)
-    decision = _decide(_unproven(Outcome.INVALID), rules=rules)
-    assert (decision.verdict, decision.trust, decision.dkim_domain) == (Verdict.BELIEVE, Trust.NONE, "")
 
 
 def test_a_trusted_mailbox_is_believed_as_such() -> None:

@@ -245,7 +245,7 @@ def test_address_that_would_steer_the_terminal_is_shown_without_its_controls(her
 
 def test_sender_named_like_a_formula_is_text_in_the_csv(here):
     here.run("import", "-", stdin=report().replace(b"Sender Inc.", b"=HYPERLINK(1)"))
-    assert ",'=HYPERLINK(1)=3," in here.run("summary", "--format", "csv", "--days", "7")
+    assert ',"\'=HYPERLINK(1) (sender.example, unproven)=3",' in here.run("summary", "--format", "csv", "--days", "7")
 
 
 def test_a_query_in_csv_holds_no_formula_either(here):

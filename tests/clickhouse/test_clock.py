@@ -26,7 +26,6 @@ ASKS_THE_SERVER = re.compile(
 FAR_APART = ("Pacific/Kiritimati", "Pacific/Pago_Pago")  # UTC+14 and UTC-11: in one of them it is always another day
 ALLOWED = {
     "mailposture/schema/views/05_clock.sql": 1,
-    "mailposture/schema/0002_tls_policies.sql": 1,  # when the row was stored: a table's default reads no view
     "mailposture/clickhouse/migrate.py": 1,  # how long ago a lock was made, by the clock of the server that made it
     "mailposture/failure_words.py": 1,  # a query for people to type, whose sessions are in UTC
 }

@@ -52,8 +52,8 @@ def test_one_sender_from_one_network_while_others_succeed_is_likely(storage: Sto
     for other in OTHERS:
         storage.put("tls_policies", *successes(keys, other, days=(1, 2)))
     storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1", "::ffff:192.0.2.77"))
-    columns = "day, organization, failed_sessions, earlier_days_with_tls, other_organizations_succeeding,"
-    columns += " other_organizations_failing, sending_networks, likelihood"
+    columns = "day, organization, failed_sessions, earlier_days_with_tls, other_reporters_succeeding,"
+    columns += " other_reporters_failing, sending_networks, likelihood"
     assert suspicions(storage, columns) == [(YESTERDAY, VICTIM, 6, 3, 3, 0, 1, "likely")]
     assert suspicions(storage, "evidence") == [
         (
@@ -116,7 +116,7 @@ def test_each_receiving_server_is_a_row_of_its_own(storage: Storage, keys: Any) 
     storage.put("tls_policies", *successes(keys, VICTIM, days=(2,)), *successes(keys, OTHERS[0], days=(1,)))
     for mx in ("mx1.example.com", "mx2.example.com"):
         storage.put("tls_failures", *no_starttls(keys, VICTIM, "::ffff:192.0.2.1", receiving_mx=mx))
-    rows = suspicions(storage, "receiving_mx, other_organizations_failing, likelihood")
+    rows = suspicions(storage, "receiving_mx, other_reporters_failing, likelihood")
     assert sorted(rows) == [("mx1.example.com", 0, "likely"), ("mx2.example.com", 0, "likely")]
 
 
@@ -137,10 +137,10 @@ def test_the_evidence_of_a_single_session_and_sender_is_in_the_singular(storage:
 
 def test_starttls_that_a_thousand_senders_lost_for_days_can_still_be_asked_about(storage: Storage) -> None:
     """The exporter asks about everything together: a question too big for the engine would silence all alerts."""
-    columns = "policy_domain, day, report_key, organization, counts, trust"
+    columns = "policy_domain, day, report_key, reporter, counts, trust"
     rows = (
         f"'{DOMAIN}', (SELECT today FROM clock) - 1 - intDiv(number, 1000), number,"
-        " concat('Sender ', toString(number % 1000)), 1, 'dkim'"
+        " concat('sender', toString(number % 1000), '.example'), 1, 'dkim'"
     )
     for insert in (
         f"tls_policies ({columns}, successful_sessions) SELECT {rows}, 1 FROM numbers(30_000)",
@@ -148,7 +148,11 @@ def test_starttls_that_a_thousand_senders_lost_for_days_can_still_be_asked_about
         f" SELECT {rows}, 2, 'starttls-not-supported' FROM numbers(5_000)",
     ):
         storage.client().command(f"INSERT INTO {insert}")
+    storage.client().command(f"""
+        INSERT INTO tls_reporter_arrivals (policy_domain, reporter, trust, first_arrival, last_arrival)
+        SELECT '{DOMAIN}', concat('sender', toString(number), '.example'), 'dkim', now - toIntervalDay(90), now
+        FROM clock CROSS JOIN numbers(1000) AS numbers""")
     assert storage.ask(
-        "SELECT count(), min(length(evidence)) > 0, min(other_organizations_failing), any(likelihood)"
+        "SELECT count(), min(length(evidence)) > 0, min(other_reporters_failing), any(likelihood)"
         " FROM tls_suspected_downgrades"
     ) == [(5_000, True, 999, "server-fault")]

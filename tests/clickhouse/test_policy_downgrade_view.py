@@ -55,7 +55,7 @@ def test_a_sender_that_stops_at_one_domain_alone_while_others_go_on_is_likely(st
     others = [each for other in OTHERS for each in enforced(other, range(1, 10))]
     storage.put("tls_policies", *enforced(VICTIM, (3, 4, 10)), *without(VICTIM, (1, 2)), *victim_elsewhere(), *others)
     columns = "day, policy_domain, organization, sessions, last_applied_day, days_without, applied_elsewhere,"
-    columns += " other_organizations_applying, other_organizations_stopped, likelihood"
+    columns += " other_reporters_applying, other_reporters_stopped, likelihood"
     assert suspicions(storage, columns) == [
         (days_ago(2), DOMAIN, VICTIM, 7, days_ago(3), 1, True, 3, 0, "possible"),
         (days_ago(1), DOMAIN, VICTIM, 7, days_ago(3), 2, True, 3, 0, "likely"),
@@ -113,7 +113,7 @@ def test_among_many_senders_one_that_gave_up_lately_does_not_hide_another(storag
     storage.put("tls_policies", *enforced("Gave Up", (20,)), *without("Gave Up", range(1, 20)))
     for number in range(4):
         storage.put("tls_policies", *enforced(f"Other {number}", (1, 2)))
-    of_victim = f"maxIf(likelihood = 'likely', organization = '{VICTIM}'), max(other_organizations_stopped)"
+    of_victim = f"maxIf(likelihood = 'likely', organization = '{VICTIM}'), max(other_reporters_stopped)"
     ask = f"SELECT {of_victim} FROM mta_sts_suspected_downgrades"
     assert storage.ask(ask) == [(0, 1)]
     storage.put("tls_policies", *enforced("Other 4", (1, 2)))
@@ -128,7 +128,7 @@ def test_without_others_or_probes_to_compare_it_is_only_possible(storage: Storag
 def test_every_sender_at_once_is_our_record_or_policy(storage: Storage) -> None:
     for organization in (VICTIM, *OTHERS):
         storage.put("tls_policies", *enforced(organization, (3,)), *without(organization, (1,)))
-    rows = suspicions(storage, "other_organizations_stopped, likelihood")
+    rows = suspicions(storage, "other_reporters_stopped, likelihood")
     assert rows == [(3, "server-fault")] * 4
 
 
@@ -173,12 +173,16 @@ def test_a_probe_that_found_the_policy_in_spite_of_dns_is_for_it(storage: Storag
 def test_a_policy_that_all_of_a_thousand_senders_lost_weeks_ago_can_still_be_asked_about(storage: Storage) -> None:
     """The exporter asks about everything together: a question too big for the engine would silence all alerts."""
     storage.client().command(f"""
-        INSERT INTO tls_policies (policy_domain, day, report_key, reported_policy_domain, organization, policy_type,
+        INSERT INTO tls_policies (policy_domain, day, report_key, reported_policy_domain, reporter, policy_type,
             sts_mode, successful_sessions, counts, trust)
         SELECT '{DOMAIN}', (SELECT today FROM clock) - days, number, '{DOMAIN}',
-            concat('Sender ', toString(number % 1000)),
+            concat('sender', toString(number % 1000), '.example'),
             if(days > 28, 'sts', 'no-policy-found'), if(days > 28, 'enforce', ''), 1, true, 'dkim'
         FROM (SELECT number, intDiv(number, 1000) + 1 AS days FROM numbers(56_000))""")
+    storage.client().command(f"""
+        INSERT INTO tls_reporter_arrivals (policy_domain, reporter, trust, first_arrival, last_arrival)
+        SELECT '{DOMAIN}', concat('sender', toString(number), '.example'), 'dkim', now - toIntervalDay(90), now
+        FROM clock CROSS JOIN numbers(1000) AS numbers""")
     assert suspicions(storage, "count(), max(length(evidence)) > 0, any(likelihood)", order="") == [
         (28_000, True, "server-fault")
     ]
@@ -246,9 +250,9 @@ def test_a_day_without_sessions_is_no_day_without_the_policy(storage: Storage) -
 
 
 def test_a_forged_report_neither_makes_nor_withdraws_a_suspicion(storage: Storage) -> None:
-    storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(OTHERS[0], (1,), trust="none", version=0))
+    storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(OTHERS[0], (1,), trust="token", version=0))
     storage.put("tls_policies", *without(VICTIM, (1,)), *enforced(OTHERS[0], (2,)))
-    storage.put("tls_policies", *enforced(VICTIM, (1,), trust="none", version=0))
+    storage.put("tls_policies", *enforced(VICTIM, (1,), trust="token", version=0))
     assert suspicions(storage, "organization") == [(VICTIM,)]
 
 

@@ -31,7 +31,7 @@ def readiness(storage: Storage, columns: str) -> tuple[Any, ...]:
 
 
 def test_a_quiet_month_is_ready(quiet_month: Storage) -> None:
-    assert readiness(quiet_month, "days, sessions, would_be_refused, organizations, last_mode, verdict, reasons") == (
+    assert readiness(quiet_month, "days, sessions, would_be_refused, reporters, last_mode, verdict, reasons") == (
         30, 9000, 0, 3, "testing", "ready", ["None of 9000 sessions would be refused."],
     )  # fmt: skip
 

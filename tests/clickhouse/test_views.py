@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,9 +29,9 @@ def test_the_same_report_stored_again_counts_once(storage: Storage) -> None:
 
 
 def test_of_two_copies_the_more_trusted_stays(storage: Storage) -> None:
-    storage.put("tls_policies", {"trust": "dkim", "version": 3, "successful_sessions": 1})
-    storage.put("tls_policies", {"trust": "none", "version": 0, "successful_sessions": 1})
-    assert storage.ask("SELECT successful_sessions FROM tls_authenticated_domain_daily") == [(1,)]
+    storage.put("tls_policies", {"trust": "dkim", "version": 4, "successful_sessions": 1})
+    storage.put("tls_policies", {"trust": "token", "version": 1, "successful_sessions": 1})
+    assert storage.ask("SELECT trust, successful_sessions FROM tls_sender_daily") == [("dkim", 1)]
 
 
 def test_sts_and_tlsa_of_one_report_are_shown_apart_and_counted_once(storage: Storage) -> None:
@@ -42,7 +42,7 @@ def test_sts_and_tlsa_of_one_report_are_shown_apart_and_counted_once(storage: St
     )
     daily = "SELECT policy_type, successful_sessions FROM tls_daily ORDER BY policy_type"
     assert storage.ask(daily) == [("sts", 100), ("tlsa", 100)]
-    for view in ("tls_domain_daily", "tls_sender_daily", "tls_authenticated_domain_daily"):
+    for view in ("tls_domain_daily", "tls_sender_daily"):
         assert storage.ask(f"SELECT sum(successful_sessions) FROM {view}") == [(100,)]
     counts = "SELECT policy_type, counts FROM tls_policies_daily ORDER BY policy_type"
     assert storage.ask(counts) == [("sts", True), ("tlsa", False)]
@@ -75,13 +75,13 @@ def test_a_day_has_one_row_per_sender_however_many_reports_it_sent(storage: Stor
     ]
 
 
-def test_unauthenticated_reports_page_nobody(storage: Storage) -> None:
-    forged = {"trust": "none", "version": 0, "report_key": 2}
+def test_posts_are_shown_and_page_nobody(storage: Storage) -> None:
+    forged = {"trust": "token", "version": 1, "report_key": 2}
     storage.put("tls_policies", {"successful_sessions": 1}, {**forged, "failed_sessions": 1000})
     storage.put("tls_failures", {**forged, "failed_sessions": 1000, "category": "starttls-not-supported"})
     assert storage.ask("SELECT failed_sessions FROM tls_domain_daily") == [(1000,)]
-    for view in ("domain_daily", "sender_daily", "policies_daily", "failures_daily"):
-        assert storage.ask(f"SELECT sum(failed_sessions) FROM tls_authenticated_{view}") == [(0,)], view
+    counting = "SELECT trust, standing, counts FROM tls_reporters ORDER BY trust"
+    assert storage.ask(counting) == [("dkim", "established", True), ("token", "post", False)]
     assert storage.ask("SELECT count() FROM tls_suspected_downgrades") == [(0,)]
     assert storage.ask("SELECT sum(would_be_refused) FROM mta_sts_readiness") == [(0,)]
 
@@ -98,8 +98,7 @@ def test_addresses_are_shown_as_people_write_them(storage: Storage, stored: str,
 def test_failures_keep_category_severity_and_mode(storage: Storage) -> None:
     storage.put("tls_failures", {"failed_sessions": 4})
     row = storage.ask(
-        "SELECT category, result_type, severity, sts_mode, receiving_mx, failed_sessions"
-        " FROM tls_authenticated_failures_daily"
+        "SELECT category, result_type, severity, sts_mode, receiving_mx, failed_sessions FROM tls_failure_details"
     )
     assert row == [("certificate", "certificate-expired", "critical", "enforce", "mx.example.com", 4)]
 
@@ -112,7 +111,7 @@ def test_receiving_servers_name_how_many_senders_agree(storage: Storage) -> None
         {"report_key": 3, "organization": "Sender Two", "failed_sessions": 5},
         {"report_key": 4, "receiving_mx": ""},
     )
-    assert storage.ask("SELECT receiving_mx, organizations, failed_sessions FROM tls_receiving_daily") == [
+    assert storage.ask("SELECT receiving_mx, reporters, failed_sessions FROM tls_receiving_daily") == [
         ("mx.example.com", 2, 7)
     ]
 
@@ -144,10 +143,13 @@ def test_freshness_tells_of_domains_without_reports_too(storage: Storage) -> Non
         {"report_key": 3, "day": days_ago(20), "organization": "Sender Three"},
     )
     rows = storage.ask(
-        "SELECT policy_domain, last_report_day, organizations_last_7_days, reports_last_7_days,"
-        " last_received_at >= now() - 60 FROM tls_freshness ORDER BY policy_domain"
+        "SELECT policy_domain, last_report_day, reporters_last_7_days, reports_last_7_days,"
+        " last_received_at FROM tls_freshness ORDER BY policy_domain"
     )
-    assert rows == [("example.com", YESTERDAY, 2, 2, 1), ("example.net", None, 0, 0, None)]
+    assert rows == [
+        ("example.com", YESTERDAY, 2, 2, datetime.combine(TODAY, datetime.min.time())),
+        ("example.net", None, 0, 0, None),
+    ]
 
 
 def test_domains_that_leave_the_configuration_disappear_and_may_come_back(storage: Storage) -> None:
@@ -201,9 +203,6 @@ def test_filters_on_day_and_domain_reach_the_primary_key(storage: Storage) -> No
         ("tls_failures_daily", by_domain),
         ("tls_failure_details", by_domain),
         ("tls_receiving_daily", by_domain),
-        ("tls_authenticated_domain_daily", by_domain),
-        ("tls_authenticated_sender_daily", by_domain),
-        ("tls_authenticated_failures_daily", by_domain),
         ("tls_report_log", by_day),
         ("tls_report_originals", by_day),
     ]:

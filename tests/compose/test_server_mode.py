@@ -208,7 +208,7 @@ def test_a_drill_is_imported_seen_and_removed_beside_a_running_collector(stack: 
     assert stack.run("import", "-", given=report).startswith("1 reports, 0 duplicates, 0 rejected")
     assert stack.run("import", "-", given=report).startswith("0 reports, 1 duplicates, 0 rejected")
     assert "\nbank.example,60,40," in stack.run("summary", "--format", "csv")
-    seen = "SELECT policy_domain, category, failed_sessions FROM tls_authenticated_failures_daily"
+    seen = "SELECT policy_domain, category, failed_sessions FROM tls_failures_daily"
     assert stack.run("sql", seen) == "bank.example\tcertificate\t40\n", "alerts look at this view"
     assert stack.run("migrate", "--dry-run").startswith("-- the database has the schema of this version")
 

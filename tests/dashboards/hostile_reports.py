@@ -32,7 +32,7 @@ def hostile_reports(day: date) -> Iterator[bytes]:
         starttls = detail | {"result-type": "starttls-not-supported"}
         report = {
             "organization-name": name,
-            "contact-info": name,
+            "contact-info": f"{name} tls@sender-{number}.example",
             "report-id": name,
             "date-range": {"start-datetime": f"{day}T00:00:00Z", "end-datetime": f"{day}T23:59:59Z"},
             "policies": [

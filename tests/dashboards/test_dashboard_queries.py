@@ -189,7 +189,8 @@ def test_a_report_leads_to_its_original(store: DemoStore) -> None:
     report = {row["Field"]: row["Content"] for row in facts}
     (original,) = ask(store, "failures", panel_sql("failures", "Its original"), report=key)
     assert report["Sender"] == details[0]["Sender"]
-    assert json.loads(str(original["As received"]))["organization-name"] == report["Sender"]
+    organization = json.loads(str(original["As received"]))["organization-name"]
+    assert report["Sender"] == f"{organization} ({organization.partition(' ')[0].lower()}.example, unproven)"
 
 
 def test_narrowing_by_hash_shows_that_sender_only(store: DemoStore) -> None:
@@ -292,7 +293,9 @@ def test_failures_stand_beside_what_probes_saw_there(
 def test_a_sender_that_stopped_applying_our_policy_is_named_with_the_evidence(store: DemoStore) -> None:
     title = "Senders that stopped applying our MTA-STS policy, with the evidence"
     rows = ask(store, "senders", panel_sql("senders", title))
-    assert {(row["Domain"], row["Sender"]) for row in rows} == {("travel.example", "Meridian Airlines (demo)")}
+    assert {(row["Domain"], row["Sender"]) for row in rows} == {
+        ("travel.example", "Meridian Airlines (demo) (meridian.example, unproven)")
+    }
     assert [row["Likelihood"] for row in rows] == ["likely", "likely", "possible"]
     assert {row["Our probes had it"] for row in rows} == {"12 of 12"}
     suspects = ask(store, "senders", panel_sql("senders", "Suspected downgrades"))

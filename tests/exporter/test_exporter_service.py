@@ -40,6 +40,7 @@ def answer(sql: str, _: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         ("category",): (("certificate",), ('made"up\n',), ("other",)),
         ("result_type", "severity"): (("certificate-expired", "critical"), ("bad\nthing", "x"), ("Worse", "y")),
         ("likelihood",): (("likely",),),
+        ("standing",): (("established",), ('made"up',)),
     }[question.labels]
     return [
         (domain, *values, *range(1, len(question.columns) + 1))

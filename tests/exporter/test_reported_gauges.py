@@ -27,7 +27,7 @@ def test_every_sender_counts_with_its_own_newest_day(reports: Reports, gauges: G
     assert found["tlsrpt_sessions shop.example period failed"] == 150
     assert found["tlsrpt_failure_sessions shop.example certificate"] == 60
     assert found["tlsrpt_failure_result_sessions shop.example certificate-expired critical"] == 60
-    assert found["tlsrpt_reporting_organizations shop.example"] == 2
+    assert found["tlsrpt_reporters shop.example established yes"] == 2
 
 
 def test_a_clean_report_ends_a_failure_and_its_series_stays_at_zero_for_the_window(
@@ -65,10 +65,11 @@ def test_the_window_of_the_configuration_is_looked_back_over(reports: Reports, g
     assert gauges.read(window=timedelta(days=14))["tlsrpt_sessions shop.example period successful"] == 30
 
 
-def test_a_forged_report_moves_no_gauge(reports: Reports, gauges: Gauges) -> None:
+def test_a_post_that_nothing_proves_moves_no_gauge_but_the_number_of_posters(reports: Reports, gauges: Gauges) -> None:
     before = gauges.read()
-    reports.add("shop.example", day=1, trust="none", sts_mode="enforce", failures={"starttls-not-supported": 9999})
-    assert gauges.read() == before
+    reports.add("shop.example", day=1, trust="token", sts_mode="enforce", failures={"starttls-not-supported": 9999})
+    posters = {"tlsrpt_reporters shop.example post no": 1, "tlsrpt_reporters shop.example post yes": 0}
+    assert gauges.read() == before | posters
 
 
 def test_sts_and_tlsa_of_the_same_sessions_are_not_added_up(reports: Reports, gauges: Gauges) -> None:

@@ -4,13 +4,16 @@ CREATE OR REPLACE VIEW {database}.tls_sender_daily {on_cluster}
 (
     day Date COMMENT 'Report day (UTC)',
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    organization LowCardinality(String) COMMENT 'Who reports',
+    organization LowCardinality(String) COMMENT 'What the reporter calls itself: a caption, never an identity',
+    reporter LowCardinality(String) COMMENT 'Who reports: an organizational domain',
+    reporter_proven Bool COMMENT 'Whether that is proven by a signature',
+    trust LowCardinality(String) COMMENT 'Why it is believed: dkim, operator, mailbox, token',
     successful_sessions UInt64 COMMENT 'Sessions with TLS',
     failed_sessions UInt64 COMMENT 'Sessions that failed'
 )
 SQL SECURITY DEFINER
 AS
-SELECT day, policy_domain, organization, successful_sessions, failed_sessions
+SELECT day, policy_domain, organization, reporter, reporter_proven, trust, successful_sessions, failed_sessions
 FROM {database}.tls_policies FINAL
 WHERE counts
 SETTINGS do_not_merge_across_partitions_select_final = 1

@@ -3,7 +3,10 @@ CREATE OR REPLACE VIEW {database}.tls_failures_daily {on_cluster}
 (
     day Date COMMENT 'Report day (UTC)',
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    organization LowCardinality(String) COMMENT 'Who reports',
+    organization LowCardinality(String) COMMENT 'What the reporter calls itself: a caption, never an identity',
+    reporter LowCardinality(String) COMMENT 'Who reports: an organizational domain',
+    reporter_proven Bool COMMENT 'Whether that is proven by a signature',
+    trust LowCardinality(String) COMMENT 'Why it is believed: dkim, operator, mailbox, token',
     category LowCardinality(String) COMMENT 'What kind of failure; see failure_meanings',
     result_type LowCardinality(String) COMMENT 'result-type as reported',
     receiving_mx LowCardinality(String) COMMENT 'Our server; empty if not reported',
@@ -11,9 +14,11 @@ CREATE OR REPLACE VIEW {database}.tls_failures_daily {on_cluster}
 )
 SQL SECURITY DEFINER
 AS
-SELECT day, policy_domain, organization, category, result_type, receiving_mx, sum(failed_sessions) AS failed_sessions
+SELECT
+    day, policy_domain, organization, reporter, reporter_proven, trust, category, result_type, receiving_mx,
+    sum(failed_sessions) AS failed_sessions
 FROM {database}.tls_failures FINAL
 WHERE counts
-GROUP BY day, policy_domain, organization, category, result_type, receiving_mx
+GROUP BY day, policy_domain, organization, reporter, reporter_proven, trust, category, result_type, receiving_mx
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Failed sessions a day by cause, sender and server'

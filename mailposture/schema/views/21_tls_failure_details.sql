@@ -4,7 +4,9 @@ CREATE OR REPLACE VIEW {database}.tls_failure_details {on_cluster}
     day Date COMMENT 'Report day (UTC)',
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     report_key String COMMENT 'The report: tls_report_log, tls_report_originals',
-    organization LowCardinality(String) COMMENT 'Who reports',
+    organization LowCardinality(String) COMMENT 'What the reporter calls itself: a caption, never an identity',
+    reporter LowCardinality(String) COMMENT 'Who reports: an organizational domain',
+    reporter_proven Bool COMMENT 'Whether that is proven by a signature',
     policy_type LowCardinality(String) COMMENT 'sts, tlsa, no-policy-found, or other text as reported',
     sts_mode LowCardinality(String) COMMENT 'MTA-STS mode that the sender saw; empty if not sts',
     result_type LowCardinality(String) COMMENT 'result-type as reported',
@@ -18,12 +20,13 @@ CREATE OR REPLACE VIEW {database}.tls_failure_details {on_cluster}
     additional_information String COMMENT 'additional-information, the sender''s own words',
     failed_sessions UInt64 COMMENT 'Sessions that failed',
     counts Bool COMMENT 'false where another policy type breaks down the same sessions',
-    trust LowCardinality(String) COMMENT 'Why the report is believed: dkim, operator, token, none'
+    trust LowCardinality(String) COMMENT 'Why it is believed: dkim, operator, mailbox, token'
 )
 SQL SECURITY DEFINER
 AS
 SELECT
-    day, policy_domain, toString(report_key) AS report_key, organization, policy_type, sts_mode, result_type, category, severity,
+    day, policy_domain, toString(report_key) AS report_key, organization, reporter, reporter_proven, policy_type, sts_mode,
+    result_type, category, severity,
     if(sending_mta_ip = toIPv6('::'), '', replaceOne(toString(sending_mta_ip), '::ffff:', '')) AS sending_mta_ip,
     receiving_mx, receiving_mx_helo,
     if(receiving_ip = toIPv6('::'), '', replaceOne(toString(receiving_ip), '::ffff:', '')) AS receiving_ip,

@@ -2,18 +2,22 @@
 -- in the four weeks before now finds no STARTTLS. Many senders at once: our server broke. One sender, out of one network,
 -- while others succeed the same day: somebody may sit in its path. Our own probes of that server that day are a witness too.
 --
+-- Only those are looked at whose word counts in alerts, and no newcomer: a past can be made up in one burst of reports.
 -- The last 60 days are looked at, because a filter on the day of a loss cannot reach the days before it. The others are
 -- counted once for a domain and day: where a server lost STARTTLS, hundreds of senders find none on the same days.
 CREATE OR REPLACE VIEW {database}.tls_suspected_downgrades {on_cluster}
 (
     day Date COMMENT 'Report day (UTC), of the last 60',
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    organization LowCardinality(String) COMMENT 'The sender that finds no STARTTLS',
+    organization LowCardinality(String) COMMENT 'What the sender that finds no STARTTLS calls itself: a caption',
+    reporter LowCardinality(String) COMMENT 'The sender: an organizational domain',
+    reporter_proven Bool COMMENT 'Whether that is proven by a signature',
+    trust LowCardinality(String) COMMENT 'Why it is believed: dkim, operator, mailbox, token',
     receiving_mx LowCardinality(String) COMMENT 'Our server that it reached, or thought to; empty if not reported',
     failed_sessions UInt64 COMMENT 'Sessions without STARTTLS',
     earlier_days_with_tls UInt64 COMMENT 'Report days, of the 28 before, on which it had TLS with the domain',
-    other_organizations_succeeding UInt64 COMMENT 'Other senders that had TLS that day and found STARTTLS everywhere',
-    other_organizations_failing UInt64 COMMENT 'Other senders that found no STARTTLS that day',
+    other_reporters_succeeding UInt64 COMMENT 'Other senders that had TLS that day and found STARTTLS everywhere',
+    other_reporters_failing UInt64 COMMENT 'Other senders that found no STARTTLS that day',
     sending_networks UInt64 COMMENT 'Networks (/24 or /48) that the sender came from; 0 if not reported',
     probes_with_starttls UInt64 COMMENT 'Our probes that found STARTTLS at that server that day',
     probes_without_starttls UInt64 COMMENT 'Our probes that did not, though the server answered',
@@ -28,33 +32,31 @@ WITH
     lost AS
     (
         SELECT
-            day, policy_domain, organization, receiving_mx, failed_sessions, sending_networks,
-            uniqExact(organization) OVER (PARTITION BY day, policy_domain) AS failing
-        FROM
-        (
-            SELECT
-                day, policy_domain, organization, receiving_mx, sum(failed_sessions) AS failed_sessions,
-                -- /48 of IPv6, /24 of IPv4 (which is mapped into the last four bytes)
-                uniqExactIf(cutIPv6(sending_mta_ip, 10, 1), sending_mta_ip != toIPv6('::')) AS sending_networks
-            FROM {database}.tls_failures FINAL
-            WHERE category = 'starttls-not-supported' AND counts AND trust != 'none' AND day >= today - 60
-            GROUP BY day, policy_domain, organization, receiving_mx
-        )
+            day, policy_domain, any(organization) AS organization, reporter, any(reporter_proven) AS reporter_proven,
+            trust, receiving_mx, sum(failed_sessions) AS failed_sessions,
+            -- /48 of IPv6, /24 of IPv4 (which is mapped into the last four bytes)
+            uniqExactIf(cutIPv6(sending_mta_ip, 10, 1), sending_mta_ip != toIPv6('::')) AS sending_networks
+        FROM {database}.tls_failures FINAL
+        WHERE category = 'starttls-not-supported' AND counts AND day >= today - 60
+        GROUP BY day, policy_domain, reporter, trust, receiving_mx
     ),
     senders AS
     (
         -- Masks as in the table, put together: bit n is the day n days after the first one.
-        SELECT policy_domain, organization, groupBitOr(bitShiftLeft(toUInt128(tls_days), month - first_day)) AS with_tls
+        SELECT policy_domain, reporter, trust, groupBitOr(bitShiftLeft(toUInt128(tls_days), month - first_day)) AS with_tls
         FROM {database}.tls_sender_days
         WHERE month >= first_day AND policy_domain IN (SELECT policy_domain FROM lost)
-        GROUP BY policy_domain, organization
+            AND (policy_domain, reporter, trust) IN (
+                SELECT policy_domain, reporter, trust FROM {database}.tls_reporters WHERE counts AND standing != 'newcomer'
+            )
+        GROUP BY policy_domain, reporter, trust
     ),
     others AS
     (
-        SELECT policy_domain, first_day + bit AS day, count() AS other_organizations_succeeding
+        SELECT policy_domain, first_day + bit AS day, count() AS other_reporters_succeeding
         FROM senders
         ARRAY JOIN bitPositionsToArray(with_tls) AS bit
-        WHERE (day, policy_domain, organization) NOT IN (SELECT day, policy_domain, organization FROM lost)
+        WHERE (day, policy_domain, reporter, trust) NOT IN (SELECT day, policy_domain, reporter, trust FROM lost)
         GROUP BY policy_domain, day
     ),
     probed AS
@@ -70,25 +72,25 @@ WITH
         GROUP BY day, policy_domain, server
     )
 SELECT
-    day, policy_domain, organization, receiving_mx, failed_sessions,
+    day, policy_domain, organization, reporter, reporter_proven, trust, receiving_mx, failed_sessions,
     arrayCount(bit -> first_day + bit < day AND first_day + bit >= day - 28, bitPositionsToArray(with_tls))
         AS earlier_days_with_tls,
-    other_organizations_succeeding,
-    failing - 1 AS other_organizations_failing,
+    other_reporters_succeeding,
+    failing - 1 AS other_reporters_failing,
     sending_networks, probes_with_starttls, probes_without_starttls,
     multiIf(
-        other_organizations_failing > 0 AND other_organizations_failing >= other_organizations_succeeding, 'server-fault',
+        other_reporters_failing > 0 AND other_reporters_failing >= other_reporters_succeeding, 'server-fault',
         probes_without_starttls > 0 AND probes_without_starttls >= probes_with_starttls, 'server-fault',
         probes_without_starttls > 0, 'possible',
-        other_organizations_failing = 0 AND sending_networks = 1
-            AND (other_organizations_succeeding > 0 OR probes_with_starttls > 0), 'likely',
+        other_reporters_failing = 0 AND sending_networks = 1
+            AND (other_reporters_succeeding > 0 OR probes_with_starttls > 0), 'likely',
         'possible'
     ) AS likelihood,
     concat(
         'Found no STARTTLS in ', toString(failed_sessions), if(failed_sessions = 1, ' session', ' sessions'),
         ', after TLS on ', toString(earlier_days_with_tls), ' of the 28 days before. That day ',
-        toString(other_organizations_succeeding), if(other_organizations_succeeding = 1, ' other sender', ' other senders'),
-        ' found STARTTLS and ', toString(other_organizations_failing), ' did not. ',
+        toString(other_reporters_succeeding), if(other_reporters_succeeding = 1, ' other sender', ' other senders'),
+        ' found STARTTLS and ', toString(other_reporters_failing), ' did not. ',
         multiIf(
             sending_networks = 0, 'It does not say where it sent from.',
             sending_networks = 1, 'It sent from one network.',
@@ -99,8 +101,12 @@ SELECT
             toString(probes_with_starttls + probes_without_starttls), ' times that day.'
         ))
     ) AS evidence
-FROM lost
-INNER JOIN senders USING (policy_domain, organization)
+FROM
+(
+    SELECT *, uniqExact(reporter, trust) OVER (PARTITION BY day, policy_domain) AS failing
+    FROM lost
+    INNER JOIN senders USING (policy_domain, reporter, trust)
+) AS counted
 LEFT JOIN others USING (day, policy_domain)
 LEFT JOIN probed USING (day, policy_domain, receiving_mx)
 WHERE earlier_days_with_tls > 0

@@ -9,7 +9,7 @@ CREATE OR REPLACE VIEW {database}.mta_sts_readiness {on_cluster}
     days UInt64 COMMENT 'Report days, of the last 30 before today, that a sender looked at the policy',
     sessions UInt64 COMMENT 'Sessions under the MTA-STS policy',
     would_be_refused UInt64 COMMENT 'Those that mode enforce refuses, or would have in another mode',
-    organizations UInt64 COMMENT 'Senders that looked at the policy',
+    reporters UInt64 COMMENT 'Senders that looked at the policy',
     last_mode LowCardinality(String) COMMENT 'Mode that senders saw last; empty if none looked',
     verdict LowCardinality(String) COMMENT 'ready (in force already: nothing speaks against it), not-ready, or too-little-evidence',
     reasons Array(String) COMMENT 'Why'
@@ -18,18 +18,19 @@ SQL SECURITY DEFINER
 AS
 WITH
     assumeNotNull((SELECT today FROM {database}.clock)) AS today,
-    30 AS window_days, 7 AS enough_days, 2 AS enough_organizations, 50 AS enough_sessions, 0.001 AS bearable_share,
+    30 AS window_days, 7 AS enough_days, 2 AS enough_reporters, 50 AS enough_sessions, 0.001 AS bearable_share,
+    counted AS (SELECT policy_domain, reporter, trust FROM {database}.tls_reporters WHERE counts),
     greatest(toInt64(failed) - toInt64(without_policy), 0) AS refused,
     least(refused, greatest(toInt64(failed_in_force) - toInt64(without_policy_in_force), 0)) AS refused_in_force
 SELECT
-    policy_domain, days, sessions, toUInt64(refused) AS would_be_refused, organizations, last_mode,
+    policy_domain, days, sessions, toUInt64(refused) AS would_be_refused, reporters, last_mode,
     multiIf(
         if(
             last_mode = 'enforce',
             refused_in_force - downgraded_in_force > sessions_in_force * bearable_share,
             refused - downgraded > sessions * bearable_share
         ) OR notEmpty(faults), 'not-ready',
-        days < enough_days OR organizations < enough_organizations OR sessions < enough_sessions, 'too-little-evidence',
+        days < enough_days OR reporters < enough_reporters OR sessions < enough_sessions, 'too-little-evidence',
         'ready'
     ) AS verdict,
     arrayFilter(reason -> reason != '', arrayConcat(
@@ -58,7 +59,7 @@ SELECT
                 if(last_mode = 'enforce', 'keeps', 'would keep'), ' that mail from him.'
             ), ''),
             if(sessions > 0 AND days < enough_days, concat('Only ', toString(days), ' report days; wait for ', toString(enough_days), '.'), ''),
-            if(sessions > 0 AND organizations < enough_organizations, concat('Only ', toString(organizations), ' sender looked.'), ''),
+            if(sessions > 0 AND reporters < enough_reporters, concat('Only ', toString(reporters), ' sender looked.'), ''),
             if(sessions BETWEEN 1 AND enough_sessions - 1, concat('Only ', toString(sessions), ' sessions.'), ''),
             if(without_policy > 0, concat(toString(without_policy), ' sessions could not read the policy and went on without it.'), '')
         ],
@@ -75,10 +76,10 @@ LEFT JOIN
         sumIf(successful_sessions + failed_sessions, sts_mode = 'enforce') AS sessions_in_force,
         sum(failed_sessions) AS failed,
         sumIf(failed_sessions, sts_mode = 'enforce') AS failed_in_force,
-        uniqExact(organization) AS organizations,
+        uniqExact(reporter, trust) AS reporters,
         argMaxIf(sts_mode, (day, sts_mode = 'enforce'), sts_mode != '') AS last_mode
     FROM {database}.tls_policies FINAL
-    WHERE policy_type = 'sts' AND trust != 'none' AND day >= today - window_days AND day < today
+    WHERE policy_type = 'sts' AND (policy_domain, reporter, trust) IN (SELECT * FROM counted) AND day >= today - window_days AND day < today
     GROUP BY policy_domain
 ) AS applied USING (policy_domain)
 LEFT JOIN
@@ -97,7 +98,7 @@ LEFT JOIN
     (
         WITH category = 'starttls-not-supported' AND likelihood = 'likely' AS is_downgrade
         SELECT
-            policy_domain, result_type, sum(failed_sessions) AS total, uniqExact(organization) AS senders,
+            policy_domain, result_type, sum(failed_sessions) AS total, uniqExact(reporter, trust) AS senders,
             sumIf(failed_sessions, sts_mode = 'enforce') AS total_in_force,
             sumIf(failed_sessions, is_downgrade) AS total_downgraded,
             sumIf(failed_sessions, is_downgrade AND sts_mode = 'enforce') AS total_downgraded_in_force,
@@ -105,9 +106,9 @@ LEFT JOIN
         FROM {database}.tls_failures AS failures FINAL
         LEFT JOIN
         (
-            SELECT day, policy_domain, organization, receiving_mx, likelihood FROM {database}.tls_suspected_downgrades
-        ) AS suspected USING (day, policy_domain, organization, receiving_mx)
-        WHERE policy_type = 'sts' AND trust != 'none' AND day >= today - window_days AND day < today
+            SELECT day, policy_domain, reporter, trust, receiving_mx, likelihood FROM {database}.tls_suspected_downgrades
+        ) AS suspected USING (day, policy_domain, reporter, trust, receiving_mx)
+        WHERE policy_type = 'sts' AND (policy_domain, reporter, trust) IN (SELECT * FROM counted) AND day >= today - window_days AND day < today
         GROUP BY policy_domain, result_type
     )
     GROUP BY policy_domain

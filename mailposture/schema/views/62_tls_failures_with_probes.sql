@@ -7,7 +7,10 @@ CREATE OR REPLACE VIEW {database}.tls_failures_with_probes {on_cluster}
 (
     day Date COMMENT 'Report day (UTC)',
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    organization LowCardinality(String) COMMENT 'Who reports',
+    organization LowCardinality(String) COMMENT 'What the reporter calls itself: a caption, never an identity',
+    reporter LowCardinality(String) COMMENT 'Who reports: an organizational domain',
+    reporter_proven Bool COMMENT 'Whether that is proven by a signature',
+    trust LowCardinality(String) COMMENT 'Why it is believed: dkim, operator, mailbox, token',
     category LowCardinality(String) COMMENT 'What kind of failure; see failure_meanings',
     result_type LowCardinality(String) COMMENT 'result-type as reported',
     receiving_mx LowCardinality(String) COMMENT 'Our server; empty if not reported',
@@ -50,8 +53,8 @@ WITH
         )
     ] AS sentences
 SELECT
-    day, policy_domain, failure.1 AS organization, failure.2 AS category, failure.3 AS result_type, receiving_mx,
-    failure.4 AS failed_sessions,
+    day, policy_domain, failure.1 AS organization, failure.2 AS reporter, failure.3 AS reporter_proven, failure.4 AS trust,
+    failure.5 AS category, failure.6 AS result_type, receiving_mx, failure.7 AS failed_sessions,
     probes, probe_successes, probe_reason, probes_with_starttls, probes_without_starttls, certificate_not_after,
     policy_probes, policy_probe_successes, policy_probe_reason,
     arrayStringConcat(
@@ -82,16 +85,16 @@ FROM
         (
             SELECT
                 day, policy_domain, toString(receiving_mx) AS server, 'failure' AS kind,
-                (organization, category, result_type, sum(failed_sessions)) AS failure,
+                (organization, reporter, reporter_proven, trust, category, result_type, sum(failed_sessions)) AS failure,
                 false AS success, '' AS reason,
                 CAST(NULL, 'Nullable(Bool)') AS starttls, CAST(NULL, 'Nullable(DateTime64(0, \'UTC\'))') AS not_after
             FROM {database}.tls_failures FINAL
             WHERE counts
-            GROUP BY day, policy_domain, organization, category, result_type, receiving_mx
+            GROUP BY day, policy_domain, organization, reporter, reporter_proven, trust, category, result_type, receiving_mx
             UNION ALL
             -- Each probe of a server also counts for failures that name none; the policy is the same for all of them.
             SELECT
-                day, policy_domain, server, toString(probe), ('', '', '', 0),
+                day, policy_domain, server, toString(probe), ('', '', false, '', '', '', 0),
                 success, toString(results.reason), starttls_offered, results.certificate_not_after
             FROM {database}.probe_results AS results FINAL
             ARRAY JOIN if(probe = 'mx', [toString(results.receiving_mx), ''], ['']) AS server

@@ -3,6 +3,8 @@
 -- the policy in mode enforce in the four weeks before reports sessions without it. Its mail may still be encrypted; but
 -- nothing insists on it any more. Many senders at once: our record or policy is at fault, or we withdrew it.
 --
+-- Only those are looked at whose word counts in alerts, and no newcomer: a past can be made up in one burst of reports.
+--
 -- A sender that has given MTA-STS up, or has servers without it, is no attack on us: it shows at several domains of ours
 -- within a week. So `likely` is who stopped at one domain alone and goes on at another. A first day may be a slow answer
 -- where no policy was remembered, hence two report days; and of many senders there is always one that gives MTA-STS up, so
@@ -11,12 +13,15 @@ CREATE OR REPLACE VIEW {database}.mta_sts_suspected_downgrades {on_cluster}
 (
     day Date COMMENT 'Report day (UTC), of the last 60',
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    organization LowCardinality(String) COMMENT 'The sender that stopped applying our policy',
+    organization LowCardinality(String) COMMENT 'What the sender that stopped applying our policy calls itself: a caption',
+    reporter LowCardinality(String) COMMENT 'The sender: an organizational domain',
+    reporter_proven Bool COMMENT 'Whether that is proven by a signature',
+    trust LowCardinality(String) COMMENT 'Why it is believed: dkim, operator, mailbox, token',
     sessions UInt64 COMMENT 'Its sessions without the policy',
     last_applied_day Date COMMENT 'The last day, of the 28 before, on which it applied the policy in mode enforce',
     days_without UInt64 COMMENT 'Report days without the policy since then, this one included',
-    other_organizations_applying UInt64 COMMENT 'Other senders that applied the policy that day',
-    other_organizations_stopped UInt64 COMMENT 'Other senders that had applied it in the 28 days before and did not that day',
+    other_reporters_applying UInt64 COMMENT 'Other senders that applied the policy that day',
+    other_reporters_stopped UInt64 COMMENT 'Other senders that had applied it in the 28 days before and did not that day',
     applied_elsewhere Bool COMMENT 'Whether it applied the policy of another domain of ours that day, in whatever mode',
     domains_stopped UInt64 COMMENT 'Domains of ours at which it stopped in the week up to that day, this one included',
     probes_with_policy UInt64 COMMENT 'Our probes that day that found the record, and the policy in mode enforce',
@@ -34,7 +39,7 @@ WITH
     (
         -- Masks as in the table, put together: bit n is the day n days after the first one.
         SELECT
-            policy_domain, organization,
+            policy_domain, reporter, trust,
             groupBitOr(bitShiftLeft(toUInt128(enforced_days), month - first_day)) AS applied,
             groupBitOr(bitShiftLeft(toUInt128(other_mode_days), month - first_day)) AS in_other_mode,
             groupBitOr(bitShiftLeft(toUInt128(dane_days), month - first_day)) AS under_dane,
@@ -51,32 +56,34 @@ WITH
             bitAnd(bitAnd(missed, bitShiftLeft(within_28, 1)), last_60_days) AS stopped
         FROM {database}.tls_sender_days
         WHERE month >= first_day
-        GROUP BY policy_domain, organization
+        GROUP BY policy_domain, reporter, trust
     ),
     lost AS
     (
-        SELECT policy_domain, organization, applied, missed, bit, first_day + bit AS day
+        SELECT policy_domain, reporter, trust, applied, missed, bit, first_day + bit AS day
         FROM senders
         ARRAY JOIN bitPositionsToArray(stopped) AS bit
     ),
     everybody AS
     (
-        -- Counted for all senders together: where a policy is gone, hundreds stop on the same days.
+        -- Counted for all senders together whose word counts: where a policy is gone, hundreds stop on the same days.
         SELECT
             policy_domain, bit,
             countIf(bitAnd(bitShiftRight(applied, bit), 1) = 1) AS applying,
             count() - applying AS stopping
         FROM senders
         ARRAY JOIN bitPositionsToArray(bitAnd(bitOr(applied, stopped), last_60_days)) AS bit
-        WHERE policy_domain IN (SELECT policy_domain FROM lost)
+        WHERE policy_domain IN (SELECT policy_domain FROM lost) AND (policy_domain, reporter, trust) IN (
+            SELECT policy_domain, reporter, trust FROM {database}.tls_reporters WHERE counts AND standing != 'newcomer'
+        )
         GROUP BY policy_domain, bit
     ),
     elsewhere AS
     (
         -- On a day that it was lost at one domain, what is applied is applied at another.
-        SELECT organization, groupBitOr(bitOr(applied, in_other_mode)) AS anywhere
+        SELECT reporter, trust, groupBitOr(bitOr(applied, in_other_mode)) AS anywhere
         FROM senders
-        GROUP BY organization
+        GROUP BY reporter, trust
     ),
     stops AS
     (
@@ -84,18 +91,20 @@ WITH
         WITH
             bitOr(stopped, bitShiftLeft(stopped, 1)) AS in_2, bitOr(in_2, bitShiftLeft(in_2, 2)) AS in_4,
             bitOr(in_4, bitShiftLeft(in_4, 3)) AS in_7
-        SELECT organization, bit, count() AS domains_stopped
+        SELECT reporter, trust, bit, count() AS domains_stopped
         FROM senders
         ARRAY JOIN bitPositionsToArray(in_7) AS bit
-        GROUP BY organization, bit
+        GROUP BY reporter, trust, bit
     ),
     counted AS
     (
-        SELECT day, policy_domain, organization, sum(successful_sessions + failed_sessions) AS sessions
+        SELECT
+            day, policy_domain, any(organization) AS organization, reporter, any(reporter_proven) AS reporter_proven, trust,
+            sum(successful_sessions + failed_sessions) AS sessions
         FROM {database}.tls_policies FINAL
-        WHERE counts AND trust != 'none' AND day >= today - 60 AND reported_policy_domain = policy_domain
-          AND (day, policy_domain, organization) IN (SELECT day, policy_domain, organization FROM lost)
-        GROUP BY day, policy_domain, organization
+        WHERE counts AND day >= today - 60 AND reported_policy_domain = policy_domain
+          AND (day, policy_domain, reporter, trust) IN (SELECT day, policy_domain, reporter, trust FROM lost)
+        GROUP BY day, policy_domain, reporter, trust
     ),
     probed AS
     (
@@ -111,28 +120,28 @@ WITH
         GROUP BY day, policy_domain
     )
 SELECT
-    day, policy_domain, organization, sessions,
+    day, policy_domain, organization, reporter, reporter_proven, trust, sessions,
     first_day + arrayMax(arrayFilter(each -> each < bit, bitPositionsToArray(applied))) AS last_applied_day,
     arrayCount(each -> first_day + each > last_applied_day AND each <= bit, bitPositionsToArray(missed)) AS days_without,
-    applying AS other_organizations_applying, stopping - 1 AS other_organizations_stopped,
+    applying AS other_reporters_applying, stopping - 1 AS other_reporters_stopped,
     bitAnd(bitShiftRight(anywhere, bit), 1) = 1 AS applied_elsewhere, domains_stopped,
     probes_with_policy, probes_without_policy,
     multiIf(
-        other_organizations_stopped > 0 AND other_organizations_stopped >= other_organizations_applying, 'server-fault',
+        other_reporters_stopped > 0 AND other_reporters_stopped >= other_reporters_applying, 'server-fault',
         probes_without_policy > 0 AND probes_without_policy >= probes_with_policy, 'server-fault',
         domains_stopped > 1, 'sender-change',
         probes_without_policy > 0, 'possible',
-        other_organizations_stopped * 5 <= other_organizations_applying AND applied_elsewhere AND days_without > 1
-            AND (other_organizations_applying > 0 OR probes_with_policy > 0), 'likely',
+        other_reporters_stopped * 5 <= other_reporters_applying AND applied_elsewhere AND days_without > 1
+            AND (other_reporters_applying > 0 OR probes_with_policy > 0), 'likely',
         'possible'
     ) AS likelihood,
     concat(
         'Had ', toString(sessions), if(sessions = 1, ' session', ' sessions'),
         ' without our MTA-STS policy, which it last applied on ', toString(last_applied_day), ': ',
         if(days_without = 1, 'the first report day without it', concat(toString(days_without), ' report days without it')),
-        '. That day ', toString(other_organizations_applying),
-        if(other_organizations_applying = 1, ' other sender', ' other senders'), ' applied it and ',
-        toString(other_organizations_stopped), ' had stopped. ',
+        '. That day ', toString(other_reporters_applying),
+        if(other_reporters_applying = 1, ' other sender', ' other senders'), ' applied it and ',
+        toString(other_reporters_stopped), ' had stopped. ',
         if(domains_stopped > 1, concat('Within the week it stopped at ', toString(domains_stopped), ' domains of ours. '), ''),
         if(applied_elsewhere, 'It applied the policy of another domain of ours.',
             'It applied the policy of no other domain of ours: it may have stopped for everybody.'),
@@ -143,9 +152,12 @@ SELECT
     ) AS evidence
 FROM lost
 INNER JOIN everybody USING (policy_domain, bit)
-INNER JOIN counted USING (day, policy_domain, organization)
-INNER JOIN stops USING (organization, bit)
-LEFT JOIN elsewhere USING (organization)
+INNER JOIN counted USING (day, policy_domain, reporter, trust)
+INNER JOIN stops USING (reporter, trust, bit)
+LEFT JOIN elsewhere USING (reporter, trust)
 LEFT JOIN probed USING (day, policy_domain)
+WHERE (policy_domain, reporter, trust) IN (
+    SELECT policy_domain, reporter, trust FROM {database}.tls_reporters WHERE counts AND standing != 'newcomer'
+)
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Senders that stopped applying our enforced MTA-STS policy: suspected downgrades, with evidence'

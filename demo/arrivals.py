@@ -1,0 +1,34 @@
+"""Since when the demo's senders are known, written straight into ClickHouse.
+
+The demo mails its month in a few seconds, so all its senders would be newcomers, whose word counts for little. In truth
+their reports would have come day by day: these are the days that they would have come on.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING, Final
+
+from demo.domains import DOMAINS
+from demo.senders import SENDERS
+from mailposture.domain_names import organizational_domain
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from clickhouse_connect.driver import Client
+
+_DAYS: Final = 31  # as many as there are reports of
+_COLUMNS: Final = ("policy_domain", "reporter", "trust", "first_arrival", "last_arrival")
+
+
+def write_arrivals(client: Client, today: date) -> None:
+    """Fill table tls_reporter_arrivals of the client's database, as the collector's SQL user; again changes nothing."""
+    last = datetime.combine(today, time(), UTC)
+    first = last - timedelta(days=_DAYS - 1)
+    rows = [
+        (domain.name, organizational_domain(sender.domain), "dkim", first, last)
+        for domain in DOMAINS
+        for sender in SENDERS
+    ]
+    client.insert("tls_reporter_arrivals", rows, column_names=_COLUMNS, database=client.database)
