@@ -2,11 +2,12 @@
 
 A policy names its domain, except where a sender leaves it out (Postfix, with no-policy-found) or where DANE is the
 policy: then it names the MX host, and one host may receive for many domains. What the report carries around it then
-decides: TLS-Report-Domain, the name of its file, and for a post the secret path.
+decides: TLS-Report-Domain, the Subject, the name of its file, and for a post the secret path.
 
-Anybody may have a true report about his own domain mailed to an address of ours, by naming it in his TLSRPT record. So
-the recipient says nothing, a foreign name anywhere ends the search, and of an authenticated mail the message around a
-report is only what was signed (decode/signed_mail.py).
+Anybody may have a true report about his own domain mailed to an address of ours, by naming it in his TLSRPT record, and
+his mail sent to a host of ours, by naming it in his MX record. So the recipient says nothing, a foreign name anywhere
+ends the search, and of an authenticated mail the message around a report is only what was signed
+(decode/signed_mail.py).
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from collector.rejection import Reason, RejectedError
 from mailposture.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from collector.decode.message import Opened
     from collector.decode.tls_report import Policy, TlsReport
     from collector.envelope import Envelope
@@ -50,64 +49,64 @@ def attribute(report: TlsReport, *, opened: Opened, envelope: Envelope, ownershi
 
     There is no authorisation record for TLS reports as DMARC has one, so a receiver keeps only what is about its own.
     """
-    stated = _stated_domain(report, opened, envelope, ownership)
-    beside = tuple(_domains_without_dane(report.policies, ownership))
+    around = _read_around(report, opened, envelope, ownership)
     owned: list[OwnedPolicy] = []
     warnings: list[str] = []
     for index, policy in enumerate(report.policies):
         if policy.domain is None:
             continue  # no domain name; reading it has left a remark
-        domain = _owner(policy.domain, policy.policy_type, stated, beside, ownership) if policy.domain else stated
-        if not domain and policy.policy_type == TLSA and (domain := stated):
+        domain = _owner(policy, around, ownership)
+        if policy.policy_type == TLSA and domain and not ownership.owners_of(policy.domain or domain):
             warnings.append(f"{policy.domain} is not among the mx hosts configured for {domain}; counted for it anyway")
         if domain:
             owned.append(OwnedPolicy(domain, index, policy))
         else:
             warnings.append(f"a policy about {policy.domain or 'an unnamed domain'} was left out: not a domain of ours")
     domains = {policy.domain for policy in owned}
-    if not report.policies and stated:
-        domains.add(stated)  # a day without traffic
+    if not report.policies and around.stated:
+        domains.add(around.stated)  # a day without traffic
     if not domains:
         raise _nothing_ours(report, opened)
     return Attribution(tuple(sorted(domains)), tuple(owned), tuple(dict.fromkeys(warnings)))
 
 
-def _stated_domain(report: TlsReport, opened: Opened, envelope: Envelope, ownership: Ownership) -> str:
-    """The domain of ours that the whole report is about by what is said around it, or empty.
+class _Around(NamedTuple):
+    """What a report says, around its policies and in those that name a domain, about whom it is."""
 
-    One foreign name, around it or in it, and it is empty: such a report may be about anything. The names that DANE
-    policies have are those of hosts, and say nothing here.
-    """
-    names = [*opened.named, *report.file_domains]
+    stated: str  # the domain of ours that the whole report is about by what is said around it, or empty
+    beside: tuple[str, ...]  # domains of ours that policies name themselves
+    foreign: bool  # a name that is not ours: the report may be about anything
+
+
+def _read_around(report: TlsReport, opened: Opened, envelope: Envelope, ownership: Ownership) -> _Around:
+    """The names that DANE policies have are those of hosts, and say nothing here."""
+    outside = [*opened.named, opened.subject_domain, *report.file_domains]
     if envelope.source is Source.FILE:
-        names.append(policy_domain_of_file_name(envelope.name))
+        outside.append(policy_domain_of_file_name(envelope.name))
     if envelope.source is Source.HTTPS:
-        names.append(envelope.token_domain)
-    inside = (policy.domain for policy in report.policies if policy.policy_type != TLSA)
-    owners = [ownership.owners_of(name) for name in (*names, *inside) if name]
-    unreadable = any(policy.domain is None for policy in report.policies)
-    if len(opened.named) > 1 or unreadable or not all(owners):
-        return ""
-    return next((ownership.owners_of(name).best for name in names if name), "")
+        outside.append(envelope.token_domain)
+    outside = list(filter(None, outside))
+    inside = [policy.domain for policy in report.policies if policy.domain and policy.policy_type != TLSA]
+    beside = dict.fromkeys(owners.best for name in inside if (owners := ownership.owners_of(name)))
+    foreign = not all(ownership.owners_of(name) for name in (*outside, *inside))
+    clear = not foreign and len(opened.named) < 2 and all(policy.domain is not None for policy in report.policies)
+    stated = ownership.owners_of(outside[0]).best if outside and clear else ""
+    return _Around(stated, tuple(beside), foreign)
 
 
-def _domains_without_dane(policies: Iterable[Policy], ownership: Ownership) -> dict[str, None]:
-    """The domains of ours that policies name themselves."""
-    found: dict[str, None] = {}
-    for policy in policies:
-        if policy.domain and policy.policy_type != TLSA and (owners := ownership.owners_of(policy.domain)):
-            found[owners.best] = None
-    return found
-
-
-def _owner(name: str, policy_type: str, stated: str, beside: tuple[str, ...], ownership: Ownership) -> str:
-    """The domain of ours that a named policy is about, or empty: of those that share an MX host, the stated one."""
-    owners = ownership.owners_of(name)
-    if not owners.several or (policy_type != TLSA and name == owners.best):
+def _owner(policy: Policy, around: _Around, ownership: Ownership) -> str:
+    """The domain of ours that a policy is about, or empty: of those that share an MX host, the stated one."""
+    dane = policy.policy_type == TLSA
+    if not policy.domain or (dane and around.foreign and not around.beside):
+        return around.stated
+    owners = ownership.owners_of(policy.domain)
+    if not owners:
+        return around.stated if dane else ""
+    if not owners.several or (not dane and policy.domain == owners.best):
         return owners.best
-    if stated in owners:
-        return stated
-    return next((domain for domain in beside if domain in owners), owners.best)
+    if around.stated in owners:
+        return around.stated
+    return next((domain for domain in around.beside if domain in owners), owners.best)
 
 
 def _nothing_ours(report: TlsReport, opened: Opened) -> RejectedError:
@@ -115,7 +114,7 @@ def _nothing_ours(report: TlsReport, opened: Opened) -> RejectedError:
     if unusable and all(policy.domain is None for policy in report.policies):
         return RejectedError(Reason.INVALID_FIELD, unusable)
     inside = (policy.domain for policy in report.policies if policy.domain)
-    names = dict.fromkeys((*inside, *opened.named, *report.file_domains))
+    names = dict.fromkeys(filter(None, (*inside, *opened.named, opened.subject_domain, *report.file_domains)))
     about = ", ".join(quoted(name) for name in list(names)[:3]) or "no domain that it names"
     return RejectedError(
         Reason.FOREIGN_DOMAIN,

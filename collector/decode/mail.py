@@ -44,6 +44,7 @@ class Mail(NamedTuple):
     report_submitter: str  # TLS-Report-Submitter, or empty
     parts: tuple[Part, ...]
     undecodable: tuple[str, ...] = ()  # parts that could not be decoded, in words
+    subject_domain: str = ""  # what the Subject says that the report is about, if it was signed
     received: str = ""  # the uppermost Received field, which the last server wrote
 
 

@@ -40,6 +40,7 @@ class Opened:
     # Domains that TLS-Report-Domain names: one, none, or several that somebody added. What is no domain name stands
     # here as it was written.
     named: tuple[str, ...] = ()
+    subject_domain: str = ""  # what a signed Subject names, likewise
     submitter: str = ""  # TLS-Report-Submitter, normalized; empty if it is no domain name
     received: str = ""  # the uppermost Received field, as written
     faults: tuple[Fault, ...] = ()  # of what could not be read beside the documents
@@ -152,6 +153,7 @@ class _Search:
         return Opened(
             documents=tuple(self._documents),
             named=tuple(dict.fromkeys(filter(None, map(_domain, mail.report_domains)))),
+            subject_domain=_domain(mail.subject_domain),
             submitter=normalize(mail.report_submitter) or "",
             received=mail.received,
             faults=tuple(self.faults),

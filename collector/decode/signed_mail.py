@@ -9,28 +9,27 @@ quarantine with that reason, and a person may release it (then mail.py reads it,
 
 **How the body is to be read**, Content-Type and Content-Transfer-Encoding say. Google signs neither, so that anybody
 can write others above a mail of Google's and so choose which of its lines are part headers. If Content-Type was not
-signed, the body itself must say what it is, and in one way only:
-
-- a multipart: its first line is a delimiter, and the boundary is taken from there. With that boundary there is a last
-  delimiter and nothing behind it; and no other line begins with two hyphens, so that no other boundary, and no
-  multipart in the multipart, could be meant. A preamble, an epilogue, a line of dashes in a text: unclear. An attacker
-  who has some of the text of a signed mail (an invitation, a comment) has neither its first line nor its end.
-- or one document: JSON, gzip or zip, as it is or in base64, which never begin alike. Quoted-printable JSON can be read
-  in two ways as soon as it differs from plain JSON; then it is unclear.
+signed, the body itself must say what it is, and in one way only: as a multipart. Its first line is a delimiter, and the
+boundary is taken from there. With that boundary there is a last delimiter and nothing behind it; and no other line
+begins with two hyphens, so that no other boundary, and no multipart in the multipart, could be meant. A preamble, an
+epilogue, a line of dashes in a text: unclear. An attacker who has some of the text of a signed mail (an invitation, a
+comment) has neither its first line nor its end. A single document would have to be believed for how it begins: unclear.
 
 If Content-Type was signed, its boundary decides; text before the first and after the last delimiter is ignored, as
-RFC 2046, section 5.1.1 has it. A Content-Transfer-Encoding that was not signed is inferred as above for a single
-document; a multipart has none (section 5.1). The fields of parts lie in the body, so they were always signed; one
-that is there twice, or malformed, or repeats a parameter, is read differently by different readers: unclear.
+RFC 2046, section 5.1.1 has it. A multipart has no Content-Transfer-Encoding (section 5.1). That of a single document,
+if it was not signed, its bytes must say: JSON, gzip and zip begin otherwise in base64 than as they are; JSON that would
+be another by quoted-printable is unclear. The fields of parts lie in the body, so they were always signed; one that is
+there twice, or malformed, or repeats a parameter, is read differently by different readers: unclear.
 
 **What is a report.** A signature proves who sent a mail, not that what lies in it is the sender's word: bounces,
 forwards and auto-replies carry the words of others. A report is a part that says so by its media type (RFC 8460,
 section 6.4), as the mail itself or directly in its one multipart; never inside a `message/*` or another multipart,
 never in text or HTML. And the mail says so too, as RFC 8460, section 5.3 demands: by `multipart/report` with
 `report-type=tlsrpt`, by TLS-Report-Domain or TLS-Report-Submitter, or by its Subject, each only if it was signed. A
-forwarded attachment keeps its media type, but the mail around it is another. In such a mail the wrong labels that real
-reporters use (`application/json`, `-gzip`, `-zip`, `octet-stream`) pass as well. What a part then contains is found by
-its first bytes.
+forwarded attachment keeps its media type, but the mail around it is another. Mailing lists and auto-replies may keep
+all of that and sign it as their own; they sign as well that they are a list, or what they answer. In a mail that says
+that it is a report, the wrong labels that real reporters use (`application/json`, `-gzip`, `-zip`, `octet-stream`) pass
+as well. What a part then contains is found by its first bytes.
 """
 
 from __future__ import annotations
@@ -38,6 +37,7 @@ from __future__ import annotations
 import binascii
 import email.message
 import re
+from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collector.decode.content import kind_of
@@ -72,7 +72,8 @@ _BOUNDARY: Final = re.compile(rb"[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]", re.ASCI
 _FIRST_DELIMITER: Final = re.compile(rb"(?:\r\n)*--([\w'()+,./:=?-]{1,70})[ \t]*\r\n", re.ASCII)
 _REST_OF_DELIMITER: Final = re.compile(rb"(--)?[ \t]*(?:\r\n|\Z)")
 _NOT_QUOTED_PRINTABLE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r\n)")
-_SUBJECT: Final = re.compile(rb"Report Domain:", re.IGNORECASE)  # RFC 8460, section 5.3
+_SUBJECT: Final = re.compile(rb"Report Domain:[ \t]*([^ \t]*)", re.IGNORECASE)  # RFC 8460, section 5.3
+_OF_OTHERS: Final = (b"list-id", b"in-reply-to")  # RFC 2919; RFC 5322, section 3.6.4
 
 
 class UnclearError(Exception):
@@ -92,6 +93,10 @@ class _Value(NamedTuple):
 
 def read_signed(proof: Proof, *, limits: Limits) -> Mail:
     """The parts that are reports, and the fields around them. Raises UnclearError, or RejectedError for its size."""
+    if others := next((name for name in _OF_OTHERS if any(proof.fields.get(name, ()))), None):
+        raise UnclearError(
+            f"it passes on or answers the words of others: its signed header has {others.decode().title()}"
+        )
     said = _field(proof.fields, b"content-type")
     content_type = None if said is None else _value(_MEDIA_TYPE, said or b"text/plain", "Content-Type")
     states = _states_a_report(proof.fields, content_type)
@@ -99,7 +104,9 @@ def read_signed(proof: Proof, *, limits: Limits) -> Mail:
         if not states:
             raise UnclearError("its Content-Type is not signed, and nothing else that is says that it is a TLS report")
         first = _FIRST_DELIMITER.match(proof.body)
-        parts = _parts(proof.body, first[1], limits, strict=True) if first else [_single(proof, b"", {})]
+        if first is None:
+            raise UnclearError("its Content-Type is not signed, and its body does not begin as a multipart does")
+        parts = _parts(proof.body, first[1], limits, strict=True)
     elif content_type.what.startswith(b"multipart/"):
         parts = _parts(proof.body, _boundary(content_type), limits, strict=False)
     elif content_type.what in _REPORT or (states and content_type.what in _MISLABELLED):
@@ -107,15 +114,21 @@ def read_signed(proof: Proof, *, limits: Limits) -> Mail:
     else:
         raise _no_report()
     types = _REPORT | _MISLABELLED
-    reports = [_read(part) for part in parts if part.media_type in types or not part.media_type]
+    reports = [_read(part) for part in parts if part.media_type in types]
     if not (states and reports):
         raise _no_report()
     return Mail(
         report_domains=tuple(value.decode("ascii", "replace") for value in proof.fields.get(b"tls-report-domain", ())),
+        subject_domain=_subject_domain(proof.fields),
         report_submitter=_single_text(proof.fields, b"tls-report-submitter"),
         parts=tuple(reports),
         undecodable=(),
     )
+
+
+def _subject_domain(fields: Mapping[bytes, tuple[bytes, ...]]) -> str:
+    subject = _SUBJECT.match(_field(fields, b"subject") or b"")
+    return subject[1].decode("ascii", "replace") if subject else ""
 
 
 def _no_report() -> UnclearError:
@@ -138,8 +151,9 @@ def _single_text(fields: Mapping[bytes, tuple[bytes, ...]], name: bytes) -> str:
 
 def _states_a_report(fields: Mapping[bytes, tuple[bytes, ...]], content_type: _Value | None) -> bool:
     """Whether the signed header says that the mail is a TLS report."""
-    if content_type is not None and content_type.what == b"multipart/report":
-        return content_type.parameters.get(b"report-type", b"").lower() == b"tlsrpt"
+    report_type = content_type.parameters.get(b"report-type") if content_type is not None else None
+    if report_type is not None:
+        return report_type.lower() == b"tlsrpt"
     if fields.get(b"tls-report-domain") or fields.get(b"tls-report-submitter"):
         return True
     return _SUBJECT.match(_field(fields, b"subject") or b"") is not None
@@ -173,7 +187,7 @@ def _boundary(content_type: _Value) -> bytes:
 class _RawPart(NamedTuple):
     """A part of which nothing is decoded yet."""
 
-    media_type: bytes  # empty if only its bytes can say
+    media_type: bytes
     encoding: bytes | None  # None if only its bytes can say
     name: str
     content: bytes
@@ -252,24 +266,26 @@ def _part_fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _file_name(disposition: bytes, content_type: bytes, parameters: Mapping[bytes, bytes]) -> str:
     """What a part is called. Two names that speak of two domains are none: UnclearError."""
     if b"*" in disposition or b"*" in content_type:  # RFC 2231: in pieces, or in another character set
-        if len(disposition) + len(content_type) > LIMITS.field_by_rfc_2231:
-            raise UnclearError("the name of one of its parts is too long")
-        return _file_name_by_rfc_2231(disposition, content_type)
-    attached = _value(_DISPOSITION, disposition, "part's Content-Disposition").parameters if disposition else {}
-    names = [
-        found.decode("utf-8", "replace") for found in (attached.get(b"filename"), parameters.get(b"name")) if found
-    ]
+        names = _file_names_by_rfc_2231(disposition, content_type)
+    else:
+        attached = _value(_DISPOSITION, disposition, "part's Content-Disposition").parameters if disposition else {}
+        names = [
+            value.decode("utf-8", "replace") for value in (attached.get(b"filename"), parameters.get(b"name")) if value
+        ]
     if len(set(names)) > 1 and len(set(map(policy_domain_of_file_name, names))) > 1:
         raise UnclearError("one of its parts has two names, about two domains")
     return names[0] if names else ""
 
 
-def _file_name_by_rfc_2231(disposition: bytes, content_type: bytes) -> str:
+def _file_names_by_rfc_2231(disposition: bytes, content_type: bytes) -> list[str]:
+    if len(disposition) + len(content_type) > LIMITS.field_by_rfc_2231:
+        raise UnclearError("the name of one of its parts is too long")
     part = email.message.Message()
     part["Content-Disposition"] = disposition.decode("ascii", "replace")
     part["Content-Type"] = content_type.decode("ascii", "replace")
     try:
-        return part.get_filename() or ""
+        values = part.get_param("filename", header="Content-Disposition"), part.get_param("name")
+        return [collapse_rfc2231_value(value) for value in values if value]
     except (ValueError, LookupError, TypeError, AttributeError):
         raise UnclearError("the name of one of its parts cannot be read") from None
 
@@ -297,7 +313,7 @@ def _encoding_of(content: bytes) -> bytes:
         return b""
     if kind_of(_from_base64(content)) in ("gzip", "zip", "json"):
         return b"base64"
-    raise UnclearError("its Content-Type is not signed, and it is neither a multipart nor JSON, gzip or zip")
+    raise UnclearError("its Content-Transfer-Encoding is not signed, and it is neither JSON nor gzip nor zip")
 
 
 def _from_base64(content: bytes) -> bytes:

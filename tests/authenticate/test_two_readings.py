@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,6 +64,10 @@ BODIES = {
     "epilogue": b"%bReply at https://calendar.google.com\r\n",
     "html": b"<html><body>%b</body></html>\r\n",
     "quoted-printable": b"=20\r\n%b",
+    "JSON, then a footer": report(contact="tls@google.com") + b"\r\n\r\n%b",
+    "JSON": report(contact="tls@google.com") + b"\r\n",
+    "base64": base64.encodebytes(report(contact="tls@google.com")).replace(b"\n", b"\r\n"),
+    "gzip and more in base64": base64.encodebytes(gzip.compress(report()) + b"footer").replace(b"\n", b"\r\n"),
 }
 
 
@@ -71,7 +78,7 @@ BODIES = {
 @pytest.mark.parametrize("shape", BODIES)
 def test_content_type_that_was_not_signed_decides_nothing(court: Court, shape: str, content_type: str) -> None:
     fields = field_lines(MIME_Version="1.0", **({"CONTENT_TYPE": content_type} if content_type else {}))
-    signed = court.sign(SAYS + fields + b"\r\n" + BODIES[shape] % TEXT, "google.com", GOOGLE)
+    signed = court.sign(SAYS + fields + b"\r\n" + BODIES[shape].replace(b"%b", TEXT), "google.com", GOOGLE)
     assert court.refused(signed) in ("unclear", "no-report")
 
 
@@ -116,6 +123,11 @@ TYPE, ENCODING = b"Content-Type: application/tlsrpt+json\r\n", b"Content-Transfe
             b'Content-Type: application/tlsrpt+json; name="a!other.example!1!2.json"\r\n'
             b'Content-Disposition: attachment; filename="a!victim.example!1!2.json"\r\n',
         ),
+        _with_lines(
+            TYPE,
+            b'Content-Type: application/tlsrpt+json; name="a!other.example!1!2.json"\r\n'
+            b"Content-Disposition: attachment; filename*=utf-8''a!victim.example!1!2.json\r\n",
+        ),
         _with_lines(ENCODING, ENCODING + b"Content-Transfer-Encoding: 7bit\r\n"),
         _with_lines(ENCODING, b"Content-Transfer-Encoding: x-uuencode\r\n"),
         _with_lines(ENCODING, b"Content-Transfer-Encoding: quoted-printable\r\n").replace(b"==", b"=!"),
@@ -130,6 +142,7 @@ TYPE, ENCODING = b"Content-Type: application/tlsrpt+json\r\n", b"Content-Transfe
         "a blank in front of the colon",
         "a line that is no field",
         "two names",
+        "two names, one in another character set",
         "two encodings",
         "an unknown encoding",
         "no quoted-printable",
@@ -204,6 +217,21 @@ def test_words_of_others_under_a_true_signature_are_no_report(court: Court, word
     assert court.refused(court.sign(head + b"\r\n" + content, REPORTER, fields)) in ("unclear", "no-report")
 
 
+@pytest.mark.parametrize("said", ["List_Id", "In_Reply_To"])
+def test_list_or_reply_that_keeps_all_of_a_report_signs_that_it_is_one(court: Court, said: str) -> None:
+    """Whoever posts to a list that rewrites From would report as the list's owner; often that is us."""
+    plain = mail(
+        "x via tlsrpt <tlsrpt@reporter.example>", report(), fields=field_lines(**{said: "<a.reporter.example>"})
+    )
+    name = said.replace("_", "-").lower().encode()
+    assert court.refused(court.sign(plain, REPORTER, (*EVERYTHING, name))) == "unclear"
+    without = mail(REPORTER_AT, report())
+    signed = court.sign(without, REPORTER, (*EVERYTHING, name))  # signed as absent, as many do
+    assert court.believed(signed).reporter == REPORTER
+    ours = field_lines(**{said: "<tlsrpt.victim.example>"}) + court.sign(without, REPORTER)
+    assert court.believed(ours).reporter == REPORTER  # a list of ours passed it on
+
+
 def test_user_of_a_mail_service_reports_as_that_service_and_as_nobody_else(court: Court) -> None:
     """Whoever may send mail that a domain signs speaks for it; what he calls himself is a caption."""
     content = report(organization="Google Inc.", contact="tls@google.com")
@@ -225,14 +253,56 @@ def test_submitter_counts_if_it_was_signed(court: Court) -> None:
 
 # What a report is about.
 UNNAMED = report(None)
+SUBJECT_ABOUT_ANOTHER = "Report Domain: attacker.example Submitter: reporter.example Report-ID: <1@reporter.example>"
 
 
 def test_foreign_report_without_policy_domain_is_not_ours_because_it_was_mailed_to_us(court: Court) -> None:
     fields = field_lines(TLS_Report_Domain="attacker.example")
     for name in ("reporter.example!attacker.example!1!2.json", "r.json"):
-        signed = court.sign(mail(REPORTER_AT, UNNAMED, fields=fields, name=name), REPORTER)
-        assert court.refused(signed) == "foreign-domain"
-    assert court.refused(court.sign(mail(REPORTER_AT, UNNAMED, name="r.json"), REPORTER)) == "foreign-domain"
+        for subject in ("TLS report", SUBJECT_ABOUT_ANOTHER, f"Report Domain: {VICTIM}"):
+            signed = court.sign(mail(REPORTER_AT, UNNAMED, fields=fields, name=name, subject=subject), REPORTER)
+            assert court.refused(signed) == "foreign-domain"
+    signed = court.sign(mail(REPORTER_AT, UNNAMED, name="r.json", subject="TLS report"), REPORTER)
+    assert court.refused(signed) == "foreign-domain"
+
+
+@pytest.mark.parametrize("content", [UNNAMED, report(None, policies=[])], ids=["unnamed", "no traffic"])
+def test_foreign_name_in_the_signed_subject_ends_the_search(court: Court, content: bytes) -> None:
+    signed = court.sign(mail(REPORTER_AT, content, subject=SUBJECT_ABOUT_ANOTHER), REPORTER)
+    assert court.refused(signed) == "foreign-domain"
+
+
+FOREIGN: dict[str, Any] = {
+    "the header": {"fields": field_lines(TLS_Report_Domain="attacker.example"), "name": "", "subject": "TLS report"},
+    "the file name": {"name": "reporter.example!attacker.example!1!2.json", "subject": "TLS report"},
+    "the subject": {"name": "", "subject": "Report Domain: attacker.example Submitter: reporter.example"},
+}
+
+
+@pytest.mark.parametrize("where", FOREIGN)
+def test_foreign_domain_that_has_its_mail_sent_to_a_host_of_ours_is_not_ours(court: Court, where: str) -> None:
+    """DANE names the host; anybody may name it as his MX."""
+    signed = court.sign(mail(REPORTER_AT, _dane(), **FOREIGN[where]), REPORTER)
+    assert court.refused(signed) == "foreign-domain"
+    unnamed = court.sign(mail(REPORTER_AT, _dane(), name="", subject="TLS report"), REPORTER)
+    assert court.believed(unnamed).policy_domains == (VICTIM,)
+
+
+def test_dane_belongs_to_the_domain_of_ours_beside_it_and_to_no_foreign_one(court: Court) -> None:
+    def policies(*domains: str) -> bytes:
+        named = [policy for domain in domains for policy in json.loads(report(domain))["policies"]]
+        return report(None, policies=[*named, *json.loads(_dane())["policies"]])
+
+    foreign = court.sign(mail(REPORTER_AT, policies("attacker.example"), name="", subject="TLS report"), REPORTER)
+    assert court.refused(foreign) == "foreign-domain"
+    both = court.sign(mail(REPORTER_AT, policies("attacker.example", VICTIM), name=""), REPORTER)
+    assert court.believed(both).failed_sessions == 5  # sts and tlsa describe the same sessions
+
+
+def _dane() -> bytes:
+    summary = {"total-successful-session-count": 0, "total-failure-session-count": 5}
+    policy = {"policy-type": "tlsa", "policy-domain": f"mx.{VICTIM}"}
+    return report(None, policies=[{"policy": policy, "summary": summary}])
 
 
 @pytest.mark.parametrize("fields", [EVERYTHING, WITHOUT_REPORT_FIELDS])
@@ -243,7 +313,7 @@ def test_report_field_above_the_signed_one_moves_nothing(court: Court, fields: A
 
 
 def test_report_field_that_was_not_signed_names_nothing(court: Court) -> None:
-    unsigned = field_lines(TLS_Report_Domain=VICTIM) + mail(REPORTER_AT, UNNAMED, name="r.json")
+    unsigned = field_lines(TLS_Report_Domain=VICTIM) + mail(REPORTER_AT, UNNAMED, name="r.json", subject="TLS report")
     assert court.refused(court.sign(unsigned, REPORTER, WITHOUT_REPORT_FIELDS)) == "foreign-domain"
 
 
