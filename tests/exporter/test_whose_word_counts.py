@@ -1,4 +1,4 @@
-"""What reports of people nobody has heard of can do to pages: by themselves nothing, and never in another's name."""
+"""What reports of those nobody has heard of can do to pages: alone nothing, and never in another's name."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -19,7 +20,7 @@ from mailposture.clickhouse.client import connect
 from mailposture.config_file import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from clickhouse_connect.driver import Client
@@ -61,6 +62,14 @@ class House:
             self._clients[user] = connect(self.config, user=getattr(self.config.clickhouse, f"{user}_user"))
         answer = self._clients[user].query(query)
         return [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
+
+    def make_known(self, domain: str, reporters: Iterable[str], trust: str) -> None:
+        """Have reporters accepted before today: what newcomers say counts for little in alerts."""
+        now = datetime.now(UTC)
+        rows = [(domain, reporter, trust, now - timedelta(days=40), now - timedelta(days=1)) for reporter in reporters]
+        names = ("policy_domain", "reporter", "trust", "first_arrival", "last_arrival")
+        with closing(connect(self.config, user=self.config.clickhouse.collector_user)) as collector:
+            collector.insert("tls_reporter_arrivals", rows, column_names=names)
 
     def command(self, *arguments: str) -> bytes:
         """What a subcommand of `mailposture` prints."""

@@ -146,6 +146,9 @@ def test_an_expired_certificate_pages_for_its_domain_and_a_clean_report_ends_the
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     the_day_before = yesterday - timedelta(days=1)
 
+    for domain in (OURS, QUIET):
+        house.make_known(domain, [DOMAIN], "dkim")
+
     # The certificate of one receiving server has expired.
     reporter.saw(OURS, records[OURS], successful=30, failures=[EXPIRED] * 25)
     reporter.saw(QUIET, records[QUIET], successful=20, failures=[])
