@@ -133,8 +133,10 @@ class Upkeep:
             self._pinged = time.monotonic()
 
     def prune(self) -> None:
-        """Drop what was held long enough."""
+        """Drop what was held long enough, and judge again what was held while our clock was ahead."""
         if time.monotonic() - self._pruned > _PRUNE:
+            if again := self._held.judge_again():
+                log.info("judging held messages again: the clock was ahead when they were held", messages=again)
             for state in HeldState:
                 pruned = self._held.prune(state)
                 metrics.PRUNED.labels(state.value, "age").inc(pruned.age)

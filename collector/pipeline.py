@@ -19,6 +19,7 @@ from collector.origin import origin_of
 from collector.rejection import Fault, Reason, UnprovenReason
 from collector.rejection_rows import RejectionRows
 from collector.spool import HeldState, Origin, Spooled, SpoolQueue
+from collector.spool.queue import LONGEST_WAIT
 from collector.writer import RowsRefusedError
 from mailposture.clickhouse.faults import reason
 
@@ -37,7 +38,7 @@ _HEAVY_BYTES = 24 * 1024 * 1024  # of a batch that is stored before the next is 
 _ROW_BYTES = 1024  # about what a row takes in memory, and once more on its way to ClickHouse
 _BATCH_SECONDS = 2.0  # of judging: then what was judged is stored, and ingest shows that it lives
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse is away
-_DNS_WAIT, _LONGEST_DNS_WAIT = timedelta(minutes=1), timedelta(hours=1)
+_DNS_WAIT = timedelta(minutes=1)
 
 _FATAL = Fault(
     Reason.INTERNAL,
@@ -179,7 +180,7 @@ class Pipeline:
     def _defer(self, message: Spooled, now: datetime, why: str, signers: tuple[str, ...]) -> None:
         """Try again later; what there is no room for, while it waits, goes to quarantine."""
         metrics.DEFERRED.labels("dns").inc()
-        wait = min(_DNS_WAIT * 2 ** min(message.attempts, 10), _LONGEST_DNS_WAIT)
+        wait = min(_DNS_WAIT * 2 ** min(message.attempts, 10), LONGEST_WAIT)
         for displaced in self._queue.defer(message, until=now + wait, reason=why, origin=_origin(message, signers)):
             other = message if displaced.id == message.id else self._queue.read(displaced.id)
             detail = f"{displaced.reason}; deferred mail has used up its room (spool.deferred_size)"

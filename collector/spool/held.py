@@ -36,6 +36,7 @@ _IMPORTED = Origin("import")
 DEFAULT_RULES = SpoolRules()
 _COMPRESSION = 1  # level 6 takes three times as long, on base64 for nothing
 _DROPPED_AT_ONCE = 500  # rows per transaction: receiving waits meanwhile
+_CLOCK_AHEAD = 3600.0  # seconds; a clock that is set back by less changes no judgement
 
 
 class NotHeldError(LookupError):
@@ -179,15 +180,26 @@ class HeldMessages:
         """
         with self._lock, self._file.writing() as connection:
             row = self._find(connection, name)
-            body = zlib.decompress(row[7])
             envelope = replace(envelope_text.decode(row[6]), vouched=True)
-            (number,) = connection.execute(
-                "UPDATE ledger SET last_id = last_id + 1, depth = depth + 1, bytes = bytes + ? RETURNING last_id",
-                (len(body),),
-            ).fetchall()[0]
-            connection.execute("INSERT INTO queue VALUES (?, ?, ?)", (number, envelope_text.encode(envelope), body))
-            connection.execute("DELETE FROM held WHERE id = ?", (row[0],))
-        return int(number)
+            return _put_back(connection, row[0], envelope_text.encode(envelope), zlib.decompress(row[7]))
+
+    def judge_again(self) -> int:
+        """Put back into the queue what was held at a time that is yet to come; returns how many messages.
+
+        Our clock was ahead then: signatures had seemingly expired, and days were seemingly too old.
+        """
+        number = 0
+        while row := self._held_after(time.time() + _CLOCK_AHEAD):
+            with self._lock, self._file.writing() as connection:
+                _put_back(connection, row[0], row[1], zlib.decompress(row[2]))
+            number += 1
+        return number
+
+    def _held_after(self, moment: float) -> Any:
+        with self._lock, self._file.reading() as connection:
+            return connection.execute(
+                "SELECT id, envelope, body FROM held WHERE held_at > ? LIMIT 1", (moment,)
+            ).fetchone()
 
     def discard(self, name: str) -> None:
         """Delete a message for good; raises NotHeldError."""
@@ -233,6 +245,17 @@ class HeldMessages:
         if len(rows) > 1:
             raise NotHeldError(f"{name} is the beginning of several ids; give more digits")
         return rows[0]
+
+
+def _put_back(connection: sqlite3.Connection, name: str, envelope: bytes, body: bytes) -> int:
+    """Move a held message into the queue, as part of the caller's transaction; returns its id there."""
+    (number,) = connection.execute(
+        "UPDATE ledger SET last_id = last_id + 1, depth = depth + 1, bytes = bytes + ? RETURNING last_id",
+        (len(body),),
+    ).fetchall()[0]
+    connection.execute("INSERT INTO queue VALUES (?, ?, ?)", (number, envelope, body))
+    connection.execute("DELETE FROM held WHERE id = ?", (name,))
+    return int(number)
 
 
 def _held_message(row: Any) -> HeldMessage:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collector.envelope import Envelope
     from mailposture.config import Spool as SpoolRules
 
+LONGEST_WAIT = timedelta(hours=1)  # that a message may be deferred: what is due later, a clock that was ahead deferred
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spooled:
@@ -104,7 +106,9 @@ class SpoolQueue:
             self._remove(connection, list(ids))
 
     def defer(self, message: Spooled, *, until: datetime, reason: str, origin: Origin) -> list[Displaced]:
-        """Do not claim it again before then. Returns what cannot wait any longer, perhaps itself: hold it.
+        """Do not claim it again before then, at most LONGEST_WAIT from now.
+
+        Returns what cannot wait any longer, perhaps itself: hold it.
 
         Deferred mail takes `spool.deferred_size` bytes at most. What has to make room stays in the queue until it is
         held; after a restart it is claimed again.
@@ -162,9 +166,11 @@ class SpoolQueue:
             self._file.close()
 
     def _claim_due(self, connection: sqlite3.Connection, batch: _Batch) -> None:
+        now = time.time()
         due = connection.execute(
-            "SELECT id, attempts, length(body) FROM deferred JOIN queue USING (id) WHERE due <= ? ORDER BY due LIMIT ?",
-            (time.time(), batch.limit + len(self._claimed_again)),
+            "SELECT id, attempts, length(body) FROM deferred JOIN queue USING (id)"
+            " WHERE due <= ? OR due > ? ORDER BY due LIMIT ?",
+            (now, now + LONGEST_WAIT.total_seconds(), batch.limit + len(self._claimed_again)),
         ).fetchall()
         for number, attempts, size in due:
             if number not in self._claimed_again and not batch.add(number, size, attempts):

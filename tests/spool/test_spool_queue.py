@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,31 @@ def test_deferred_messages_wait_for_their_time_then_come_first(folder: Path) -> 
     assert [(message.id, message.attempts) for message in claimed] == [(first, 2)]
     assert [message.body for message in queue.claim(10, ALL)] == [b"3"], "a claimed message is given out once"
     assert queue.stats().deferred == 1
+
+
+def test_a_clock_that_was_ahead_defers_for_no_longer(folder: Path) -> None:
+    put(folder, b"a")
+    queue = SpoolQueue(folder)
+    (message,) = queue.claim(1, ALL)
+    put_off(queue, message, timedelta(days=400))
+    assert [each.id for each in queue.claim(1, ALL)] == [message.id]
+
+
+def test_what_a_clock_that_was_ahead_has_held_is_judged_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(folder, b"a", b"b", b"c")
+    queue, held = SpoolQueue(folder), HeldMessages(folder)
+    before, *others = queue.claim(3, ALL)
+    kept = hold(queue, before)
+    with monkeypatch.context() as patched:
+        ahead = time.time() + 400 * 86_400
+        patched.setattr("collector.spool.held.time.time", lambda: ahead)
+        for message in others:
+            hold(queue, message, HeldState.QUARANTINED)
+    assert held.judge_again() == 2
+    again = queue.claim(3, ALL)
+    assert [(each.body, each.envelope) for each in again] == [(each.body, each.envelope) for each in others]
+    assert [each.id for each in held.list()] == [kept]
+    assert held.judge_again() == 0
 
 
 def test_a_restart_keeps_deferrals(folder: Path) -> None:
