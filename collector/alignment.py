@@ -36,7 +36,10 @@ def aligned_with_author(signature: Signature, mail: Mail) -> bool:
 
 
 def author_domains(fields: Sequence[bytes]) -> tuple[str, ...]:
-    """The domains of all addresses in From fields; empty if any address has none, or if it is no usual From field."""
+    """The domains of all addresses in From fields; empty if any is no domain name, or if it is no usual From field.
+
+    What has no `@` names nobody: an unquoted comma makes two addresses of `Reporter, Inc. <tls@reporter.example>`.
+    """
     if sum(map(len, fields)) > _LONGEST_AUTHOR or sum(value.count(b"(") for value in fields) > _MOST_COMMENTS:
         return ()
     read = _known_authors if sum(map(len, fields)) <= _USUAL_AUTHOR else _read_authors
@@ -45,8 +48,8 @@ def author_domains(fields: Sequence[bytes]) -> tuple[str, ...]:
 
 def _read_authors(fields: tuple[bytes, ...]) -> tuple[str, ...]:
     unfolded = [b" ".join(value.split()).decode("utf-8", "replace") for value in fields]
-    addresses = [address.rpartition("@") for _, address in getaddresses(unfolded)]
-    domains = tuple((at and normalize(domain)) or "" for _, at, domain in addresses)
+    addresses = [address.rpartition("@")[2] for _, address in getaddresses(unfolded) if "@" in address]
+    domains = tuple(normalize(domain) or "" for domain in addresses)
     return domains if all(domains) else ()
 
 

@@ -41,7 +41,7 @@ class Opened:
     # here as it was written.
     named: tuple[str, ...] = ()
     subject_domain: str = ""  # what a signed Subject names, likewise
-    submitter: str = ""  # TLS-Report-Submitter, normalized; empty if it is no domain name
+    submitter: str = ""  # TLS-Report-Submitter, normalized; empty if it is no domain name with a dot
     received: str = ""  # the uppermost Received field, as written
     faults: tuple[Fault, ...] = ()  # of what could not be read beside the documents
     warnings: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ class _Search:
             documents=tuple(self._documents),
             named=tuple(dict.fromkeys(filter(None, map(_domain, mail.report_domains)))),
             subject_domain=_domain(mail.subject_domain),
-            submitter=normalize(mail.report_submitter) or "",
+            submitter=_qualified(mail.report_submitter),
             received=mail.received,
             faults=tuple(self.faults),
             warnings=tuple(self._warnings),
@@ -175,6 +175,12 @@ class _Search:
 def _domain(written: str) -> str:
     """A domain that a header field names, or else what is written there: it names something, and nothing of ours."""
     return normalize(written) or clean(written, LIMITS.name_length)
+
+
+def _qualified(written: str) -> str:
+    """A domain that somebody could be, or empty: `localhost` names nobody."""
+    name = normalize(written) or ""
+    return name if "." in name else ""
 
 
 def _in(name: str) -> str:

@@ -110,18 +110,16 @@ def read_signed(proof: Proof, *, limits: Limits) -> Mail:
     elif content_type.what.startswith(b"multipart/"):
         parts = _parts(proof.body, _boundary(content_type), limits, strict=False)
     elif content_type.what in _REPORT or (states and content_type.what in _MISLABELLED):
-        parts, states = [_single(proof, content_type.what, content_type.parameters)], True
+        parts, states = [_single(proof, content_type.parameters)], True
     else:
         raise _no_report()
-    types = _REPORT | _MISLABELLED
-    reports = [_read(part) for part in parts if part.media_type in types]
-    if not (states and reports):
+    if not (states and parts):
         raise _no_report()
     return Mail(
         report_domains=tuple(value.decode("ascii", "replace") for value in proof.fields.get(b"tls-report-domain", ())),
         subject_domain=_subject_domain(proof.fields),
         report_submitter=_single_text(proof.fields, b"tls-report-submitter"),
-        parts=tuple(reports),
+        parts=tuple(map(_read, parts)),
         undecodable=(),
     )
 
@@ -185,24 +183,23 @@ def _boundary(content_type: _Value) -> bytes:
 
 
 class _RawPart(NamedTuple):
-    """A part of which nothing is decoded yet."""
+    """A part that says it is a report, not decoded yet."""
 
-    media_type: bytes
     encoding: bytes | None  # None if only its bytes can say
     name: str
     content: bytes
 
 
-def _single(proof: Proof, media_type: bytes, parameters: Mapping[bytes, bytes]) -> _RawPart:
+def _single(proof: Proof, parameters: Mapping[bytes, bytes]) -> _RawPart:
     """The mail itself, without parts."""
     encoding = _field(proof.fields, b"content-transfer-encoding")
     disposition = _field(proof.fields, b"content-disposition") or b""
     name = _file_name(disposition, b"", parameters)
-    return _RawPart(media_type, None if encoding is None else encoding.lower(), name, proof.body)
+    return _RawPart(None if encoding is None else encoding.lower(), name, proof.body)
 
 
 def _parts(body: bytes, boundary: bytes, limits: Limits, *, strict: bool) -> list[_RawPart]:
-    """The parts of a multipart; `strict` where the boundary is only what the body shows."""
+    """The parts of a multipart that say they are reports; `strict` where the boundary is only what the body shows."""
     mark = b"\r\n--" + boundary
     preamble, *pieces = (b"\r\n" + body).split(
         mark
@@ -227,26 +224,29 @@ def _parts(body: bytes, boundary: bytes, limits: Limits, *, strict: bool) -> lis
     epilogue = b"".join(parts.pop())
     if strict and (others or epilogue.strip()):
         raise UnclearError("its Content-Type is not signed, and its parts could be divided in more than one way")
-    return [_raw_part(b"".join(part), limits) for part in parts]
+    return [found for part in parts if (found := _raw_part(b"".join(part), limits)) is not None]
 
 
 def _no_end() -> UnclearError:
     return UnclearError("its parts do not end where a last delimiter says so")
 
 
-def _raw_part(text: bytes, limits: Limits) -> _RawPart:
+def _raw_part(text: bytes, limits: Limits) -> _RawPart | None:
+    """None for what can be no report, however it is to be read."""
     if text.startswith(b"\r\n"):
-        return _RawPart(b"text/plain", b"", "", text[2:])
+        return None
     header, _, content = text.partition(b"\r\n\r\n")
     if len(header) > limits.header_bytes:
         raise RejectedError(Reason.TOO_LARGE, f"a part's header has more than {limits.header_bytes} bytes")
     fields = dict(_part_fields(header + b"\r\n"))
-    said = fields.get(b"content-type", b"text/plain")
+    said = fields.get(b"content-type", b"")
+    if not said.lower().startswith(b"application/"):
+        return None
     content_type = _value(_MEDIA_TYPE, said, "part's Content-Type")
-    name = ""
-    if content_type.what in _REPORT or content_type.what in _MISLABELLED:
-        name = _file_name(fields.get(b"content-disposition", b""), said, content_type.parameters)
-    return _RawPart(content_type.what, fields.get(b"content-transfer-encoding", b"").lower(), name, content)
+    if content_type.what not in _REPORT | _MISLABELLED:
+        return None
+    name = _file_name(fields.get(b"content-disposition", b""), said, content_type.parameters)
+    return _RawPart(fields.get(b"content-transfer-encoding", b"").lower(), name, content)
 
 
 def _part_fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -102,7 +102,9 @@ def test_organizations_are_those_of_the_public_suffix_list(domain: str, other: s
         (b"tls@google.com, tls@attacker.example", ("google.com", "attacker.example")),
         (b"A\r\n <tls@example.net>", ("example.net",)),
         (b"undisclosed", ()),
-        (b"tls@google.com, undisclosed", ()),
+        (b"tls@google.com, undisclosed", ("google.com",)),
+        (b"Reporter, Inc. <tls@example.net>", ("example.net",)),
+        (b"tls@google.com, tls@[192.0.2.1]", ()),
         (b"", ()),
     ],
 )

@@ -156,6 +156,13 @@ def test_part_that_may_be_read_in_two_ways_is_unclear(court: Court, shape: bytes
         assert court.refused(court.sign(head + shape, "google.com", fields)) in ("unclear", "no-report")
 
 
+@pytest.mark.parametrize("text_type", [b"text", b"text/plain; charset=us-ascii (Plain)", b"text/plain; name=a b"])
+@pytest.mark.parametrize("fields", [EVERYTHING, GOOGLE], ids=["everything signed", "as Google signs"])
+def test_text_beside_the_report_may_be_typed_as_it_likes(court: Court, text_type: bytes, fields: Any) -> None:
+    odd = mail(REPORTER_AT, report()).replace(b"Content-Type: text/plain", b"Content-Type: " + text_type)
+    assert court.believed(court.sign(odd, REPORTER, fields)).reporter == REPORTER
+
+
 def test_signed_content_type_with_two_boundaries_is_unclear(court: Court) -> None:
     top = 'multipart/report; report-type=tlsrpt; boundary="b0"; boundary="b1"'
     assert court.refused(court.sign(mail(REPORTER_AT, report(), top=top), REPORTER)) in ("unclear", "no-report")
@@ -249,6 +256,12 @@ def test_submitter_counts_if_it_was_signed(court: Court) -> None:
     assert court.refused(court.sign(plain, "evil.example")) == "not-aligned"
     row = court.believed(court.sign(plain, "evil.example", WITHOUT_REPORT_FIELDS))
     assert (row.reporter, row.submitter) == ("evil.example", "")
+
+
+@pytest.mark.parametrize("submitter", ["localhost", "Reporter Inc."])
+def test_submitter_that_is_no_domain_claims_nothing(court: Court, submitter: str) -> None:
+    plain = mail(REPORTER_AT, report(), fields=field_lines(TLS_Report_Submitter=submitter))
+    assert court.believed(court.sign(plain, REPORTER)).submitter == ""
 
 
 # What a report is about.
