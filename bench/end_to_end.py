@@ -81,7 +81,7 @@ def main() -> int:
         accepted = time.monotonic() - started
         _wait_until_queryable(client, len(mails))
         elapsed = time.monotonic() - started
-        trust = dict(client.query("SELECT trust, count() FROM tls_reports FINAL GROUP BY trust").result_rows)
+        trust = dict(client.query("SELECT trust, count() FROM tls_report_log GROUP BY trust").result_rows)
         client.close_connections()
         print(f"accepted (durable)              {len(mails) / accepted:8,.0f} reports/s")
         print(f"queryable, {trust}    {len(mails) / elapsed:8,.0f} reports/s")
@@ -159,7 +159,7 @@ async def _load(port: int, mails: list[bytes], connections: int, *, kept: bool, 
 
 def _wait_until_queryable(client: Client, number: int) -> None:
     until = time.monotonic() + QUERYABLE_WITHIN
-    while int(client.command("SELECT count() FROM tls_reports FINAL")) < number:
+    while int(client.command("SELECT count() FROM tls_report_log")) < number:
         if time.monotonic() > until:
             raise TimeoutError("not all reports became queryable")
         time.sleep(0.05)

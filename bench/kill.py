@@ -185,7 +185,7 @@ def _drain(stack: Stack) -> None:
 
 def _account(stack: Stack, acknowledged: Acknowledged, killed: dict[str, int]) -> int:
     client = stack.client(stack.config.clickhouse.analyst_user)
-    stored = [str(row[0]) for row in client.query("SELECT report_id FROM tls_reports FINAL").result_rows]
+    stored = [str(row[0]) for row in client.query("SELECT report_id FROM tls_report_log").result_rows]
     sessions = int(client.command("SELECT sum(successful_sessions) FROM tls_domain_daily"))
     client.close_connections()
     lost = acknowledged.report_ids - set(stored)
@@ -193,7 +193,7 @@ def _account(stack: Stack, acknowledged: Acknowledged, killed: dict[str, int]) -
     print(
         f"killed {killed}\n"
         f"mailed {acknowledged.mailed:,}, acknowledged {len(acknowledged.report_ids):,}, stored {len(stored):,}\n"
-        f"acknowledged and lost {len(lost):,}, twice in tls_reports {doubles:,}, sessions in the view {sessions:,}"
+        f"acknowledged and lost {len(lost):,}, twice in tls_report_log {doubles:,}, sessions in the view {sessions:,}"
     )
     good = bool(stored) and not lost and not doubles and sessions == len(stored)
     if not good:

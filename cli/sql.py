@@ -1,4 +1,4 @@
-"""`mailposture sql`: ask ClickHouse, read-only."""
+"""`mailposture sql`: ask ClickHouse, read-only unless a person wants otherwise."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ _PIECE = 64 * 1024
     show_default=True,
     help="Any output format of ClickHouse: TabSeparatedWithNames, JSON, CSVWithNames, PrettyCompact, Vertical …",
 )
-def command(config: Config, query: str | None, form: str) -> None:
-    """Run one QUERY, from standard input if that is no terminal, or open a prompt. The user may only read.
+@click.option("--as-collector", is_flag=True, help="As the user who owns the tables, and may change them.")
+def command(config: Config, query: str | None, form: str, *, as_collector: bool) -> None:
+    """Run one QUERY, from standard input if that is no terminal, or open a prompt. Reads views, and changes nothing.
 
     \b
     Examples:
@@ -57,10 +58,12 @@ def command(config: Config, query: str | None, form: str) -> None:
         query = _text(sys.stdin.buffer.read())
     if query is not None and not query.strip(" \t\r\n;"):
         raise click.UsageError("the query is empty")
-    with database(config, user=config.clickhouse.analyst_user) as client:
+    names = config.clickhouse
+    with database(config, user=names.collector_user if as_collector else names.analyst_user) as client:
         if query is not None:
             sys.exit(_run(client, query, form))
-        _prompt(client, form if form != "TabSeparated" else "PrettyCompact")
+        rights = "SQL that may change everything" if as_collector else "Read-only SQL"
+        _prompt(client, form if form != "TabSeparated" else "PrettyCompact", rights)
 
 
 def _text(query: bytes) -> str:
@@ -105,8 +108,8 @@ def _pass_on(answer: BaseHTTPResponse) -> None:
         sys.stdout.flush()
 
 
-def _prompt(client: Client, form: str) -> None:
-    click.echo("Read-only SQL; SHOW TABLES lists the views, DESCRIBE explains their columns, exit ends.", err=True)
+def _prompt(client: Client, form: str, rights: str) -> None:
+    click.echo(f"{rights}; SHOW TABLES lists the views, DESCRIBE explains their columns, exit ends.", err=True)
     while True:
         try:
             query = input("mailposture> ").strip()

@@ -15,7 +15,7 @@ _NEXT = {
     "UNKNOWN_FUNCTION": "https://clickhouse.com/docs/sql-reference/functions lists them",
     "UNKNOWN_FORMAT": "TabSeparatedWithNames, CSVWithNames, JSON, PrettyCompact and Vertical are some, "
     "https://clickhouse.com/docs/interfaces/formats lists all",
-    "ACCESS_DENIED": "here one may only read the views and tables of mailposture",
+    "ACCESS_DENIED": "here one may only read the views of mailposture, and rejections",
     "READONLY": "here one may only read, and of the settings change max_execution_time alone, up to 120",
     "TIMEOUT_EXCEEDED": "ask for fewer days or domains, or give it up to two minutes by adding "
     "SETTINGS max_execution_time = 120",

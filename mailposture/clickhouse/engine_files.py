@@ -167,8 +167,8 @@ class EngineFolder:
                 "password_sha256_hex",
                 hashlib.sha256(self.password(user.tag).encode()).hexdigest(),
             )
-            for grant in user.iterfind("grants/query"):
-                grant.text = (grant.text or "").replace(f" {_DATABASE_OF_TEMPLATES}.", f" {clickhouse.database}.")
+        for grant in root.iterfind("*/*/grants/query"):
+            grant.text = (grant.text or "").replace(f" {_DATABASE_OF_TEMPLATES}.", f" {clickhouse.database}.")
         users.append(_boot_user(profiles))
         for profile in profiles:
             _forbid_python_table_function(profile)

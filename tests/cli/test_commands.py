@@ -272,6 +272,12 @@ def test_sql_may_only_read(here):
     assert here.run("sql", "--format", "JSONEachRow", "SELECT 1 AS one") == '{"one":1}\n'
 
 
+def test_tables_are_for_whoever_asks_as_the_collector(here):
+    count = "SELECT count() FROM tls_reports FINAL"
+    assert not here.run("sql", count, code=1)
+    assert here.run("sql", "--as-collector", count) == "0\n"
+
+
 def test_wrong_configuration_names_file_line_and_key(here):
     path = here.folder / "mailposture.yaml"
     path.write_text(path.read_text() + "smpt:\n  listen: 127.0.0.1:25\n")

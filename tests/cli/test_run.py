@@ -100,7 +100,7 @@ def test_demo_shows_what_probes_would_have_seen_beside_the_reports(demo):
 
 
 def test_demo_reports_were_believed_because_they_are_signed(demo):
-    assert demo.ask("SELECT DISTINCT trust, source FROM tls_reports") == "dkim\tsmtp"
+    assert demo.ask("SELECT DISTINCT trust, source FROM tls_report_log") == "dkim\tsmtp"
     assert int(demo.ask("SELECT count() FROM tls_report_log")) > 2000
     held = subprocess.run([*COMMAND, "quarantine", "list"], cwd=demo.folder, capture_output=True, text=True, check=True)
     assert "no-signature" in held.stdout

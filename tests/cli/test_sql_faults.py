@@ -29,7 +29,11 @@ def fault(engine: Storage, query: str, form: str = "TabSeparated") -> ClickHouse
         ("SELECT nonsense FROM tls_daily", "47 UNKNOWN_IDENTIFIER", "DESCRIBE and the name of a view list its columns"),
         ("SELECT summ(1)", "46 UNKNOWN_FUNCTION", "https://clickhouse.com/docs/sql-reference/functions lists them"),
         ("SELECT 1 FORMAT Nonsense", "73 UNKNOWN_FORMAT", "TabSeparatedWithNames, CSVWithNames, "),
-        ("DROP TABLE tls_reports", "497 ACCESS_DENIED", "here one may only read the views and tables of mailposture"),
+        (
+            "DROP TABLE tls_reports",
+            "497 ACCESS_DENIED",
+            "here one may only read the views of mailposture, and rejections",
+        ),
         ("SET max_threads = 3", "164 READONLY", "here one may only read, "),
         (
             "SELECT count() FROM numbers(1e13) SETTINGS max_execution_time = 1",
