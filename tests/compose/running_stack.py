@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 GRAFANA = "grafana"
-_STANDIN = '{{index .Config.Labels "mailposture.standin"}}'
 _IGNORED = shutil.ignore_patterns(
     ".git", ".venv", ".*_cache", "__pycache__", "secrets", "data", "demo-data", "node_modules", ".env", "*.local.yaml"
 )
@@ -63,7 +62,7 @@ def docker_fault(root: Path) -> str:
         (["docker", "info"], "no Docker engine answers (.ci/docker-engine starts one)"),
         (["docker", "compose", "version"], "docker has no compose plugin (Debian 13: docker-compose)"),
     ):
-        if subprocess.run(command, capture_output=True, timeout=30, check=False).returncode:
+        if not _succeeds(command):
             return fault
     missing = [image for name, image in images(root).items() if name != GRAFANA and not has_image(image)]
     if missing:
@@ -73,13 +72,14 @@ def docker_fault(root: Path) -> str:
 
 def has_image(image: str) -> bool:
     """Whether the engine has an image already; nothing is pulled."""
-    return _inspect_image(image, "{{.Id}}") != ""
+    return _succeeds(["docker", "image", "inspect", image])
 
 
-def _inspect_image(image: str, form: str) -> str:
-    command = ["docker", "image", "inspect", "--format", form, image]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+def _succeeds(command: Sequence[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _override(root: Path, project: str) -> dict[str, Any]:
@@ -243,8 +243,3 @@ class RunningStack:
         """Containers, networks, volumes and our image."""
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
         self.run("docker", "image", "rm", "--force", f"{self.project}:local")
-
-
-def is_standin(image: str) -> bool:
-    """Whether an image is one of .ci/docker-engine's."""
-    return _inspect_image(image, _STANDIN) == "true"
