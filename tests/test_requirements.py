@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
@@ -60,3 +61,9 @@ def test_nothing_is_installed_but_by_hash_or_from_here(name: str) -> None:
     assert installing
     for options in installing:
         assert "--require-hashes" in options or "--no-deps --no-build-isolation" in options
+
+
+def test_the_pythons_that_are_claimed_are_those_that_are_allowed() -> None:
+    claimed = {each.rpartition(" ")[2] for each in PROJECT["project"]["classifiers"]}
+    allowed = SpecifierSet(PROJECT["project"]["requires-python"])
+    assert claimed == {f"3.{minor}" for minor in range(100) if f"3.{minor}.0" in allowed}

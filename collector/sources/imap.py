@@ -4,7 +4,6 @@ A mail moves to the `processed` folder only after the spool has it on disk. Kill
 the same report counts once. Nothing is ever deleted, and what is too large stays where it is.
 """
 
-import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from collector.sources.memory import BodyMemory
 from collector.spool import Spool, SpoolError
 from mailposture.config import ImapMailbox
 from mailposture.problems import ProblemError
+from mailposture.verifying import verifying_context
 
 log = structlog.get_logger()
 
@@ -90,8 +90,7 @@ class ImapSource:
         password = mailbox.password_file.read_text(encoding="utf-8").rstrip("\r\n")  # anew: passwords change
         context = None
         if mailbox.tls:
-            authority = mailbox.certificate_authority
-            context = ssl.create_default_context(cafile=str(authority) if authority else None)
+            context = verifying_context(mailbox.certificate_authority)
         with IMAPClient(
             mailbox.host, port=mailbox.port, ssl=mailbox.tls, ssl_context=context, timeout=_NETWORK
         ) as client:

@@ -19,7 +19,7 @@ from collector.envelope import Envelope, Source
 from collector.spool import envelope_text
 from collector.spool.database import SpoolFile
 from collector.spool.room import shortage_of_room
-from collector.spool.shares import ROW_BYTES, Origin, too_many
+from collector.spool.shares import Origin, too_many
 from mailposture.config import Spool as SpoolRules
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class HeldRow:
     ) -> HeldRow:
         """Takes time, so call it before the lock is taken, which receiving waits for."""
         name, text, packed = held_id(envelope, body), envelope_text.encode(envelope), zlib.compress(body, _COMPRESSION)
-        cost = len(packed) + len(text) + len(detail.encode()) + ROW_BYTES
+        cost = len(packed) + len(text) + len(detail.encode()) + origin.row_bytes
         whose = (int(origin.signed), origin.client, origin.claim)
         values = (name, state.value, time.time(), reason, detail, *whose, len(body), cost, text, packed)
         return cls(id=name, state=state, values=values)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from collector.spool import envelope_text
 from collector.spool.database import SpoolFile
 from collector.spool.held import DEFAULT_RULES, HeldRow, HeldState, insert_held
-from collector.spool.shares import ROW_BYTES, Origin, too_many
+from collector.spool.shares import Origin, too_many
 
 if TYPE_CHECKING:
     import sqlite3
@@ -113,7 +113,7 @@ class SpoolQueue:
         Deferred mail takes `spool.deferred_size` bytes at most. What has to make room stays in the queue until it is
         held; after a restart it is claimed again.
         """
-        size = len(message.body) + len(envelope_text.encode(message.envelope)) + ROW_BYTES
+        size = len(message.body) + len(envelope_text.encode(message.envelope)) + origin.row_bytes
         going: list[Displaced] = []
         with self._lock, self._file.writing() as connection:
             connection.execute(

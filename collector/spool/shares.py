@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
-ROW_BYTES = (
-    512  # what a message costs beside its bytes, in its row and in indexes: very many small ones are bounded too
-)
+_ROW_BYTES = 512  # what a row and its entries in indexes take beside its bytes: very many small ones are bounded too
+_COPIES_OF_ORIGIN = 4  # in the row, an index, and `shares` with its index
 _STEP_BYTES = 64 * 1024  # that one share gives at once, at least, so that a large message costs few steps
 _STEP_MESSAGES = 200
 
@@ -29,6 +28,11 @@ class Origin:
     client: str  # an IPv4 address, an IPv6 /64, a mailbox; where it is signed, the organizational domain of the signer
     claim: str = ""  # the organizational domain that it says it comes from
     signed: bool = False  # a DKIM signature holds
+
+    @property
+    def row_bytes(self) -> int:
+        """About what a message of it takes in the file beside its own bytes."""
+        return _ROW_BYTES + _COPIES_OF_ORIGIN * (len(self.client) + len(self.claim))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from mailposture.checks.resolver import Resolver
 from mailposture.problems import ProblemError
+from mailposture.verifying import verifying_context
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -35,7 +36,7 @@ class Vantage:
     def trusting_context(self) -> ssl.SSLContext:
         """A context that verifies chain and name, TLS 1.2 or newer (RFC 8461, sections 3.3 and 4.2).
 
-        OSError if the authority's file cannot be read. Reading all roots takes 30 ms and a megabyte, so it is done anew
+        OSError if the authority's file cannot be read. Reading all roots takes 30 ms and a megabyte, so it is done
         only once an hour: thousands of servers would leave no time for anything else.
         """
         return _trusting_context(self.certificate_authority, int(time.monotonic() // _TRUST_KEPT))
@@ -43,7 +44,7 @@ class Vantage:
 
 @lru_cache(maxsize=1)
 def _trusting_context(authority: Path | None, _hour: int) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=authority and str(authority))
+    context = verifying_context(authority)
     # The subject alternative name must name the host (RFC 8461, section 4.1); Python would take the common name too.
     context.hostname_checks_common_name = False
     return context
