@@ -60,7 +60,11 @@ def test_nothing_is_installed_but_by_hash_or_from_here(name: str) -> None:
     installing = re.findall(r"(?:pip install|\$\(INSTALL\)) (?!--quiet)(.*)", text)
     assert installing
     for options in installing:
-        assert "--require-hashes" in options or "--no-deps --no-build-isolation" in options
+        # An archive of sources would be built with whatever backend pip finds, unless that is one of ours.
+        wheels = "--only-binary :all:" in options and (
+            "--no-binary" not in options or "--no-build-isolation" in options
+        )
+        assert (wheels and "--require-hashes" in options) or "--no-deps --no-build-isolation" in options
 
 
 def test_the_pythons_that_are_claimed_are_those_that_are_allowed() -> None:
