@@ -24,6 +24,7 @@ from collector.envelope import Envelope, Source
 from collector.metrics import CONNECTIONS, RECEIVED, REFUSED
 from collector.sources.certificate import Certificate
 from collector.spool import SpoolError, SpoolFullError
+from mailposture.client_networks import client_network
 from mailposture.listening import Gate, one_at_a_time
 from mailposture.tls_rpt import REPORT_PATH
 
@@ -190,7 +191,7 @@ class HttpsServer:
     async def _receive(self, request: web.Request) -> web.Response:
         domain = self._domain_asked_for(request)
         name = f"{domain}/{secrets.token_hex(6)}"
-        with self._place(), self._memory.share() as share:
+        with self._place(), self._share(request) as share:
             body = await self._body(request, share)
             envelope = Envelope(
                 source=Source.HTTPS,
@@ -232,6 +233,17 @@ class HttpsServer:
         finally:
             self._running -= 1
 
+    def _share(self, request: web.Request) -> Share:
+        """Of the room in memory; a body that comes too slowly while others wait is ended."""
+        loop, transport = asyncio.get_running_loop(), request.transport
+
+        def end() -> None:
+            REFUSED.labels(Source.HTTPS.value, "memory").inc()
+            if transport is not None:
+                loop.call_soon_threadsafe(transport.abort)
+
+        return self._memory.share(client_network(self._peer(request)), end=end)
+
     async def _body(self, request: web.Request, share: Share) -> bytearray:
         try:
             async with asyncio.timeout(self._config.timeout.total_seconds()):
@@ -242,7 +254,7 @@ class HttpsServer:
 
     async def _read(self, request: web.Request, share: Share) -> bytearray:
         announced = request.content_length or 0
-        if not await share.grow(announced, expected=announced):
+        if not await share.announce(announced):
             raise _come_back("memory")
         body = bytearray()
         async for chunk in request.content.iter_any():

@@ -12,6 +12,7 @@ from collector.metrics import RECEIVED, REFUSED
 from collector.sources.smtp_connection import LeaveError, RefusedError, SmtpConnection
 from collector.sources.smtp_syntax import parse_path
 from collector.spool import SpoolError, SpoolFullError
+from mailposture.client_networks import client_network
 
 if TYPE_CHECKING:
     from collector.sources.memory import Share
@@ -128,8 +129,8 @@ class SmtpSession(SmtpConnection):
             # The client did not wait for our word: it talks past us, or somebody makes it (RFC 2920, section 3.1).
             raise LeaveError("554 5.5.0 Commands and message out of step", "out-of-step")
         mail_from, recipients = self._mail_from or "", tuple(self._recipients)
-        with self._server.memory.share() as share:
-            if not await share.grow(self._declared, expected=self._declared):
+        with self._server.memory.share(client_network(self.peer), end=self._end_for_room) as share:
+            if not await share.announce(self._declared):
                 REFUSED.labels(self._source.value, "memory").inc()
                 self._set_post_data_state()
                 raise RefusedError(_NO_MEMORY)
@@ -152,6 +153,11 @@ class SmtpSession(SmtpConnection):
 
     async def smtp_QUIT(self, argument: str) -> None:  # noqa: N802
         raise LeaveError("221 2.0.0 Bye", "")
+
+    def _end_for_room(self) -> None:
+        """The message that is being sent comes too slowly while others wait; called from any thread."""
+        REFUSED.labels(self._source.value, "memory").inc()
+        self.loop.call_soon_threadsafe(self._last_words, "421 4.3.1 Too slow while others wait, try again later")
 
     # ── message ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -322,6 +322,20 @@ def test_large_posts_share_a_bounded_memory_and_small_ones_pass(post_server: Cal
     assert memory.take(4 * MIB, small=False)  # all room was given back
 
 
+def test_who_posts_a_large_body_too_slowly_makes_room_for_those_who_wait(post_server: Callable) -> None:
+    now = [0.0]
+    memory = BodyMemory(largest=4 * MIB, large_bytes=0, clock=lambda: now[0])
+    server = post_server(body_size=4 * MIB, memory=memory)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {4 * MIB}\r\n\r\n".encode()
+    with raw(server.address, head) as silent:
+        eventually("the silent one has all room", lambda: not memory.take(1, small=False))
+        now[0] += 60
+        assert ask(server.address, "POST", PATH, b"x" * 3 * MIB).status == 201
+        with contextlib.suppress(ConnectionError):
+            assert silent.recv(1000) == b""
+    assert memory.take(4 * MIB, small=False)
+
+
 def test_a_fault_of_ours_is_no_loss(post_server: Callable, capfd: pytest.CaptureFixture[str]) -> None:
     server = post_server()
     server.spool.put_async = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import ssl
@@ -95,6 +96,65 @@ def test_a_mail_that_says_how_large_it_is_may_be_refused_before_it_is_sent(mail_
     client.begin()  # the session goes on
     assert client.ask(b"x\r\n.\r\n").startswith("250")
     assert memory.take(4 * MIB, small=False)  # and all room was given back
+
+
+def test_who_sends_a_large_mail_too_slowly_makes_room_for_those_who_wait(mail_server: Callable) -> None:
+    now = [0.0]
+    memory = BodyMemory(largest=4 * MIB, large_bytes=0, clock=lambda: now[0])
+    server = mail_server(limits={"message_size": 4 * MIB}, memory=memory)
+    silent, swift = Talk(server.smtp), Talk(server.smtp)
+    silent.ask(f"MAIL FROM:<{SENDER}> SIZE={4 * MIB}")
+    silent.ask(f"RCPT TO:<{RCPT}>")
+    assert silent.ask("DATA").startswith("354")
+    now[0] += 60
+    swift.begin()
+    swift.say(b"x" * MIB + b"\r\n.\r\n")
+    assert silent.hear().startswith("421 4.3.1")
+    assert silent.closed()
+    assert swift.hear().startswith("250")
+    assert [len(message.body) for message in server.received()] == [MIB + 2]
+    assert memory.take(4 * MIB, small=False)  # all room was given back
+
+
+@pytest.mark.parametrize(("seconds", "sent", "ended"), [(9, 0, False), (11, 0, True), (11, 3, False), (12, 3, True)])
+def test_a_large_mail_may_take_ten_seconds_and_one_more_for_each_two_mebibytes(
+    seconds: int, sent: int, ended: bool
+) -> None:
+    now, ends = [0.0], []
+    memory = BodyMemory(largest=4 * MIB, clock=lambda: now[0])
+
+    async def send() -> None:
+        with memory.share("a", end=lambda: ends.append("a")) as share:
+            await share.announce(4 * MIB)
+            await share.grow(sent * MIB, expected=4 * MIB)
+            now[0] += seconds
+            memory.end_the_slowest()
+
+    asyncio.run(send())
+    assert bool(ends) == ended
+    memory.end_the_slowest()
+    assert len(ends) == ended, "what has ended is not ended again"
+
+
+def test_clients_get_room_in_turns_however_many_connections_they_have() -> None:
+    memory = BodyMemory(largest=MIB, large_bytes=0)
+    served = []
+
+    async def ask(client: str) -> None:
+        assert await memory.take_in_time(MIB, small=False, client=client)
+        served.append(client)
+        memory.give_back(MIB)
+
+    async def flood() -> None:
+        assert memory.take(MIB, small=False)
+        async with asyncio.TaskGroup() as group:
+            for client in ("flood", "flood", "flood", "true", "flood"):
+                group.create_task(ask(client))
+                await asyncio.sleep(0)  # so that it waits
+            memory.give_back(MIB)
+
+    asyncio.run(flood())
+    assert served == ["flood", "true", "flood", "flood", "flood"]
 
 
 def test_more_recipients_than_allowed_come_with_another_mail(mail_server: Callable) -> None:
