@@ -20,12 +20,13 @@ _HEADER_END: Final = re.compile(rb"\n\r?\n")
 _FROM: Final = re.compile(rb"^from[ \t]*:([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
 _DOMAIN: Final = re.compile(rb"@([A-Za-z0-9._-]{1,253})(?![^\s>,;)\"])")
 _LONGEST_AUTHOR: Final = 1000
+_SITE: Final = 48  # bits of an IPv6 address
 
 
 def origin_of(envelope: Envelope, body: bytes, *, signers: Sequence[str] = ()) -> Origin:
     """The origin of a message; `signers` are the domains whose DKIM signatures hold, though they prove no report."""
     if signers:
-        return Origin(organizational_domain(signers[0]) or signers[0], signed=True)
+        return Origin(organizational_domain(signers[0]) or signers[0], _client(envelope), signed=True)
     if envelope.source is Source.HTTPS:
         return Origin(_client(envelope))
     return Origin(_client(envelope), _claimed_author(body))
@@ -34,7 +35,7 @@ def origin_of(envelope: Envelope, body: bytes, *, signers: Sequence[str] = ()) -
 def _client(envelope: Envelope) -> str:
     if envelope.source is Source.IMAP:
         return envelope.name.rpartition(" UID ")[0]  # the mailbox
-    return client_network(envelope.peer)
+    return client_network(envelope.peer, prefix=_SITE)
 
 
 def _claimed_author(body: bytes) -> str:

@@ -4,7 +4,8 @@ Anybody can send such mail, so each state (deferred, quarantined, rejected) has 
 inserts. Over it, the client that takes most makes room, of its messages those of the claimed domain that takes most,
 and of these the newest: a flood displaces itself first, and what was there before it stays. With one relay in front all
 mail has one client, and the claims decide. What carries a valid signature, though not of whom the report claims to come
-from, is counted by its signer; half of a budget is its own, so mail that anybody can forge never displaces it.
+from, is counted by its signer, and there by who delivered it, for anybody can deliver it again and again. Half of a
+budget is its own, so mail that anybody can forge never displaces it.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _STEP_MESSAGES = 200
 class Origin:
     """Whom a message counts for."""
 
-    client: str  # an IPv4 address, an IPv6 /64, a mailbox; where it is signed, the organizational domain of the signer
-    claim: str = ""  # the organizational domain that it says it comes from
+    client: str  # an IPv4 address, an IPv6 /48, a mailbox; where it is signed, the organizational domain of the signer
+    claim: str = ""  # the organizational domain that it says it comes from; where it is signed, who delivered it
     signed: bool = False  # a DKIM signature holds
 
     @property

@@ -36,18 +36,18 @@ def test_mail_counts_for_its_client_and_for_the_organization_it_claims(author: s
     assert origin_of(arrived(), mail(author)) == Origin("192.0.2.1", claim)
 
 
-def test_a_client_has_its_whole_network_and_a_mailbox_is_one_client() -> None:
-    one, other = (origin_of(arrived(peer=f"2001:db8:0:1::{host}"), b"") for host in ("1", "ffff"))
-    assert one == other == Origin("2001:db8:0:1::/64")
+def test_a_client_has_its_whole_site_and_a_mailbox_is_one_client() -> None:
+    one, other = (origin_of(arrived(peer=f"2001:db8:0:{host}::1"), b"") for host in ("1", "ffff"))
+    assert one == other == Origin("2001:db8::/48")
     first, second = (
         origin_of(arrived(Source.IMAP, peer="", name=f"tls at mail.example, INBOX UID {uid}"), b"") for uid in (1, 2)
     )
     assert first == second == Origin("tls at mail.example, INBOX")
 
 
-def test_a_valid_signature_counts_for_its_organization_wherever_it_comes_from() -> None:
+def test_a_valid_signature_counts_for_its_organization_and_there_for_who_delivered_it() -> None:
     origin = origin_of(arrived(), mail("tls@reporter.com"), signers=("mail.evil.com", "other.example"))
-    assert origin == Origin("evil.com", signed=True)
+    assert origin == Origin("evil.com", "192.0.2.1", signed=True)
 
 
 def test_a_post_claims_nothing() -> None:

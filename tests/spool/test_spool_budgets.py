@@ -137,6 +137,23 @@ def test_what_carries_a_valid_signature_is_not_displaced_by_what_anybody_can_for
     assert house.bytes() <= 200 * KIB
 
 
+def test_what_is_delivered_again_and_again_under_a_valid_signature_leaves_what_its_signer_delivers(
+    house: House,
+) -> None:
+    for _ in range(40):
+        house.hold(Origin("reporter.example", ATTACKER.client, signed=True), 9 * KIB)
+    assert house.holds(house.hold(Origin("reporter.example", VICTIM.client, signed=True), 9 * KIB))
+
+
+def test_a_hundred_signers_displace_none_who_has_less(house: House) -> None:
+    signed = house.hold(Origin("reporter.example", VICTIM.client, signed=True), 500)
+    unsigned = house.hold(VICTIM, 500)
+    for number in range(1000):
+        house.hold(Origin(f"evil{number % 100}.example", ATTACKER.client, signed=True), KIB)
+    assert house.holds(signed)
+    assert house.holds(unsigned)
+
+
 def test_a_budget_of_rejections_takes_nothing_from_quarantine(house: House) -> None:
     reports = [house.hold(VICTIM, 20 * KIB) for _ in range(5)]
     for _ in range(20):
