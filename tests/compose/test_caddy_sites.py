@@ -64,15 +64,24 @@ def caddy(root: Path, tmp_path: Path) -> Iterator[Caddy]:
             process.terminate()
 
 
+def handshake(caddy: Caddy, context: ssl.SSLContext) -> ssl.SSLSocket | None:
+    """A connection to the site, or None where that fails."""
+    plain = socket.create_connection(("127.0.0.1", caddy.port), timeout=10)
+    try:
+        return context.wrap_socket(plain, server_hostname=REPORTS)
+    except ssl.SSLError:
+        plain.close()
+        return None
+
+
 def test_a_site_beside_the_policies_gets_its_certificate_from_the_same_issuer_and_offers_no_http_3(
     caddy: Caddy,
 ) -> None:
     context = ssl.create_default_context(cafile=str(caddy.authority))
     context.check_hostname = False  # the name goes into the request; the address is loopback
     connection = HTTPSConnection("127.0.0.1", caddy.port, context=context, timeout=10)
-    connection.sock = context.wrap_socket(
-        socket.create_connection(("127.0.0.1", caddy.port), timeout=10), server_hostname=REPORTS
-    )
+    # Caddy writes the certificate a moment before it uses it.
+    connection.sock = eventually("a handshake", lambda: handshake(caddy, context))
     connection.request("GET", "/", headers={"Host": REPORTS})
     answer = connection.getresponse()
     assert answer.status == 502, "Caddy's own: there is no collector here"
