@@ -7,6 +7,7 @@ have the same key as well, and replace each other by their version; here is what
   names is of another organization than the signer, so that their keys differ.
 - Two that are proven by two signers are never copies: whoever signs the words of another speaks for himself.
 - A report that names no domain is about the domain that the path of a post says; by another path it is the same report.
+- A report that is attributed otherwise than before, because the configuration is another, leaves nothing where it was.
 - A copy that adds nothing is not stored again, so that the first one's time of arrival stays.
 
 What is in tls_reports is stored as a whole, since its row there is written last.
@@ -75,28 +76,35 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Superseded:
-    """Rows of a stored report that give way: those of its key with a lower version."""
+class Stale:
+    """Rows of a stored report that have to go: those of its key with a lower version."""
 
     day: date
     report_key: int
     below: int
 
 
+_ANY_VERSION = 255
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """What to do with a batch of reports."""
 
+    # Policies and failures of reports that are about other domains of ours than before. They go first: once such a
+    # report is written, nothing shows any more that it was elsewhere.
+    moved: list[Stale]
     write: list[Rows]
-    superseded: list[Superseded]
+    superseded: list[Stale]  # unproven copies of proven reports
     duplicates: int  # of the reports, those of which another copy came before
 
 
 def settle(reports: Sequence[Rows], *, client: Client) -> Settled:
     """Compare reports with what is stored, and with each other, in their order. Raises what ClickHouse raises."""
     known = _stored(reports, client)
-    write: list[Rows] = []
-    superseded: dict[Superseded, None] = {}
+    write: dict[int, Rows] = {}  # by report_key: of one report that is in the batch twice, the rows that win
+    moved: list[Stale] = []
+    superseded: dict[Stale, None] = {}
     duplicates = 0
     for rows in reports:
         new = Copy.of(rows.report)
@@ -104,14 +112,17 @@ def settle(reports: Sequence[Rows], *, client: Client) -> Settled:
         copies = [copy for copy in of_content.values() if copy.is_copy_of(new)]
         duplicates += bool(copies)
         for copy in copies:
+            if copy.report_key == new.report_key:
+                if copy.version <= new.version and copy.domains != new.domains:
+                    moved.append(Stale(day=new.day, report_key=new.report_key, below=_ANY_VERSION))
             # Also if this very report is stored: ingest may have been killed before the other's rows were gone.
-            if copy.version < new.version and not (copy.report_key == new.report_key and copy.domains <= new.domains):
-                superseded[Superseded(day=copy.day, report_key=copy.report_key, below=new.version)] = None
+            elif copy.version < new.version:
+                superseded[Stale(day=copy.day, report_key=copy.report_key, below=new.version)] = None
                 del of_content[copy.report_key]
         if not any(_adds_nothing(new, copy) for copy in copies):
             of_content[new.report_key] = new
-            write.append(_with_first_arrival(rows, copies))
-    return Settled(write=write, superseded=list(superseded), duplicates=duplicates)
+            write[new.report_key] = _with_first_arrival(rows, copies)
+    return Settled(moved=moved, write=list(write.values()), superseded=list(superseded), duplicates=duplicates)
 
 
 def _adds_nothing(new: Copy, copy: Copy) -> bool:

@@ -133,12 +133,57 @@ def test_import_is_written_again_with_its_first_arrival(ingest, storage):
     assert arrivals == [(FIRST.timestamp(), [])]
 
 
+@pytest.mark.parametrize("how", ["one after the other", "killed", "in one batch"])
+def test_import_that_is_attributed_otherwise_leaves_nothing_where_it_was(ingest, storage, monkeypatch, how):
+    """The host of a DANE policy was nobody's, then another domain of ours was configured with it."""
+    dane = {"policy": {"policy-type": "tlsa", "policy-domain": "mx.hosting.example"}}
+    detail = {"result-type": "tlsa-invalid", "failed-session-count": 3}
+    sts = orjson.loads(report(failed=3))["policies"]
+    content = orjson.dumps(
+        {**orjson.loads(report()), "policies": [*sts, {**dane, "summary": {}, "failure-details": [detail]}]}
+    )
+    before = imported(content)
+    if how != "in one batch":
+        ingest.writer.write([before])
+        assert places(storage) == [(0, DOMAIN), (1, DOMAIN)]
+    domains = [{"name": DOMAIN}, {"name": OTHER, "mx": ["mx.hosting.example"]}]
+    monkeypatch.setitem(globals(), "OWNERSHIP", Ownership(Config.model_validate({"domains": domains})))
+    if how == "killed":
+        with monkeypatch.context() as patched:
+            patched.setattr(ingest.writer, "_insert", lambda *_: (_ for _ in ()).throw(OperationalError("killed")))
+            with pytest.raises(OperationalError):
+                ingest.writer.write([imported(content)])
+    ingest.writer.write([before, imported(content)] if how == "in one batch" else [imported(content)])
+    assert places(storage) == [(0, DOMAIN), (1, OTHER)]
+    assert storage.ask("SELECT DISTINCT policy_domain FROM tls_failures FINAL WHERE policy_index = 1") == [(OTHER,)]
+
+
+def places(storage):
+    return storage.ask(
+        "SELECT policy_index, policy_domain FROM tls_policies FINAL ORDER BY policy_index, policy_domain"
+    )
+
+
 def test_unproven_copy_is_gone_although_ingest_was_killed_before_it_was(ingest, storage):
     ingest.writer.write([posted()])
     delete = ingest.writer._delete
-    ingest.writer._delete = lambda _superseded: (_ for _ in ()).throw(OperationalError("killed"))
+    ingest.writer._delete = lambda _, stale: stale and (_ for _ in ()).throw(OperationalError("killed"))
     with pytest.raises(OperationalError):
         ingest.writer.write([proven("elsewhere.example")])
     ingest.writer._delete = delete
     assert ingest.writer.write([proven("elsewhere.example")]) == 1
     assert stored(storage) == [("elsewhere.example", "dkim", DOMAIN, 3)]
+
+
+def test_many_copies_give_way_in_as_many_commands_as_one(ingest, storage, monkeypatch):
+    """Anybody can post reports and then sign them, and a delete takes a good part of a second."""
+    commands = []
+    command = ingest.writer._client.command
+    monkeypatch.setattr(
+        ingest.writer._client, "command", lambda *sql, **more: commands.append(sql) or command(*sql, **more)
+    )
+    ingest.writer.write([posted(report(number, failed=3)) for number in range(300)])
+    ingest.writer.write([proven("elsewhere.example", report(number, failed=3)) for number in range(300)])
+    assert len(commands) == 3
+    assert {reporter for reporter, *_ in stored(storage)} == {"elsewhere.example"}
+    assert len(stored(storage)) == 300
