@@ -149,15 +149,16 @@ class KeyCache:
     Lookups run in a thread of their own. Anybody can send mail signed by domains whose name servers are silent: it
     costs its own retries and no other mail its key. Only so many lookups are under way, of one organization a few, and
     apart from those of names that had a key before; what has been under way for longest gives way to a new name, so one
-    that answers is not kept waiting by those that never do. Nobody waits twice for the same question, and a silent name
-    is asked for ever less often. Use close() at the end.
+    that answers is not kept waiting by those that never do. What does not fit has its turn in the same call, for as
+    long as DNS answers. Nobody waits twice for the same question, and a silent name is asked for ever less often. Use
+    close() at the end.
     """
 
     SHORTEST, LONGEST = 60.0, 86_400.0  # seconds that an answer is remembered, whatever its TTL
     WITHOUT_KEY = 300.0
     WITHOUT_ANSWER, LONGEST_WITHOUT_ANSWER = 15.0, 900.0  # doubled each time
     CAPACITY, CAPACITY_OF_ONE = 10_000, 50  # names, in all and of one organization
-    IN_FLIGHT, IN_FLIGHT_OF_ONE = 300, 5  # lookups at the same time; each has a socket
+    IN_FLIGHT, IN_FLIGHT_OF_ONE = 300, 20  # lookups at the same time; each has a socket
 
     def __init__(
         self,
@@ -188,6 +189,18 @@ class KeyCache:
         Lookups go on behind Unanswered ones.
         """
         found: dict[str, KeyLookup] = {}
+        left, until = list(names), time.monotonic() + patience
+        while left:
+            answered, left = self._look_up_some(left, patience=patience)
+            found |= answered
+            silent = any(isinstance(answer, Unanswered) for answer in answered.values())
+            if silent or not answered or time.monotonic() >= until:
+                break  # only while DNS answers at once is there a next turn for what did not fit
+        return found | dict.fromkeys(left, Unanswered("too many DNS lookups at once"))
+
+    def _look_up_some(self, names: list[str], *, patience: float) -> tuple[dict[str, KeyLookup], list[str]]:
+        """What is known about as many of these names as can be asked for together, and the others."""
+        found: dict[str, KeyLookup] = {}
         waited_for: dict[str, _Lookup] = {}
         with self._lock:
             now = self._clock()
@@ -201,14 +214,13 @@ class KeyCache:
                     new.append(name)
             for name in self._admitted(new):
                 waited_for[name] = self._ask_for(name, now)
-            found |= dict.fromkeys(new, Unanswered("too many DNS lookups at once"))
         if waited_for:
             longest = max(lookup.asked_at for lookup in waited_for.values()) + patience - now
             wait([lookup.future for lookup in waited_for.values()], timeout=max(longest, 0.0))
             for name, lookup in waited_for.items():
                 late = not lookup.future.done() or lookup.future.cancelled()
                 found[name] = Unanswered(f"DNS has not yet answered for {name}") if late else lookup.future.result()
-        return found
+        return found, [name for name in new if name not in found]
 
     def _remembered(self, name: str, now: float) -> KeyLookup | None:
         for known in (self._keys.get(name), self._others.get(name)):
