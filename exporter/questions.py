@@ -135,8 +135,9 @@ def _counted(number: str) -> str:
     return f"sumIf({number}, standing != 'newcomer') + arraySum(each -> least(each, {second}), {of_newcomers})"
 
 
-# Where newcomers count, and two of them see an outage (failures above the domain's threshold), those who see none do
-# not count: a made-up "all is well" is cheap and must not outweigh them. And none of them weighs more than the second.
+# Where newcomers count, and two of them or an import see an outage (failures above the domain's threshold), newcomers
+# who see none do not count: a made-up "all is well" is cheap and must not outweigh them. And of the newcomers who see
+# one, none weighs more than the second largest.
 _SESSIONS = Question(
     sql=f"""
         SELECT
@@ -146,9 +147,10 @@ _SESSIONS = Question(
         FROM (
             SELECT
                 policy_domain, standing, now, period_successful, period_failed,
-                standing = 'newcomer' AND now.2 > failure_ratio_threshold * (now.1 + now.2) AS alarmed,
-                arrayReverseSort(groupArrayIf(now.2, alarmed) OVER (PARTITION BY policy_domain))[2] AS second,
-                multiIf(standing != 'newcomer' OR second = 0, 1, alarmed, least(1, second / now.2), 0) AS weight
+                standing = 'newcomer' AS is_new, now.2 > failure_ratio_threshold * (now.1 + now.2) AS alarmed,
+                arrayReverseSort(groupArrayIf(now.2, is_new AND alarmed) OVER of_domain)[2] AS second,
+                second > 0 OR max(alarmed AND NOT is_new) OVER of_domain AS is_outage,
+                multiIf(NOT is_new OR NOT is_outage, 1, alarmed, least(1, second / now.2), 0) AS weight
             FROM (
                 SELECT
                     policy_domain, reporter, trust,
@@ -168,6 +170,7 @@ _SESSIONS = Question(
             INNER JOIN tls_reporters USING (policy_domain, reporter, trust)
             INNER JOIN domains USING (policy_domain)
             WHERE counts
+            WINDOW of_domain AS (PARTITION BY policy_domain)
         )
         GROUP BY policy_domain
     """,

@@ -127,7 +127,9 @@ _REFUSED = f"""
     SELECT result_type, {caption()} AS sender, sum(failed_sessions) AS sessions
     FROM tls_failure_details
     WHERE policy_domain = {{domain:String}} AND day >= {{start:Date}} AND day < {{end:Date}} AND policy_type = 'sts'
-      AND (policy_domain, reporter, trust) IN (SELECT policy_domain, reporter, trust FROM tls_reporters WHERE counts)
+      AND (policy_domain, reporter, trust) IN (
+        SELECT policy_domain, reporter, trust FROM tls_reporters WHERE counts AND standing != 'newcomer'
+      )
       AND result_type NOT IN ('sts-policy-fetch-error', 'sts-policy-invalid', 'sts-webpki-invalid')
     GROUP BY result_type, reporter, reporter_proven
     ORDER BY sessions DESC, result_type, sender

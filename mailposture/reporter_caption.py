@@ -13,4 +13,5 @@ def caption(organization: str = "any(organization)") -> str:
     Anybody can call himself anything, so the name never stands alone; a domain that is not proven is marked.
     """
     name = f"if({organization} IN ('', reporter), '', concat(substringUTF8({organization}, 1, {_LENGTH}), ' '))"
-    return f"concat({name}, '(', reporter, if(reporter_proven, '', ', unproven'), ')')"
+    domain = "multiIf(reporter_proven, reporter, reporter = '', 'unproven', concat(reporter, ', unproven'))"
+    return f"concat({name}, '(', {domain}, ')')"

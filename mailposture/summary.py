@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _MOST = 3  # causes, servers and senders that are named per domain
 _SENDER = caption()
 _BY_SENDER = "GROUP BY policy_domain, reporter, reporter_proven"
+_NOT_COUNTING = "SELECT policy_domain, reporter, trust FROM tls_reporters WHERE NOT counts"
+_MARK = f"if(min((policy_domain, reporter, trust) IN ({_NOT_COUNTING})), ', not in alerts', '')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> list[D
     )
     senders = _shares(
         ask(
-            f"SELECT policy_domain, {_SENDER}, sum(failed_sessions) AS failed"
+            f"SELECT policy_domain, concat({_SENDER}, {_MARK}), sum(failed_sessions) AS failed"
             f" FROM tls_sender_daily WHERE {inside} {_BY_SENDER} HAVING failed > 0"
         )
     )

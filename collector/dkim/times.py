@@ -29,10 +29,13 @@ def arrival(accepted_at: datetime, *, now: datetime) -> datetime:
     return now if accepted_at > now + CLOCK_SLOP else accepted_at
 
 
-def arrival_after(signature: Signature, arrived_at: datetime) -> datetime:
-    """The same for a mail that has this signature: it did not come before it was signed."""
+def arrival_after(signature: Signature, arrived_at: datetime, *, now: datetime) -> datetime:
+    """The same for a mail that has this signature: it did not come before it was signed, nor is it yet to come.
+
+    A signer may write some hours of the future into t=, but makes no other day of arrival by it.
+    """
     signed_at = made_at(signature)
-    return arrived_at if signed_at is None or signed_at <= arrived_at + CLOCK_SLOP else signed_at
+    return arrived_at if signed_at is None or signed_at <= arrived_at + CLOCK_SLOP else min(signed_at, now)
 
 
 def made_at(signature: Signature) -> datetime | None:
@@ -45,7 +48,7 @@ def timeliness(signature: Signature, *, arrived_at: datetime, now: datetime) -> 
     signed_at = made_at(signature)
     if signed_at is not None and signed_at > now + CLOCK_SLOP:
         return Timeliness.EARLY
-    came = arrival_after(signature, arrived_at)
+    came = arrival_after(signature, arrived_at, now=now)
     if signature.expires is not None and _moment(signature.expires) < came - CLOCK_SLOP:
         return Timeliness.EXPIRED
     return Timeliness.IN_TIME

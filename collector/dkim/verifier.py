@@ -110,7 +110,7 @@ class DkimVerifier:
         keys = self._keys.look_up(names, patience=self._patience) if names else {}
         examined.reverse()
         while examined:
-            yield _conclude(examined.pop(), keys)
+            yield _conclude(examined.pop(), keys, now)
 
 
 def _examined(arrived: Arrived, policy: Policy, now: datetime) -> _Examined:
@@ -151,7 +151,7 @@ def _examine(arrived: Arrived, policy: Policy, now: datetime) -> _Examined:
     return examined
 
 
-def _conclude(examined: _Examined, keys: Mapping[str, KeyLookup]) -> DkimResult:
+def _conclude(examined: _Examined, keys: Mapping[str, KeyLookup], now: datetime) -> DkimResult:
     proofs: list[Proof] = []
     faults, unanswered, arrived_at = list(examined.faults), False, examined.arrived_at
     for each in examined.pending:
@@ -168,7 +168,7 @@ def _conclude(examined: _Examined, keys: Mapping[str, KeyLookup]) -> DkimResult:
                 faults.append(_sentence(error.domain, error.reason))
                 continue
             proofs.append(proof_of(each, examined.mail))
-            arrived_at = max(arrived_at, arrival_after(each, examined.arrived_at))
+            arrived_at = max(arrived_at, arrival_after(each, examined.arrived_at, now=now))
     return DkimResult(
         outcome=_outcome(examined, proofs=proofs, unanswered=unanswered),
         arrived_at=arrived_at,

@@ -91,6 +91,15 @@ def test_report_waits_while_our_clock_is_behind_and_is_believed_once_it_is_right
     assert isinstance(later, Believed)
 
 
+def test_signature_of_some_hours_to_come_makes_no_arrival_that_is_yet_to_come(court: Court, signed: bytes) -> None:
+    """Else a signer that is first heard of today has a second day of arrival today."""
+    came = timedelta(hours=-14)
+    assert isinstance(_judged(court, signed, received=came, read=came), NotYet)
+    verdict = _judged(court, signed, received=came, read=timedelta(hours=-9))
+    assert isinstance(verdict, Believed)
+    assert verdict.reports[0].report.received_at == SIGNED_AT + timedelta(hours=-9)
+
+
 def test_report_that_came_while_our_clock_was_ahead_is_believed_once_it_is_right(court: Court, signed: bytes) -> None:
     verdict = _judged(court, signed, received=timedelta(days=40), read=timedelta(hours=1))
     assert isinstance(verdict, Believed)

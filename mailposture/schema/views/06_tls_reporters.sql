@@ -3,7 +3,8 @@
 --
 -- Anybody with a domain can sign a report, a thousand domains cost little, and the day that a report is about is free to
 -- choose. What cannot be had at once is time. So the longest known decide: where three reporters are established, only
--- established ones count; else those that are known; and where nobody is, newcomers, but never one of them alone.
+-- established ones count; else those that are known; and where nobody is, newcomers, but never one of them alone. Two
+-- days of arrival are half a day apart at least: around midnight, two reports would be enough.
 --
 -- One pass, and no part is named twice: many questions have this view in them, some several times.
 CREATE OR REPLACE VIEW {database}.tls_reporters {on_cluster}
@@ -19,7 +20,7 @@ CREATE OR REPLACE VIEW {database}.tls_reporters {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
-    28 AS established_days, 3 AS enough_established,
+    28 AS established_days, 3 AS enough_established, 12 AS apart_hours,
     (
         SELECT groupArray(policy_domain) FROM {database}.configured_domains FINAL WHERE active AND posts_count
     ) AS posts_count_for
@@ -41,7 +42,8 @@ FROM
             trust = 'operator', 'by-hand',
             trust NOT IN ('dkim', 'mailbox') AND NOT has(posts_count_for, policy_domain), 'post',
             toDate(last_accepted) - toDate(first_accepted) >= established_days, 'established',
-            toDate(last_accepted) > toDate(first_accepted), 'known',
+            toDate(last_accepted) > toDate(first_accepted)
+                AND last_accepted >= first_accepted + toIntervalHour(apart_hours), 'known',
             'newcomer'
         ) AS standing
     FROM {database}.tls_reporter_arrivals

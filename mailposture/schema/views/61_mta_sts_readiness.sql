@@ -19,7 +19,10 @@ AS
 WITH
     assumeNotNull((SELECT today FROM {database}.clock)) AS today,
     30 AS window_days, 7 AS enough_days, 2 AS enough_reporters, 50 AS enough_sessions, 0.001 AS bearable_share,
-    counted AS (SELECT policy_domain, reporter, trust FROM {database}.tls_reporters WHERE counts),
+    -- No newcomer: thirty report days can be made up in one burst.
+    counted AS (
+        SELECT policy_domain, reporter, trust FROM {database}.tls_reporters WHERE counts AND standing != 'newcomer'
+    ),
     greatest(toInt64(failed) - toInt64(without_policy), 0) AS refused,
     least(refused, greatest(toInt64(failed_in_force) - toInt64(without_policy_in_force), 0)) AS refused_in_force
 SELECT
