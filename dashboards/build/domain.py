@@ -301,6 +301,7 @@ _WHERE_AND_WHO = (
             Column(
                 name="Sender",
                 room=190,
+                wrap=True,
                 links=(link("Failures that it reports", "mailposture-failures", sender=cell("sender_id")),),
             ),
             look.count("Sessions", width=80),

@@ -245,7 +245,7 @@ _DOWN = (
             LIMIT 200"""
         ),
         columns=(
-            Column(name="Sender", room=170, links=_only("Only this sender", sender=cell("sender_id"))),
+            Column(name="Sender", room=170, wrap=True, links=_only("Only this sender", sender=cell("sender_id"))),
             look.failed(width=110),
             Column(name="Address", width=110),
             look.day("Last day"),
@@ -331,7 +331,7 @@ _DETAILS = table(
         look.count("Failed", width=60),
         Column(name="Receiving server", width=160),
         Column(name="Address", width=105),
-        Column(name="Sender", width=170),
+        Column(name="Sender", width=170, wrap=True),
         Column(name="From", width=105),
         Column(name="Policy", width=75),
         Column(name="Mode", width=75, cell=look.COLORED_TEXT, mappings=(look.MODE_WORDS,)),

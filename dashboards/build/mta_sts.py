@@ -250,6 +250,7 @@ _MODES = (
             Column(
                 name="Sender",
                 room=150,
+                wrap=True,
                 links=(
                     link("What this sender sees", "mailposture-senders", domain=THIS_DOMAIN, sender=cell("sender_id")),
                 ),

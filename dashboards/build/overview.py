@@ -335,6 +335,7 @@ _SENDERS = table(
         Column(
             name="Sender",
             room=180,
+            wrap=True,
             links=(link("What this sender sees", "mailposture-senders", sender=cell("sender_id")),),
         ),
         look.count("Domains", width=80),

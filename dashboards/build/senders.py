@@ -147,7 +147,7 @@ _LONELY = table(
         LIMIT 200"""
     ),
     columns=(
-        Column(name="Sender", room=190, links=(_TO_FAILURES,)),
+        Column(name="Sender", room=190, wrap=True, links=(_TO_FAILURES,)),
         Column(name="Domain", room=150, links=(_TO_DOMAIN,)),
         look.category(),
         look.failed(width=200),
@@ -281,6 +281,7 @@ _ALL = table(
         Column(
             name="Sender",
             room=205,
+            wrap=True,
             links=(link("Failures that it reports", "mailposture-failures", sender=cell("sender_id")),),
         ),
         look.count("Domains", width=85),
