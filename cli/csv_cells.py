@@ -17,17 +17,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _FIRST = r"=+\-@\uff1d\uff0b\uff0d\uff20"  # the last four are their wide forms, which a spreadsheet takes as well
-_NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
-# No runs without an end, for a cell may be a whole report of megabytes.
-_BEFORE, _AFTER = r"(?:^|[,;|\t\r\n])[\s\"'\[({]{0,9}", r"[\s\"'\])}]{0,9}(?:$|[,;|\t\r\n])"
-# At the start, or behind a separator; but a number stays a number.
-_FORMULA = re.compile(rf"({_BEFORE})(?=[{_FIRST}])(?!{_NUMBER}{_AFTER})")
+_SEPARATOR = r",;|\t\r\n"
+# What a spreadsheet may pass over: blanks, brackets, quotes, and what nobody sees, such as a byte order mark.
+_PASSED = r"\s\"'\[\](){}\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+# Only from where such a run starts, and never less than all of it: a cell may be a whole report of megabytes.
+_RUN = rf"(?:\A|(?<![{_PASSED}{_SEPARATOR}]))[{_PASSED}{_SEPARATOR}]*+"
+_NUMBER = rf"[+-]?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?[{_PASSED}]*+(?:\Z|[{_SEPARATOR}]|(?<=[\t\r\n]))"
+_FORMULA = re.compile(rf"({_RUN})(?=[{_FIRST}])(?!{_NUMBER})")
+_STARTS_A_CELL = re.compile(rf"[{_SEPARATOR}]")
 
 
 def guarded(cell: str) -> str:
-    """The cell with an apostrophe before all that could be taken for a formula."""
-    safe = _FORMULA.sub(r"\1'", cell)
+    """The cell with an apostrophe before all that could be taken for a formula; but a number stays a number."""
+    safe = _FORMULA.sub(_guard_run, cell)
     return f"'{safe}" if safe.startswith(("\t", "\r", "\n")) else safe
+
+
+def _guard_run(found: re.Match[str]) -> str:
+    starts = found.start() == 0 or _STARTS_A_CELL.search(found[1])
+    return f"{found[1]}'" if starts else found[1]
 
 
 def lines(rows: Iterable[Iterable[object]]) -> Iterator[str]:

@@ -24,6 +24,10 @@ from cli.csv_cells import guard, guarded
         ("\uff1d1", "'\uff1d1"),
         ("-", "'-"),
         ("-5-cmd", "'-5-cmd"),
+        (f"{' ' * 99}=1", f"{' ' * 99}'=1"),
+        (f"{'((' * 99}=1", f"{'((' * 99}'=1"),
+        ("\ufeff=1", "\ufeff'=1"),
+        ("\u200b\0=1", "\u200b\0'=1"),
     ],
 )
 def test_nothing_starts_as_a_formula_does(cell: str, safe: str) -> None:
@@ -39,6 +43,8 @@ def test_nothing_starts_as_a_formula_does(cell: str, safe: str) -> None:
         ("Good,@evil", "Good,'@evil"),
         ("Good\n+evil", "Good\n'+evil"),
         ("Good|-evil", "Good|'-evil"),
+        (f"Good;{' ' * 99}=evil", f"Good;{' ' * 99}'=evil"),
+        ("-1\t=evil", "-1\t'=evil"),
     ],
 )
 def test_nor_does_what_stands_behind_a_separator(cell: str, safe: str) -> None:
@@ -54,6 +60,7 @@ def test_nor_does_what_stands_behind_a_separator(cell: str, safe: str) -> None:
         "a-b=c@d",
         "-5",
         "-5.25e-3",
+        "Good =5",
         "[-1,2,-3]",
         "('x',-5)",
         '{"a":-5}',
