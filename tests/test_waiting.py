@@ -22,7 +22,9 @@ SLEEPS = {
 
 
 def _called(node: ast.AST) -> str:
-    function = node.func if isinstance(node, ast.Call) else None
+    if not isinstance(node, ast.Call) or ast.unparse(node).endswith("sleep(0)"):  # which only gives way to other tasks
+        return ""
+    function = node.func
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
