@@ -10,8 +10,10 @@ sender="mailposture drill"
 case "${1:-}:${2:-}" in
   report:?*)
     day=$(date -u -d yesterday +%F 2>/dev/null || date -u -v-1d +%F)  # GNU, else BSD and macOS
+    # Whoever can guess a report can sign it and send it first; what is imported then is a copy, and does not count.
+    guessed_by_nobody=$(od -An -N8 -tx1 /dev/urandom | tr -d ' ')
     cat <<JSON
-{"organization-name": "$sender", "contact-info": "drill@invalid.example", "report-id": "drill-$day-$2",
+{"organization-name": "$sender", "contact-info": "drill@invalid.example", "report-id": "drill-$day-$2-$guessed_by_nobody",
  "date-range": {"start-datetime": "${day}T00:00:00Z", "end-datetime": "${day}T23:59:59Z"},
  "policies": [{"policy": {"policy-type": "no-policy-found", "policy-domain": "$2"},
    "summary": {"total-successful-session-count": 60, "total-failure-session-count": 40},
