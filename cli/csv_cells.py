@@ -20,9 +20,9 @@ _FIRST = r"=+\-@\uff1d\uff0b\uff0d\uff20"  # the last four are their wide forms,
 _SEPARATOR = r",;|\t\r\n"
 # What a spreadsheet may pass over: blanks, brackets, quotes, and what nobody sees, such as a byte order mark.
 _PASSED = r"\s\"'\[\](){}\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-# Only from where such a run starts, and never less than all of it: a cell may be a whole report of megabytes.
-_RUN = rf"(?:\A|(?<![{_PASSED}{_SEPARATOR}]))[{_PASSED}{_SEPARATOR}]*+"
-_NUMBER = rf"[+-]?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?[{_PASSED}]*+(?:\Z|[{_SEPARATOR}]|(?<=[\t\r\n]))"
+# Looked for only from where such a run starts: a cell may be a whole report of megabytes.
+_RUN = rf"(?:\A|(?<![{_PASSED}{_SEPARATOR}]))[{_PASSED}{_SEPARATOR}]*"
+_NUMBER = rf"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[{_PASSED}]*(?:\Z|[{_SEPARATOR}])"
 _FORMULA = re.compile(rf"({_RUN})(?=[{_FIRST}])(?!{_NUMBER})")
 _STARTS_A_CELL = re.compile(rf"[{_SEPARATOR}]")
 
