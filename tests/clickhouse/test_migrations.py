@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from mailposture.config import Config
 
 
+pytestmark = pytest.mark.slow
+
+
 def with_clickhouse(config: Config, **changes: object) -> Config:
     return config.model_copy(update={"clickhouse": config.clickhouse.model_copy(update=changes)})
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import clickhouse_connect
+import pytest
 from engine import Storage, engine_config
 from ingesting import arrived, report
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from mailposture.clickhouse.engine_files import Endpoint
     from mailposture.config import Config
+
+pytestmark = pytest.mark.slow
 
 CONTAINER = Path(__file__).parents[2] / "docker" / "clickhouse"
 DAY = "2026-11-24.tar.gz"

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from mailposture.clickhouse.engine_files import Endpoint
     from mailposture.config import Config
 
+pytestmark = pytest.mark.slow
+
 SILENT = "takes connections and does not answer"
 
 

@@ -23,6 +23,8 @@ from mailposture.config import Config
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 HOUSE = Path(__file__).parents[2]
 FLOORS = ("cli", "collector", "exporter", "policy_host", "demo", "mailposture", "dashboards")

@@ -21,6 +21,7 @@ def test_mails_are_the_same_with_the_same_keys(today, demo_keys, demo_mails):
     assert list(mails(today, demo_keys)) == demo_mails
 
 
+@pytest.mark.slow
 def test_keys_are_made_once(tmp_path):
     first = public_records(load_or_generate(tmp_path))
     assert public_records(load_or_generate(tmp_path)) == first
@@ -28,6 +29,7 @@ def test_keys_are_made_once(tmp_path):
     assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", Style)
 def test_signatures_hold_for_dkimpy(style, demo_keys, demo_mails):
     """An independent implementation; the collector's own verifies every mail in the stories' tests."""

@@ -91,6 +91,7 @@ def test_very_many_small_messages_are_bounded_too(house: House) -> None:
     assert (pages - free) * size < 2 * 200 * KIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["report", "flood"])
 @pytest.mark.parametrize("size", [200, 3 * KIB, 30 * KIB])
 @pytest.mark.parametrize(
