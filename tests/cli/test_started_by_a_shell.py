@@ -57,6 +57,7 @@ def configure(folder: Path) -> str:
     settings = {
         "domains": [{"name": "shop.example"}],
         "smtp": {"listen": f"127.0.0.1:{free_port()}"},
+        "https": {"listen": f"127.0.0.1:{free_port()}"},
         "metrics": {"collector": collector, "exporter": f"127.0.0.1:{free_port()}"},
         "clickhouse": {"http": f"127.0.0.1:{free_port()}", "native": f"127.0.0.1:{free_port()}"},
         "probes": {"enabled": False},
