@@ -48,9 +48,10 @@ def author_domains(fields: Sequence[bytes]) -> tuple[str, ...]:
 
 def _read_authors(fields: tuple[bytes, ...]) -> tuple[str, ...]:
     unfolded = [b" ".join(value.split()).decode("utf-8", "replace") for value in fields]
-    addresses = [address.rpartition("@")[2] for _, address in getaddresses(unfolded) if "@" in address]
-    domains = tuple(normalize(domain) or "" for domain in addresses)
-    return domains if all(domains) else ()
+    addresses = [address for _, address in getaddresses(unfolded)]
+    domains = tuple(normalize(address.rpartition("@")[2]) or "" for address in addresses if "@" in address)
+    # An empty address is one that the standard library could not read; which those are, depends on its version.
+    return domains if all(addresses) and all(domains) else ()
 
 
 # The same reporters come day by day. Long fields stay out, where untrusted senders could fill memory with them.

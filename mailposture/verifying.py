@@ -17,4 +17,5 @@ def verifying_context(authority: Path | None = None) -> ssl.SSLContext:
     """
     context = ssl.create_default_context(cafile=authority and str(authority))
     context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # else OpenSSL's configuration decides, or nobody
     return context

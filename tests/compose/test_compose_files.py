@@ -176,7 +176,8 @@ def test_what_would_show_a_password_to_everybody_on_the_machine_is_recognized(li
 
 def test_no_password_is_on_a_command_line(root: Path) -> None:
     folders = ("alerting-rules", "bench", "cli", "demo", "docker", "docs", "provisioning", ".ci")
-    texts = [path for folder in folders for path in (root / folder).rglob("*") if path.is_file()]
+    found = [path for folder in folders for path in (root / folder).rglob("*") if path.is_file()]
+    texts = [path for path in found if not any(part.startswith(".parsedmarc") for part in path.parts)]  # bench's rival
     for path in (*texts, root / "README.md", root / "Makefile", root / "docker-compose.yml"):
         if path.suffix not in (".pyc", ".png"):
             assert not _ON_A_COMMAND_LINE.search(path.read_text(errors="replace")), path
