@@ -1,0 +1,1 @@
+"""What is known about reports: one folder per kind."""
