@@ -19,8 +19,10 @@ COPY demo demo
 COPY exporter exporter
 COPY mailposture mailposture
 COPY policy_host policy_host
+COPY reports reports
 RUN /opt/mailposture/bin/pip install --no-index --no-deps --no-build-isolation . \
-    && /opt/mailposture/bin/python -c "import collector.ingest, collector.receiver, exporter.service, policy_host.service"
+    && /opt/mailposture/bin/python -c \
+    "import collector.ingest.service, collector.receiver, exporter.service, policy_host.service"
 
 FROM ${BASE}
 # An account whose number the host does not use; it owns nothing but the spool.

@@ -1,7 +1,7 @@
 # make run    everything from one command: collector, exporter and the embedded ClickHouse engine (demo domains without a mailposture.yaml)
 # make test   all tests
 # make test-fast   those that need no servers or engines of their own: a minute or two
-# make lint   format, lint and types
+# make lint   format, lint, types and layers
 # make lock   write requirements/*.txt after a change of dependencies in pyproject.toml (ARGS=--upgrade renews them all)
 # make help   the commands of mailposture itself
 
@@ -27,6 +27,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .

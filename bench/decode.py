@@ -127,15 +127,15 @@ class Worker(NamedTuple):
 
 
 def mailposture_decoder() -> Worker:
-    from collector.attribution import attribute  # noqa: PLC0415
-    from collector.decode.message import open_proven  # noqa: PLC0415
-    from collector.decode.tls_report import read_reports  # noqa: PLC0415
     from collector.dkim import canonical, signature  # noqa: PLC0415
     from collector.dkim.verifier import proof_of  # noqa: PLC0415
-    from collector.envelope import Envelope, Source, Trust  # noqa: PLC0415
-    from collector.rows import rows_of  # noqa: PLC0415
-    from mailposture.config import Config  # noqa: PLC0415
+    from collector.documents.message import open_proven  # noqa: PLC0415
+    from mailposture.config.model import Config  # noqa: PLC0415
     from mailposture.ownership import Ownership  # noqa: PLC0415
+    from reports.envelope import Envelope, Source, Trust  # noqa: PLC0415
+    from reports.tls.attribution import attribute  # noqa: PLC0415
+    from reports.tls.decode import read_reports  # noqa: PLC0415
+    from reports.tls.rows import rows_of  # noqa: PLC0415
 
     ownership = Ownership(Config.model_validate({"domains": [{"name": DOMAIN, "mx": [f"mx1.{DOMAIN}"]}]}))
     envelope = Envelope(source=Source.SMTP, received_at=datetime.now(UTC))

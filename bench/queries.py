@@ -26,7 +26,7 @@ from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
-from mailposture.config import Config
+from mailposture.config.model import Config
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 from aiosmtpd.smtp import SMTP
 
-from collector.envelope import Source
 from collector.sources.memory import BodyMemory
-from collector.sources.smtp import serve_smtp
+from collector.sources.smtp.server import serve_smtp
 from collector.spool import Spool
 from mailposture import logs
-from mailposture.config import Smtp
+from mailposture.config.model import Smtp
+from reports.envelope import Source
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

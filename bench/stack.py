@@ -14,9 +14,9 @@ import yaml
 from cli.collector import children
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.clickhouse.prepare import prepare
-from mailposture.config_file import load
+from mailposture.config.file import load
 from mailposture.processes import Child, end
+from reports.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 READY_WITHIN = 60.0
 

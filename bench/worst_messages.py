@@ -3,9 +3,9 @@
     python bench/worst_messages.py
     python bench/worst_messages.py --only name
 
-Anybody can send these. Each lies just within the limits of collector/decode/limits.py, and aims at something that could
-be slow per entry. Ingest judges one message after another, so the worst one decides how long true reports wait behind
-it. tests/decode/test_bounded_work.py holds the same messages to a number of steps per byte, without a clock.
+Anybody can send these. Each lies just within the limits of collector/documents/limits.py, and aims at something that
+could be slow per entry. Ingest judges one message after another, so the worst one decides how long true reports wait
+behind it. tests/decode/test_bounded_work.py holds the same messages to a number of steps per byte, without a clock.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from collector.authenticate import DkimVerifier
 from collector.dkim.keys import KeyCache, KeyLookup, NoKey
-from collector.envelope import Envelope, Source
-from collector.judge import Judge
-from mailposture.config import Config
+from collector.ingest.judge import Judge
+from collector.trust import DkimVerifier
+from mailposture.config.model import Config
+from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from collector.judge import Judgement
+    from collector.ingest.judge import Judgement
 
 DOMAIN = "victim.example"
 NOW = datetime(2026, 11, 3, tzinfo=UTC)

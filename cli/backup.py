@@ -14,7 +14,7 @@ from cli.options import NamedPath, with_config
 from collector.spool import back_up
 
 if TYPE_CHECKING:
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 
 @click.command()

@@ -14,11 +14,11 @@ from cli.options import DONE, FAILED, config_path_option, find_config, named_dom
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.domain import Expectation, check_domain
 from mailposture.checks.result import CheckResult, Outcome
-from mailposture.config import Config, Probes
-from mailposture.config_file import ConfigError, load
-from mailposture.dns_records import destinations_of_ours, policy_host_record, tls_rpt_record
-from mailposture.mta_sts import configured_policy, render
-from mailposture.record_formats import zone_line
+from mailposture.config.file import ConfigError, load
+from mailposture.config.model import Config, Probes
+from mailposture.records.dns_records import destinations_of_ours, policy_host_record, tls_rpt_record
+from mailposture.records.formats import zone_line
+from mailposture.records.mta_sts import configured_policy, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

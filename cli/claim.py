@@ -7,13 +7,13 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mailposture.listening import listening_as
+from mailposture.net.listening import listening_as
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mailposture.config import Config, Listen
+    from mailposture.config.model import Config, Listen
 
 
 @contextmanager

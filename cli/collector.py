@@ -12,13 +12,13 @@ from cli.claim import check_collector_ports, claimed
 from cli.options import config_path_option, find_config, with_config
 from cli.supervise import supervise
 from mailposture import logs
-from mailposture.config_file import load
+from mailposture.config.file import load
 from mailposture.processes import Child, end_with_parent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 
 # Batches come and go: let freed memory go back to the system instead of staying in per-thread pools.
@@ -66,7 +66,7 @@ def receiver(config: Config) -> None:
 @with_config
 def ingest(config: Config) -> None:
     """Only store: from the spool into ClickHouse."""
-    from collector.ingest import run_ingest  # noqa: PLC0415
+    from collector.ingest.service import run_ingest  # noqa: PLC0415
 
     logs.set_up("ingest")
     end_with_parent()

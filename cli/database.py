@@ -11,7 +11,7 @@ from mailposture.clickhouse.client import StorageError, connect
 from mailposture.clickhouse.embedded import use_or_start
 from mailposture.clickhouse.faults import reason
 from mailposture.clickhouse.migrate import pending
-from mailposture.clickhouse.prepare import prepare
+from reports.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
 
     from mailposture.clickhouse.engine_files import Endpoint
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from cli.options import WRONG_USAGE
-from mailposture.failures import MEANINGS, Meaning, explain, suggest
+from reports.tls.failures import MEANINGS, Meaning, explain, suggest
 
 _NARROWEST, _WIDEST = 30, 100  # columns that words are readable in
 

@@ -11,7 +11,7 @@ from mailposture import logs
 from mailposture.processes import end_with_parent
 
 if TYPE_CHECKING:
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 
 @click.command()

@@ -14,16 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli.database import database
 from cli.options import DONE, FAILED, NamedPath, with_config
-from collector.authenticate import DkimVerifier, KeyCache
-from collector.importing import Account, Importer
-from collector.judge import Judge
-from collector.rejected_files import RejectedFiles
-from collector.sources import files
+from collector.importing import files
+from collector.importing.importer import Account, Importer
+from collector.importing.rejected import RejectedFiles
+from collector.ingest.judge import Judge
+from collector.ingest.writer import Writer
 from collector.spool import HeldMessages
-from collector.writer import Writer
+from collector.trust import DkimVerifier, KeyCache
 
 if TYPE_CHECKING:
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 
 @click.command()

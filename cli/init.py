@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from cli.options import CONFIG_NAME, WRONG_USAGE, NamedPath
-from mailposture.config_file import load
+from mailposture.config.file import load
 from mailposture.domain_names import mail_domain
 
 _DOMAIN = """\

@@ -15,7 +15,7 @@ import click
 
 from cli.options import FAILED, WRONG_USAGE
 from mailposture import logs
-from mailposture.config_file import ConfigError
+from mailposture.config.file import ConfigError
 from mailposture.problems import ProblemError
 
 # name → module in cli/ that defines `command`; loaded late, because pyarrow and the engine take a second to import.

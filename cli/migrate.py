@@ -10,10 +10,10 @@ from cli.options import with_config
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import use_or_start
 from mailposture.clickhouse.migrate import pending
-from mailposture.clickhouse.prepare import prepare
+from reports.prepare import prepare
 
 if TYPE_CHECKING:
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 
 @click.command()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mailposture.config_file import ConfigError, load
+from mailposture.config.file import ConfigError, load
 from mailposture.domain_names import mail_domain
 from mailposture.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mailposture.config import Config, Domain
+    from mailposture.config.model import Config, Domain
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 

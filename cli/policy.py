@@ -13,16 +13,16 @@ from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.dns import MxLookup, StsRecordLookup, check_mta_sts_record, check_mx
 from mailposture.checks.policy import PolicyFetch, fetch_policy
 from mailposture.checks.result import Outcome
-from mailposture.config import PolicyMode
-from mailposture.dns_records import TTL
-from mailposture.mta_sts import configured_policy, covers, policy_host_name, policy_url, record_name, render
-from mailposture.policy_change import Situation, Stage, Step, next_step, words_for
+from mailposture.config.model import PolicyMode
+from mailposture.records.dns_records import TTL
+from mailposture.records.mta_sts import configured_policy, covers, policy_host_name, policy_url, record_name, render
+from mailposture.records.policy_change import Situation, Stage, Step, next_step, words_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mailposture.checks.vantage import Vantage
-    from mailposture.config import Config, Domain, MtaStsPolicy
+    from mailposture.config.model import Config, Domain, MtaStsPolicy
 
 
 _AT_ONCE = 10  # domains

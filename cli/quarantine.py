@@ -18,7 +18,7 @@ from mailposture.quoting import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 _STATES = {"quarantined": HeldState.QUARANTINED, "rejected": HeldState.REJECTED, "all": None}
 

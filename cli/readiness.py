@@ -14,16 +14,16 @@ from cli.options import DONE, FAILED, configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.domain import Expectation, check_domain
 from mailposture.checks.result import Outcome
-from mailposture.config import PolicyMode
-from mailposture.mta_sts import configured_policy, render
+from mailposture.config.model import PolicyMode
 from mailposture.problems import ProblemError
 from mailposture.quoting import quoted
-from mailposture.readiness import Probed, Readiness, Verdict, read_readiness, with_what_is_seen
+from mailposture.records.mta_sts import configured_policy, render
+from reports.readiness import Probed, Readiness, Verdict, read_readiness, with_what_is_seen
 
 if TYPE_CHECKING:
     from mailposture.checks.result import CheckResult
     from mailposture.checks.vantage import Vantage
-    from mailposture.config import Config, Domain
+    from mailposture.config.model import Config, Domain
 
 _MAY_ENFORCE = {
     Verdict.READY: "ready for MTA-STS mode enforce",

@@ -14,8 +14,8 @@ from cli.vantage import looking_from, nameserver_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mailposture.config import Config
-    from mailposture.dns_records import DnsRecord
+    from mailposture.config.model import Config
+    from mailposture.records.dns_records import DnsRecord
 
 
 @click.command()
@@ -36,8 +36,8 @@ def command(config: Config, domains: tuple[str, ...], format_: str, tlsa: bool, 
 
     Exit codes: 0 all is printed, 1 a server's key could not be seen (--tlsa), 2 wrong usage or configuration.
     """
-    from mailposture import record_formats  # noqa: PLC0415
-    from mailposture.dns_records import records_to_publish  # noqa: PLC0415
+    from mailposture.records import formats as record_formats  # noqa: PLC0415
+    from mailposture.records.dns_records import records_to_publish  # noqa: PLC0415
 
     ours = [configured_domain(config, domain) for domain in domains] or config.domains
     records = [record for domain in ours for record in records_to_publish(config, domain)]
@@ -61,7 +61,7 @@ async def _tlsa_records(
     """
     from mailposture.checks.dns import check_mx  # noqa: PLC0415
     from mailposture.checks.servers import probe_servers  # noqa: PLC0415
-    from mailposture.dns_records import tlsa_record  # noqa: PLC0415
+    from mailposture.records.dns_records import tlsa_record  # noqa: PLC0415
 
     vantage = looking_from(config.probes, nameservers)
     lookups = await asyncio.gather(*(check_mx(domain, resolver=vantage.resolver) for domain in domains))

@@ -30,7 +30,7 @@ from demo.probes import write_probes
 from demo.send import send_demo
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.config_file import load
+from mailposture.config.file import load
 from mailposture.problems import ProblemError
 from mailposture.processes import Child
 from mailposture.quoting import printable
@@ -38,7 +38,7 @@ from mailposture.quoting import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 log = structlog.get_logger()
 

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from cli.summary import as_text
 from demo.stories import STORIES
-from mailposture.dns_records import report_path, tls_rpt_record
-from mailposture.summary import summarize
+from mailposture.records.dns_records import report_path, tls_rpt_record
+from reports.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
     from rich.console import Console
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 _DAYS = 31
 _MOST_DOMAINS = 3  # whose records and addresses are shown; `mailposture records` prints the rest

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
     from urllib3 import BaseHTTPResponse
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 with contextlib.suppress(ImportError):
     import readline  # noqa: F401  gives input() a history and editing

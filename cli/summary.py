@@ -13,10 +13,10 @@ from rich.text import Text
 from cli.csv_cells import lines
 from cli.database import database
 from cli.options import domain_of, with_config
-from mailposture.summary import DomainSummary, Share, summarize
+from reports.summary import DomainSummary, Share, summarize
 
 if TYPE_CHECKING:
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 
 @click.command()

@@ -9,7 +9,7 @@ import click
 from mailposture.checks.vantage import Vantage, vantage_of
 
 if TYPE_CHECKING:
-    from mailposture.config import Probes
+    from mailposture.config.model import Probes
 
 nameserver_option = click.option(
     "--nameserver",

@@ -13,13 +13,13 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from collector.spool import HeldState, Spool, SpoolError, SpoolQueue, SpoolStats
-from mailposture.listening import listening_as
+from mailposture.net.listening import listening_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from collector.heartbeat import Heartbeat
-    from mailposture.config import Listen
+    from mailposture.config.model import Listen
 
 
 class _SpoolCollector(Collector):

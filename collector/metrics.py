@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Histogram
 
-from collector.envelope import Source, Trust
-from collector.rejection import Reason, UnprovenReason
 from collector.spool import HeldState
+from reports.envelope import Source, Trust
+from reports.rejection import Reason, UnprovenReason
 
 RECEIVED = Counter("mailposture_received", "Messages and posts made durable in the spool, by source", ["source"])
 REFUSED = Counter(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from collector.envelope import Source
 from collector.spool import Origin
-from mailposture.client_networks import client_network
 from mailposture.domain_names import normalize, organizational_domain
+from mailposture.net.client_networks import client_network
+from reports.envelope import Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.envelope import Envelope
+    from reports.envelope import Envelope
 
 _SEARCHED: Final = 64 * 1024  # bytes of a header; an author further down is not looked for
 _HEADER_END: Final = re.compile(rb"\n\r?\n")

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import structlog
 import uvloop
 
-from collector.decode.limits import LIMITS
+from collector.documents.limits import LIMITS
 from collector.health import serve_health
 from collector.heartbeat import Heartbeat
 from collector.sources.https import serve_https
 from collector.sources.imap import ImapSource
 from collector.sources.memory import BodyMemory
-from collector.sources.smtp import serve_smtp
+from collector.sources.smtp.server import serve_smtp
 from collector.spool import Spool, SpoolQueue
 
 if TYPE_CHECKING:
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 log = structlog.get_logger()
 

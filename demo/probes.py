@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from demo.domains import DOMAINS, DemoDomain
 from demo.stories import policy_file_is_missing
-from mailposture.config import MtaStsPolicy
-from mailposture.mta_sts import policy_id, render
+from mailposture.config.model import MtaStsPolicy
+from mailposture.records.mta_sts import policy_id, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from mailposture.failure_codes import DNSSEC_ERRORS, EXTENDED_DNS_ERRORS, TLS_ALERTS
-from mailposture.failures import ALL_MEANINGS, Kind
+from reports.tls.failure_codes import DNSSEC_ERRORS, EXTENDED_DNS_ERRORS, TLS_ALERTS
+from reports.tls.failures import ALL_MEANINGS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mailposture.failures import Meaning
+    from reports.tls.failures import Meaning
 
 _INTRODUCTION = """\
 # What failures mean, and what to do

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 
 class Asking:

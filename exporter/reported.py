@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from exporter.exposition import Gauge, render
 from exporter.questions import QUESTIONS, Question, days
-from mailposture.failures import ALL_MEANINGS, Category, Kind, Severity
+from reports.tls.failures import ALL_MEANINGS, Category, Kind, Severity
 
 if TYPE_CHECKING:
     from datetime import date, timedelta
 
-    from mailposture.config import Config, Domain
+    from mailposture.config.model import Config, Domain
 
 Ask: TypeAlias = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 """Runs one query with its parameters and returns the rows."""

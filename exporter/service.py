@@ -20,7 +20,7 @@ from mailposture.problems import ProblemError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mailposture.config import Config, Listen
+    from mailposture.config.model import Config, Listen
 
 log = structlog.get_logger()
 

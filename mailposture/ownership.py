@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 
 @dataclass(frozen=True, slots=True)

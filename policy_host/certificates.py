@@ -14,15 +14,15 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mailposture.certificate_files import CertificateError, CertificateFiles
 from mailposture.checks.certificates import names_of
 from mailposture.domain_names import normalize
+from mailposture.net.certificate_files import CertificateError, CertificateFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from mailposture.config import TlsFiles
+    from mailposture.config.model import TlsFiles
 
 log = structlog.get_logger()
 

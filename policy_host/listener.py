@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from mailposture.listening import Gate, one_at_a_time
+from mailposture.net.listening import Gate, one_at_a_time
 
 if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from mailposture.config import Listen
+    from mailposture.config.model import Listen
 
     Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mailposture.mta_sts import configured_policy, policy_host_name, policy_id, render
+from mailposture.records.mta_sts import configured_policy, policy_host_name, policy_id, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mailposture.config import Config, PolicyMode
+    from mailposture.config.model import Config, PolicyMode
 
 log = structlog.get_logger()
 

@@ -12,9 +12,9 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from mailposture.certificate_files import CertificateError
-from mailposture.config import PolicyMode
-from mailposture.config_file import ConfigError, load
+from mailposture.config.file import ConfigError, load
+from mailposture.config.model import PolicyMode
+from mailposture.net.certificate_files import CertificateError
 from policy_host.certificates import Certificates
 from policy_host.listener import Listener
 from policy_host.metrics import Metrics
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from mailposture.config import Config, Listen
+    from mailposture.config.model import Config, Listen
     from policy_host.policies import HostedPolicy
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from mailposture.domain_names import normalize
-from mailposture.mta_sts import POLICY_PATH
+from mailposture.records.mta_sts import POLICY_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

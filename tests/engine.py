@@ -13,8 +13,9 @@ from mailposture.clickhouse import schema_steps
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
-from mailposture.clickhouse.reference import write_domains, write_failure_words
-from mailposture.config import Config
+from mailposture.clickhouse.reference import write_domains
+from mailposture.config.model import Config
+from reports.tls.meanings import write_failure_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import orjson
 from engine import DOMAIN
 
-from collector.envelope import Envelope, Source
-from collector.pipeline import Pipeline
+from collector.ingest.pipeline import Pipeline
+from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.heartbeat import Heartbeat
-    from collector.judge import Judge
+    from collector.ingest.judge import Judge
+    from collector.ingest.suspects import Suspects
+    from collector.ingest.writer import Writer
     from collector.spool import HeldMessages, Spool, SpoolQueue
-    from collector.suspects import Suspects
-    from collector.writer import Writer
 
 
 def report(number: int = 1, *, domain: str = DOMAIN, failed: int = 0, day: str = "2026-11-01") -> bytes:

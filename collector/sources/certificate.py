@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mailposture.certificate_files import CertificateError, CertificateFiles
+from mailposture.net.certificate_files import CertificateError, CertificateFiles
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
     import ssl
 
-    from mailposture.config import TlsFiles
+    from mailposture.config.model import TlsFiles
 
 _LOOK_AGAIN_SECONDS = 1.0
 _log = structlog.get_logger()

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 import structlog
 from aiohttp import hdrs, web
 
-from collector.envelope import Envelope, Source
 from collector.metrics import CONNECTIONS, RECEIVED, REFUSED
 from collector.sources.certificate import Certificate
 from collector.spool import SpoolError, SpoolFullError
-from mailposture.client_networks import client_network
-from mailposture.listening import Gate, one_at_a_time
-from mailposture.tls_rpt import REPORT_PATH
+from mailposture.net.client_networks import client_network
+from mailposture.net.listening import Gate, one_at_a_time
+from mailposture.records.tls_rpt import REPORT_PATH
+from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     import socket
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from collector.sources.memory import BodyMemory, Share
     from collector.spool import Spool
-    from mailposture.config import Domain, Https
+    from mailposture.config.model import Domain, Https
 
 _RETRY_SECONDS = 300
 _LINGERING_SECONDS = 2.0  # for the rest of a body that we refused

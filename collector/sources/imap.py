@@ -15,14 +15,14 @@ import structlog
 from imapclient import IMAPClient, SocketTimeout  # type: ignore[import-untyped]
 from imapclient.exceptions import IMAPClientError  # type: ignore[import-untyped]
 
-from collector.decode.limits import LIMITS
-from collector.envelope import Envelope, Source
+from collector.documents.limits import LIMITS
 from collector.metrics import RECEIVED, REFUSED
 from collector.sources.memory import BodyMemory
 from collector.spool import Spool, SpoolError
-from mailposture.config import ImapMailbox
+from mailposture.config.model import ImapMailbox
+from mailposture.net.verifying import verifying_context
 from mailposture.problems import ProblemError
-from mailposture.verifying import verifying_context
+from reports.envelope import Envelope, Source
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from mailposture.config import MIB
+from mailposture.config.model import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from collector.envelope import Envelope, Source
+from reports.envelope import Envelope, Source
 
 
 def encode(envelope: Envelope) -> bytes:

@@ -15,19 +15,19 @@ from enum import StrEnum
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from collector.envelope import Envelope, Source
 from collector.spool import envelope_text
 from collector.spool.database import SpoolFile
 from collector.spool.room import shortage_of_room
 from collector.spool.shares import Origin, too_many
-from mailposture.config import Spool as SpoolRules
+from mailposture.config.model import Spool as SpoolRules
+from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable
     from pathlib import Path
 
-    from collector.rejection import Fault
+    from reports.rejection import Fault
 
 _SHORTEST_PREFIX = 4
 _ANY_TIME = datetime.fromtimestamp(0, UTC)

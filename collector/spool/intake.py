@@ -22,7 +22,7 @@ from collector.spool.room import Refusal, shortage_of_room
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from collector.envelope import Envelope
+    from reports.envelope import Envelope
 
 _GROUP_MESSAGES = 500
 _GROUP_BYTES = 8 * 1024 * 1024  # SQLite copies what a statement is given

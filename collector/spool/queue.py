@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from collector.envelope import Envelope
-    from mailposture.config import Spool as SpoolRules
+    from mailposture.config.model import Spool as SpoolRules
+    from reports.envelope import Envelope
 
 LONGEST_WAIT = timedelta(hours=1)  # that a message may be deferred: what is due later, a clock that was ahead deferred
 

@@ -10,12 +10,12 @@ from exporter.probes.outcome import Finding, Measured, ProbeOutcome, named, reas
 from mailposture.checks.dns import check_mta_sts_record, check_mx, check_tls_rpt
 from mailposture.checks.result import CheckResult, Outcome
 from mailposture.checks.spf_dmarc import check_dmarc, check_spf
-from mailposture.dns_records import destinations_of_ours, tls_rpt_record
-from mailposture.mta_sts import configured_policy, render, render_record
+from mailposture.records.dns_records import destinations_of_ours, tls_rpt_record
+from mailposture.records.mta_sts import configured_policy, render, render_record
 
 if TYPE_CHECKING:
     from exporter.probes.outcome import ProbeContext
-    from mailposture.config import Domain
+    from mailposture.config.model import Domain
 
 SUCCESS = Gauge(
     name="dns_record_success",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from exporter.probes.schedule import Probed
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 log = structlog.get_logger()
 

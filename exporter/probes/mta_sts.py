@@ -11,14 +11,14 @@ from mailposture.checks.dns import MxLookup, StsRecordLookup, check_mta_sts_reco
 from mailposture.checks.policy import PolicyFetch, check_coverage, fetch_policy
 from mailposture.checks.result import CheckResult, Outcome
 from mailposture.checks.servers import MOST_HOSTS
-from mailposture.config import PolicyMode
-from mailposture.mta_sts import configured_policy, covers, render, render_record
+from mailposture.config.model import PolicyMode
+from mailposture.records.mta_sts import configured_policy, covers, render, render_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exporter.probes.outcome import ProbeContext
-    from mailposture.config import Domain, MtaStsPolicy
+    from mailposture.config.model import Domain, MtaStsPolicy
 
 FETCHED = Gauge(
     name="mta_sts_policy_fetched",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from exporter.probes.outcome import ProbeContext
     from exporter.probes.port25 import Port25
     from mailposture.checks.mx import MxProbe
-    from mailposture.config import Domain
+    from mailposture.config.model import Domain
 
 _SERVER = ("policy_domain", "mx")
 

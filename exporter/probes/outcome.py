@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from exporter.probes.port25 import Port25
     from exporter.probes.servers import SharedServers
     from mailposture.checks.vantage import Vantage
-    from mailposture.config import Config, Domain
+    from mailposture.config.model import Config, Domain
 
 
 class Reason(StrEnum):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mailposture.config import MtaStsPolicy
+    from mailposture.config.model import MtaStsPolicy
 
 
 class KeptPolicies:

@@ -22,7 +22,7 @@ from mailposture.checks.vantage import Vantage, vantage_of
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from exporter.probes.outcome import Probe, ProbeContext
-    from mailposture.config import Domain
+    from mailposture.config.model import Domain
 
 log = structlog.get_logger()
 

@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mailposture import mta_sts, tls_rpt
 from mailposture.checks.resolver import Answer, Resolver, Status
 from mailposture.checks.result import CheckResult, Outcome, Subject
-from mailposture.dns_records import DnsRecord
 from mailposture.domain_names import normalize
 from mailposture.quoting import quoted
-from mailposture.record_formats import zone_line
+from mailposture.records import mta_sts, tls_rpt
+from mailposture.records.dns_records import DnsRecord
+from mailposture.records.formats import zone_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection

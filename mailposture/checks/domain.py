@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mailposture import mta_sts
 from mailposture.checks.dns import check_mta_sts_record, check_mx, check_tls_rpt
 from mailposture.checks.policy import PolicyFetch, check_coverage, fetch_policy
 from mailposture.checks.result import CheckResult, Outcome, Subject
 from mailposture.checks.servers import MOST_HOSTS, judge_servers, probe_servers
 from mailposture.checks.spf_dmarc import check_dmarc, check_spf
 from mailposture.checks.tlsa import check_tlsa
+from mailposture.records import mta_sts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,16 +14,16 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from mailposture.checks.certificates import refusal
 from mailposture.checks.resolver import Status
 from mailposture.checks.result import CheckResult, Subject
-from mailposture.config import PolicyMode
-from mailposture.mta_sts import LARGEST_POLICY, POLICY_PATH, covers, policy_host_name, policy_url, read_policy
+from mailposture.config.model import PolicyMode
 from mailposture.quoting import quoted
+from mailposture.records.mta_sts import LARGEST_POLICY, POLICY_PATH, covers, policy_host_name, policy_url, read_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mailposture.checks.resolver import Resolver
     from mailposture.checks.vantage import Vantage
-    from mailposture.config import MtaStsPolicy
+    from mailposture.config.model import MtaStsPolicy
 
 _CHUNK = 8192
 

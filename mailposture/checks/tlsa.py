@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mailposture.checks.resolver import Resolver, Status
 from mailposture.checks.result import CheckResult, Subject
-from mailposture.dns_records import tlsa_record
-from mailposture.record_formats import zone_line
+from mailposture.records.dns_records import tlsa_record
+from mailposture.records.formats import zone_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,15 +9,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mailposture.checks.resolver import Resolver
+from mailposture.net.verifying import verifying_context
 from mailposture.problems import ProblemError
-from mailposture.verifying import verifying_context
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mailposture.config import Probes
+    from mailposture.config.model import Probes
 
 _TRUST_KEPT = 3600.0  # seconds
 

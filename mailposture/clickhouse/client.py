@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
 
     from mailposture.clickhouse.engine_files import Endpoint
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 # Codes of ClickHouse: https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 _WRONG_CREDENTIALS = (193, 194, 516)

@@ -24,14 +24,14 @@ import structlog
 from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.engine_child import EXIT_API_CHANGED, EXIT_NOT_INSTALLED
 from mailposture.clickhouse.engine_files import Endpoint, EngineFolder, Holder
-from mailposture.config import Listen
+from mailposture.config.model import Listen
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 log = structlog.get_logger()
 

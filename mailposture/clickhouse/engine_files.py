@@ -31,7 +31,7 @@ from mailposture.log_file import LogFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mailposture.config import ClickHouse, Config
+    from mailposture.config.model import ClickHouse, Config
 
 log = structlog.get_logger()
 

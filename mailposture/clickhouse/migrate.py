@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
-    from mailposture.config import ClickHouse, Config
+    from mailposture.config.model import ClickHouse, Config
 
 log = structlog.get_logger()
 

@@ -1,27 +1,26 @@
-"""What is written at every start, so that SQL alone can answer: our domains, and the words for failures."""
+"""Reference tables: what is written at every start, so that SQL alone can answer."""
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
-
-from mailposture.failures import ALL_MEANINGS
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
 
-    from mailposture.config import Config, Domain
+    from mailposture.config.model import Config, Domain
 
-_Row = tuple[object, ...]
+Row = tuple[object, ...]
 
 
-class _Table(NamedTuple):
+class ReferenceTable(NamedTuple):
+    """A table that follows what this version and the configuration say."""
+
     name: str
     columns: tuple[str, ...]  # all but updated_at
 
 
-_DOMAINS = _Table(
+_DOMAINS = ReferenceTable(
     "configured_domains",
     (
         "policy_domain",
@@ -35,30 +34,24 @@ _DOMAINS = _Table(
         "active",
     ),
 )
-_WORDS = _Table("failure_words", ("term", "kind", "category", "severity", "title", "explanation", "action"))
 
 
 def write_domains(client: Client, config: Config) -> None:
     """Make configured_domains say what the configuration says; domains that left it stay, as inactive."""
-    known = _known(client, config, _DOMAINS)
-    wanted: dict[object, _Row] = {domain.name: (*_facts(domain), True) for domain in config.domains}
+    known = known_rows(client, config, _DOMAINS)
+    wanted: dict[object, Row] = {domain.name: (*_facts(domain), True) for domain in config.domains}
     left = ((*facts[:-1], False) for facts in known if facts[0] not in wanted)
-    _add(client, config, _DOMAINS, {*wanted.values(), *left} - known)
+    add_rows(client, config, _DOMAINS, {*wanted.values(), *left} - known)
 
 
-def write_failure_words(client: Client, config: Config) -> None:
-    """Make failure_words say what mailposture/failures.py says."""
-    words: set[_Row] = {tuple(map(str, astuple(meaning))) for meaning in ALL_MEANINGS}
-    _add(client, config, _WORDS, words - _known(client, config, _WORDS))
-
-
-def _known(client: Client, config: Config, table: _Table) -> set[_Row]:
+def known_rows(client: Client, config: Config, table: ReferenceTable) -> set[Row]:
+    """Its rows, without updated_at."""
     columns = ", ".join(table.columns)
     answer = client.query(f"SELECT {columns} FROM {config.clickhouse.database}.{table.name} FINAL")
     return {tuple(row) for row in answer.result_rows}
 
 
-def _add(client: Client, config: Config, table: _Table, rows: set[_Row]) -> None:
+def add_rows(client: Client, config: Config, table: ReferenceTable, rows: set[Row]) -> None:
     """Insert what is new or has changed, usually nothing: every start comes here, with thousands of domains maybe."""
     if rows:
         now = datetime.now(UTC)

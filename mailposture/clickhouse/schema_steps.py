@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mailposture.config import ClickHouse
+    from mailposture.config.model import ClickHouse
 
 _REJECTIONS_KEPT = timedelta(days=90)
 _SCHEMA = Path(__file__).parent.parent / "schema"

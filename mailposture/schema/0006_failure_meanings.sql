@@ -1,4 +1,4 @@
--- The words of mailposture/failures.py, so that dashboards say the same as `mailposture explain`. Written at every start.
+-- The words of reports/tls/failures.py, so that dashboards say the same as `mailposture explain`. Written at every start.
 CREATE TABLE IF NOT EXISTS {database}.failure_words {on_cluster}
 (
     term LowCardinality(String) COMMENT 'A result type or a category',

@@ -24,7 +24,7 @@ from exporter.probes.results import PORT_25_BLOCKED
 from exporter.questions import QUESTIONS
 from exporter.reported import configured
 from exporter.snapshot import Refresher
-from mailposture.config import Config
+from mailposture.config.model import Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from paging import (
 )
 from ports import free_port
 from programs import needs
-from reports import Reports
+from sample_reports import Reports
 
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from collector.envelope import Envelope, Source
-from collector.judge import Believed, Judge, Judgement, Unproven, Unusable
-from mailposture.config import Config
+from collector.ingest.judge import Believed, Judge, Judgement, Unproven, Unusable
+from mailposture.config.model import Config
+from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     from collector.dkim.verifier import DkimVerifier
-    from collector.rows import ReportRow
+    from reports.tls.rows import ReportRow
 
 VICTIM = "victim.example"
 DAY = "2024-03-01"  # long past, whenever the tests run

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from collector.envelope import Envelope, Source, Trust
-from collector.judge import Believed, Judge, NotYet, Unproven
-from mailposture.config import Config, Domain
+from collector.ingest.judge import Believed, Judge, NotYet, Unproven
+from mailposture.config.model import Config, Domain
+from reports.envelope import Envelope, Source, Trust
 
 if TYPE_CHECKING:
     from collector.dkim.keys import KeyCache

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from court import VICTIM, Court, court_of, mail, report
 
-from collector.envelope import Source, Trust
+from reports.envelope import Source, Trust
 
 if TYPE_CHECKING:
     from collector.dkim.verifier import DkimVerifier

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from court import EVERYTHING, GOOGLE, VICTIM, WITHOUT_REPORT_FIELDS, Court, court_of, mail, report
 
-from collector.judge import Believed
+from collector.ingest.judge import Believed
 
 if TYPE_CHECKING:
     from collector.dkim.verifier import DkimVerifier

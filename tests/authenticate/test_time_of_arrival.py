@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from collector.dkim import canonical, signature
-from collector.envelope import Envelope, Source
-from collector.judge import Believed, NotYet, Unproven, Unusable
+from collector.ingest.judge import Believed, NotYet, Unproven, Unusable
+from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     from collector.dkim.verifier import DkimVerifier
-    from collector.judge import Judgement
+    from collector.ingest.judge import Judgement
 
 SIGNED_AT = datetime(2024, 3, 2, 10, tzinfo=UTC)
 WEEK = timedelta(days=7)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from collector.alignment import author_domains, same_organization
-from collector.authenticate import Decision, DkimResult, Verdict, decide_trust, needs_dkim, proof_of
 from collector.dkim.verifier import Outcome, Proof
-from collector.envelope import Envelope, Source, Trust
-from collector.rejection import UnprovenReason
-from mailposture.config import Authentication
+from collector.trust import Decision, DkimResult, Verdict, decide_trust, needs_dkim, proof_of
+from mailposture.config.model import Authentication
+from reports.envelope import Envelope, Source, Trust
+from reports.rejection import UnprovenReason
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

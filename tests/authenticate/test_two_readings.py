@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from court import EVERYTHING, GOOGLE, VICTIM, WITHOUT_REPORT_FIELDS, Court, body, court_of, field_lines, mail, report
 
-from collector.envelope import Source
+from reports.envelope import Source
 
 if TYPE_CHECKING:
     from collector.dkim.verifier import DkimVerifier

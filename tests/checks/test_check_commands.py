@@ -18,9 +18,9 @@ from faulty_smtp import Fault
 import cli.check
 import cli.policy
 import cli.records
-from mailposture.config_file import load
-from mailposture.dns_records import records_to_publish
-from mailposture.record_formats import zone as zone_text
+from mailposture.config.file import load
+from mailposture.records.dns_records import records_to_publish
+from mailposture.records.formats import zone as zone_text
 from policy_host.service import PolicyHost
 
 if TYPE_CHECKING:

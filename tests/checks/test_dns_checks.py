@@ -18,9 +18,9 @@ from mailposture.checks.resolver import Resolver, Status
 from mailposture.checks.result import Outcome
 from mailposture.checks.spf_dmarc import check_dmarc, check_spf
 from mailposture.checks.tlsa import check_tlsa
-from mailposture.config import Config
-from mailposture.dns_records import destinations_of_ours, tlsa_record
-from mailposture.record_formats import zone_line
+from mailposture.config.model import Config
+from mailposture.records.dns_records import destinations_of_ours, tlsa_record
+from mailposture.records.formats import zone_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

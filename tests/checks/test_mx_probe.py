@@ -16,7 +16,7 @@ from mailposture.checks.mx import probe_mx
 from mailposture.checks.result import Outcome
 from mailposture.checks.servers import judge_servers, outbound_25_closed, probe_servers
 from mailposture.checks.vantage import vantage_of
-from mailposture.config import Probes
+from mailposture.config.model import Probes
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pki import self_signed
 
 from mailposture.checks.policy import check_coverage, fetch_policy
 from mailposture.checks.result import Outcome
-from mailposture.config import MtaStsPolicy, PolicyMode
-from mailposture.mta_sts import LARGEST_POLICY
+from mailposture.config.model import MtaStsPolicy, PolicyMode
+from mailposture.records.mta_sts import LARGEST_POLICY
 
 if TYPE_CHECKING:
     import ssl

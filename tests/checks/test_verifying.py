@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from mailposture.verifying import verifying_context
+from mailposture.net.verifying import verifying_context
 
 
 def test_chain_and_name_are_verified_as_senders_do() -> None:

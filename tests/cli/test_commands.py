@@ -16,13 +16,13 @@ import pytest
 from eventually import eventually
 
 from cli.database import database
-from collector.envelope import Envelope, Source
-from collector.rejection import Fault, Reason
 from collector.spool import HeldMessages
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.config import ClickHouse, Spool
-from mailposture.config_file import load
+from mailposture.config.file import load
+from mailposture.config.model import ClickHouse, Spool
 from mailposture.problems import ProblemError
+from reports.envelope import Envelope, Source
+from reports.rejection import Fault, Reason
 
 if TYPE_CHECKING:
     from pathlib import Path

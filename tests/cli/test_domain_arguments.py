@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from cli.options import configured_domain, domain_of
-from mailposture.config import Config
+from mailposture.config.model import Config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from mailposture.config_file import load
+from mailposture.config.file import load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 from cli.summary import as_text
-from mailposture.summary import DomainSummary, Share
+from reports.summary import DomainSummary, Share
 
 WELL = DomainSummary(
     policy_domain="a.example",

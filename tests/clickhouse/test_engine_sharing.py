@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 pytestmark = pytest.mark.slow
 

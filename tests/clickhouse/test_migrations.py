@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
     from engine import Storage
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 
 pytestmark = pytest.mark.slow

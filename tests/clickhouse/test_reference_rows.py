@@ -8,8 +8,8 @@ import pytest
 from engine import Storage, engine_config
 
 from cli.database import database
-from mailposture.clickhouse.prepare import prepare
-from mailposture.config import Domain, Thresholds
+from mailposture.config.model import Domain, Thresholds
+from reports.prepare import prepare
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,7 +9,7 @@ import pytest
 from engine import DOMAIN, TODAY, YESTERDAY, days_ago
 
 from mailposture.clickhouse.reference import write_domains
-from mailposture.failures import ALL_MEANINGS
+from reports.tls.failures import ALL_MEANINGS
 
 if TYPE_CHECKING:
     from engine import Storage

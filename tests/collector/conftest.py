@@ -10,14 +10,14 @@ import pytest
 from engine import engine, storage
 from ingesting import Ingest
 
-from collector.authenticate import DkimVerifier, KeyCache
 from collector.heartbeat import Heartbeat
-from collector.judge import Judge
+from collector.ingest.judge import Judge
+from collector.ingest.suspects import Suspects
+from collector.ingest.writer import Writer
 from collector.spool import HeldMessages, Spool, SpoolQueue
-from collector.suspects import Suspects
-from collector.writer import Writer
-from mailposture.config import Authentication
-from mailposture.config import Spool as SpoolRules
+from collector.trust import DkimVerifier, KeyCache
+from mailposture.config.model import Authentication
+from mailposture.config.model import Spool as SpoolRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,19 +13,19 @@ import pytest
 from engine import Storage, engine_config
 from ingesting import arrived, report
 
-from collector.envelope import Source
+from collector.ingest.writer import Writer
 from collector.spool import HeldMessages, Spool, SpoolQueue, back_up, restore
-from collector.writer import Writer
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.clickhouse.prepare import prepare
+from reports.envelope import Source
+from reports.prepare import prepare
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
     from ingesting import Ingest
 
     from mailposture.clickhouse.engine_files import Endpoint
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 pytestmark = pytest.mark.slow
 

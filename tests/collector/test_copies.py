@@ -11,13 +11,13 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from engine import DOMAIN
 from ingesting import report
 
-from collector.attribution import attribute
-from collector.decode.message import open_message
-from collector.decode.tls_report import read_reports
-from collector.envelope import Envelope, Source, Trust
-from collector.rows import rows_of
-from mailposture.config import Config
+from collector.documents.message import open_message
+from mailposture.config.model import Config
 from mailposture.ownership import Ownership
+from reports.envelope import Envelope, Source, Trust
+from reports.tls.attribution import attribute
+from reports.tls.decode import read_reports
+from reports.tls.rows import rows_of
 
 OTHER = "other.example"
 FIRST = datetime(2026, 11, 2, 10, tzinfo=UTC)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from ingesting import report
 
-from collector.importing import Account, Importer
-from collector.rejected_files import RejectedFiles
-from collector.rejection import Reason
-from collector.sources.files import find
+from collector.importing.files import find
+from collector.importing.importer import Account, Importer
+from collector.importing.rejected import RejectedFiles
 from collector.spool import HeldMessages, HeldState, SpoolFullError
-from mailposture.config import Spool
+from mailposture.config.model import Spool
+from reports.rejection import Reason
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,8 @@ from eventually import eventually
 from memory import MIB, allowed, forget_peak, peak
 
 from bench.stack import Stack, running
-from collector.decode.limits import LIMITS
+from collector.documents.limits import LIMITS
+from reports.tls.limits import FAILURE_DETAILS, JSON_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,12 +70,12 @@ MAILS: dict[str, Callable[[], bytes]] = {
     "junk": lambda: attached(noise(LARGEST * 72 // 100)),
     "a line of dots each": lambda: HEAD + b"\r\n" + b"..........\r\n" * (LARGEST // 13),
     "a bomb": lambda: attached(gzip.compress(bytes(LIMITS.unpacked_bytes * 4)) + noise(LARGEST * 7 // 10)),
-    "a report of as many details as are allowed": lambda: attached(gzip.compress(report(LIMITS.failure_details), 1)),
+    "a report of as many details as are allowed": lambda: attached(gzip.compress(report(FAILURE_DETAILS), 1)),
     "a report of as many bytes as are allowed": lambda: attached(
         gzip.compress(report(10, b', "x": "' + base64.b64encode(noise(11 * MIB)) + b'"'))
     ),
     "JSON of as many values as are allowed": lambda: attached(
-        gzip.compress(report(10, b', "x": [' + b"{}," * (LIMITS.json_values - 1000) + b"{}]"), 1)
+        gzip.compress(report(10, b', "x": [' + b"{}," * (JSON_VALUES - 1000) + b"{}]"), 1)
     ),
 }
 

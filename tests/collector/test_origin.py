@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collector.envelope import Envelope, Source
 from collector.origin import origin_of
 from collector.spool import Origin
+from reports.envelope import Envelope, Source
 
 
 def mail(author: str) -> bytes:

@@ -20,19 +20,19 @@ from ingesting import arrived, report
 from prometheus_client import CollectorRegistry
 
 from cli.main import main
-from collector.ingest import Upkeep, keep_storing
+from collector.ingest.service import Upkeep, keep_storing
 from exporter.asking import Asking
 from exporter.snapshot import Refresher
 from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.client import StorageError, connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.clickhouse.prepare import prepare
+from reports.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mailposture.clickhouse.engine_files import Endpoint
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 pytestmark = pytest.mark.slow
 

@@ -11,12 +11,12 @@ import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 from ingesting import arrived, report
 
-from collector.envelope import Source
-from collector.judge import Believed
+from collector.ingest.judge import Believed
+from collector.ingest.suspects import Suspects
+from collector.ingest.writer import RowsRefusedError
 from collector.spool import HeldState, SpoolQueue
-from collector.suspects import Suspects
-from collector.writer import RowsRefusedError
-from mailposture.config import Spool
+from mailposture.config.model import Spool
+from reports.envelope import Source
 
 
 def mail(document: bytes, **headers: str) -> bytes:
@@ -187,7 +187,7 @@ def test_fault_of_ours_costs_one_message_only(ingest, monkeypatch):
     def broken(*_arguments, **_options):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("collector.judge.rows_of", broken)
+    monkeypatch.setattr("collector.ingest.judge.rows_of", broken)
     verdicts = ingest.judge.judge([(arrived(), report())], now=datetime.now(UTC))
     assert "ZeroDivisionError" in verdicts[0].fault.detail
 
@@ -220,7 +220,7 @@ def test_message_that_kills_ingest_each_time_is_set_aside_and_the_others_are_sto
 
 
 def test_messages_that_unpack_to_much_are_stored_in_several_batches(ingest, storage, monkeypatch):
-    monkeypatch.setattr("collector.judge._MOST_BYTES", 10_000)
+    monkeypatch.setattr("collector.ingest.judge._MOST_BYTES", 10_000)
     for number in range(9):
         ingest.spool.put(arrived(), report(number))
     pipeline = ingest.pipeline()

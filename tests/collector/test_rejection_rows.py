@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from collector.envelope import Envelope, Source
-from collector.rejection import Fault, Reason, RejectionRow
-from collector.rejection_rows import RejectionRows
+from collector.ingest.rejection_rows import RejectionRows
 from collector.spool import Spooled
+from reports.envelope import Envelope, Source
+from reports.rejection import Fault, Reason, RejectionRow
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FAULT = Fault(Reason.NO_REPORT, "no report")

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from ingesting import arrived
 
-from collector.authenticate import DkimVerifier, KeyCache
-from collector.envelope import Source
-from collector.judge import Judge, Unusable
-from collector.sources.files import find
-from mailposture.config import Config
+from collector.importing.files import find
+from collector.ingest.judge import Judge, Unusable
+from collector.trust import DkimVerifier, KeyCache
+from mailposture.config.model import Config
+from reports.envelope import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,10 +15,10 @@ from postfix import NEEDED, running_postfix
 from programs import needs, program
 from sources_net.listeners import Loop, MailServer, PostServer, write_certificate
 
-from collector.envelope import Source
-from mailposture.config import TlsFiles
-from mailposture.config_file import load
-from mailposture.tls_rpt import REPORT_PATH
+from mailposture.config.file import load
+from mailposture.config.model import TlsFiles
+from mailposture.records.tls_rpt import REPORT_PATH
+from reports.envelope import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

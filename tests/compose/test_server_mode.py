@@ -29,8 +29,8 @@ from demo.nameserver import Nameserver
 from demo.send import send
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.config import Config
-from mailposture.config_file import load
+from mailposture.config.file import load
+from mailposture.config.model import Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

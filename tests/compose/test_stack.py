@@ -30,7 +30,7 @@ from programs import program
 from proof.signing import report_key, zone
 from receivers import MAIL_USER, SECRETS, Receivers, listening_receivers
 
-from mailposture.tls_rpt import REPORT_PATH
+from mailposture.records.tls_rpt import REPORT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mailposture.config_file import ConfigError, load
+from mailposture.config.file import ConfigError, load
 
 DOMAINS = "domains: [{name: example.com}]\n"
 
@@ -107,7 +107,7 @@ def test_aliases_of_aliases_are_refused_at_once(tmp_path):
 def test_nesting_without_end_is_refused_and_kills_nobody(tmp_path, depth):
     path = tmp_path / "mailposture.yaml"
     path.write_text(f"{DOMAINS}x: {'[' * depth}{']' * depth}\n")
-    script = "import sys, pathlib; from mailposture.config_file import load; load(pathlib.Path(sys.argv[1]))"
+    script = "import sys, pathlib; from mailposture.config.file import load; load(pathlib.Path(sys.argv[1]))"
     done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1].endswith(f"{path}:2: is not YAML: nested more than 50 levels deep")
 

@@ -13,19 +13,19 @@ from clock import NOW, TODAY
 from engine import engine, set_clock, storage  # noqa: F401  fixtures of that name
 from hostile_reports import hostile_reports
 
-from collector.authenticate import DkimVerifier, KeyCache
-from collector.envelope import Envelope, Source
-from collector.judge import Believed, Judge
-from collector.rejection import Fault, Reason, RejectionRow
-from collector.writer import Writer
+from collector.ingest.judge import Believed, Judge
+from collector.ingest.writer import Writer
+from collector.trust import DkimVerifier, KeyCache
 from demo.config import config_text
 from demo.mails import report_mail
 from demo.probes import write_probes
 from demo.reports import reports
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.clickhouse.prepare import prepare
-from mailposture.config_file import load
+from mailposture.config.file import load
+from reports.envelope import Envelope, Source
+from reports.prepare import prepare
+from reports.rejection import Fault, Reason, RejectionRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from engine import Storage
 
-    from collector.rows import Rows
     from mailposture.clickhouse.engine_files import Endpoint
-    from mailposture.config import Config
+    from mailposture.config.model import Config
+    from reports.tls.rows import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,11 +12,11 @@ import promql_parser
 import pytest
 import yaml
 
-from dashboards.build.look import CATEGORIES
-from dashboards.build.panels import UNKNOWN
-from dashboards.build.variables import cell
-from dashboards.build.write import files
-from mailposture.failures import Category
+from dashboards.builders.common.look import CATEGORIES
+from dashboards.builders.common.panels import UNKNOWN
+from dashboards.builders.common.variables import cell
+from dashboards.builders.write import files
+from reports.tls.failures import Category
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def board(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 def test_building_again_changes_nothing() -> None:
     committed = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "dashboards").glob("*.json")}
-    assert files() == committed, "run `python -m dashboards.build`"
+    assert files() == committed, "run `python -m dashboards.builders`"
 
 
 def test_uids_are_stable_names_that_nobody_else_has(board: dict[str, Any]) -> None:

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from collector.attribution import attribute
-from collector.decode.message import Opened, open_message
-from collector.decode.tls_report import TlsReport, read_reports
-from collector.envelope import Envelope, Source, Trust
-from collector.rows import Rows, rows_of
-from mailposture.config import Config
+from collector.documents.message import open_message
+from mailposture.config.model import Config
 from mailposture.ownership import Ownership
+from reports.envelope import Envelope, Source, Trust
+from reports.tls.attribution import attribute
+from reports.tls.decode import TlsReport, read_reports
+from reports.tls.rows import Rows, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from reports.document import Opened
 
 SAMPLES = Path(__file__).parent / "samples"
 

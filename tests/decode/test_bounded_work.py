@@ -14,12 +14,12 @@ import pytest
 
 from bench.worst_messages import MESSAGES, NOW, judge, judged
 from collector.alignment import author_domains
-from collector.classifying import Classifier
-from collector.decode.limits import LIMITS
-from collector.envelope import Envelope, Source
+from reports.envelope import Envelope, Source
+from reports.tls.classifying import Classifier
+from reports.tls.limits import REASONS
 
 if TYPE_CHECKING:
-    from collector.judge import Judge
+    from collector.ingest.judge import Judge
 
 # Lines of two bytes in a damaged part take 5,200 on Python 3.11 and 8,900 on 3.13, whose standard library calls more;
 # empty failure details 3,100, others 1,600.
@@ -88,4 +88,4 @@ def test_reasons_beyond_the_limit_are_classified_by_their_result_type() -> None:
     assert classifier("certificate-expired", "timeout of a third kind") == ("certificate", "critical")
     assert classifier(*timeout) == ("timeout", "warning"), "what was known stays known"
     assert classifier.full
-    assert LIMITS.reasons >= 1_000
+    assert REASONS >= 1_000

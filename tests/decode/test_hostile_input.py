@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from collector.attribution import attribute
-from collector.decode.message import open_message
-from collector.decode.tls_report import read_reports
-from collector.envelope import Envelope, Source, Trust
-from collector.rejection import Reason, RejectedError
-from collector.rows import Rows, rows_of
+from collector.documents.message import open_message
+from reports.envelope import Envelope, Source, Trust
+from reports.rejection import Reason, RejectedError
+from reports.tls.attribution import attribute
+from reports.tls.decode import read_reports
+from reports.tls.rows import Rows, rows_of
 
 # Each, under what becomes of it, makes `body`, in a process of its own so that its memory can be measured.
 BOMBS = {
@@ -66,9 +66,9 @@ BOMBS = {
 
 MEASURED = """
 import base64, gzip, io, random, resource, sys, zipfile
-from collector.decode.message import open_message
-from collector.decode.tls_report import read_reports
-from collector.rejection import RejectedError
+from collector.documents.message import open_message
+from reports.tls.decode import read_reports
+from reports.rejection import RejectedError
 
 MIB = 2**20
 HEAD = b"Content-Type: application/gzip\\nContent-Transfer-Encoding: base64\\n\\n"

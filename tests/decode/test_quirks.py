@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collector.attribution import attribute
-from collector.decode.message import Opened
-from collector.envelope import Envelope, Source
-from collector.rejection import Reason, RejectedError
+from reports.document import Opened
+from reports.envelope import Envelope, Source
+from reports.rejection import Reason, RejectedError
+from reports.tls.attribution import attribute
 
 NO_ADDRESS = bytes(16)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.reporter import Reporter, reporter_of
+from reports.reporter import Reporter, reporter_of
 
 
 @pytest.mark.parametrize(

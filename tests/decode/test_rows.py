@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 import mailposture
-from collector.attribution import OwnedPolicy, attribute
-from collector.counting import failures_not_counting, policies_not_counting
-from collector.decode.message import Opened
-from collector.decode.tls_report import FailureDetail, Policy
-from collector.envelope import Envelope, Source, Trust
-from collector.rejection import Reason, RejectedError
-from collector.rows import FailureRow, PolicyRow, ReportRow, rows_of
-from mailposture.config import Config
+from mailposture.config.model import Config
 from mailposture.domain_names import matches
 from mailposture.ownership import Ownership
+from reports.document import Opened
+from reports.envelope import Envelope, Source, Trust
+from reports.rejection import Reason, RejectedError
+from reports.tls.attribution import OwnedPolicy, attribute
+from reports.tls.counting import failures_not_counting, policies_not_counting
+from reports.tls.decode import FailureDetail, Policy
+from reports.tls.rows import FailureRow, PolicyRow, ReportRow, rows_of
 
 SCHEMA = Path(mailposture.__file__).parent / "schema"
 NOTHING_AROUND = Opened(documents=())

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from collector.decode.limits import Limits
-from collector.decode.message import open_message
-from collector.decode.tls_report import parse_report, read_reports
-from collector.rejection import Fault, Reason, RejectedError
+from collector.documents.limits import Limits
+from collector.documents.message import open_message
+from reports.rejection import Fault, Reason, RejectedError
+from reports.tls.decode import parse_report, read_reports
 
 
 def rejection(body: bytes, **limits) -> Fault:

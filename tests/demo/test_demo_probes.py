@@ -16,11 +16,11 @@ from demo.domains import DOMAINS
 from demo.probes import ProbeRow, probe_rows, write_probes
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.clickhouse.prepare import prepare
-from mailposture.config_file import load
+from mailposture.config.file import load
+from reports.prepare import prepare
 
 if TYPE_CHECKING:
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,16 @@ import pytest
 import yaml
 from clock import NOW
 
-from collector.authenticate import DkimVerifier, KeyCache
-from collector.envelope import Envelope, Source, Trust
-from collector.judge import Believed, Judge, Unproven, Unusable
+from collector.ingest.judge import Believed, Judge, Unproven, Unusable
+from collector.trust import DkimVerifier, KeyCache
 from demo.config import config_text
 from demo.keys import public_records
 from demo.mails import Fate
 from demo.nameserver import Nameserver
 from demo.odd_mails import odd_mails
 from demo.senders import SENDERS
-from mailposture.config import Config
+from mailposture.config.model import Config
+from reports.envelope import Envelope, Source, Trust
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from engine import TODAY, Storage, engine_config
 from prometheus_client.parser import text_string_to_metric_families
-from reports import Reports
+from sample_reports import Reports
 
 from exporter.asking import Asking
 from exporter.reported import reported

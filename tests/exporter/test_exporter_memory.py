@@ -14,7 +14,7 @@ from memory import allowed, peak
 from test_exporter_process import EXPORTER, get, wait_for_address
 
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.clickhouse.prepare import prepare
+from reports.prepare import prepare
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from exporter.questions import QUESTIONS
 from exporter.reported import configured, reported
 from exporter.service import application
 from exporter.snapshot import Refresher
-from mailposture.config import Config
+from mailposture.config.model import Config
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

@@ -10,7 +10,7 @@ from engine import TODAY
 
 if TYPE_CHECKING:
     from conftest import Gauges
-    from reports import Reports
+    from sample_reports import Reports
 
 pytestmark = pytest.mark.slow
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from engine import TODAY
 
-from mailposture.summary import summarize
+from reports.summary import summarize
 
 if TYPE_CHECKING:
     from conftest import Gauges
     from engine import Storage
-    from reports import Reports
+    from sample_reports import Reports
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import days_ago
-from reports import Reports
+from sample_reports import Reports
 
-from mailposture.readiness import Verdict, read_readiness
-from mailposture.summary import summarize
+from reports.readiness import Verdict, read_readiness
+from reports.summary import summarize
 
 if TYPE_CHECKING:
     from conftest import Gauges

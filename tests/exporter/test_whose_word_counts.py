@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import days_ago
-from reports import Reports
+from sample_reports import Reports
 
 if TYPE_CHECKING:
     from conftest import Gauges

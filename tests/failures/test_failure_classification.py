@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailposture.failures import Category, Severity, classify
+from reports.tls.failures import Category, Severity, classify
 
 
 @pytest.mark.parametrize(

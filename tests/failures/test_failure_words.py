@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from programs import program
 
-from mailposture.failures import ALL_MEANINGS, MEANINGS, SUSPICIONS, Category, Kind, Severity, explain, suggest
+from reports.tls.failures import ALL_MEANINGS, MEANINGS, SUSPICIONS, Category, Kind, Severity, explain, suggest
 
 RFC_8460_RESULT_TYPES = [
     "starttls-not-supported",

@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from pki import Issued
 
-from mailposture.certificate_files import CertificateError, CertificateFiles
-from mailposture.config import TlsFiles
+from mailposture.config.model import TlsFiles
+from mailposture.net.certificate_files import CertificateError, CertificateFiles
 from policy_host.certificates import Certificates
 from policy_host.service import PolicyHost
 

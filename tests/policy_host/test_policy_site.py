@@ -10,7 +10,7 @@ import pytest
 from programs import program
 from structlog.testing import capture_logs
 
-from mailposture.mta_sts import policy_id, read_policy
+from mailposture.records.mta_sts import policy_id, read_policy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -33,7 +33,7 @@ from mailposture.checks.dns import check_mta_sts_record
 from mailposture.checks.policy import fetch_policy
 from mailposture.checks.resolver import Resolver
 from mailposture.checks.vantage import Vantage
-from mailposture.mta_sts import LARGEST_POLICY, render_record
+from mailposture.records.mta_sts import LARGEST_POLICY, render_record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

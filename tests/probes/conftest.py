@@ -9,7 +9,7 @@ from loopback_dns import Zone
 from outside import ZONE, World, configuration, policy_of
 from pki import make_ca
 
-from mailposture.mta_sts import render_record
+from mailposture.records.mta_sts import render_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

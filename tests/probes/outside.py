@@ -10,15 +10,15 @@ from exporter.probes.port25 import Port25
 from exporter.probes.servers import SharedServers
 from mailposture.checks.resolver import Resolver
 from mailposture.checks.vantage import Vantage
-from mailposture.config import Config
-from mailposture.mta_sts import configured_policy, render
+from mailposture.config.model import Config
+from mailposture.records.mta_sts import configured_policy, render
 
 if TYPE_CHECKING:
     from loopback_dns import Zone
     from pki import CertificateAuthority
 
     from exporter.probes.outcome import ProbeOutcome
-    from mailposture.config import Domain
+    from mailposture.config.model import Domain
 
 DOMAIN = "example.test"
 MX = "mx1.example.test"

@@ -18,7 +18,7 @@ from faulty_policy_server import Answer
 from faulty_smtp import Fault
 
 from cli.main import main
-from mailposture.mta_sts import policy_id
+from mailposture.records.mta_sts import policy_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,7 +17,7 @@ from eventually import eventually
 from ports import free_port
 
 from mailposture.clickhouse.client import connect
-from mailposture.config_file import load
+from mailposture.config.file import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
-    from mailposture.config import Config
+    from mailposture.config.model import Config
 
 _COMMAND = (sys.executable, "-m", "cli")
 _ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "MAILPOSTURE_CONFIG"}

@@ -28,7 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proof.hostile_words import HOSTILE, PLAIN, mails, reporter_of, reports
 from proof.house import House, running_house, settings
 
-from mailposture.dns_records import report_path
+from mailposture.records.dns_records import report_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

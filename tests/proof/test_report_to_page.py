@@ -26,7 +26,7 @@ from proof.house import House, running_house, settings
 from proof.reporter import CERTIFICATE_EXPIRED, DOMAIN, ORGANIZATION, VERSION, Reporter, install
 from proof.signing import report_key, signing_milter, zone
 
-from mailposture.dns_records import tls_rpt_record
+from mailposture.records.dns_records import tls_rpt_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

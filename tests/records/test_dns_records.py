@@ -12,10 +12,10 @@ from checkdmarc.mta_sts import parse_mta_sts_record
 from checkdmarc.smtp_tls_reporting import parse_smtp_tls_reporting_record
 from programs import needs, program
 
-from mailposture import mta_sts, tls_rpt
-from mailposture.config import Config
-from mailposture.dns_records import DnsRecord, records_to_publish, report_path
-from mailposture.record_formats import as_json, terraform, txt_strings, zone
+from mailposture.config.model import Config
+from mailposture.records import mta_sts, tls_rpt
+from mailposture.records.dns_records import DnsRecord, records_to_publish, report_path
+from mailposture.records.formats import as_json, terraform, txt_strings, zone
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,16 @@ import string
 
 import pytest
 
-from mailposture.config import Domain, MtaStsPolicy, PolicyMode
-from mailposture.mta_sts import LARGEST_POLICY, configured_policy, covers, policy_id, read_policy, render, render_record
+from mailposture.config.model import Domain, MtaStsPolicy, PolicyMode
+from mailposture.records.mta_sts import (
+    LARGEST_POLICY,
+    configured_policy,
+    covers,
+    policy_id,
+    read_policy,
+    render,
+    render_record,
+)
 
 ENFORCED = MtaStsPolicy(mode=PolicyMode.ENFORCE, mx=("mx1.example.com", "*.backup.example.net"), max_age=1_209_600)
 GOOD = b"version: STSv1\r\nmode: enforce\r\nmx: mx1.example.com\r\nmx: *.backup.example.net\r\nmax_age: 1209600\r\n"

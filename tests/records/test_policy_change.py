@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from mailposture.config import MtaStsPolicy, PolicyMode
-from mailposture.mta_sts import policy_id, render, render_record
-from mailposture.policy_change import Situation, Stage, next_step, words_for
+from mailposture.config.model import MtaStsPolicy, PolicyMode
+from mailposture.records.mta_sts import policy_id, render, render_record
+from mailposture.records.policy_change import Situation, Stage, next_step, words_for
 
 OLD = MtaStsPolicy(mode=PolicyMode.TESTING, mx=("mx1.example.com",))
 NEW = MtaStsPolicy(mode=PolicyMode.ENFORCE, mx=("mx1.example.com",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailposture import mta_sts, tls_rpt
+from mailposture.records import mta_sts, tls_rpt
 
 
 @pytest.mark.parametrize(

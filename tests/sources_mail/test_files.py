@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collector.decode.limits import LIMITS
-from collector.envelope import Source
-from collector.rejection import Reason
-from collector.sources.files import Found, count, find
+from collector.documents.limits import LIMITS
+from collector.importing.files import Found, count, find
+from reports.envelope import Source
+from reports.rejection import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -200,7 +200,7 @@ def test_too_large_mail_in_an_mbox_costs_only_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[str, bytes], Path]
 ) -> None:
     box = _mbox(tmp_path / "box", [MAIL, MAIL + b"x" * 5_000, MAIL])
-    monkeypatch.setattr("collector.sources.archives.LIMITS", replace(LIMITS, message_bytes=4_000))
+    monkeypatch.setattr("collector.importing.archives.LIMITS", replace(LIMITS, message_bytes=4_000))
     assert [each.fault.reason if each.fault else "ok" for each in find([box])] == ["ok", Reason.TOO_LARGE, "ok"]
 
 
@@ -268,7 +268,7 @@ def test_memory_is_bounded_for_very_many_files(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import sys, tracemalloc
         from pathlib import Path
-        from collector.sources.files import find
+        from collector.importing.files import find
 
         tracemalloc.start()
         print(sum(1 for _ in find([Path(sys.argv[1])])), tracemalloc.get_traced_memory()[1])

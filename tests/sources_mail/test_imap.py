@@ -14,12 +14,12 @@ from eventually import eventually
 from imapclient.exceptions import IMAPClientError
 from structlog.testing import capture_logs
 
-from collector.envelope import Envelope, Source
 from collector.sources.imap import ImapSource
 from collector.sources.memory import BodyMemory
 from collector.spool import Spool, SpoolFullError, SpoolQueue
-from mailposture.config import ImapMailbox
+from mailposture.config.model import ImapMailbox
 from mailposture.problems import ProblemError
+from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -347,11 +347,11 @@ import os, sys, time
 from pathlib import Path
 sys.path.insert(0, "tests")
 from memory import peak
-from collector.decode.limits import LIMITS
+from collector.documents.limits import LIMITS
 from collector.sources.imap import ImapSource
 from collector.sources.memory import BodyMemory
 from collector.spool import Spool, SpoolQueue
-from mailposture.config import ImapMailbox
+from mailposture.config.model import ImapMailbox
 
 folder = Path(sys.argv[1])
 mailbox = ImapMailbox(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sources_net.listeners import Loop, MailServer, PostServer, write_certificate
 
-from mailposture.config import TlsFiles
+from mailposture.config.model import TlsFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

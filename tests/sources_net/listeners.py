@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from collector.envelope import Source
 from collector.sources.https import serve_https
 from collector.sources.memory import BodyMemory
-from collector.sources.smtp import serve_smtp
+from collector.sources.smtp.server import serve_smtp
 from collector.spool import Spool, Spooled, SpoolQueue
-from mailposture.config import Domain, Https, Smtp, TlsFiles
+from mailposture.config.model import Domain, Https, Smtp, TlsFiles
+from reports.envelope import Source
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

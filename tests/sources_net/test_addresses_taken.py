@@ -11,7 +11,7 @@ import pytest
 from collector.health import serve_health
 from collector.heartbeat import Heartbeat
 from collector.spool import SpoolQueue
-from mailposture.config import Listen
+from mailposture.config.model import Listen
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:

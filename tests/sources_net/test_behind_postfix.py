@@ -11,7 +11,7 @@ from postfix import NEEDED, running_postfix
 from room import has_room
 from sources_net.listeners import RCPT, SENDER
 
-from collector.envelope import Source
+from reports.envelope import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from postfix import Postfix
     from sources_net.listeners import MailServer
 
-    from mailposture.config import TlsFiles
+    from mailposture.config.model import TlsFiles
 
 pytestmark = [pytest.mark.slow, *NEEDED]
 

@@ -14,15 +14,15 @@ import pytest
 from eventually import eventually
 from sources_net.listeners import TOKENS, write_certificate
 
-from collector.envelope import Source
 from collector.sources.https import _IDLE_CONNECTIONS
 from collector.sources.memory import BodyMemory
-from mailposture.config import MIB
+from mailposture.config.model import MIB
+from reports.envelope import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mailposture.config import TlsFiles
+    from mailposture.config.model import TlsFiles
 
 PATH = "/v1/tls-reports/" + TOKENS["example.com"]
 REPORT = b'{"organization-name": "Example"}'

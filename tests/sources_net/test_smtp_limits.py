@@ -15,13 +15,13 @@ from sources_net.listeners import RCPT, SENDER, Loop, MailServer, Talk, write_ce
 
 from collector.sources.memory import BodyMemory
 from collector.spool import SpoolError
-from mailposture.client_networks import client_network
+from mailposture.net.client_networks import client_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mailposture.config import TlsFiles
+    from mailposture.config.model import TlsFiles
 
 
 def test_too_large_is_refused_for_good_and_the_connection_goes_on(mail_server: Callable) -> None:
@@ -224,7 +224,7 @@ def test_clients_that_are_turned_away_do_not_fill_the_log(
     kept = Talk(server.smtp)
     for _ in range(50):
         assert Talk(server.smtp, greet=False).hear().startswith("421")
-    monkeypatch.setattr("collector.sources.smtp._TELL_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("collector.sources.smtp.server._TELL_AGAIN_SECONDS", 0.0)
     assert Talk(server.smtp, greet=False).hear().startswith("421")
     kept.vanish()
     lines = [line for line in "".join(capfd.readouterr()).splitlines() if "too-many-connections" in line]

@@ -13,12 +13,12 @@ import pytest
 from prometheus_client import REGISTRY
 from sources_net.listeners import RCPT, SENDER, Talk
 
-from collector.envelope import Source
+from reports.envelope import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mailposture.config import TlsFiles
+    from mailposture.config.model import TlsFiles
 
 MESSAGE = (
     b"From: a@sender.example\r\nSubject: Report\r\n\r\n.dot\r\n..two\r\nbare\nlf and bare\rcr\r\n\x00\xff 8 bit\r\n"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import uvloop
 
-from collector.envelope import Source
 from collector.sources.memory import BodyMemory
-from collector.sources.smtp import serve_smtp
+from collector.sources.smtp.server import serve_smtp
 from collector.spool import Spool
 from mailposture import logs
-from mailposture.config import Smtp
+from mailposture.config.model import Smtp
+from reports.envelope import Source
 
 
 async def receive(folder: Path) -> None:

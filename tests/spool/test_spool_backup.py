@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from collector.envelope import Envelope, Source
 from collector.spool import (
     HeldMessages,
     HeldState,
@@ -27,6 +26,7 @@ from collector.spool import (
     back_up,
     restore,
 )
+from reports.envelope import Envelope, Source
 
 ALL = 1 << 30
 

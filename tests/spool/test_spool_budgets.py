@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from collector.envelope import Envelope, Source
 from collector.spool import Displaced, HeldMessages, HeldState, Holding, Origin, Pruned, Spool, Spooled, SpoolQueue
 from collector.spool.database import SpoolFile
-from mailposture.config import Spool as Rules
+from mailposture.config.model import Spool as Rules
+from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

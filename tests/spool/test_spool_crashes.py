@@ -25,9 +25,9 @@ import pytest
 from eventually import eventually
 from room import has_room
 
-from collector.envelope import Envelope, Source
 from collector.spool import HeldMessages, Spool, SpoolDamagedError, SpoolError, SpoolFullError, SpoolQueue
 from collector.spool.database import DATABASE
+from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

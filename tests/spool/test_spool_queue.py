@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from collector.envelope import Envelope, Source
 from collector.spool import (
     Displaced,
     HeldMessages,
@@ -21,6 +20,7 @@ from collector.spool import (
     SpoolQueue,
     held_id,
 )
+from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""Speed, measured: each module is a command and says in its first line what it measures."""

@@ -1,0 +1,223 @@
+"""The journey of a report, from the spool to ClickHouse.
+
+Nothing leaves the spool before its rows are stored. Killed at any step, the batch is claimed and written again; rows
+are keyed by the report, so they count once.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from collector import metrics
+from collector.ingest.judge import Believed, Judge, Judgement, NotYet, Unproven, Unusable
+from collector.ingest.rejection_rows import RejectionRows
+from collector.ingest.writer import RowsRefusedError
+from collector.origin import origin_of
+from collector.spool import HeldState, Origin, Spooled, SpoolQueue
+from collector.spool.queue import LONGEST_WAIT
+from mailposture.clickhouse.faults import reason
+from reports.rejection import Fault, Reason, UnprovenReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from collector.heartbeat import Heartbeat
+    from collector.ingest.suspects import Suspects
+    from collector.ingest.writer import Writer
+
+log = structlog.get_logger()
+
+_BATCH_MESSAGES = 1_000  # fewer cost ClickHouse more a row, more cost memory here
+_BATCH_BYTES = 8 * 1024 * 1024  # of messages, unless one alone has more
+_HEAVY_BYTES = 24 * 1024 * 1024  # of a batch that is stored before the next is judged: usual ones take a tenth
+_ROW_BYTES = 1024  # about what a row takes in memory, and once more on its way to ClickHouse
+_BATCH_SECONDS = 2.0  # of judging: then what was judged is stored, and ingest shows that it lives
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse is away
+_DNS_WAIT = timedelta(minutes=1)
+
+_FATAL = Fault(
+    Reason.INTERNAL,
+    "reading it ended mailposture itself, several times; the bytes are kept: please report this with them",
+)
+
+Judged: TypeAlias = "list[tuple[Spooled, Judgement]]"
+
+
+def is_heavy(judged: Judged) -> bool:
+    """Whether a batch takes so much memory that no other should be there at the same time."""
+    bodies = sum(len(message.body) for message, _ in judged)
+    reports = [rows for _, verdict in judged if isinstance(verdict, Believed) for rows in verdict.reports]
+    rows = sum(1 + len(each.policies) + len(each.failures) for each in reports)
+    originals = sum(len(each.report.original) for each in reports)
+    return bodies + originals + rows * _ROW_BYTES > _HEAVY_BYTES
+
+
+class Pipeline:
+    """Ingest: takes batches from the spool, judges them, stores them, and only then lets the spool forget.
+
+    take() and store() may run in two threads: one batch is judged while ClickHouse writes the one before.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: SpoolQueue,
+        judge: Judge,
+        writer: Writer,
+        heartbeat: Heartbeat,
+        suspects: Suspects,
+        stopping: Callable[[], bool],
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._queue = queue
+        self._judge = judge
+        self._writer = writer
+        self._heartbeat = heartbeat
+        self._suspects = suspects
+        self._stopping = stopping
+        self._pause = pause
+        self._rejections = RejectionRows()
+        self._claimed: list[Spooled] = []  # and not yet judged
+
+    def take(self) -> Judged:
+        """Claim the next batch and judge it, or what fits into memory and two seconds; empty when nothing waits."""
+        batch = self._claimed or self._queue.claim(self._suspects.limit(_BATCH_MESSAGES), _BATCH_BYTES)
+        if not batch:
+            return []
+        with self._suspects.judging(batch) as worth_trying:
+            if not worth_trying:
+                self._claimed = []
+                return [(each, Unusable(_FATAL)) for each in batch]
+            messages = [(each.envelope, each.body) for each in batch]
+            verdicts = self._judge.judge(messages, now=datetime.now(UTC), seconds=_BATCH_SECONDS)
+        self._claimed = batch[len(verdicts) :]
+        return list(zip(batch, verdicts, strict=False))
+
+    def store(self, judged: Judged) -> None:
+        """Write what was judged, again and again until ClickHouse has it, then settle it with the spool."""
+        wait = _FIRST_WAIT
+        while not self._stopping():
+            why = refused = ""
+            try:
+                self._write(judged)
+            except RowsRefusedError as error:
+                metrics.BATCHES.labels("refused").inc()
+                refused = str(error)
+            except (ClickHouseError, OSError) as error:
+                metrics.BATCHES.labels("failed").inc()
+                why = reason(error)
+            else:
+                metrics.BATCHES.labels("stored").inc()
+                self._heartbeat.database(answers=True)
+                self._settle(judged)
+                return
+            if refused:  # no longer inside the handler: the exception holds the rows that were being written
+                self._divide(judged, refused)
+                return
+            self._heartbeat.database(answers=False)
+            log.warning(
+                "ClickHouse did not take a batch; trying again", wait_seconds=wait, messages=len(judged), reason=why
+            )
+            self._pause(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+    def _write(self, judged: Judged) -> None:
+        rows = [rows for _, verdict in judged if isinstance(verdict, Believed) for rows in verdict.reports]
+        faults = [(each, _fault(verdict)) for each, verdict in judged]
+        rejected = [self._rejections.of(each, fault) for each, fault in faults if fault is not None]
+        if rows:
+            self._writer.write(rows)
+        if rejected:
+            self._writer.reject({row.held_id: row for row in rejected}.values())
+
+    def _divide(self, judged: Judged, why: str) -> None:
+        """ClickHouse refuses something in a batch: find the message, and let the others pass."""
+        if len(judged) > 1:
+            middle = len(judged) // 2
+            self.store(judged[:middle])
+            self.store(judged[middle:])
+            return
+        ((message, verdict),) = judged
+        if isinstance(verdict, Unusable):  # even its rejection is refused: keep the bytes at least
+            self._hold_rejected(message, verdict.fault, _origin(message, verdict.signers))
+            return
+        log.error("ClickHouse refuses the rows of a message", name=message.envelope.name, reason=why)
+        fault = Fault(Reason.INTERNAL, "ClickHouse refuses its rows; the bytes are kept, the log has the reason")
+        self.store([(message, Unusable(fault))])
+
+    def _settle(self, judged: Judged) -> None:
+        """Stored: forget, hold or defer."""
+        now = datetime.now(UTC)
+        self._rejections.settled(message.id for message, _ in judged)
+        stored = []
+        for message, verdict in judged:
+            match verdict:
+                case Believed(reports, lost):
+                    if lost is None:
+                        stored.append(message.id)
+                    else:  # the reports are safe, what could not be read beside them is not
+                        signers = tuple(filter(None, (rows.report.dkim_domain for rows in reports)))
+                        beside = Fault(lost.reason, f"beside a report: {lost.detail}")
+                        self._hold_rejected(message, beside, _origin(message, signers))
+                    for rows in reports:
+                        metrics.STORED.labels(rows.report.trust).inc()
+                    metrics.QUERYABLE.observe((now - message.envelope.received_at).total_seconds())
+                case Unproven(reason, detail, signers):
+                    self._quarantine(message, reason, detail, _origin(message, signers))
+                case Unusable(fault, signers):
+                    self._hold_rejected(message, fault, _origin(message, signers))
+                case NotYet(detail, signers):
+                    self._defer(message, now, detail, signers)
+        self._queue.forget(stored)
+        if stored:
+            log.info("stored a batch", messages=len(judged), reports=len(stored))
+
+    def _defer(self, message: Spooled, now: datetime, why: str, signers: tuple[str, ...]) -> None:
+        """Try again later; what there is no room for, while it waits, goes to quarantine."""
+        metrics.DEFERRED.labels("dns").inc()
+        wait = min(_DNS_WAIT * 2 ** min(message.attempts, 10), LONGEST_WAIT)
+        for displaced in self._queue.defer(message, until=now + wait, reason=why, origin=_origin(message, signers)):
+            other = message if displaced.id == message.id else self._queue.read(displaced.id)
+            detail = f"{displaced.reason}; deferred mail has used up its room (spool.deferred_size)"
+            self._quarantine(other, UnprovenReason.NO_ROOM, detail, displaced.origin)
+
+    def _quarantine(self, message: Spooled, reason: UnprovenReason, detail: str, origin: Origin) -> None:
+        metrics.QUARANTINED.labels(reason.value).inc()
+        self._hold(message, HeldState.QUARANTINED, reason.value, detail, origin)
+
+    def _hold_rejected(self, message: Spooled, fault: Fault, origin: Origin) -> None:
+        metrics.REJECTED.labels(fault.reason.value).inc()
+        self._hold(message, HeldState.REJECTED, fault.reason.value, fault.detail, origin)
+
+    def _hold(self, message: Spooled, state: HeldState, reason: str, detail: str, origin: Origin) -> None:
+        held = self._queue.hold(message, state=state, reason=reason, detail=detail, origin=origin)
+        metrics.PRUNED.labels(state.value, "budget").inc(held.pruned)
+        log.warning(
+            "held" if held.kept else "not held: its sender takes up most of spool.held_size",
+            held_id=held.id,
+            state=state.value,
+            reason=reason,
+            detail=detail,
+            name=message.envelope.name,
+            origin=f"{origin.client} {origin.claim}".strip(),
+            pruned=held.pruned,
+        )
+
+
+def _origin(message: Spooled, signers: tuple[str, ...]) -> Origin:
+    return origin_of(message.envelope, message.body, signers=signers)
+
+
+def _fault(verdict: Judgement) -> Fault | None:
+    """What of a message could not be used, all or a part of it."""
+    match verdict:
+        case Unusable(fault):
+            return fault
+        case Believed(_, lost):
+            return lost
+    return None

@@ -1,0 +1,117 @@
+"""Whom to believe: the step between what a report is about and its rows.
+
+A report by mail is believed for what a DKIM signature of the reporting organization proves (RFC 8460, section 3, and
+alignment.py); anybody can mail a forgery that pages you. Without such a proof it goes to quarantine, unless an operator
+vouches for it: by an import, a release, or a mailbox that the configuration trusts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from collector.alignment import same_organization
+from collector.dkim.keys import KeyCache
+from collector.dkim.verifier import DkimResult, DkimVerifier, Outcome
+from reports.envelope import Envelope, Trust
+from reports.rejection import UnprovenReason
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from collector.dkim.verifier import Proof
+    from mailposture.config.model import Authentication
+
+__all__ = ["Decision", "DkimResult", "DkimVerifier", "KeyCache", "Verdict", "decide_trust", "needs_dkim", "proof_of"]
+
+
+class Verdict(StrEnum):
+    """What to do with a report."""
+
+    BELIEVE = "believe"
+    QUARANTINE = "quarantine"
+    RETRY = "retry"  # DNS did not answer, or a clock is wrong: ask again later, it is not the report's fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do with a report, and why."""
+
+    verdict: Verdict
+    trust: Trust = Trust.NONE
+    dkim_domain: str = ""  # the signing domain that proves who reports
+    reason: UnprovenReason | None = None  # unless it is believed
+    detail: str = ""  # the same for people
+
+
+_NOT_YET = (Outcome.DNS_FAILURE, Outcome.EARLY)
+_REASONS = {
+    Outcome.NO_SIGNATURE: UnprovenReason.NO_SIGNATURE,
+    Outcome.NOT_ALIGNED: UnprovenReason.NOT_ALIGNED,
+    Outcome.INVALID: UnprovenReason.INVALID,
+    Outcome.DNS_FAILURE: UnprovenReason.DNS_FAILURE,
+    Outcome.EARLY: UnprovenReason.EARLY,
+}
+
+
+def needs_dkim(envelope: Envelope) -> bool:
+    """Whether a signature could matter: mail that no operator vouches for."""
+    return envelope.source.is_mail and not (envelope.vouched or envelope.from_trusted_mailbox)
+
+
+def proof_of(dkim: DkimResult) -> Proof | None:
+    """The one proof that a mail is read by; of several the first that says how the body is to be read."""
+    return next((proof for proof in dkim.proofs if b"content-type" in proof.fields), next(iter(dkim.proofs), None))
+
+
+def decide_trust(
+    envelope: Envelope,
+    *,
+    dkim: DkimResult | None,
+    unclear: str,
+    submitter: str,
+    policy_domains: Collection[str],
+    rules: Authentication,
+    now: datetime,
+) -> Decision:
+    """Decide for one report.
+
+    `dkim` is what DkimVerifier found of aligned signatures, or None where needs_dkim() is false; `unclear` says why
+    what they prove cannot be read, or is empty; `submitter` is the signed TLS-Report-Submitter, or empty;
+    `policy_domains` are those of ours that the report is about.
+    """
+    if envelope.vouched or envelope.from_trusted_mailbox:
+        return Decision(verdict=Verdict.BELIEVE, trust=Trust.OPERATOR if envelope.vouched else Trust.MAILBOX)
+    if dkim is None:
+        return _by_token(envelope, policy_domains)
+    return _by_signature(dkim, unclear=unclear, submitter=submitter, rules=rules, now=now)
+
+
+def _by_signature(dkim: DkimResult, *, unclear: str, submitter: str, rules: Authentication, now: datetime) -> Decision:
+    proof = proof_of(dkim)
+    if proof is None:
+        if dkim.outcome in _NOT_YET and now - dkim.arrived_at < rules.dns_give_up:
+            return Decision(verdict=Verdict.RETRY, reason=_REASONS[dkim.outcome], detail=dkim.detail)
+        return _unproven(_REASONS[dkim.outcome], dkim.detail)
+    if unclear:
+        return _unproven(UnprovenReason.UNCLEAR, unclear)
+    if submitter and not same_organization(proof.domain, submitter):
+        claim = f"TLS-Report-Submitter says {submitter}, but the mail is signed by {proof.domain}"
+        return _unproven(UnprovenReason.NOT_ALIGNED, claim)
+    return Decision(verdict=Verdict.BELIEVE, trust=Trust.DKIM, dkim_domain=proof.domain)
+
+
+def _by_token(envelope: Envelope, policy_domains: Collection[str]) -> Decision:
+    """A post to a domain's secret path vouches for reports about that domain only (RFC 8460 authenticates no post)."""
+    if envelope.token_domain and all(domain == envelope.token_domain for domain in policy_domains):
+        return Decision(verdict=Verdict.BELIEVE, trust=Trust.TOKEN)
+    detail = "posted without a domain's secret path"
+    if envelope.token_domain:
+        detail = f"posted to the secret path of {envelope.token_domain}, but about {', '.join(sorted(policy_domains))}"
+    return _unproven(UnprovenReason.NO_TOKEN, detail)
+
+
+def _unproven(reason: UnprovenReason, detail: str) -> Decision:
+    return Decision(verdict=Verdict.QUARANTINE, reason=reason, detail=detail)

@@ -1,8 +1,0 @@
-"""`python -m dashboards.build` writes the dashboards beside this folder."""
-
-from pathlib import Path
-
-from dashboards.build.write import files
-
-for name, content in files().items():
-    (Path(__file__).parent.parent / name).write_text(content, encoding="utf-8")

@@ -1,0 +1,167 @@
+"""Collector health: whether reports get in and through, how late they are, and what could not be used.
+
+The one dashboard whose time is the time of arrival.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.builders.collector import arrival_panels, storage_panels
+from dashboards.builders.common import look
+from dashboards.builders.common.grafana import Dashboard, Row, metric, rows, steps, words
+from dashboards.builders.common.panels import UNKNOWN, Column, stat, table
+from dashboards.builders.common.variables import DATASOURCES, DOMAINS, THIS_DOMAIN, domain, link, page_links
+
+UID: Final = "mailposture-collector"
+_NOT_SCRAPED: Final = "Not scraped"
+_TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
+_UP = words({"1": ("up", look.GOOD), "0": ("down", look.BAD)})
+
+_ANSWER = (
+    stat(
+        "Now",
+        "All good: reports are accepted, processed and stored, and the metrics about them are renewed.",
+        metric(
+            "min(mailposture_spool_accepting) * min(mailposture_ingest_up) * min(mailposture_clickhouse_up)"
+            " * min(mailposture_reported_up)",
+            now=True,
+        ),
+        width=8,
+        unit="none",
+        thresholds=steps((None, look.BAD), (1, look.GOOD)),
+        mappings=(words({"1": ("All good", look.GOOD), "0": ("Trouble: see the parts", look.BAD)}),),
+        nothing=_NOT_SCRAPED,
+        filled=True,
+        text_size=28,
+    ),
+    stat(
+        "Parts",
+        "Accepting: the disk has room, so senders are not turned away. Ingest: the process that reads the spool "
+        "shows signs of life. ClickHouse: it takes what ingest writes; while it does not, the spool keeps all. "
+        "Exporter: it reads the views.",
+        metric("min(mailposture_spool_accepting)", legend="Accepting", now=True, ref="A"),
+        metric("min(mailposture_ingest_up)", legend="Ingest", now=True, ref="B"),
+        metric("min(mailposture_clickhouse_up)", legend="ClickHouse", now=True, ref="C"),
+        metric("min(mailposture_reported_up)", legend="Exporter", now=True, ref="D"),
+        width=16,
+        unit="none",
+        thresholds=steps((None, look.BAD), (1, look.GOOD)),
+        mappings=(_UP,),
+        nothing=_NOT_SCRAPED,
+        names=True,
+        text_size=22,
+    ),
+    stat(
+        "In the spool",
+        "Messages that are accepted and not yet stored. It rises while ClickHouse is away, and falls by itself after.",
+        metric("sum(mailposture_spool_messages)", now=True),
+        width=6,
+        height=3,
+        unit="locale",
+        thresholds=steps((None, look.GOOD), (1000, "orange"), (100_000, look.BAD)),
+        nothing=_NOT_SCRAPED,
+    ),
+    stat(
+        "Queryable after",
+        "99 of 100 reports of the time range could be queried within this time after they were accepted.",
+        metric(
+            "histogram_quantile(0.99, sum by (le) (rate(mailposture_queryable_seconds_bucket[$__range]))) > 0", now=True
+        ),
+        width=6,
+        height=3,
+        unit="s",
+        decimals=1,
+        thresholds=steps((None, look.GOOD), (10, "orange"), (300, look.BAD)),
+        nothing="No reports",
+    ),
+    stat(
+        "In quarantine",
+        "Reports that are not authenticated, until they are released, discarded or too old. `mailposture quarantine "
+        "list` shows them.",
+        metric('sum(mailposture_held_messages{state="quarantined"})', now=True),
+        width=6,
+        height=3,
+        unit="locale",
+        thresholds=steps((None, "text"), (1, "orange")),
+        nothing=_NOT_SCRAPED,
+    ),
+    stat(
+        "Last report",
+        "When the newest report arrived.",
+        rows("SELECT toDateTime64(max(last_received_at), 3, 'UTC') AS arrived FROM tls_freshness"),
+        width=6,
+        height=3,
+        unit="dateTimeFromNow",
+        numbers=False,
+    ),
+)
+
+_FRESHNESS = table(
+    "Freshness by domain",
+    "When each of the chosen domains was last reported about, longest ago first. Missing: is its record _smtp._tls "
+    "published? `mailposture check DOMAIN` looks.",
+    rows(
+        f"""
+        SELECT
+            policy_domain AS "Domain",
+            multiIf(last_report_day IS NULL, 'never', late > stale_after_seconds, 'missing', 'fresh') AS "State",
+            last_report_day AS "Last report day",
+            last_received_at AS "Last arrival",
+            reporters_last_7_days AS "Senders, 7 days",
+            reports_last_7_days AS "Reports, 7 days",
+            team AS "Team"
+        FROM (
+            SELECT *, dateDiff('second', toDateTime(ifNull(last_report_day, toDate(0)) + 1, 'UTC'),
+                (SELECT now FROM clock)) AS late
+            FROM tls_freshness
+            WHERE {DOMAINS}
+        ) AS freshness
+        INNER JOIN domains USING (policy_domain)
+        ORDER BY indexOf(['missing', 'never', 'fresh'], "State"), last_report_day
+        LIMIT 500"""
+    ),
+    columns=(
+        Column(name="Domain", links=(_TO_DOMAIN,), room=260),
+        Column(
+            name="State",
+            width=130,
+            cell=look.COLORED_CELL,
+            mappings=(
+                words(
+                    {
+                        "fresh": ("Fresh", "#3F8A46"),
+                        "missing": ("Missing", "red"),
+                        "never": ("No report yet", UNKNOWN),
+                    }
+                ),
+            ),
+        ),
+        look.day("Last report day"),
+        Column(name="Last arrival", unit="dateTimeFromNow", width=150),
+        look.count("Senders, 7 days", width=150),
+        look.count("Reports, 7 days", width=150),
+        Column(name="Team", room=120),
+    ),
+    width=24,
+    height=9,
+    nothing="No domain is configured for this choice.",
+)
+
+
+def dashboard() -> Dashboard:
+    return Dashboard(
+        uid=UID,
+        title="mailposture: Collector health",
+        description="Whether reports get in and through, how late they are, and what could not be used.",
+        variables=(*DATASOURCES, domain(several=True)),
+        links=page_links(UID),
+        time_from="now-24h",
+        rows=(
+            Row(panels=_ANSWER),
+            Row(title="Arrival", panels=arrival_panels.PANELS),
+            Row(title="What could not be used", panels=arrival_panels.UNUSABLE),
+            Row(title="Spool, storage and exporter", panels=storage_panels.PANELS),
+            Row(title="Freshness", panels=(_FRESHNESS,)),
+        ),
+    )

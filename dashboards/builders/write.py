@@ -1,0 +1,25 @@
+"""All dashboards as the texts of their files."""
+
+import json
+
+from dashboards.builders.collector import dashboard as collector
+from dashboards.builders.tls import domain, failures, mta_sts, overview, senders
+
+_DASHBOARDS = (
+    overview.dashboard,
+    domain.dashboard,
+    failures.dashboard,
+    senders.dashboard,
+    mta_sts.dashboard,
+    collector.dashboard,
+)
+
+
+def files() -> dict[str, str]:
+    """File name → content."""
+    made = [dashboard() for dashboard in _DASHBOARDS]
+    return {
+        f"{dashboard.uid.removeprefix('mailposture-')}.json": json.dumps(dashboard.json(), indent=2, ensure_ascii=False)
+        + "\n"
+        for dashboard in made
+    }

@@ -1,0 +1,296 @@
+"""What the configuration file may say, with defaults that work. Reading it: config_file.py."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from itertools import combinations
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Self, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mailposture.config.values import (
+    ByteSize,
+    ClusterName,
+    DatabaseName,
+    DomainName,
+    Duration,
+    MailAddress,
+    MailDomain,
+    MxPattern,
+    Nameserver,
+    PublicUrl,
+    ServerUrl,
+    Team,
+    Token,
+    Wait,
+    host_and_port,
+)
+
+MIB = 1024 * 1024
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_where_nothing_is_written(cls, value: object) -> object:
+        """Take a key without a value, whose lines are all commented out, for one that is not there.
+
+        Where None has a meaning of its own (no listener, no policy) it keeps it.
+        """
+        if not isinstance(value, dict):
+            return value
+        return {key: given for key, given in value.items() if given is not None or cls._may_be_none(key)}
+
+    @classmethod
+    def _may_be_none(cls, key: object) -> bool:
+        field = cls.model_fields.get(key) if isinstance(key, str) else None
+        return field is None or NoneType in get_args(field.annotation)
+
+
+_ALL = {"0.0.0.0", "::"}  # noqa: S104  compared with, not listened on
+
+
+class Listen(_Section):
+    """An address to listen on, written `host:port` or `[v6]:port`; port 0 lets the system choose."""
+
+    host: str
+    port: int = Field(ge=0, le=65535)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        if isinstance(value, dict | Listen):
+            return value
+        host, port = host_and_port(value)
+        return {"host": host, "port": port}
+
+    def collides_with(self, other: Listen) -> bool:
+        """Whether only one of the two can listen; 0.0.0.0 and [::] are all addresses at once."""
+        return 0 < self.port == other.port and (self.host == other.host or bool({self.host, other.host} & _ALL))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class TlsFiles(_Section):
+    """PEM files; they are read again when they change, so a renewal needs no restart."""
+
+    certificate: Path
+    key: Path
+
+
+class PolicyMode(StrEnum):
+    """The modes of an MTA-STS policy (RFC 8461, section 5)."""
+
+    ENFORCE = "enforce"
+    TESTING = "testing"
+    NONE = "none"
+
+
+class MtaStsPolicy(_Section):
+    """The MTA-STS policy that we host for a domain (RFC 8461, section 3.2)."""
+
+    mode: PolicyMode = PolicyMode.TESTING
+    mx: tuple[MxPattern, ...] = ()
+    max_age: int = Field(default=1_209_600, ge=0, le=31_557_600, description="seconds; weeks are advised")
+
+
+class Thresholds(_Section):
+    """When a domain's failures deserve attention; exported as metrics, so the alert rules compare against them."""
+
+    failure_ratio: float = Field(default=0.05, ge=0, le=1)
+    minimum_sessions: int = Field(default=20, ge=0)
+    stale_after: Duration = timedelta(days=3)
+    certificate_expiry: Duration = timedelta(days=14)
+
+
+class Domain(_Section):
+    """A domain that receives mail, and is ours: only reports about such domains are kept."""
+
+    name: MailDomain
+    mx: tuple[MxPattern, ...] = ()  # the hosts that receive for it; DANE reports name these instead of the domain
+    team: Team = "mail"
+    token: Token | None = None  # part of the path for reports by HTTPS; no secret, since the path is in public DNS
+    # true: what is posted there starts and ends alerts. Nothing proves a post: whoever reads the record can then page
+    # you, or end a page, in anybody's name. For domains that receive by HTTPS only.
+    posts_count: bool = False
+    thresholds: Thresholds = Thresholds()
+    mta_sts: MtaStsPolicy | None = None
+
+
+class SmtpLimits(_Section):
+    """What one client may take up; a report is a few kilobytes, the largest seen in the wild a few megabytes."""
+
+    message_size: ByteSize = Field(default=50 * MIB, ge=1)
+    connections: int = Field(default=500, ge=1)
+    connections_per_client: int = Field(default=100, ge=1)
+    idle: Wait = timedelta(seconds=60)
+    session: Wait = timedelta(minutes=10)
+    commands: int = Field(default=10_000, ge=1)  # commands a connection; kept connections send many mails
+    errors: int = Field(default=20, ge=1)
+    recipients: int = Field(default=100, ge=1)
+
+
+class Smtp(_Section):
+    """The SMTP listener. Plaintext is always accepted: senders report even when TLS to us fails (RFC 8460, 5.3)."""
+
+    listen: Listen | None = Listen(host="127.0.0.1", port=2525)
+    lmtp: Listen | None = None
+    hostname: DomainName | None = None  # what the greeting says; the machine's name if absent
+    tls: TlsFiles | None = None
+    limits: SmtpLimits = SmtpLimits()
+
+
+class Https(_Section):
+    """The listener for reports by HTTPS POST (RFC 8460, section 3). Without `tls` it speaks HTTP, for a proxy."""
+
+    listen: Listen | None = Listen(host="127.0.0.1", port=8460)
+    public_url: PublicUrl | None = None  # how senders reach it
+    tls: TlsFiles | None = None
+    body_size: ByteSize = Field(default=50 * MIB, ge=1)
+    requests: int = Field(default=200, ge=1)  # at the same time
+    timeout: Wait = timedelta(seconds=60)
+
+
+class ImapMailbox(_Section):
+    """A mailbox to read reports from; mails move to `processed` only once the spool has them."""
+
+    host: str
+    port: int = Field(default=993, ge=1, le=65535)
+    tls: bool = True
+    certificate_authority: Path | None = None
+    user: str
+    password_file: Path
+    folder: str = "INBOX"
+    processed: str = "mailposture/processed"
+    poll: Wait = timedelta(minutes=5)
+    trusted: bool = False  # true: the mailbox's own server has checked DKIM, believe what is in it
+
+
+class Authentication(_Section):
+    """Whom to believe. RFC 8460, section 3: a mailed report without a valid DKIM signature must be ignored."""
+
+    nameservers: tuple[Nameserver, ...] = ()  # IP or IP@port; the system's resolver if empty
+    dns_timeout: Wait = timedelta(seconds=5)
+    dns_give_up: Duration = timedelta(days=2)  # after that an unanswered key lookup means quarantine
+
+
+class Spool(_Section):
+    """The durable queue. Sources answer "try again later" while the disk has less than `keep_free`.
+
+    Beyond a size here the sender that takes most makes room: collector/spool/shares.py.
+    """
+
+    keep_free: ByteSize = 256 * MIB
+    held_size: ByteSize = 1024 * MIB  # quarantine takes at most this, what was rejected as much again
+    held_for: Duration = timedelta(days=90)
+    deferred_size: ByteSize = 128 * MIB  # mail whose DKIM key DNS does not tell; some 20,000 reports
+
+
+class ClickHouse(_Section):
+    """Where rows go: embedded (no `url`), or a server."""
+
+    url: ServerUrl | None = None
+    http: Listen = Listen(host="127.0.0.1", port=18123)  # embedded: where SQL over HTTP listens
+    native: Listen = Listen(host="127.0.0.1", port=19000)  # embedded: the native protocol
+    database: DatabaseName = "mailposture"
+    collector_user: str = "mailposture_collector"
+    exporter_user: str = "mailposture_exporter"
+    analyst_user: str = "mailposture_analyst"
+    grafana_user: str = "mailposture_grafana"
+    passwords: Path | None = None  # server: a folder with one file a user, named as the user; embedded makes its own
+    certificate_authority: Path | None = None
+    cluster: ClusterName | None = None
+    # Twenty years: a row takes some fifteen bytes. Reports about older days are rejected; 0 days would delete all.
+    retention: Duration = Field(default=timedelta(days=7300), ge=timedelta(days=1))
+
+
+class Metrics(_Section):
+    """Where Prometheus scrapes."""
+
+    collector: Listen = Listen(host="127.0.0.1", port=9465)
+    exporter: Listen = Listen(host="127.0.0.1", port=9466)
+    refresh: Wait = timedelta(seconds=60)  # how old the reported metrics may be
+    window: Duration = timedelta(days=7)  # report days that failure ratios look back over
+
+
+class PolicyHost(_Section):
+    """The MTA-STS sidecar (RFC 8461)."""
+
+    listen: Listen = Listen(host="127.0.0.1", port=8461)
+    hostname: DomainName | None = None  # what `mta-sts.<domain>` points to, for the records to publish
+    tls: tuple[TlsFiles, ...] = ()  # chosen by SNI; without any it speaks HTTP, for Caddy in front
+    metrics: Listen = Listen(host="127.0.0.1", port=9467)
+
+
+class Probes(_Section):
+    """The outside view: what senders would see."""
+
+    enabled: bool = True
+    interval: Duration = Field(default=timedelta(minutes=15), ge=timedelta(minutes=1))  # servers count connections
+    timeout: Duration = Field(default=timedelta(seconds=20), ge=timedelta(seconds=1))
+    concurrency: int = Field(default=20, ge=1)
+    nameservers: tuple[Nameserver, ...] = ()
+    hostname: DomainName | None = None  # what the probe says in EHLO
+    certificate_authority: Path | None = None  # instead of the system's roots
+
+
+def _told_apart(domains: tuple[Domain, ...]) -> tuple[Domain, ...]:
+    if not domains:
+        raise ValueError("names no domain; add one, as in `- name: example.com`")
+    seen = set[str]()
+    for domain in domains:
+        if domain.name in seen:
+            raise ValueError(f"domain {domain.name} is listed twice; join the two entries")
+        seen.add(domain.name)
+    tokens = [domain.token for domain in domains if domain.token]
+    if len(tokens) != len(set(tokens)):
+        raise ValueError("two domains share a token; every domain needs its own, else reports reach the wrong one")
+    return domains
+
+
+class Config(_Section):
+    """The whole file."""
+
+    domains: Annotated[tuple[Domain, ...], AfterValidator(_told_apart)]
+    recipients: tuple[MailAddress, ...] = ()  # addresses that reports are mailed to; tlsrpt@<each domain> if empty
+    data: Path = Path("data")
+    smtp: Smtp = Smtp()
+    https: Https = Https()
+    imap: tuple[ImapMailbox, ...] = ()
+    authentication: Authentication = Authentication()
+    spool: Spool = Spool()
+    clickhouse: ClickHouse = ClickHouse()
+    metrics: Metrics = Metrics()
+    policy_host: PolicyHost = PolicyHost()
+    probes: Probes = Probes()
+
+    @model_validator(mode="after")
+    def _listeners_have_addresses_of_their_own(self) -> Self:
+        """As far as they are on one machine: the exporter and the policy host may be on others."""
+        engine = {} if self.clickhouse.url else {"http": self.clickhouse.http, "native": self.clickhouse.native}
+        here = {
+            "smtp.listen": self.smtp.listen,
+            "smtp.lmtp": self.smtp.lmtp,
+            "https.listen": self.https.listen,
+            "metrics.collector": self.metrics.collector,
+            **{f"clickhouse.{name}": listen for name, listen in engine.items()},
+        }
+        if engine:
+            here["metrics.exporter"] = self.metrics.exporter
+        policy_host = {"policy_host.listen": self.policy_host.listen, "policy_host.metrics": self.policy_host.metrics}
+        for machine in (here, policy_host):
+            for (key, one), (other_key, other) in combinations(machine.items(), 2):
+                if one and other and one.collides_with(other):
+                    raise ValueError(f"{key} and {other_key} both listen on port {one.port}; give one another port")
+        return self
+
+    def accepted_recipients(self) -> frozenset[str]:
+        """The addresses that the SMTP and LMTP listeners accept, in lower case."""
+        addresses = self.recipients or tuple(f"tlsrpt@{domain.name}" for domain in self.domains)
+        return frozenset(address.lower() for address in addresses)

@@ -1,0 +1,21 @@
+"""What every start does to the database: migrations, then the words and domains that views join with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailposture.clickhouse.migrate import migrate
+from mailposture.clickhouse.reference import write_domains
+from reports.tls.meanings import write_failure_words
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver import Client
+
+    from mailposture.config.model import Config
+
+
+def prepare(client: Client, config: Config) -> None:
+    """Bring the database to the schema of this version and this configuration. Safe to call from several processes."""
+    migrate(client, config)
+    write_failure_words(client, config)
+    write_domains(client, config)
