@@ -32,17 +32,7 @@ ALLOWED = {
 
 
 def sources() -> Iterator[Path]:
-    for folder in (
-        "bench",
-        "cli",
-        "collector",
-        "dashboards",
-        "demo",
-        "exporter",
-        "mailposture",
-        "policy_host",
-        "reports",
-    ):
+    for folder in (init.parent for init in ROOT.glob("*/__init__.py")):
         for suffix in ("py", "sql", "json"):
             yield from folder.rglob(f"*.{suffix}")
 
