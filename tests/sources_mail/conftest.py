@@ -25,17 +25,10 @@ if TYPE_CHECKING:
     from pki import CertificateAuthority
 
 PASSWORD = "correct-horse"
-_CONFIGURATION = """
-base_dir = {home}/run
-state_dir = {home}/state
-log_path = {home}/log
-protocols = imap
-listen = 127.0.0.1
-ssl = yes
+_OF_2_3 = """
 ssl_cert = <{certificate}
 ssl_key = <{key}
 disable_plaintext_auth = no
-auth_mechanisms = plain
 passdb {{
   driver = static
   args = password={password}
@@ -44,8 +37,36 @@ userdb {{
   driver = static
   args = uid=nobody gid=nogroup home={home}/mail/%u
 }}
-first_valid_uid = 1
 mail_location = maildir:~/Maildir
+"""
+_OF_2_4 = """
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+ssl_server_cert_file = {certificate}
+ssl_server_key_file = {key}
+auth_allow_cleartext = yes
+passdb static {{
+  password = {password}
+}}
+userdb static {{
+  fields {{
+    uid = nobody
+    gid = nogroup
+    home = {home}/mail/%{{user}}
+  }}
+}}
+mail_driver = maildir
+mail_path = ~/Maildir
+"""
+_OF_BOTH = """
+base_dir = {home}/run
+state_dir = {home}/state
+log_path = {home}/log
+protocols = imap
+listen = 127.0.0.1
+ssl = yes
+auth_mechanisms = plain
+first_valid_uid = 1
 mail_max_userip_connections = 50
 service imap-login {{
   chroot =
@@ -64,6 +85,12 @@ service anvil {{
 """
 
 
+def _configuration() -> str:
+    """In the words of the Dovecot that is here: 2.4, which Debian 13 has, refuses those of 2.3."""
+    version = subprocess.run([program("dovecot"), "--version"], check=True, capture_output=True, text=True).stdout
+    return (_OF_2_3 if version.startswith("2.3.") else _OF_2_4) + _OF_BOTH
+
+
 @dataclass
 class Dovecot:
     """The server; may be stopped and started again."""
@@ -79,7 +106,7 @@ class Dovecot:
         issued = self.authority.issue(["localhost"])
         configuration = self.home / "dovecot.conf"
         configuration.write_text(
-            _CONFIGURATION.format(
+            _configuration().format(
                 home=self.home,
                 certificate=issued.certificate,
                 key=issued.key,
