@@ -13,8 +13,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from collector.spool import schema
-from collector.spool.database import APPLICATION_ID, DATABASE, SpoolError, SpoolFile, SpoolFullError, translated
+from collector.spool import ledger, schema
+from collector.spool.database import APPLICATION_ID, DATABASE, SpoolError, SpoolFile, SpoolFullError, sync, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,11 +51,11 @@ def back_up(folder: Path, target: Path, *, keep_free: int) -> Saved:
             try:
                 connection.execute("VACUUM INTO ?", (str(unfinished),))
                 saved = _checked(unfinished)
-                _sync(unfinished)
+                sync(unfinished)
                 unfinished.replace(target)
             finally:
                 unfinished.unlink(missing_ok=True)
-        _sync(target.parent)
+        sync(target.parent)
     return saved
 
 
@@ -96,11 +96,7 @@ def _give_back_waiting(backup: sqlite3.Connection, spool: SpoolFile) -> None:
 
 def _queue(spool: SpoolFile, group: list[tuple[bytes, bytes]]) -> None:
     with spool.writing() as connection:
-        (last_id,) = connection.execute(
-            "UPDATE ledger SET last_id = last_id + ?1, depth = depth + ?1, bytes = bytes + ?2 RETURNING last_id",
-            (len(group), sum(len(body) for _, body in group)),
-        ).fetchall()[0]
-        ids = range(last_id - len(group) + 1, last_id + 1)
+        ids = ledger.count_in(connection, messages=len(group), size=sum(len(body) for _, body in group))
         connection.executemany(
             "INSERT INTO queue VALUES (?, ?, ?)",
             [(number, *message) for number, message in zip(ids, group, strict=True)],
@@ -144,11 +140,3 @@ def _check_room(connection: sqlite3.Connection, folder: Path, target: Path, *, k
             f"{target}: {free // _MIB} MiB are free, and a backup may need {needed // _MIB} MiB; name a file on "
             "another disk, or make room"
         )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

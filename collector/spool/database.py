@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from collector.spool import schema
+from collector.spool import ledger, schema
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -120,8 +120,9 @@ class SpoolFile:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {schema.VERSION}")
-            _sync(path.parent)
-            _sync(path.parent.parent)
+            # SQLite does so for its log, not for the database itself.
+            sync(path.parent)
+            sync(path.parent.parent)
             return
         found = (_pragma(connection, "application_id"), _pragma(connection, "user_version"))
         if found[0] != APPLICATION_ID:
@@ -133,12 +134,12 @@ class SpoolFile:
         missing = _pragma(connection, "page_count") * _pragma(connection, "page_size") - path.stat().st_size
         if missing > 0 and not path.with_name(path.name + "-wal").exists():
             raise SpoolDamagedError(_damage(path, f"{missing} bytes are missing at its end"))
-        connection.execute("SELECT last_id, depth, bytes FROM ledger").fetchone()
+        ledger.read(connection)
 
 
-def _sync(folder: Path) -> None:
-    """Make the entries of a folder durable; SQLite does so for its log, not for the database itself."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file durable, or the entries of a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

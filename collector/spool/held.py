@@ -15,7 +15,7 @@ from enum import StrEnum
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from collector.spool import envelope_text
+from collector.spool import envelope_text, ledger
 from collector.spool.database import SpoolFile
 from collector.spool.room import shortage_of_room
 from collector.spool.shares import Origin, too_many
@@ -133,8 +133,8 @@ class HeldMessages:
         with self._lock, self._file.reading() as connection:
             rows = connection.execute(
                 "SELECT id, state, held_at, reason, detail, size, envelope FROM held"
-                " WHERE ?1 IS NULL OR state = ?1 ORDER BY held_at DESC LIMIT ?2",
-                (state, limit),
+                " WHERE :state IS NULL OR state = :state ORDER BY held_at DESC LIMIT :limit",
+                {"state": state, "limit": limit},
             ).fetchall()
         return [_held_message(row) for row in rows]
 
@@ -249,13 +249,10 @@ class HeldMessages:
 
 def _put_back(connection: sqlite3.Connection, name: str, envelope: bytes, body: bytes) -> int:
     """Move a held message into the queue, as part of the caller's transaction; returns its id there."""
-    (number,) = connection.execute(
-        "UPDATE ledger SET last_id = last_id + 1, depth = depth + 1, bytes = bytes + ? RETURNING last_id",
-        (len(body),),
-    ).fetchall()[0]
+    (number,) = ledger.count_in(connection, messages=1, size=len(body))
     connection.execute("INSERT INTO queue VALUES (?, ?, ?)", (number, envelope, body))
     connection.execute("DELETE FROM held WHERE id = ?", (name,))
-    return int(number)
+    return number
 
 
 def _held_message(row: Any) -> HeldMessage:

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from collector.spool import envelope_text
+from collector.spool import envelope_text, ledger
 from collector.spool.database import SpoolError, SpoolFile
 from collector.spool.room import Refusal, shortage_of_room
 
@@ -129,11 +129,8 @@ class Spool:
         if self._file is None:
             self._file = SpoolFile(self._folder, durability="FULL")
         with self._file.writing() as connection:
-            (last_id,) = connection.execute(
-                "UPDATE ledger SET last_id = last_id + ?1, depth = depth + ?1, bytes = bytes + ?2 RETURNING last_id",
-                (len(group), sum(len(arrival.body) for arrival in group)),
-            ).fetchall()[0]
-            ids = range(last_id - len(group) + 1, last_id + 1)
+            size = sum(len(arrival.body) for arrival in group)
+            ids = ledger.count_in(connection, messages=len(group), size=size)
             values: list[int | bytes | bytearray] = []
             for number, arrival in zip(ids, group, strict=True):
                 values += (number, arrival.envelope, arrival.body)

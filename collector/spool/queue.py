@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from collector.spool import envelope_text
+from collector.spool import envelope_text, ledger
 from collector.spool.database import SpoolFile
 from collector.spool.held import DEFAULT_RULES, HeldRow, HeldState, insert_held
 from collector.spool.shares import Origin, too_many
@@ -145,7 +145,7 @@ class SpoolQueue:
     def stats(self) -> SpoolStats:
         """Cheap at any depth."""
         with self._lock, self._file.reading() as connection:
-            depth, size = connection.execute("SELECT depth, bytes FROM ledger").fetchone()
+            depth, size = ledger.read(connection)
             oldest = connection.execute("SELECT envelope FROM queue ORDER BY id LIMIT 1").fetchone()
             shares = connection.execute(
                 "SELECT state, sum(messages), sum(bytes) FROM shares WHERE level = 0 GROUP BY state"
@@ -197,7 +197,7 @@ class SpoolQueue:
                 removed += 1
                 size += length
         connection.executemany("DELETE FROM deferred WHERE id = ?", [(number,) for number in ids])
-        connection.execute("UPDATE ledger SET depth = depth - ?, bytes = bytes - ?", (removed, size))
+        ledger.count_out(connection, messages=removed, size=size)
         self._claimed_again.difference_update(ids)
 
 
