@@ -100,7 +100,8 @@ def _check_shape(body: bytes, limits: Limits) -> None:
         if header_bytes > limits.header_bytes:
             raise RejectedError(
                 Reason.TOO_LARGE,
-                f"mail has more than the {limits.header_bytes} bytes of header fields allowed",
+                f"mail has more than the {limits.header_bytes} bytes of header fields allowed, counting as such what "
+                "follows each line that looks like a boundary, up to an empty line",
             )
         if len(body) > limits.embedded_mail_bytes and _EMBEDDED_MAIL.search(body, position, section_end):
             raise RejectedError(

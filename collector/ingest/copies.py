@@ -3,8 +3,12 @@
 A report comes more than once: replayed, by mail and by HTTPS, out of an archive. Copies have the same content. Most
 have the same key as well, and replace each other by their version; here is what keys alone cannot say:
 
-- What is not proven gives way to a proof of the same content, whichever came first, also where the contact that it
-  names is of another organization than the signer, so that their keys differ.
+- What is not proven gives way to a proof of the same content, whichever came first, if the signer is of an organization
+  that it names: as its contact, or as TLS-Report-Submitter. Some reporters have others sign for them, so a post gives
+  way to any signer, as the post proves nothing.
+- Whoever knows a report can sign it. So what an operator gave us (import, release) takes the place of the proof of a
+  signer that it does not name; and of such a proof and a copy from a trusted mailbox, which may hold forgeries, the
+  first stays.
 - Two that are proven by two signers are never copies: whoever signs the words of another speaks for himself.
 - A report that names no domain is about the domain that the path of a post says; by another path it is the same report.
 - A report that is attributed otherwise than before, because the configuration is another, leaves nothing where it was.
@@ -20,6 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mailposture.domain_names import organizational_domain
 from reports.envelope import Source, Trust
 
 if TYPE_CHECKING:
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
 _KEYS_A_QUESTION = 2_000  # ClickHouse takes no parameter of more than 128 KiB
 
 _STORED = """
-SELECT day, content_key, report_key, reporter, reporter_proven, policy_domains, source, received_at, version
+SELECT day, content_key, report_key, reporter, reporter_proven, submitter, policy_domains, source, received_at, version
 FROM tls_reports
 WHERE day >= {first:Date} AND day <= {last:Date} AND content_key IN {keys:Array(UInt64)}
 ORDER BY version
@@ -49,6 +54,7 @@ class Copy:
     report_key: int
     reporter: str
     proven: bool
+    submitter: str  # TLS-Report-Submitter as the message had it, or empty
     domains: frozenset[str]
     by_post: bool
     received_at: datetime
@@ -62,6 +68,7 @@ class Copy:
             report_key=row.report_key,
             reporter=row.reporter,
             proven=row.reporter_proven,
+            submitter=row.submitter,
             domains=frozenset(row.policy_domains),
             by_post=row.source == Source.HTTPS,
             received_at=row.received_at,
@@ -73,6 +80,18 @@ class Copy:
         if self.proven and other.proven and self.reporter != other.reporter:
             return False
         return self.by_post or other.by_post or bool(self.domains & other.domains)
+
+    def outranks(self, other: Copy) -> bool:
+        """Whether it takes the place of another copy of the same report. Of some two copies, neither does."""
+        if self.proven != other.proven:
+            unproven, proof = (other, self) if self.proven else (self, other)
+            if unproven.version > Trust.TOKEN.rank and not unproven.names(proof.reporter):
+                return self.version == Trust.OPERATOR.rank
+        return self.version > other.version
+
+    def names(self, signer: str) -> bool:
+        """Whether an unproven copy says that it is of this organization."""
+        return signer in (self.reporter, organizational_domain(self.submitter) or self.submitter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +114,7 @@ class Settled:
     # report is written, nothing shows any more that it was elsewhere.
     moved: list[Stale]
     write: list[Rows]
-    superseded: list[Stale]  # unproven copies of proven reports
+    superseded: list[Stale]  # copies that another one has taken the place of
     duplicates: int  # of the reports, those of which another copy came before
 
 
@@ -104,25 +123,29 @@ def settle(reports: Sequence[Rows], *, client: Client) -> Settled:
     known = _stored(reports, client)
     write: dict[int, Rows] = {}  # by report_key: of one report that is in the batch twice, the rows that win
     moved: list[Stale] = []
-    superseded: dict[Stale, None] = {}
+    superseded: dict[int, Stale] = {}  # by report_key
     duplicates = 0
     for rows in reports:
         new = Copy.of(rows.report)
         of_content = known[rows.report.day, rows.report.content_key]
         copies = [copy for copy in of_content.values() if copy.is_copy_of(new)]
         duplicates += bool(copies)
+        kept = next((copy for copy in copies if copy.outranks(new)), new)
         for copy in copies:
-            if copy.report_key == new.report_key:
-                if copy.version <= new.version and copy.domains != new.domains:
-                    moved.append(Stale(day=new.day, report_key=new.report_key, below=_ANY_VERSION))
-            # Also if this very report is stored: ingest may have been killed before the other's rows were gone.
-            elif copy.version < new.version:
-                superseded[Stale(day=copy.day, report_key=copy.report_key, below=new.version)] = None
+            if copy.report_key == kept.report_key:
+                if copy.version <= kept.version and copy.domains != kept.domains:
+                    moved.append(Stale(day=kept.day, report_key=kept.report_key, below=_ANY_VERSION))
+            # Also if the one that is kept is stored: ingest may have been killed before the other's rows were gone.
+            elif kept.is_copy_of(copy) and kept.outranks(copy):
+                superseded[copy.report_key] = Stale(day=copy.day, report_key=copy.report_key, below=copy.version + 1)
                 del of_content[copy.report_key]
+                write.pop(copy.report_key, None)
         if not any(_adds_nothing(new, copy) for copy in copies):
             of_content[new.report_key] = new
             write[new.report_key] = _with_first_arrival(rows, copies)
-    return Settled(moved=moved, write=list(write.values()), superseded=list(superseded), duplicates=duplicates)
+    moved += [stale for key, stale in superseded.items() if key in write]
+    gone = [stale for key, stale in superseded.items() if key not in write]
+    return Settled(moved=moved, write=list(write.values()), superseded=gone, duplicates=duplicates)
 
 
 def _adds_nothing(new: Copy, copy: Copy) -> bool:
@@ -130,8 +153,8 @@ def _adds_nothing(new: Copy, copy: Copy) -> bool:
 
     What an operator imports again may be attributed otherwise, once another domain or MX host is configured.
     """
-    if copy.version != new.version:
-        return copy.version > new.version
+    if copy.outranks(new) or new.outranks(copy):
+        return copy.outranks(new)
     if new.report_key != copy.report_key:
         return True
     return new.version != Trust.OPERATOR.rank and new.domains == copy.domains
@@ -153,12 +176,13 @@ def _stored(reports: Sequence[Rows], client: Client) -> defaultdict[tuple[date, 
         days = [report.day for report in some]
         keys = [report.content_key for report in some]
         answer = client.query(_STORED, parameters={"first": min(days), "last": max(days), "keys": keys})
-        for day, content, key, reporter, proven, domains, source, received_at, version in answer.result_rows:
+        for day, content, key, reporter, proven, submitter, domains, source, received_at, version in answer.result_rows:
             found[day, content][key] = Copy(
                 day=day,
                 report_key=key,
                 reporter=reporter,
                 proven=proven,
+                submitter=submitter,
                 domains=frozenset(domains),
                 by_post=source == Source.HTTPS,
                 received_at=received_at.replace(tzinfo=UTC),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -39,12 +41,19 @@ def posted(content=None, *, about=DOMAIN, at=FIRST):
     return rows_for(content or report(failed=3), Source.HTTPS, Trust.TOKEN, token_domain=about, at=at)
 
 
-def imported(content=None, *, about=DOMAIN, at=FIRST):
-    return rows_for(content or report(failed=3), Source.FILE, Trust.OPERATOR, name=f"/in/a!{about}!1!2.json", at=at)
+def imported(content=None, *, about=DOMAIN, at=FIRST, submitter=""):
+    name = f"/in/a!{about}!1!2.json"
+    return rows_for(content or report(failed=3), Source.FILE, Trust.OPERATOR, name=name, at=at, submitter=submitter)
 
 
-def rows_for(content, source, trust, signer="", *, name="", at=FIRST, **known):
-    opened = open_message(content)
+def in_mailbox(content=None, *, submitter=""):
+    """A mail from a mailbox with `trusted: true`."""
+    name = f"a!{DOMAIN}!1!2.json"
+    return rows_for(content or report(failed=3), Source.IMAP, Trust.MAILBOX, name=name, submitter=submitter)
+
+
+def rows_for(content, source, trust, signer="", *, name="", at=FIRST, submitter="", **known):
+    opened = replace(open_message(content), submitter=submitter)
     (read,) = read_reports(opened).reports
     around = Envelope(source=Source.FILE if name else source, received_at=at, name=name, **known)
     ours = attribute(read, opened=opened, envelope=around, ownership=OWNERSHIP)
@@ -65,9 +74,15 @@ def stored(storage):
 
 
 # The contact of these reports is at sender.example.
-@pytest.mark.parametrize("signer", ["mx.sender.example", "elsewhere.example"])
+@pytest.mark.parametrize(
+    ("signer", "kept"),
+    [
+        ("mx.sender.example", ("sender.example", "dkim")),
+        ("elsewhere.example", ("sender.example", "operator")),  # whoever knows a report can sign it
+    ],
+)
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_unproven_copies_give_way_to_the_proof_in_any_order(ingest, storage, signer, order):
+def test_copies_by_every_way_count_once_in_any_order(ingest, storage, signer, kept, order):
     copies = [
         proven(signer),
         posted(),
@@ -76,15 +91,86 @@ def test_unproven_copies_give_way_to_the_proof_in_any_order(ingest, storage, sig
     ]
     for position in order:
         ingest.writer.write([copies[position]])
-    reporter = signer.removeprefix("mx.")
-    assert stored(storage) == [(reporter, "dkim", DOMAIN, 3)]
+    assert stored(storage) == [(*kept, DOMAIN, 3)]
 
 
-@pytest.mark.parametrize("signer", ["sender.example", "elsewhere.example"])
+@pytest.mark.parametrize(
+    ("signer", "kept"),
+    [("sender.example", ("sender.example", "dkim")), ("elsewhere.example", ("sender.example", "operator"))],
+)
 @pytest.mark.parametrize("order", [1, -1])
-def test_copies_in_one_batch_are_one_report(ingest, storage, signer, order):
+def test_copies_in_one_batch_are_one_report(ingest, storage, signer, kept, order):
     ingest.writer.write([posted(), imported(), proven(signer), posted(), proven(signer)][::order])
-    assert stored(storage) == [(signer, "dkim", DOMAIN, 3)]
+    assert stored(storage) == [(*kept, DOMAIN, 3)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_post_gives_way_to_whoever_signs(ingest, storage, order):
+    """Some reporters have others sign for them, and send the same report by HTTPS."""
+    for copy in [posted(), proven("elsewhere.example")][::order]:
+        ingest.writer.write([copy])
+    assert stored(storage) == [("elsewhere.example", "dkim", DOMAIN, 3)]
+
+
+@pytest.mark.parametrize("make", [imported, in_mailbox], ids=["import", "mailbox"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_mail_gives_way_to_the_signer_that_it_names_as_its_submitter(ingest, storage, make, order):
+    for copy in [make(submitter="reports.elsewhere.example"), proven("mx.elsewhere.example")][::order]:
+        ingest.writer.write([copy])
+    assert stored(storage) == [("elsewhere.example", "dkim", DOMAIN, 3)]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[::5])
+def test_what_an_operator_gave_us_stays_whoever_signs_it_too(ingest, storage, order):
+    copies = [imported(submitter="sender.example"), proven("evil.example"), proven("worse.example"), in_mailbox()]
+    for position in order:
+        ingest.writer.write([copies[position]])
+    assert stored(storage) == [("sender.example", "operator", DOMAIN, 3)]
+    ingest.writer.write([proven("sender.example")])
+    assert stored(storage) == [("sender.example", "dkim", DOMAIN, 3)]
+
+
+@pytest.mark.parametrize(("order", "kept"), [(1, ("sender.example", "mailbox")), (-1, ("evil.example", "dkim"))])
+def test_of_a_mailbox_copy_and_the_proof_of_another_the_first_stays(ingest, storage, order, kept):
+    """Both can be made by whoever knows the report: neither takes the other's place."""
+    for copy in [in_mailbox(), proven("evil.example"), in_mailbox(), proven("evil.example")][::order]:
+        ingest.writer.write([copy])
+    assert stored(storage) == [(*kept, DOMAIN, 3)]
+
+
+@pytest.mark.parametrize("batches", [1, 7])
+def test_nothing_counts_twice_and_no_operator_is_overruled_whatever_comes_in_which_order(ingest, storage, batches):
+    """300 reports, each by a random selection of routes."""
+    choice = random.Random(batches)
+    routes = {
+        "C": lambda content: proven("mx.sender.example", content),
+        "E": lambda content: proven("evil.example", content),
+        "o": imported,
+        "m": in_mailbox,
+        "p": posted,
+    }
+    came = {number: [choice.choice("CEomp") for _ in range(choice.randint(1, 7))] for number in range(300)}
+    arriving = [(number, route) for number, ways in came.items() for route in ways]
+    choice.shuffle(arriving)
+    rows = [routes[route](report(number, failed=1)) for number, route in arriving]
+    size = -(-len(rows) // batches)
+    for start in range(0, len(rows), size):
+        ingest.writer.write(rows[start : start + size])
+    found = {number: set() for number in came}
+    for report_id, reporter, trust in storage.ask("SELECT report_id, reporter, trust FROM tls_reports FINAL"):
+        found[int(report_id)].add((reporter, trust))
+    sessions = storage.ask("SELECT reporter, trust, sum(failed_sessions) FROM tls_policies FINAL GROUP BY ALL")
+    for number, ways in came.items():
+        true, evil = ("sender.example", "dkim"), ("evil.example", "dkim")
+        if "C" in ways:
+            assert found[number] in ({true}, {true, evil}), ways
+        elif "o" in ways:
+            assert found[number] == {("sender.example", "operator")}, ways
+        elif {"E", "m"} <= set(ways):
+            assert found[number] in ({evil}, {("sender.example", "mailbox")}), ways
+        else:
+            assert len(found[number]) == 1, ways
+    assert sum(failed for *_, failed in sessions) == sum(map(len, found.values()))
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -166,13 +252,26 @@ def places(storage):
 
 def test_unproven_copy_is_gone_although_ingest_was_killed_before_it_was(ingest, storage):
     ingest.writer.write([posted()])
+    killed_before_it_deletes(ingest, proven("elsewhere.example"))
+    assert ingest.writer.write([proven("elsewhere.example")]) == 1
+    assert stored(storage) == [("elsewhere.example", "dkim", DOMAIN, 3)]
+
+
+@pytest.mark.parametrize("next_copy", [imported, in_mailbox, lambda: proven("evil.example")])
+def test_re_signed_copy_is_gone_although_the_import_was_killed_before_it_was(ingest, storage, next_copy):
+    ingest.writer.write([proven("evil.example")])
+    killed_before_it_deletes(ingest, imported())
+    assert len(stored(storage)) == 2
+    ingest.writer.write([next_copy()])
+    assert stored(storage) == [("sender.example", "operator", DOMAIN, 3)]
+
+
+def killed_before_it_deletes(ingest, rows):
     delete = ingest.writer._delete
     ingest.writer._delete = lambda _, stale: stale and (_ for _ in ()).throw(OperationalError("killed"))
     with pytest.raises(OperationalError):
-        ingest.writer.write([proven("elsewhere.example")])
+        ingest.writer.write([rows])
     ingest.writer._delete = delete
-    assert ingest.writer.write([proven("elsewhere.example")]) == 1
-    assert stored(storage) == [("elsewhere.example", "dkim", DOMAIN, 3)]
 
 
 def test_many_copies_give_way_in_as_many_commands_as_one(ingest, storage, monkeypatch):

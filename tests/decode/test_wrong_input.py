@@ -79,6 +79,13 @@ def test_a_mail_without_report_says_how_many_parts_were_looked_at():
 DMARC = b'<?xml version="1.0"?>\n<feedback><report_metadata><org_name>x</org_name></report_metadata></feedback>'
 
 
+def test_a_mail_with_much_text_behind_a_boundary_says_that_this_was_counted():
+    body = mail(("application/tlsrpt+json", b"{}")) + b"text of a gateway\r\n" * 16_000
+    fault = rejection(body)
+    assert fault.reason == Reason.TOO_LARGE
+    assert "what follows each line that looks like a boundary" in fault.detail
+
+
 @pytest.mark.parametrize(
     "body",
     [DMARC, gzip.compress(DMARC), zipped(("a.xml", DMARC)), mail(("application/gzip", gzip.compress(DMARC)))],
