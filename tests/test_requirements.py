@@ -54,10 +54,11 @@ def test_the_build_backend_is_pinned() -> None:
     assert all("==" in requirement for requirement in PROJECT["build-system"]["requires"])
 
 
-@pytest.mark.parametrize("name", ["Makefile", "Dockerfile"])
+@pytest.mark.parametrize("name", ["Makefile", "Dockerfile", "tests/compose/standins/Dockerfile"])
 def test_nothing_is_installed_but_by_hash_or_from_here(name: str) -> None:
     text = (ROOT / name).read_text()
-    installing = re.findall(r"(?:pip install|\$\(INSTALL\)) (?!--quiet)(.*)", text)
+    text = re.sub(r"^INSTALL := .*\n", "", text, flags=re.MULTILINE)
+    installing = re.findall(r"(?:pip3? install|\$\(INSTALL\)) (.*)", text)
     assert installing
     for options in installing:
         # An archive of sources would be built with whatever backend pip finds, unless that is one of ours.
@@ -65,6 +66,20 @@ def test_nothing_is_installed_but_by_hash_or_from_here(name: str) -> None:
             "--no-binary" not in options or "--no-build-isolation" in options
         )
         assert (wheels and "--require-hashes" in options) or "--no-deps --no-build-isolation" in options
+
+
+def test_nothing_else_of_ours_installs_packages() -> None:
+    """But bench/, which makes an environment for the program that it compares with."""
+    folders = [*PROJECT["tool"]["mypy"]["packages"], "tests", ".ci", "docker"]
+    files = [
+        file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file() and file.suffix != ".pyc"
+    ]
+    assert files
+    found = {
+        str(file.relative_to(ROOT)) for file in files if re.search(rb"""\bpip3?\b["', ]+install\b""", file.read_bytes())
+    }
+    # What an administrator is advised to type, and the file that the test above reads.
+    assert found == {"mailposture/clickhouse/embedded.py", "tests/compose/standins/Dockerfile"}
 
 
 def test_the_pythons_that_are_claimed_are_those_that_are_allowed() -> None:

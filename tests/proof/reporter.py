@@ -17,17 +17,16 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from eventually import eventually
 from programs import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-VERSION = "0.6.0"
+PROGRAMS = Path(sys.executable).parent
 ORGANIZATION, DOMAIN = "Sender Inc.", "sender.example"
 
 _STS, _FAILED = 2, 1  # libtlsrpt's numbers for a policy type and a final result
@@ -66,26 +65,11 @@ max_wait_domainlist = 1
 """
 
 
-def install(cache: Path) -> Path:
-    """The folder of its programs, in a virtual environment of its own that later runs use again."""
-    programs = cache / "bin"
-    if (programs / "tlsrpt-reportd").exists():
-        return programs
-    try:
-        subprocess.run([sys.executable, "-m", "venv", cache], check=True, capture_output=True)
-        pip = [programs / "python", "-m", "pip", "install", "--quiet", f"tlsrpt-reporter=={VERSION}"]
-        subprocess.run(pip, check=True, capture_output=True, text=True)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"tlsrpt-reporter cannot be installed: {str(error.stderr)[-300:]}")
-    return programs
-
-
 @dataclass(kw_only=True)
 class Reporter:
     """The running programs, and Postfix's part of telling them what happened."""
 
     folder: Path
-    programs: Path
     trusted: Path  # root certificate for reports by HTTPS
 
     def turn_clock(self, day: date) -> None:
@@ -133,7 +117,7 @@ class Reporter:
     @contextlib.contextmanager
     def running(self, *, postfix: Path) -> Iterator[None]:
         """Run collectd and reportd, whose mails go out by the Postfix of this configuration folder."""
-        words = {"folder": self.folder, "programs": self.programs, "postfix": postfix}
+        words = {"folder": self.folder, "programs": PROGRAMS, "postfix": postfix}
         config = self.folder / "tlsrpt.cfg"
         config.write_text(_CONFIG.format(**words, organization=ORGANIZATION, domain=DOMAIN))
         environment = {
@@ -147,7 +131,7 @@ class Reporter:
         with contextlib.ExitStack() as stack:
             for service, ready in (("collectd", "collectd.sqlite.yesterday"), ("reportd", "reportd.sqlite")):
                 output = stack.enter_context((self.folder / f"{service}.out").open("wb"))
-                command = [self.programs / f"tlsrpt-{service}", "--config_file", config]
+                command = [PROGRAMS / f"tlsrpt-{service}", "--config_file", config]
                 process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
                 stack.callback(_end, process)
                 eventually(service, (self.folder / ready).exists)

@@ -23,7 +23,7 @@ from ports import free_port
 from postfix import NEEDED, running_postfix
 from programs import needs
 from proof.house import House, running_house, settings
-from proof.reporter import CERTIFICATE_EXPIRED, DOMAIN, ORGANIZATION, VERSION, Reporter, install
+from proof.reporter import CERTIFICATE_EXPIRED, DOMAIN, ORGANIZATION, Reporter
 from proof.signing import report_key, signing_milter, zone
 
 from mailposture.records.dns_records import tls_rpt_record
@@ -88,14 +88,7 @@ def webhook() -> Iterator[Webhook]:
 
 
 @pytest.fixture
-def programs(request: pytest.FixtureRequest) -> Path:
-    """The programs of tlsrpt-reporter."""
-    assert request.config.cache
-    return install(request.config.cache.mkdir(f"tlsrpt-reporter-{VERSION}"))
-
-
-@pytest.fixture
-def journey(programs: Path, webhook: Webhook, tmp_path: Path) -> Iterator[Journey]:
+def journey(webhook: Webhook, tmp_path: Path) -> Iterator[Journey]:
     """Everything, two days ago at noon by the reporter's clock."""
     key = report_key(DOMAIN)
     authority = make_ca(tmp_path)
@@ -133,7 +126,7 @@ def journey(programs: Path, webhook: Webhook, tmp_path: Path) -> Iterator[Journe
         prometheus = stack.enter_context(provisioned_prometheus(tmp_path, pager=pager, targets=targets))
         folder = tmp_path / "reporter"
         folder.mkdir()
-        reporter = Reporter(folder=folder, programs=programs, trusted=authority.certificate)
+        reporter = Reporter(folder=folder, trusted=authority.certificate)
         reporter.turn_clock(datetime.now(UTC).date() - timedelta(days=2))
         stack.enter_context(reporter.running(postfix=postfix.folder))
         yield Journey(reporter=reporter, postfix=postfix, house=house, webhook=webhook, prometheus=prometheus)
