@@ -84,7 +84,8 @@ def _drop_output_that_cannot_be_written() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        os.dup2(_nowhere("w").fileno(), sys.stdout.fileno())
+        with _nowhere("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _complete_streams() -> None:
