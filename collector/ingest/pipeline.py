@@ -86,17 +86,25 @@ class Pipeline:
 
     def take(self) -> Judged:
         """Claim the next batch and judge it, or what fits into memory and two seconds; empty when nothing waits."""
-        batch = self._claimed or self._queue.claim(self._suspects.limit(_BATCH_MESSAGES), _BATCH_BYTES)
-        if not batch:
-            return []
-        with self._suspects.judging(batch) as worth_trying:
+        batch = self._claimed or self._queue.claim(_BATCH_MESSAGES, _BATCH_BYTES)
+        judged: Judged = []
+        until = time.monotonic() + _BATCH_SECONDS
+        while len(judged) < len(batch):
+            one_by_one = self._suspects.are_there
+            judged += self._judged(batch[len(judged) :][: 1 if one_by_one else None])
+            if not one_by_one or is_heavy(judged) or time.monotonic() > until:
+                break
+        self._claimed = batch[len(judged) :]
+        return judged
+
+    def _judged(self, messages: list[Spooled]) -> Judged:
+        """The first of these messages with what becomes of them."""
+        with self._suspects.judging(messages) as worth_trying:
             if not worth_trying:
-                self._claimed = []
-                return [(each, Unusable(_FATAL)) for each in batch]
-            messages = [(each.envelope, each.body) for each in batch]
-            verdicts = self._judge.judge(messages, now=datetime.now(UTC), seconds=_BATCH_SECONDS)
-        self._claimed = batch[len(verdicts) :]
-        return list(zip(batch, verdicts, strict=False))
+                return [(each, Unusable(_FATAL)) for each in messages]
+            contents = [(each.envelope, each.body) for each in messages]
+            verdicts = self._judge.judge(contents, now=datetime.now(UTC), seconds=_BATCH_SECONDS)
+        return list(zip(messages, verdicts, strict=False))
 
     def store(self, judged: Judged) -> None:
         """Write what was judged, again and again until ClickHouse has it, then settle it with the spool."""

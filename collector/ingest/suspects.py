@@ -1,9 +1,9 @@
 """Which messages were being read when ingest died, so that one that kills it each time does not stop the queue forever.
 
-Decoding runs native code over bytes of strangers; what no exception can stop (an abort, the kernel's out-of-memory
+Decoding runs native code over untrusted bytes; what no exception can stop (an abort, the kernel's out-of-memory
 killer) must cost one message, like every other fault. A note is left on disk while a batch is judged. If it is still
-there at the next start, those messages are judged one by one; one that was alone when the process died, several times
-in a row, is not judged again.
+there at the next start, those messages are judged one by one, though stored together; one that was alone when the
+process died, several times in a row, is not judged again.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class Suspects:
         self._note = folder / "judging"
         self._first, self._last, self._deaths = self._read()
 
-    def limit(self, messages: int) -> int:
-        """How many messages to judge together: one while there is a suspicion."""
-        return 1 if self._last else messages
+    @property
+    def are_there(self) -> bool:
+        """Whether to judge messages one by one."""
+        return bool(self._last)
 
     @contextmanager
     def judging(self, batch: Sequence[Spooled]) -> Iterator[bool]:
