@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from collector.spool import Origin
 from mailposture.domain_names import normalize, organizational_domain
 from mailposture.net.client_networks import client_network
-from reports.envelope import Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,13 +26,13 @@ def origin_of(envelope: Envelope, body: bytes, *, signers: Sequence[str] = ()) -
     """The origin of a message; `signers` are the domains whose DKIM signatures hold, though they prove no report."""
     if signers:
         return Origin(organizational_domain(signers[0]) or signers[0], _client(envelope), signed=True)
-    if envelope.source is Source.HTTPS:
+    if envelope.source.is_post:
         return Origin(_client(envelope))
     return Origin(_client(envelope), _claimed_author(body))
 
 
 def _client(envelope: Envelope) -> str:
-    if envelope.source is Source.IMAP:
+    if envelope.source.is_mailbox:
         return envelope.name.rpartition(" UID ")[0]  # the mailbox
     return client_network(envelope.peer, prefix=_SITE)
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from exporter.exposition import Gauge
+from reports.envelope import Source
 
 _LATEST_DAYS = 3  # how long a sender's last word counts; see above
 _KNOWN_DAYS = 28  # a receiving server that failed within as many days before is not newly failing
@@ -326,10 +327,10 @@ _NEWLY_FAILING_SERVERS = Question(
     columns=(Column(gauge=NEWLY_FAILING, otherwise=0),),
 )
 
-# Files are imported whenever somebody likes: their delay says nothing about the way that reports take.
+_COME_WHEN_SENT = ", ".join(f"'{source.value}'" for source in Source if source.comes_when_sent)
 _LAST_REPORTS = Question(
-    sql="""
-        WITH day >= {period_start:Date} AND source != 'file' AS timely
+    sql=f"""
+        WITH day >= {{period_start:Date}} AND source IN ({_COME_WHEN_SENT}) AS timely
         SELECT
             policy_domain,
             toUnixTimestamp(toDateTime(max(day), 'UTC')),
@@ -337,7 +338,7 @@ _LAST_REPORTS = Question(
             if(countIf(timely) > 0, medianIf(delay_hours, timely) * 3600, NULL)
         FROM tls_report_log
         ARRAY JOIN policy_domains AS policy_domain
-        WHERE day >= {remembered_start:Date} AND day <= {today:Date}
+        WHERE day >= {{remembered_start:Date}} AND day <= {{today:Date}}
             AND (policy_domain, reporter, trust) IN (
                 SELECT policy_domain, reporter, trust FROM tls_reporters WHERE counts
             )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Source(StrEnum):
-    """Where bytes came from."""
+    """Where bytes came from. Whatever follows from that is a property here, and asked for as that."""
 
     SMTP = "smtp"
     LMTP = "lmtp"
@@ -22,10 +22,27 @@ class Source(StrEnum):
     @property
     def is_mail(self) -> bool:
         """Whether what comes from there is always a mail, whatever its first bytes look like."""
-        return self in _MAIL
+        return self in (Source.SMTP, Source.LMTP) or self.is_mailbox
 
+    @property
+    def is_mailbox(self) -> bool:
+        """Whether we found it in a mailbox: nothing is known of the client that brought it there."""
+        return self is Source.IMAP
 
-_MAIL = frozenset((Source.SMTP, Source.LMTP, Source.IMAP))
+    @property
+    def is_post(self) -> bool:
+        """Whether it was posted to a domain's secret path, which stands in a public record, and names no author."""
+        return self is Source.HTTPS
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it lies in a file, and stays there; its name is a path."""
+        return self is Source.FILE
+
+    @property
+    def comes_when_sent(self) -> bool:
+        """Whether its delay says something: files are imported whenever somebody likes."""
+        return not self.is_file
 
 
 class Trust(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reports.envelope import Source
 from reports.rejection import RejectionRow
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class RejectedFiles:
     def _known(self, names: Collection[str]) -> set[str]:
         """Which of them an earlier import has rejected: a row is found by when it was first."""
         answer = self._client.query(
-            "SELECT held_id FROM rejections WHERE source = 'file' AND held_id IN {names:Array(String)}",
-            parameters={"names": list(names)},
+            "SELECT held_id FROM rejections WHERE source = {source:String} AND held_id IN {names:Array(String)}",
+            parameters={"source": Source.FILE.value, "names": list(names)},
         )
         return {str(row[0]) for row in answer.result_rows}

@@ -8,7 +8,6 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from collector.dkim.times import arrival
-from reports.envelope import Source
 
 if TYPE_CHECKING:
     from reports.document import Opened
@@ -23,7 +22,7 @@ def arrival_of(envelope: Envelope, opened: Opened, *, now: datetime) -> datetime
     That is in its uppermost Received field, or in the name of a file in a Maildir. A moment that is yet to come did not
     happen: then it is now.
     """
-    delivered = (_received(opened.received) or _named(envelope.name)) if envelope.source is Source.FILE else None
+    delivered = (_received(opened.received) or _named(envelope.name)) if envelope.source.is_file else None
     return arrival(delivered or envelope.accepted_at, now=now)
 
 

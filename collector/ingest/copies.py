@@ -70,7 +70,7 @@ class Copy:
             proven=row.reporter_proven,
             submitter=row.submitter,
             domains=frozenset(row.policy_domains),
-            by_post=row.source == Source.HTTPS,
+            by_post=Source(row.source).is_post,
             received_at=row.received_at,
             version=row.version,
         )
@@ -184,7 +184,7 @@ def _stored(reports: Sequence[Rows], client: Client) -> defaultdict[tuple[date, 
                 proven=proven,
                 submitter=submitter,
                 domains=frozenset(domains),
-                by_post=source == Source.HTTPS,
+                by_post=Source(source).is_post,
                 received_at=received_at.replace(tzinfo=UTC),
                 version=version,
             )

@@ -23,7 +23,6 @@ from collector.documents.signed_mail import UnclearError
 from collector.ingest.arrival import arrival_of
 from collector.trust import Verdict, decide_trust, needs_dkim, proof_of
 from mailposture.ownership import Ownership
-from reports.envelope import Source
 from reports.rejection import Fault, Reason, RejectedError, UnprovenReason
 from reports.tls.attribution import attribute
 from reports.tls.classifying import Classifier
@@ -199,7 +198,7 @@ class Judge:
     def _yet_to_come(self, message: _Message, report: TlsReport, now: datetime) -> NotYet:
         """A report of the future is wrong, or our clock is: it waits as it would for DNS, unless it lies in a file."""
         told = f"about {report.start.date()}, which is yet to come; is the clock of this machine right?"
-        if message.envelope.source is Source.FILE or now - message.arrived_at >= self._rules.dns_give_up:
+        if message.envelope.source.is_file or now - message.arrived_at >= self._rules.dns_give_up:
             raise RejectedError(Reason.INVALID_FIELD, told)
         return NotYet(told, _signers(message))
 

@@ -20,13 +20,13 @@ from collector.spool.database import SpoolFile
 from collector.spool.room import shortage_of_room
 from collector.spool.shares import Origin, too_many
 from mailposture.config.model import Spool as SpoolRules
-from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable
     from pathlib import Path
 
+    from reports.envelope import Envelope
     from reports.rejection import Fault
 
 _SHORTEST_PREFIX = 4
@@ -68,7 +68,7 @@ def held_id(envelope: Envelope, body: bytes) -> str:
 
     When a file was read is no part of it: it lies there still, and may be imported again.
     """
-    if envelope.source is Source.FILE:
+    if envelope.source.is_file:
         envelope = replace(envelope, received_at=_ANY_TIME)
     digest = hashlib.sha256(envelope_text.encode(envelope))
     digest.update(hashlib.sha256(body).digest())

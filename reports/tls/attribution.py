@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailposture.quoting import quoted
-from reports.envelope import Source
 from reports.file_names import policy_domain_of_file_name
 from reports.rejection import Reason, RejectedError
 
@@ -81,9 +80,9 @@ class _Around(NamedTuple):
 def _read_around(report: TlsReport, opened: Opened, envelope: Envelope, ownership: Ownership) -> _Around:
     """The names that DANE policies have are those of hosts, and say nothing here."""
     outside = [*opened.named, opened.subject_domain, *report.file_domains]
-    if envelope.source is Source.FILE:
+    if envelope.source.is_file:
         outside.append(policy_domain_of_file_name(envelope.name))
-    if envelope.source is Source.HTTPS:
+    if envelope.source.is_post:
         outside.append(envelope.token_domain)
     outside = list(filter(None, outside))
     inside = [policy.domain for policy in report.policies if policy.domain and policy.policy_type != TLSA]
