@@ -133,9 +133,8 @@ def mailposture_decoder() -> Worker:
     from mailposture.config.model import Config  # noqa: PLC0415
     from mailposture.ownership import Ownership  # noqa: PLC0415
     from reports.envelope import Envelope, Source, Trust  # noqa: PLC0415
-    from reports.tls.attribution import attribute  # noqa: PLC0415
-    from reports.tls.decode import read_reports  # noqa: PLC0415
-    from reports.tls.rows import rows_of  # noqa: PLC0415
+    from reports.kind import Provenance  # noqa: PLC0415
+    from reports.reading import read_reports  # noqa: PLC0415
 
     ownership = Ownership(Config.model_validate({"domains": [{"name": DOMAIN, "mx": [f"mx1.{DOMAIN}"]}]}))
     envelope = Envelope(source=Source.SMTP, received_at=datetime.now(UTC))
@@ -146,17 +145,16 @@ def mailposture_decoder() -> Worker:
 
     def decode(proof: Proof) -> object:
         opened = open_proven(proof)
+        provenance = Provenance(
+            opened=opened,
+            envelope=envelope,
+            arrived_at=envelope.accepted_at,
+            trust=Trust.DKIM,
+            signer=proof.domain,
+        )
         return [
-            rows_of(
-                report,
-                attribute(report, opened=opened, envelope=envelope, ownership=ownership),
-                opened=opened,
-                envelope=envelope,
-                arrived_at=envelope.accepted_at,
-                trust=Trust.DKIM,
-                dkim_domain=proof.domain,
-            )
-            for report in read_reports(opened).reports
+            kind.rows([(report, kind.attribute(report, opened, envelope, ownership))], provenance)
+            for kind, report in read_reports(opened).reports
         ]
 
     return Worker(prove, decode)

@@ -10,6 +10,7 @@ from prometheus_client import Counter, Histogram
 
 from collector.spool import HeldState
 from reports.envelope import Source, Trust
+from reports.kinds import KINDS
 from reports.rejection import Reason, UnprovenReason
 
 RECEIVED = Counter("mailposture_received", "Messages and posts made durable in the spool, by source", ["source"])
@@ -17,9 +18,13 @@ REFUSED = Counter(
     "mailposture_refused", "Peers turned away before anything was accepted, by source and reason", ["source", "reason"]
 )
 CONNECTIONS = Counter("mailposture_connections", "Connections opened by senders, by source", ["source"])
-STORED = Counter("mailposture_reports_stored", "Reports written to ClickHouse, by trust", ["trust"])
+STORED = Counter("mailposture_reports_stored", "Reports written to ClickHouse, by kind and trust", ["kind", "trust"])
 REJECTED = Counter("mailposture_rejected", "Messages that held no usable report, by reason", ["reason"])
-QUARANTINED = Counter("mailposture_quarantined", "Unauthenticated reports put into quarantine, by reason", ["reason"])
+QUARANTINED = Counter(
+    "mailposture_quarantined",
+    "Unauthenticated reports put into quarantine, by kind (unknown where it was not read) and reason",
+    ["kind", "reason"],
+)
 PRUNED = Counter(
     "mailposture_pruned",
     "Held messages that were dropped, by state and reason: budget (spool.held_size) or age (spool.held_for)",
@@ -39,11 +44,13 @@ def _begin_at_zero() -> None:
     for source in Source:
         RECEIVED.labels(source.value)
     for trust in Trust:
-        STORED.labels(trust.value)
+        for kind in KINDS:
+            STORED.labels(kind.name, trust.value)
     for reason in Reason:
         REJECTED.labels(reason.value)
     for why in UnprovenReason:
-        QUARANTINED.labels(why.value)
+        for kind in KINDS:
+            QUARANTINED.labels(kind.name, why.value)
     for outcome in ("stored", "failed", "refused"):
         BATCHES.labels(outcome)
     DEFERRED.labels("dns")

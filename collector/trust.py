@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from collector.dkim.verifier import Proof
     from mailposture.config.model import Authentication
+    from reports.kind import Claim
 
 __all__ = ["Decision", "DkimResult", "DkimVerifier", "KeyCache", "Verdict", "decide_trust", "needs_dkim", "proof_of"]
 
@@ -71,7 +72,7 @@ def decide_trust(
     *,
     dkim: DkimResult | None,
     unclear: str,
-    submitter: str,
+    claim: Claim | None,
     policy_domains: Collection[str],
     rules: Authentication,
     now: datetime,
@@ -79,17 +80,19 @@ def decide_trust(
     """Decide for one report.
 
     `dkim` is what DkimVerifier found of aligned signatures, or None where needs_dkim() is false; `unclear` says why
-    what they prove cannot be read, or is empty; `submitter` is the signed TLS-Report-Submitter, or empty;
-    `policy_domains` are those of ours that the report is about.
+    what they prove cannot be read, or is empty; `claim` is whom the signed header says it is from; `policy_domains`
+    are those of ours that the report is about.
     """
     if envelope.vouched or envelope.from_trusted_mailbox:
         return Decision(verdict=Verdict.BELIEVE, trust=Trust.OPERATOR if envelope.vouched else Trust.MAILBOX)
     if dkim is None:
         return _by_token(envelope, policy_domains)
-    return _by_signature(dkim, unclear=unclear, submitter=submitter, rules=rules, now=now)
+    return _by_signature(dkim, unclear=unclear, claim=claim, rules=rules, now=now)
 
 
-def _by_signature(dkim: DkimResult, *, unclear: str, submitter: str, rules: Authentication, now: datetime) -> Decision:
+def _by_signature(
+    dkim: DkimResult, *, unclear: str, claim: Claim | None, rules: Authentication, now: datetime
+) -> Decision:
     proof = proof_of(dkim)
     if proof is None:
         if dkim.outcome in _NOT_YET and now - dkim.arrived_at < rules.dns_give_up:
@@ -97,9 +100,9 @@ def _by_signature(dkim: DkimResult, *, unclear: str, submitter: str, rules: Auth
         return _unproven(_REASONS[dkim.outcome], dkim.detail)
     if unclear:
         return _unproven(UnprovenReason.UNCLEAR, unclear)
-    if submitter and not same_organization(proof.domain, submitter):
-        claim = f"TLS-Report-Submitter says {submitter}, but the mail is signed by {proof.domain}"
-        return _unproven(UnprovenReason.NOT_ALIGNED, claim)
+    if claim is not None and not same_organization(proof.domain, claim.domain):
+        detail = f"{claim.field} says {claim.domain}, but the mail is signed by {proof.domain}"
+        return _unproven(UnprovenReason.NOT_ALIGNED, detail)
     return Decision(verdict=Verdict.BELIEVE, trust=Trust.DKIM, dkim_domain=proof.domain)
 
 

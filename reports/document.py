@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reports.rejection import Fault
+
+
+class Form(StrEnum):
+    """How a document is written, as its first bytes show."""
+
+    JSON = "json"
+    XML = "xml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A JSON document, as UTF-8 without byte order mark."""
+    """What should be a report. JSON is UTF-8 without byte order mark; XML is as it came."""
 
-    json: bytes
+    kind: str  # of report, as it was recognized: the name of a ReportKind
+    content: bytes
     domains: tuple[str, ...] = ()  # in the names of the part, and of the file in an archive, that held it
 
 
@@ -22,11 +33,9 @@ class Opened:
     """What a message holds: at least one document."""
 
     documents: tuple[Document, ...]
-    # Domains that TLS-Report-Domain names: one, none, or several that somebody added. What is no domain name stands
-    # here as it was written.
-    named: tuple[str, ...] = ()
-    subject_domain: str = ""  # what a signed Subject names, likewise
-    submitter: str = ""  # TLS-Report-Submitter, normalized; empty if it is no domain name with a dot
+    # Header fields of the mail that some kind of report reads (ReportKind.mail), by lower-case name, as written.
+    fields: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
+    proven: bool = False  # whether a signature covers all of this, so that nothing else of the mail was read
     received: str = ""  # the uppermost Received field, as written
     faults: tuple[Fault, ...] = ()  # of what could not be read beside the documents
     warnings: tuple[str, ...] = ()

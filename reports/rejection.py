@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    from datetime import datetime
+from reports.table import Milliseconds, UInt64
 
+if TYPE_CHECKING:
     from reports.envelope import Envelope
 
 
@@ -67,15 +67,15 @@ class RejectedError(Exception):
 class RejectionRow(NamedTuple):
     """A row of the table `rejections`, columns in order."""
 
-    received_at: datetime
+    received_at: Milliseconds
     held_id: str
     source: str
     name: str
     peer: str
-    size: int
+    size: UInt64
     reason: str
     detail: str
-    messages: int = 1  # that the row stands for
+    messages: UInt64 = 1  # that the row stands for
 
     @classmethod
     def of(cls, envelope: Envelope, fault: Fault, *, size: int, held_id: str) -> RejectionRow:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import email
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import fast_mail_parser
@@ -20,7 +21,7 @@ from mailposture.quoting import quoted
 from reports.rejection import Reason, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from collector.documents.limits import Limits
 
@@ -38,13 +39,11 @@ class Part(NamedTuple):
 
 
 class Mail(NamedTuple):
-    """What RFC 8460, section 5.3 puts into a mail. Header values are as written."""
+    """The parts of a mail, and of its header what readers of reports asked for. Values are as written."""
 
-    report_domains: tuple[str, ...]  # TLS-Report-Domain: one, none, or several that somebody added
-    report_submitter: str  # TLS-Report-Submitter, or empty
     parts: tuple[Part, ...]
+    fields: Mapping[bytes, tuple[str, ...]] = {}  # by lower-case name, from top to bottom
     undecodable: tuple[str, ...] = ()  # parts that could not be decoded, in words
-    subject_domain: str = ""  # what the Subject says that the report is about, if it was signed
     received: str = ""  # the uppermost Received field, which the last server wrote
 
 
@@ -58,8 +57,8 @@ def _start(body: bytes) -> int:
     return before.end() if before else 0
 
 
-def read_mail(body: bytes, *, limits: Limits) -> Mail:
-    """Take a mail apart; raises RejectedError if its shape is hostile."""
+def read_mail(body: bytes, *, fields: Collection[bytes], limits: Limits) -> Mail:
+    """Take a mail apart, keeping these header fields; raises RejectedError if its shape is hostile."""
     start = _start(body)
     if start:
         body = body[start:]
@@ -68,16 +67,15 @@ def read_mail(body: bytes, *, limits: Limits) -> Mail:
         root = fast_mail_parser.parse_email_tree(body)
         header, parts = root.headers, tuple(_leaves(root, limits))
     except fast_mail_parser.ParseError as error:
-        return _read_leniently(body, limits, fault=str(error))
+        return _read_leniently(body, fields, limits, fault=str(error))
     except BaseException as error:
         # A panic in Rust arrives as pyo3's PanicException, which is no Exception: one mail must not end the process.
         if type(error).__name__ != "PanicException":
             raise
-        return _read_leniently(body, limits, fault="it cannot be parsed")
+        return _read_leniently(body, fields, limits, fault="it cannot be parsed")
     return Mail(
-        report_domains=tuple(_values(header, "TLS-Report-Domain")),
-        report_submitter=next(iter(_values(header, "TLS-Report-Submitter")), ""),
         parts=parts,
+        fields=_wanted(((name, value) for name, values in header.items() for value in values), fields),
         received=next(iter(_values(header, "Received")), ""),
     )
 
@@ -85,6 +83,14 @@ def read_mail(body: bytes, *, limits: Limits) -> Mail:
 def _values(header: dict[str, list[str]], name: str) -> list[str]:
     """The values of a header field, however its name is spelled."""
     return [value for written, values in header.items() if written.lower() == name.lower() for value in values]
+
+
+def _wanted(header: Iterable[tuple[str, str]], names: Collection[bytes]) -> Mapping[bytes, tuple[str, ...]]:
+    found: defaultdict[bytes, tuple[str, ...]] = defaultdict(tuple)
+    for name, value in header:
+        if (lower := name.lower().encode("utf-8", "replace")) in names:
+            found[lower] += (value,)
+    return dict(found)
 
 
 def _check_shape(body: bytes, limits: Limits) -> None:
@@ -125,7 +131,7 @@ def _leaves(root: fast_mail_parser.PyMimePart, limits: Limits) -> Iterator[Part]
             yield Part(name=node.filename or "", content=content)
 
 
-def _read_leniently(body: bytes, limits: Limits, *, fault: str) -> Mail:
+def _read_leniently(body: bytes, fields: Collection[bytes], limits: Limits, *, fault: str) -> Mail:
     """Read a mail with the standard library, which drops what it cannot decode and carries on."""
     if (
         len(body) > limits.lenient_mail_bytes
@@ -150,9 +156,8 @@ def _read_leniently(body: bytes, limits: Limits, *, fault: str) -> Mail:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise RejectedError(Reason.BAD_ENCODING, f"mail cannot be decoded: {quoted(str(error))}") from error
     return Mail(
-        report_domains=tuple(str(value) for value in mail.get_all("TLS-Report-Domain", ())),
-        report_submitter=str(mail.get("TLS-Report-Submitter", "")),
         parts=tuple(parts),
+        fields=_wanted(((name, str(value)) for name, value in mail.items()), fields),
         undecodable=tuple(undecodable),
         received=str(mail.get("Received", "")),
     )

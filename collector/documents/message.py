@@ -7,22 +7,26 @@ way what a document is, its first bytes say. Pure: bytes in, bytes out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from collector.documents.compression import Budget, gunzip, unzip
 from collector.documents.content import encoding_of, kind_of
 from collector.documents.limits import LIMITS, Limits
 from collector.documents.mail import Mail, is_mail, read_mail
 from collector.documents.signed_mail import read_signed
-from mailposture.domain_names import normalize
-from reports.document import Document, Opened
+from reports.document import Document, Form, Opened
 from reports.file_names import policy_domain_of_file_name
+from reports.kinds import KINDS, recognize
 from reports.limits import NAME_LENGTH
 from reports.rejection import Fault, Reason, RejectedError
 from reports.text import clean
 
 if TYPE_CHECKING:
     from collector.dkim.verifier import Proof
+
+
+FIELDS: Final = frozenset(name for kind in KINDS for name in kind.mail.fields)
+"""Header fields that some kind of report reads, in lower case."""
 
 
 def open_message(body: bytes, *, as_mail: bool = False, limits: Limits = LIMITS) -> Opened:
@@ -33,8 +37,8 @@ def open_message(body: bytes, *, as_mail: bool = False, limits: Limits = LIMITS)
     search = _search(body, limits)
     if not as_mail and (kind_of(body) or not is_mail(body)):
         search.look_into(body, name="")
-        return search.result(Mail(report_domains=(), report_submitter="", parts=()))
-    return _look_into_parts(search, read_mail(body, limits=limits))
+        return search.result(Mail(parts=()))
+    return _look_into_parts(search, read_mail(body, fields=FIELDS, limits=limits))
 
 
 def open_proven(proof: Proof, *, limits: Limits = LIMITS) -> Opened:
@@ -42,7 +46,7 @@ def open_proven(proof: Proof, *, limits: Limits = LIMITS) -> Opened:
 
     Raises UnclearError if that does not say in one way what it is, and RejectedError if there is no document.
     """
-    return _look_into_parts(_search(proof.body, limits), read_signed(proof, limits=limits))
+    return _look_into_parts(_search(proof.body, limits), read_signed(proof, kinds=KINDS, limits=limits), proven=True)
 
 
 def _search(body: bytes, limits: Limits) -> _Search:
@@ -53,11 +57,11 @@ def _search(body: bytes, limits: Limits) -> _Search:
     return _Search(limits)
 
 
-def _look_into_parts(search: _Search, mail: Mail) -> Opened:
+def _look_into_parts(search: _Search, mail: Mail, *, proven: bool = False) -> Opened:
     for part in mail.parts:
         search.look_into(part.content, name=part.name)
     search.faults += [Fault(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
-    return search.result(mail)
+    return search.result(mail, proven=proven)
 
 
 class _Search:
@@ -86,11 +90,8 @@ class _Search:
                 Reason.TOO_NESTED, f"archive in archive, more than {self._limits.archive_nesting} deep{_in(name)}"
             )
         match kind:
-            case "json":
-                domains = map(policy_domain_of_file_name, (*within, name))
-                self._documents.append(
-                    Document(json=self._as_utf8(content, name), domains=tuple(dict.fromkeys(filter(None, domains))))
-                )
+            case "json" | "xml":
+                self._take(Form(kind), content, name, within)
             case "gzip":
                 unpacked, more = gunzip(content, budget=self._budget)
                 if more:
@@ -99,10 +100,24 @@ class _Search:
             case "zip":
                 for member, unpacked in unzip(content, budget=self._budget):
                     self.look_into(unpacked, name=member, within=(*within, name), nesting=nesting + 1)
-            case "xml" if b"<feedback" in content[:4096]:
-                raise RejectedError(Reason.DMARC_REPORT, f"a DMARC aggregate report, not a TLS report{_in(name)}")
             case _:
                 self._unknown.append(name)
+
+    def _take(self, form: Form, content: bytes, name: str, within: tuple[str, ...]) -> None:
+        kind = recognize(form, content)
+        if kind is None:
+            if form is Form.XML and b"<feedback" in content[:4096]:
+                raise RejectedError(Reason.DMARC_REPORT, f"a DMARC aggregate report, not a TLS report{_in(name)}")
+            self._unknown.append(name)
+            return
+        domains = map(policy_domain_of_file_name, (*within, name))
+        self._documents.append(
+            Document(
+                kind=kind.name,
+                content=self._as_utf8(content, name) if form is Form.JSON else content,
+                domains=tuple(dict.fromkeys(filter(None, domains))),
+            )
+        )
 
     def _as_utf8(self, content: bytes, name: str) -> bytes:
         if len(content) > self._limits.document_bytes:
@@ -124,15 +139,14 @@ class _Search:
         )
         return text.removeprefix("\ufeff").encode("utf-8", "replace")
 
-    def result(self, mail: Mail) -> Opened:
+    def result(self, mail: Mail, *, proven: bool = False) -> Opened:
         if not self._documents:
             fault = self._worst_fault()
             raise RejectedError(fault.reason, fault.detail)
         return Opened(
             documents=tuple(self._documents),
-            named=tuple(dict.fromkeys(filter(None, map(_domain, mail.report_domains)))),
-            subject_domain=_domain(mail.subject_domain),
-            submitter=_qualified(mail.report_submitter),
+            fields=mail.fields,
+            proven=proven,
             received=mail.received,
             faults=tuple(self.faults),
             warnings=tuple(self._warnings),
@@ -148,17 +162,6 @@ class _Search:
             if parts > 1
             else "it is not JSON, gzip or zip, nor a mail of these",
         )
-
-
-def _domain(written: str) -> str:
-    """A domain that a header field names, or else what is written there: it names something, and nothing of ours."""
-    return normalize(written) or clean(written, NAME_LENGTH)
-
-
-def _qualified(written: str) -> str:
-    """A domain that somebody could be, or empty: `localhost` names nobody."""
-    name = normalize(written) or ""
-    return name if "." in name else ""
 
 
 def _in(name: str) -> str:

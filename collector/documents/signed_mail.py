@@ -22,10 +22,10 @@ be another by quoted-printable is unclear. The fields of parts lie in the body, 
 there twice, or malformed, or repeats a parameter, is read differently by different readers: unclear.
 
 **What is a report.** A signature proves who sent a mail, not that what lies in it is the sender's word: bounces,
-forwards and auto-replies carry the words of others. A report is a part that says so by its media type (RFC 8460,
-section 6.4), as the mail itself or directly in its one multipart; never inside a `message/*` or another multipart,
-never in text or HTML. And the mail says so too, as RFC 8460, section 5.3 demands: by `multipart/report` with
-`report-type=tlsrpt`, by TLS-Report-Domain or TLS-Report-Submitter, or by its Subject, each only if it was signed. A
+forwards and auto-replies carry the words of others. A report is a part that says so by its media type, as the mail
+itself or directly in its one multipart; never inside a `message/*` or another multipart, never in text or HTML. And the
+mail says so too, in the way of its kind (ReportKind.mail), as RFC 8460, section 5.3 demands for TLS reports: by
+`multipart/report` with `report-type=tlsrpt`, by its own header fields, or by its Subject, each only if it was signed. A
 forwarded attachment keeps its media type, but the mail around it is another. Mailing lists and auto-replies may keep
 all of that and sign it as their own; they sign as well that they are a list, or what they answer. In a mail that says
 that it is a report, the wrong labels that real reporters use (`application/json`, `-gzip`, `-zip`, `octet-stream`) pass
@@ -38,7 +38,7 @@ import binascii
 import email.message
 import re
 from email.utils import collapse_rfc2231_value
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from collector.dkim.canonical import FIELD
 from collector.documents.content import kind_of
@@ -48,20 +48,12 @@ from reports.file_names import policy_domain_of_file_name
 from reports.rejection import Reason, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from collector.dkim.verifier import Proof
     from collector.documents.limits import Limits
+    from reports.kind import ReportKind
 
-_REPORT: Final = frozenset(
-    (b"application/tlsrpt+json", b"application/tlsrpt+gzip", b"application/tlsrpt+zip", b"application/tlsrpt")
-)
-_MISLABELLED: Final = frozenset(
-    (
-        *(b"application/json", b"application/gzip", b"application/x-gzip", b"application/zip"),
-        *(b"application/x-zip-compressed", b"application/octet-stream"),
-    )
-)
 _IDENTITY: Final = frozenset((b"", b"7bit", b"8bit", b"binary"))
 
 _MEDIA_TYPE: Final = re.compile(rb"([\w!#$&^.+-]+/[\w!#$&^.+-]+)[ \t]*(?=;|$)")
@@ -72,7 +64,6 @@ _BOUNDARY: Final = re.compile(rb"[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]", re.ASCI
 _FIRST_DELIMITER: Final = re.compile(rb"(?:\r\n)*--([\w'()+,./:=?-]{1,70})[ \t]*\r\n", re.ASCII)
 _REST_OF_DELIMITER: Final = re.compile(rb"(--)?[ \t]*(?:\r\n|\Z)")
 _NOT_QUOTED_PRINTABLE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r\n)")
-_SUBJECT: Final = re.compile(rb"Report Domain:[ \t]*([^ \t]*)", re.IGNORECASE)  # RFC 8460, section 5.3
 _OF_OTHERS: Final = (b"list-id", b"in-reply-to")  # RFC 2919; RFC 5322, section 3.6.4
 
 
@@ -91,46 +82,54 @@ class _Value(NamedTuple):
     parameters: Mapping[bytes, bytes]
 
 
-def read_signed(proof: Proof, *, limits: Limits) -> Mail:
-    """The parts that are reports, and the fields around them. Raises UnclearError, or RejectedError for its size."""
+def read_signed(proof: Proof, *, kinds: Sequence[ReportKind[Any, Any]], limits: Limits) -> Mail:
+    """The parts that are reports of some kind, and the fields around them.
+
+    Raises UnclearError, or RejectedError for its size.
+    """
     if others := next((name for name in _OF_OTHERS if any(proof.fields.get(name, ()))), None):
         raise UnclearError(
             f"it passes on or answers the words of others: its signed header has {others.decode().title()}"
         )
+    fields = _fields_read(proof, kinds)
     said = _field(proof.fields, b"content-type")
     content_type = None if said is None else _value(_MEDIA_TYPE, said or b"text/plain", "Content-Type")
-    states = _states_a_report(proof.fields, content_type)
+    report_type = content_type.parameters.get(b"report-type") if content_type is not None else None
+    stated = [kind.mail for kind in kinds if kind.mail.states(proof.fields, report_type)]
+    labels = frozenset[bytes]().union(*(mail.media_types | mail.mislabelled for mail in stated))
     if content_type is None:
-        if not states:
-            raise UnclearError("its Content-Type is not signed, and nothing else that is says that it is a TLS report")
+        if not stated:
+            raise UnclearError("its Content-Type is not signed, and nothing else that is says that it is a report")
         first = _FIRST_DELIMITER.match(proof.body)
         if first is None:
             raise UnclearError("its Content-Type is not signed, and its body does not begin as a multipart does")
-        parts = _parts(proof.body, first[1], limits, strict=True)
+        parts = _parts(proof.body, first[1], labels, limits, strict=True)
     elif content_type.what.startswith(b"multipart/"):
-        parts = _parts(proof.body, _boundary(content_type), limits, strict=False)
-    elif content_type.what in _REPORT or (states and content_type.what in _MISLABELLED):
-        parts, states = [_single(proof, content_type.parameters)], True
+        parts = _parts(proof.body, _boundary(content_type), labels, limits, strict=False)
+    elif content_type.what in labels or any(content_type.what in kind.mail.media_types for kind in kinds):
+        parts = [_single(proof, content_type.parameters)]
     else:
         raise _no_report()
-    if not (states and parts):
+    if not parts:
         raise _no_report()
-    return Mail(
-        report_domains=tuple(value.decode("ascii", "replace") for value in proof.fields.get(b"tls-report-domain", ())),
-        subject_domain=_subject_domain(proof.fields),
-        report_submitter=_single_text(proof.fields, b"tls-report-submitter"),
-        parts=tuple(map(_read, parts)),
-        undecodable=(),
-    )
+    return Mail(parts=tuple(map(_read, parts)), fields=fields)
 
 
-def _subject_domain(fields: Mapping[bytes, tuple[bytes, ...]]) -> str:
-    subject = _SUBJECT.match(_field(fields, b"subject") or b"")
-    return subject[1].decode("ascii", "replace") if subject else ""
+def _fields_read(proof: Proof, kinds: Sequence[ReportKind[Any, Any]]) -> dict[bytes, tuple[str, ...]]:
+    """The signed values of the fields that some kind reads."""
+    found: dict[bytes, tuple[str, ...]] = {}
+    for mail in (kind.mail for kind in kinds):
+        for name in mail.fields:
+            values = proof.fields.get(name)
+            if values:
+                if name not in mail.repeatable:
+                    _field(proof.fields, name)
+                found[name] = tuple(value.decode("ascii", "replace") for value in values)
+    return found
 
 
 def _no_report() -> UnclearError:
-    return UnclearError("it is signed, but nothing that is signed says that it is a TLS report")
+    return UnclearError("it is signed, but nothing that is signed says that it is a report")
 
 
 def _field(fields: Mapping[bytes, tuple[bytes, ...]], name: bytes) -> bytes | None:
@@ -141,20 +140,6 @@ def _field(fields: Mapping[bytes, tuple[bytes, ...]], name: bytes) -> bytes | No
     if len(values) > 1:
         raise UnclearError(f"it has {len(values)} signed {name.decode().title()} fields")
     return values[0] if values else b""
-
-
-def _single_text(fields: Mapping[bytes, tuple[bytes, ...]], name: bytes) -> str:
-    return (_field(fields, name) or b"").decode("ascii", "replace")
-
-
-def _states_a_report(fields: Mapping[bytes, tuple[bytes, ...]], content_type: _Value | None) -> bool:
-    """Whether the signed header says that the mail is a TLS report."""
-    report_type = content_type.parameters.get(b"report-type") if content_type is not None else None
-    if report_type is not None:
-        return report_type.lower() == b"tlsrpt"
-    if fields.get(b"tls-report-domain") or fields.get(b"tls-report-submitter"):
-        return True
-    return _SUBJECT.match(_field(fields, b"subject") or b"") is not None
 
 
 def _value(pattern: re.Pattern[bytes], text: bytes, name: str) -> _Value:
@@ -198,7 +183,7 @@ def _single(proof: Proof, parameters: Mapping[bytes, bytes]) -> _RawPart:
     return _RawPart(None if encoding is None else encoding.lower(), name, proof.body)
 
 
-def _parts(body: bytes, boundary: bytes, limits: Limits, *, strict: bool) -> list[_RawPart]:
+def _parts(body: bytes, boundary: bytes, labels: frozenset[bytes], limits: Limits, *, strict: bool) -> list[_RawPart]:
     """The parts of a multipart that say they are reports; `strict` where the boundary is only what the body shows."""
     mark = b"\r\n--" + boundary
     preamble, *pieces = (b"\r\n" + body).split(
@@ -224,14 +209,14 @@ def _parts(body: bytes, boundary: bytes, limits: Limits, *, strict: bool) -> lis
     epilogue = b"".join(parts.pop())
     if strict and (others or epilogue.strip()):
         raise UnclearError("its Content-Type is not signed, and its parts could be divided in more than one way")
-    return [found for part in parts if (found := _raw_part(b"".join(part), limits)) is not None]
+    return [found for part in parts if (found := _raw_part(b"".join(part), labels, limits)) is not None]
 
 
 def _no_end() -> UnclearError:
     return UnclearError("its parts do not end where a last delimiter says so")
 
 
-def _raw_part(text: bytes, limits: Limits) -> _RawPart | None:
+def _raw_part(text: bytes, labels: frozenset[bytes], limits: Limits) -> _RawPart | None:
     """None for what can be no report, however it is to be read."""
     if text.startswith(b"\r\n"):
         return None
@@ -243,7 +228,7 @@ def _raw_part(text: bytes, limits: Limits) -> _RawPart | None:
     if not said.lower().startswith(b"application/"):
         return None
     content_type = _value(_MEDIA_TYPE, said, "part's Content-Type")
-    if content_type.what not in _REPORT | _MISLABELLED:
+    if content_type.what not in labels:
         return None
     name = _file_name(fields.get(b"content-disposition", b""), said, content_type.parameters)
     return _RawPart(fields.get(b"content-transfer-encoding", b"").lower(), name, content)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collector.importing.rejected import RejectedFiles
     from collector.ingest.writer import Writer
     from reports.rejection import Fault, Reason
-    from reports.tls.rows import Rows
+    from reports.rows import Rows
 
 _MOST_SHOWN = 20
 _BATCH_MESSAGES = 500

@@ -14,7 +14,7 @@ have the same key as well, and replace each other by their version; here is what
 - A report that is attributed otherwise than before, because the configuration is another, leaves nothing where it was.
 - A copy that adds nothing is not stored again, so that the first one's time of arrival stays.
 
-What is in tls_reports is stored as a whole, since its row there is written last.
+A report that has its own row is stored as a whole, since that row is written last.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
-    from reports.tls.rows import ReportRow, Rows
+    from reports.rows import ReportRow, Rows
+    from reports.table import Table
 
 _KEYS_A_QUESTION = 2_000  # ClickHouse takes no parameter of more than 128 KiB
 
 _STORED = """
 SELECT day, content_key, report_key, reporter, reporter_proven, submitter, policy_domains, source, received_at, version
-FROM tls_reports
-WHERE day >= {first:Date} AND day <= {last:Date} AND content_key IN {keys:Array(UInt64)}
+FROM {table}
+WHERE day >= {{first:Date}} AND day <= {{last:Date}} AND content_key IN {{keys:Array(UInt64)}}
 ORDER BY version
 SETTINGS max_threads = 1
 """
@@ -54,7 +55,7 @@ class Copy:
     report_key: int
     reporter: str
     proven: bool
-    submitter: str  # TLS-Report-Submitter as the message had it, or empty
+    submitter: str  # whom the message says it is from, or empty
     domains: frozenset[str]
     by_post: bool
     received_at: datetime
@@ -62,7 +63,7 @@ class Copy:
 
     @classmethod
     def of(cls, row: ReportRow) -> Copy:
-        """That of a row of tls_reports."""
+        """That of a report's own row."""
         return cls(
             day=row.day,
             report_key=row.report_key,
@@ -118,9 +119,12 @@ class Settled:
     duplicates: int  # of the reports, those of which another copy came before
 
 
-def settle(reports: Sequence[Rows], *, client: Client) -> Settled:
-    """Compare reports with what is stored, and with each other, in their order. Raises what ClickHouse raises."""
-    known = _stored(reports, client)
+def settle(reports: Sequence[Rows], *, table: Table, client: Client) -> Settled:
+    """Compare reports of one kind with what its table has, and with each other, in their order.
+
+    Raises what ClickHouse raises.
+    """
+    known = _stored(reports, table, client)
     write: dict[int, Rows] = {}  # by report_key: of one report that is in the batch twice, the rows that win
     moved: list[Stale] = []
     superseded: dict[int, Stale] = {}  # by report_key
@@ -168,14 +172,16 @@ def _with_first_arrival(rows: Rows, copies: Iterable[Copy]) -> Rows:
     return rows._replace(report=rows.report._replace(received_at=min(rows.report.received_at, *times)))
 
 
-def _stored(reports: Sequence[Rows], client: Client) -> defaultdict[tuple[date, int], dict[int, Copy]]:
+def _stored(reports: Sequence[Rows], table: Table, client: Client) -> defaultdict[tuple[date, int], dict[int, Copy]]:
     """Stored reports of the same contents, by day and content, then by their keys."""
     found: defaultdict[tuple[date, int], dict[int, Copy]] = defaultdict(dict)
     for start in range(0, len(reports), _KEYS_A_QUESTION):
         some = [rows.report for rows in reports[start : start + _KEYS_A_QUESTION]]
         days = [report.day for report in some]
         keys = [report.content_key for report in some]
-        answer = client.query(_STORED, parameters={"first": min(days), "last": max(days), "keys": keys})
+        answer = client.query(
+            _STORED.format(table=table.name), parameters={"first": min(days), "last": max(days), "keys": keys}
+        )
         for day, content, key, reporter, proven, submitter, domains, source, received_at, version in answer.result_rows:
             found[day, content][key] = Copy(
                 day=day,

@@ -8,7 +8,8 @@ spool holds, `mailposture import` what lies in files.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from math import inf
@@ -23,11 +24,12 @@ from collector.documents.signed_mail import UnclearError
 from collector.ingest.arrival import arrival_of
 from collector.trust import Verdict, decide_trust, needs_dkim, proof_of
 from mailposture.ownership import Ownership
+from reports.envelope import Trust
+from reports.kind import Provenance
+from reports.kinds import BY_NAME
+from reports.reading import read_reports
 from reports.rejection import Fault, Reason, RejectedError, UnprovenReason
-from reports.tls.attribution import attribute
-from reports.tls.classifying import Classifier
-from reports.tls.decode import read_reports
-from reports.tls.rows import rows_of, with_warnings
+from reports.rows import with_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,8 +39,9 @@ if TYPE_CHECKING:
     from mailposture.config.model import Config
     from reports.document import Opened
     from reports.envelope import Envelope
-    from reports.tls.decode import TlsReport
-    from reports.tls.rows import Rows
+    from reports.kind import Attribution, Report
+    from reports.reading import Read
+    from reports.rows import Rows
 
 log = structlog.get_logger()
 
@@ -60,6 +63,7 @@ class Believed:
 class Unproven:
     """Unauthenticated reports."""
 
+    kind: str  # of the first of them
     reason: UnprovenReason
     detail: str
     signers: tuple[str, ...] = ()  # domains whose signatures hold, though they prove no report
@@ -93,7 +97,6 @@ class _Message:
     dkim: DkimResult | None
     unclear: str  # why what signatures prove of it could not be read, so that it was read generously; or empty
     arrived_at: datetime
-    classifier: Classifier = field(default_factory=Classifier)
 
 
 class Judge:
@@ -144,30 +147,45 @@ class Judge:
         """Reports that are about others are left out beside one that is about us; what remains is believed, or none."""
         reports, unread = read_reports(message.opened)
         unread = (*message.opened.faults, *unread)
-        believed: list[Rows] = []
+        ours: defaultdict[str, list[tuple[Report, Attribution]]] = defaultdict(list)
         foreign: list[Fault] = []
-        for report in reports:
+        trust, signer = Trust.NONE, ""  # vouched for is a message, so of all its reports they are the same
+        for read in reports:
             try:
-                judged = self._judge_report(message, report, now)
+                judged = self._judge_report(message, read, now)
             except RejectedError as error:
                 foreign.append(error.fault)
                 continue
-            if not isinstance(judged, tuple):
+            if isinstance(judged, Unproven | NotYet):
                 return judged
-            believed.append(judged)
-        if not believed:
+            about_us, trust, signer = judged
+            ours[read.kind.name].append((read.report, about_us))
+        if not ours:
             return Unusable(foreign[0], _signers(message))
+        provenance = Provenance(
+            opened=message.opened,
+            envelope=message.envelope,
+            arrived_at=message.arrived_at,
+            trust=trust,
+            signer=signer,
+        )
         beside = tuple(f"beside this report: {fault.detail}" for fault in (*unread, *foreign))
-        return Believed(tuple(with_warnings(rows, beside) for rows in believed), lost=next(iter(unread), None))
+        rows = (rows for name, some in ours.items() for rows in BY_NAME[name].rows(some, provenance))
+        return Believed(tuple(with_warnings(each, beside) for each in rows), lost=next(iter(unread), None))
 
-    def _judge_report(self, message: _Message, report: TlsReport, now: datetime) -> Rows | Unproven | NotYet:
-        """Attribute, trust, rows. Raises RejectedError for what is not about us, or not about a day that we keep."""
-        ours = attribute(report, opened=message.opened, envelope=message.envelope, ownership=self._ownership)
+    def _judge_report(
+        self, message: _Message, read: Read, now: datetime
+    ) -> tuple[Attribution, Trust, str] | Unproven | NotYet:
+        """Attribute, then trust: what is ours of a report, why it is believed, and who signed it.
+
+        Raises RejectedError for what is not about us, or not about a day that we keep."""
+        kind, report = read
+        ours = kind.attribute(report, message.opened, message.envelope, self._ownership)
         decision = decide_trust(
             message.envelope,
             dkim=message.dkim,
             unclear=message.unclear,
-            submitter=message.opened.submitter,
+            claim=kind.claims(report, message.opened),
             policy_domains=ours.domains,
             rules=self._rules,
             now=now,
@@ -175,7 +193,7 @@ class Judge:
         if decision.verdict is Verdict.RETRY:
             return NotYet(decision.detail, _signers(message))
         if decision.verdict is Verdict.QUARANTINE and decision.reason is not None:
-            return Unproven(decision.reason, decision.detail, _signers(message))
+            return Unproven(kind.name, decision.reason, decision.detail, _signers(message))
         if report.start > now + _CLOCK_SKEW:
             return self._yet_to_come(message, report, now)
         if report.start.date() < now.date() - self._retention:
@@ -184,18 +202,9 @@ class Judge:
                 f"about {report.start.date()}, and clickhouse.retention keeps {self._retention.days} days; "
                 "raise it, then import the report again",
             )
-        return rows_of(
-            report,
-            ours,
-            opened=message.opened,
-            envelope=message.envelope,
-            arrived_at=message.arrived_at,
-            trust=decision.trust,
-            dkim_domain=decision.dkim_domain,
-            classifier=message.classifier,
-        )
+        return ours, decision.trust, decision.dkim_domain
 
-    def _yet_to_come(self, message: _Message, report: TlsReport, now: datetime) -> NotYet:
+    def _yet_to_come(self, message: _Message, report: Report, now: datetime) -> NotYet:
         """A report of the future is wrong, or our clock is: it waits as it would for DNS, unless it lies in a file."""
         told = f"about {report.start.date()}, which is yet to come; is the clock of this machine right?"
         if message.envelope.source.is_file or now - message.arrived_at >= self._rules.dns_give_up:
@@ -234,7 +243,7 @@ def _size(judgement: Judgement) -> int:
     """About how many bytes of memory it takes, until it is stored."""
     if not isinstance(judgement, Believed):
         return 0
-    entries = sum(len(rows.policies) + len(rows.failures) for rows in judgement.reports)
+    entries = sum(len(part) for rows in judgement.reports for part in rows.parts)
     return sum(2 * len(rows.report.original) for rows in judgement.reports) + _ENTRY_BYTES * entries
 
 

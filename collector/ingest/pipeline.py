@@ -52,7 +52,7 @@ def is_heavy(judged: Judged) -> bool:
     """Whether a batch takes so much memory that no other should be there at the same time."""
     bodies = sum(len(message.body) for message, _ in judged)
     reports = [rows for _, verdict in judged if isinstance(verdict, Believed) for rows in verdict.reports]
-    rows = sum(1 + len(each.policies) + len(each.failures) for each in reports)
+    rows = sum(1 + sum(map(len, each.parts)) for each in reports)
     originals = sum(len(each.report.original) for each in reports)
     return bodies + originals + rows * _ROW_BYTES > _HEAVY_BYTES
 
@@ -173,10 +173,10 @@ class Pipeline:
                         beside = Fault(lost.reason, f"beside a report: {lost.detail}")
                         self._hold_rejected(message, beside, _origin(message, signers))
                     for rows in reports:
-                        metrics.STORED.labels(rows.report.trust).inc()
+                        metrics.STORED.labels(rows.kind, rows.report.trust).inc()
                     metrics.QUERYABLE.observe((now - message.envelope.received_at).total_seconds())
-                case Unproven(reason, detail, signers):
-                    self._quarantine(message, reason, detail, _origin(message, signers))
+                case Unproven(kind, reason, detail, signers):
+                    self._quarantine(message, kind, reason, detail, _origin(message, signers))
                 case Unusable(fault, signers):
                     self._hold_rejected(message, fault, _origin(message, signers))
                 case NotYet(detail, signers):
@@ -192,10 +192,10 @@ class Pipeline:
         for displaced in self._queue.defer(message, until=now + wait, reason=why, origin=_origin(message, signers)):
             other = message if displaced.id == message.id else self._queue.read(displaced.id)
             detail = f"{displaced.reason}; deferred mail has used up its room (spool.deferred_size)"
-            self._quarantine(other, UnprovenReason.NO_ROOM, detail, displaced.origin)
+            self._quarantine(other, "unknown", UnprovenReason.NO_ROOM, detail, displaced.origin)
 
-    def _quarantine(self, message: Spooled, reason: UnprovenReason, detail: str, origin: Origin) -> None:
-        metrics.QUARANTINED.labels(reason.value).inc()
+    def _quarantine(self, message: Spooled, kind: str, reason: UnprovenReason, detail: str, origin: Origin) -> None:
+        metrics.QUARANTINED.labels(kind, reason.value).inc()
         self._hold(message, HeldState.QUARANTINED, reason.value, detail, origin)
 
     def _hold_rejected(self, message: Spooled, fault: Fault, origin: Origin) -> None:

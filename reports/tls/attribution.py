@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mailposture.quoting import quoted
 from reports.file_names import policy_domain_of_file_name
 from reports.rejection import Reason, RejectedError
+from reports.tls.header import named_domains, subject_domain
 
 if TYPE_CHECKING:
     from mailposture.ownership import Ownership
@@ -43,7 +44,7 @@ class Attribution(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def attribute(report: TlsReport, *, opened: Opened, envelope: Envelope, ownership: Ownership) -> Attribution:
+def attribute(report: TlsReport, opened: Opened, envelope: Envelope, ownership: Ownership) -> Attribution:
     """Find the policies that are about domains of ours. Raises RejectedError if nothing in the report is.
 
     There is no authorisation record for TLS reports as DMARC has one, so a receiver keeps only what is about its own.
@@ -79,7 +80,8 @@ class _Around(NamedTuple):
 
 def _read_around(report: TlsReport, opened: Opened, envelope: Envelope, ownership: Ownership) -> _Around:
     """The names that DANE policies have are those of hosts, and say nothing here."""
-    outside = [*opened.named, opened.subject_domain, *report.file_domains]
+    named = named_domains(opened)
+    outside = [*named, subject_domain(opened), *report.file_domains]
     if envelope.source.is_file:
         outside.append(policy_domain_of_file_name(envelope.name))
     if envelope.source.is_post:
@@ -88,7 +90,7 @@ def _read_around(report: TlsReport, opened: Opened, envelope: Envelope, ownershi
     inside = [policy.domain for policy in report.policies if policy.domain and policy.policy_type != TLSA]
     beside = dict.fromkeys(owners.best for name in inside if (owners := ownership.owners_of(name)))
     foreign = not all(ownership.owners_of(name) for name in (*outside, *inside))
-    clear = not foreign and len(opened.named) < 2 and all(policy.domain is not None for policy in report.policies)
+    clear = not foreign and len(named) < 2 and all(policy.domain is not None for policy in report.policies)
     stated = ownership.owners_of(outside[0]).best if outside and clear else ""
     return _Around(stated, tuple(beside), foreign)
 
@@ -113,7 +115,7 @@ def _nothing_ours(report: TlsReport, opened: Opened) -> RejectedError:
     if unusable and all(policy.domain is None for policy in report.policies):
         return RejectedError(Reason.INVALID_FIELD, unusable)
     inside = (policy.domain for policy in report.policies if policy.domain)
-    names = dict.fromkeys(filter(None, (*inside, *opened.named, opened.subject_domain, *report.file_domains)))
+    names = dict.fromkeys(filter(None, (*inside, *named_domains(opened), subject_domain(opened), *report.file_domains)))
     about = ", ".join(quoted(name) for name in list(names)[:3]) or "no domain that it names"
     return RejectedError(
         Reason.FOREIGN_DOMAIN,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
 from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
@@ -23,8 +23,7 @@ from reports.tls.fields import NO_ADDRESS, Remarks
 from reports.tls.limits import FAILURE_DETAILS, JSON_DEPTH, JSON_VALUES, POLICIES
 
 if TYPE_CHECKING:
-    from reports.document import Opened
-    from reports.rejection import Fault
+    from reports.document import Document
 
 _FIRST_REPORTS: Final = datetime(2016, 1, 1, tzinfo=UTC)  # as the example in RFC 8460 is
 _LAST_START: Final = datetime(9999, 12, 30, tzinfo=UTC)
@@ -121,41 +120,10 @@ class TlsReport:
         return len(self.policies) + sum(len(policy.failures) for policy in self.policies)
 
 
-class ReadReports(NamedTuple):
-    """The reports of a message, at least one, and what is wrong with the documents that are none."""
-
-    reports: tuple[TlsReport, ...]
-    faults: tuple[Fault, ...] = ()
-
-
-def read_reports(opened: Opened) -> ReadReports:
-    """The reports of a message, in order. Raises RejectedError if none can be used, or together they are too much."""
-    if len(opened.documents) == 1:
-        (only,) = opened.documents
-        return ReadReports((parse_report(only.json, file_domains=only.domains),))
-    reports, faults, entries = [], [], 0
-    for document in opened.documents:
-        try:
-            reports.append(parse_report(document.json, file_domains=document.domains))
-        except RejectedError as error:
-            faults.append(error.fault)
-            continue
-        entries += reports[-1].entries
-        if entries > FAILURE_DETAILS + POLICIES:
-            raise RejectedError(
-                Reason.TOO_MANY,
-                f"its {len(opened.documents)} reports have more than {FAILURE_DETAILS} failure details "
-                "together; they can be imported one by one",
-            )
-    if not reports:
-        raise RejectedError(faults[0].reason, faults[0].detail)
-    return ReadReports(tuple(reports), tuple(faults))
-
-
-def parse_report(document: bytes, *, file_domains: tuple[str, ...] = ()) -> TlsReport:
-    """Read a report from JSON in UTF-8. Raises RejectedError, which names the field or the fault."""
+def read(document: Document) -> TlsReport:
+    """Read a report from JSON. Raises RejectedError, which names the field or the fault."""
     remarks = Remarks()
-    loaded, original = _load(document, remarks)
+    loaded, original = _load(document.content, remarks)
     if not isinstance(loaded, dict) or not loaded.keys() & {"policies", "date-range"}:
         raise RejectedError(
             Reason.NOT_A_TLS_REPORT, "JSON without `policies` and `date-range`, so not a report by RFC 8460"
@@ -178,7 +146,7 @@ def parse_report(document: bytes, *, file_domains: tuple[str, ...] = ()) -> TlsR
         warnings=tuple(remarks),
         original=original,
         canonical=canonical,
-        file_domains=file_domains,
+        file_domains=document.domains,
     )
 
 

@@ -1,7 +1,6 @@
 """A report becomes rows: one for itself, one for each policy, one for each failure detail.
 
-The rows are flat and repeat what they are grouped by, as the tables do. Their fields are the columns of
-mailposture/schema, in order.
+The rows are flat and repeat what they are grouped by, as the tables do.
 """
 
 from __future__ import annotations
@@ -11,18 +10,20 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reports.limits import TEXT_LENGTH, WARNINGS
+from reports.limits import TEXT_LENGTH
 from reports.reporter import reporter_of
+from reports.rows import Rows, shortened
+from reports.table import Address, Day, Milliseconds, Seconds, UInt8, UInt16, UInt32, UInt64
 from reports.text import clean
 from reports.tls.classifying import Classifier
 from reports.tls.counting import STS, failures_not_counting, policies_not_counting
+from reports.tls.header import submitter
 from reports.tls.limits import REASONS
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
+    from collections.abc import Sequence
 
-    from reports.document import Opened
-    from reports.envelope import Envelope, Trust
+    from reports.kind import Provenance
     from reports.reporter import Reporter
     from reports.tls.attribution import Attribution
     from reports.tls.decode import TlsReport
@@ -31,38 +32,38 @@ if TYPE_CHECKING:
 class ReportRow(NamedTuple):
     """A row of tls_reports: its columns, in order."""
 
-    day: date
-    report_key: int
-    content_key: int
+    day: Day
+    report_key: UInt64
+    content_key: UInt64
     reporter: str
     reporter_proven: bool
     organization: str
     contact: str
     submitter: str
     report_id: str
-    period_start: datetime
-    period_end: datetime
-    received_at: datetime
+    period_start: Seconds
+    period_end: Seconds
+    received_at: Milliseconds
     source: str
     name: str
     peer: str
     trust: str
     dkim_domain: str
     policy_domains: tuple[str, ...]
-    successful_sessions: int
-    failed_sessions: int
+    successful_sessions: UInt64
+    failed_sessions: UInt64
     warnings: tuple[str, ...]
     original: bytes
-    version: int
+    version: UInt8
 
 
 class PolicyRow(NamedTuple):
     """A row of tls_policies: its columns, in order."""
 
     policy_domain: str
-    day: date
-    report_key: int
-    policy_index: int
+    day: Day
+    report_key: UInt64
+    policy_index: UInt16
     reported_policy_domain: str
     reporter: str
     reporter_proven: bool
@@ -71,21 +72,21 @@ class PolicyRow(NamedTuple):
     sts_mode: str
     policy_strings: tuple[str, ...]
     mx_hosts: tuple[str, ...]
-    successful_sessions: int
-    failed_sessions: int
+    successful_sessions: UInt64
+    failed_sessions: UInt64
     counts: bool
     trust: str
-    version: int
+    version: UInt8
 
 
 class FailureRow(NamedTuple):
     """A row of tls_failures: its columns, in order. Addresses are 16 bytes, IPv4 mapped."""
 
     policy_domain: str
-    day: date
-    report_key: int
-    policy_index: int
-    failure_index: int
+    day: Day
+    report_key: UInt64
+    policy_index: UInt16
+    failure_index: UInt32
     reporter: str
     reporter_proven: bool
     organization: str
@@ -94,24 +95,32 @@ class FailureRow(NamedTuple):
     result_type: str
     category: str
     severity: str
-    sending_mta_ip: bytes
+    sending_mta_ip: Address
     receiving_mx: str
     receiving_mx_helo: str
-    receiving_ip: bytes
+    receiving_ip: Address
     reason_code: str
     additional_information: str
-    failed_sessions: int
+    failed_sessions: UInt64
     counts: bool
     trust: str
-    version: int
+    version: UInt8
 
 
-class Rows(NamedTuple):
-    """All rows of one report."""
+class TlsRows(Rows):
+    """All rows of a TLS report."""
 
-    report: ReportRow
-    policies: tuple[PolicyRow, ...]
-    failures: tuple[FailureRow, ...]
+    __slots__ = ()
+
+    @property
+    def policies(self) -> tuple[PolicyRow, ...]:
+        """One row per policy that is about a domain of ours."""
+        return self.parts[0]
+
+    @property
+    def failures(self) -> tuple[FailureRow, ...]:
+        """One row per failure detail of these."""
+        return self.parts[1]
 
 
 _TOO_MANY_REASONS: Final = (
@@ -120,26 +129,21 @@ _TOO_MANY_REASONS: Final = (
 _STS_MODE: Final = re.compile(r"\bmode\s*:\s*(enforce|testing|none)\b", re.IGNORECASE)
 
 
-def rows_of(
-    report: TlsReport,
-    ours: Attribution,
-    *,
-    opened: Opened,
-    envelope: Envelope,
-    arrived_at: datetime,
-    trust: Trust,
-    dkim_domain: str,
-    classifier: Classifier | None = None,
-) -> Rows:
-    """The rows of a report found in a message: of its policies those that are ours.
+def rows_of(reports: Sequence[tuple[TlsReport, Attribution]], provenance: Provenance) -> list[Rows]:
+    """The rows of the reports of one message: of their policies those that are ours."""
+    classified = Classifier()
+    submitted_by = submitter(provenance.opened)
+    return [_rows_of(report, ours, provenance, submitted_by, classified) for report, ours in reports]
 
-    Reports of one message share a `classifier`.
-    """
-    classified = classifier or Classifier()
+
+def _rows_of(
+    report: TlsReport, ours: Attribution, provenance: Provenance, submitted_by: str, classified: Classifier
+) -> Rows:
+    opened, envelope, dkim_domain = provenance.opened, provenance.envelope, provenance.signer
     reporter = reporter_of(signer=dkim_domain, contact=report.contact, organization=report.organization)
     content = hashlib.sha256(report.canonical).digest()
     day, key = report.start.date(), _report_key(report, content, reporter, ours.domains)
-    trusted, version = trust.value, trust.rank
+    trusted, version = provenance.trust.value, provenance.trust.rank
     not_counting = policies_not_counting(ours.policies)
     failures_counted_elsewhere = failures_not_counting(ours.policies)
     policies, failures = [], []
@@ -200,11 +204,11 @@ def rows_of(
         *reporter,
         report.organization,
         report.contact,
-        opened.submitter,
+        submitted_by,
         report.report_id,
         report.start,
         report.end,
-        arrived_at,
+        provenance.arrived_at,
         envelope.source.value,
         clean(envelope.name, TEXT_LENGTH),
         envelope.peer,
@@ -213,13 +217,13 @@ def rows_of(
         ours.domains,
         sum(row.successful_sessions for row in policies if row.counts),
         sum(row.failed_sessions for row in policies if row.counts),
-        _shortened(
+        shortened(
             opened.warnings + report.warnings + ours.warnings + ((_TOO_MANY_REASONS,) if classified.full else ())
         ),
         report.original,
         version,
     )
-    return Rows(own_row, tuple(policies), tuple(failures))
+    return TlsRows("tls", own_row, (tuple(policies), tuple(failures)))
 
 
 def _report_key(report: TlsReport, content: bytes, reporter: Reporter, domains: tuple[str, ...]) -> int:
@@ -239,20 +243,8 @@ def _report_key(report: TlsReport, content: bytes, reporter: Reporter, domains: 
     return int.from_bytes(digest.digest()[:8])
 
 
-def with_warnings(rows: Rows, warnings: tuple[str, ...]) -> Rows:
-    """The rows of a report beside which there was something odd."""
-    if not warnings:
-        return rows
-    return rows._replace(report=rows.report._replace(warnings=_shortened(rows.report.warnings + warnings)))
-
-
 @lru_cache(maxsize=256)
 def _sts_mode(policy_strings: tuple[str, ...]) -> str:
     """The mode in the lines of an MTA-STS policy (RFC 8461, section 3.2), or empty."""
     found = _STS_MODE.search("\n".join(policy_strings))
     return found[1].lower() if found else ""
-
-
-def _shortened(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    more = len(warnings) - WARNINGS
-    return (*warnings[:WARNINGS], f"and {more} more") if more > 0 else warnings

@@ -14,6 +14,7 @@ from collector.dkim.verifier import Outcome, Proof
 from collector.trust import Decision, DkimResult, Verdict, decide_trust, needs_dkim, proof_of
 from mailposture.config.model import Authentication
 from reports.envelope import Envelope, Source, Trust
+from reports.kind import Claim
 from reports.rejection import UnprovenReason
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -47,7 +48,7 @@ def _decide(
         envelope or _mail(),
         dkim=dkim,
         unclear=unclear,
-        submitter=submitter,
+        claim=Claim(submitter, "TLS-Report-Submitter") if submitter else None,
         policy_domains=policy_domains,
         rules=rules or Authentication(),
         now=now,

@@ -12,14 +12,13 @@ import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 from engine import DOMAIN
 from ingesting import report
+from tls_rows import tls_rows
 
 from collector.documents.message import open_message
 from mailposture.config.model import Config
 from mailposture.ownership import Ownership
 from reports.envelope import Envelope, Source, Trust
-from reports.tls.attribution import attribute
-from reports.tls.decode import read_reports
-from reports.tls.rows import rows_of
+from reports.reading import read_reports
 
 OTHER = "other.example"
 FIRST = datetime(2026, 11, 2, 10, tzinfo=UTC)
@@ -53,12 +52,11 @@ def in_mailbox(content=None, *, submitter=""):
 
 
 def rows_for(content, source, trust, signer="", *, name="", at=FIRST, submitter="", **known):
-    opened = replace(open_message(content), submitter=submitter)
-    (read,) = read_reports(opened).reports
+    opened = replace(open_message(content), fields={b"tls-report-submitter": (submitter,)})
+    ((_, read),) = read_reports(opened).reports
     around = Envelope(source=Source.FILE if name else source, received_at=at, name=name, **known)
-    ours = attribute(read, opened=opened, envelope=around, ownership=OWNERSHIP)
     envelope = Envelope(source=source, received_at=at, name=name, **known)
-    return rows_of(read, ours, opened=opened, envelope=envelope, arrived_at=at, trust=trust, dkim_domain=signer)
+    return tls_rows(read, OWNERSHIP, opened=opened, envelope=envelope, attributed_as=around, trust=trust, signer=signer)
 
 
 def stored(storage):

@@ -187,7 +187,7 @@ def test_fault_of_ours_costs_one_message_only(ingest, monkeypatch):
     def broken(*_arguments, **_options):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("collector.ingest.judge.rows_of", broken)
+    monkeypatch.setattr("collector.ingest.judge.decide_trust", broken)
     verdicts = ingest.judge.judge([(arrived(), report())], now=datetime.now(UTC))
     assert "ZeroDivisionError" in verdicts[0].fault.detail
 

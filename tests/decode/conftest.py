@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tls_rows import tls_rows
 
 from collector.documents.message import open_message
 from mailposture.config.model import Config
 from mailposture.ownership import Ownership
 from reports.envelope import Envelope, Source, Trust
-from reports.tls.attribution import attribute
-from reports.tls.decode import TlsReport, read_reports
-from reports.tls.rows import Rows, rows_of
+from reports.reading import read_reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reports.document import Opened
+    from reports.tls.decode import TlsReport
+    from reports.tls.rows import TlsRows
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -57,29 +58,21 @@ def report(opened: Callable[[str], Opened]) -> Callable[[str], TlsReport]:
     """The one report in a sample."""
 
     def read(name: str) -> TlsReport:
-        (only,) = read_reports(opened(name)).reports
+        ((_, only),) = read_reports(opened(name)).reports
         return only
 
     return read
 
 
 @pytest.fixture(scope="session")
-def rows(opened: Callable[[str], Opened], ownership: Ownership) -> Callable[..., Rows]:
+def rows(opened: Callable[[str], Opened], ownership: Ownership) -> Callable[..., TlsRows]:
     """The rows of the one report in a sample; keywords change the envelope."""
 
-    def read(name: str, **envelope: Any) -> Rows:
+    def read(name: str, **envelope: Any) -> TlsRows:
         message = opened(name)
-        (only,) = read_reports(message).reports
+        ((_, only),) = read_reports(message).reports
         known = {"source": Source.SMTP, "received_at": datetime(2026, 3, 2, 10, tzinfo=UTC), **envelope}
         around = Envelope(**known)
-        return rows_of(
-            only,
-            attribute(only, opened=message, envelope=around, ownership=ownership),
-            opened=message,
-            envelope=around,
-            arrived_at=around.accepted_at,
-            trust=Trust.DKIM,
-            dkim_domain="sender.example",
-        )
+        return tls_rows(only, ownership, opened=message, envelope=around, trust=Trust.DKIM, signer="sender.example")
 
     return read

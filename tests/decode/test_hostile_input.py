@@ -7,15 +7,18 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tls_rows import tls_rows
 
 from collector.documents.message import open_message
-from reports.envelope import Envelope, Source, Trust
+from reports.envelope import Envelope, Source
+from reports.reading import read_reports
 from reports.rejection import Reason, RejectedError
-from reports.tls.attribution import attribute
-from reports.tls.decode import read_reports
-from reports.tls.rows import Rows, rows_of
+
+if TYPE_CHECKING:
+    from reports.rows import Rows
 
 # Each, under what becomes of it, makes `body`, in a process of its own so that its memory can be measured.
 BOMBS = {
@@ -67,7 +70,7 @@ BOMBS = {
 MEASURED = """
 import base64, gzip, io, random, resource, sys, zipfile
 from collector.documents.message import open_message
-from reports.tls.decode import read_reports
+from reports.reading import read_reports
 from reports.rejection import RejectedError
 
 MIB = 2**20
@@ -124,16 +127,7 @@ def decoded(body: bytes, ownership) -> list[Rows]:
     message = open_message(body)
     envelope = Envelope(source=Source.SMTP, received_at=datetime(2026, 3, 2, tzinfo=UTC))
     return [
-        rows_of(
-            report,
-            attribute(report, opened=message, envelope=envelope, ownership=ownership),
-            opened=message,
-            envelope=envelope,
-            arrived_at=envelope.accepted_at,
-            trust=Trust.NONE,
-            dkim_domain="",
-        )
-        for report in read_reports(message).reports
+        tls_rows(report, ownership, opened=message, envelope=envelope) for _, report in read_reports(message).reports
     ]
 
 
@@ -189,7 +183,7 @@ def mutated(body: bytes, dice: random.Random) -> bytes:
 def test_nothing_but_a_rejection_comes_out_of_damaged_samples(sample_file, ownership):
     dice = random.Random(sample_file.name)
     body = sample_file.read_bytes()
-    inner = open_message(body).documents[0].json
+    inner = open_message(body).documents[0].content
     for _ in range(150):
         for damaged in (mutated(body, dice), mutated(inner, dice)):
             try:

@@ -25,7 +25,7 @@ def address(text):
 
 
 def test_a_plain_report_is_read_completely(rows):
-    report, (policy,), (failure,) = rows("plain_report.eml")
+    _, report, ((policy,), (failure,)) = rows("plain_report.eml")
     assert (report.organization, report.contact) == ("Sender Example", "tls-reports@sender.example")
     assert (report.report_id, report.submitter) == ("2026-03-01_example.com", "sender.example")
     assert report.period_start == datetime(2026, 3, 1, tzinfo=UTC)
@@ -75,7 +75,7 @@ def test_a_policy_string_that_holds_a_json_array_is_unwrapped(rows):
 
 
 def test_a_fetch_error_needs_no_addresses(rows):
-    report, _, (failure,) = rows("fetch_error_without_addresses.json")
+    _, report, (_, (failure,)) = rows("fetch_error_without_addresses.json")
     assert report.report_id == "133847562019283746+"
     assert (failure.result_type, failure.reason_code) == ("sts-policy-fetch-error", "bad https response code: 404")
     assert (failure.sending_mta_ip, failure.receiving_ip, failure.receiving_mx) == (NO_ADDRESS, NO_ADDRESS, "")
@@ -139,7 +139,7 @@ def test_the_other_policies_decide_between_domains_that_share_an_mx(rows):
 
 
 def test_a_tlsa_policy_about_an_unknown_host_is_counted_for_the_domain_of_the_report(rows):
-    report, (policy,), _ = rows("tlsa_mx_host_that_is_not_configured.eml")
+    _, report, ((policy,), _) = rows("tlsa_mx_host_that_is_not_configured.eml")
     assert (policy.policy_domain, policy.reported_policy_domain) == ("example.com", "mx7.provider.example")
     assert report.warnings == (
         "mx7.provider.example is not among the mx hosts configured for example.com; counted for it anyway",
@@ -158,7 +158,7 @@ def test_a_missing_or_unknown_result_type_is_kept_as_category_other(rows):
 
 
 def test_null_is_fine_everywhere(rows):
-    report, (first, second), (failure,) = rows("nulls_everywhere.json")
+    _, report, ((first, second), (failure,)) = rows("nulls_everywhere.json")
     assert (report.contact, report.warnings) == ("", ())
     assert report.period_end == datetime(2026, 3, 2, tzinfo=UTC)
     assert (first.successful_sessions, first.failed_sessions, first.mx_hosts) == (3, 0, ())
@@ -167,7 +167,7 @@ def test_null_is_fine_everywhere(rows):
 
 
 def test_empty_strings_for_addresses_are_none(rows):
-    report, _, (failure,) = rows("empty_strings_for_addresses.json")
+    _, report, (_, (failure,)) = rows("empty_strings_for_addresses.json")
     assert (failure.sending_mta_ip, failure.receiving_ip) == (NO_ADDRESS, NO_ADDRESS)
     assert report.warnings == ()
 
@@ -178,7 +178,7 @@ def test_a_report_of_failures_only_has_no_successes(rows):
 
 
 def test_sessions_come_from_the_summary_and_details_are_not_reconciled(rows):
-    report, (policy,), failures = rows("details_sum_to_more_than_the_summary.json")
+    _, report, ((policy,), failures) = rows("details_sum_to_more_than_the_summary.json")
     assert (report.failed_sessions, policy.failed_sessions) == (1, 1)
     assert sum(failure.failed_sessions for failure in failures) == 2
 
@@ -197,7 +197,7 @@ def test_spaces_in_additional_information_are_kept(rows):
 
 
 def test_an_unknown_policy_type_is_kept_and_a_missing_count_is_none(rows):
-    _, policies, (failure,) = rows("policy_type_unknown_or_missing.json")
+    _, _, (policies, (failure,)) = rows("policy_type_unknown_or_missing.json")
     assert [policy.policy_type for policy in policies] == ["carrier-pigeon", ""]
     assert failure.failed_sessions == 0
 
@@ -228,7 +228,7 @@ def test_a_file_name_split_by_rfc2231_is_joined(opened, rows):
 
 
 def test_several_days_policies_and_domains_become_a_row_each_and_foreign_ones_are_left_out(rows):
-    report, policies, _ = rows("seven_days_several_policies_and_domains.json")
+    _, report, (policies, _) = rows("seven_days_several_policies_and_domains.json")
     assert [(policy.policy_index, policy.policy_domain, policy.reported_policy_domain) for policy in policies] == [
         (0, "example.com", "example.com"),
         (1, "example.net", "example.net"),
@@ -239,7 +239,7 @@ def test_several_days_policies_and_domains_become_a_row_each_and_foreign_ones_ar
 
 
 def test_sts_and_tlsa_of_one_report_are_not_added_up(rows):
-    report, policies, failures = rows("sts_and_tlsa_for_the_same_sessions.json")
+    _, report, (policies, failures) = rows("sts_and_tlsa_for_the_same_sessions.json")
     assert [(policy.policy_type, policy.counts) for policy in policies] == [
         ("sts", False),
         ("tlsa", True),
@@ -275,7 +275,7 @@ def test_the_first_document_is_read_with_a_warning(rows, name, warning):
 
 
 def test_names_of_old_drafts_are_understood(rows):
-    _, (policy,), (failure,) = rows("old_draft_names.json")
+    _, _, ((policy,), (failure,)) = rows("old_draft_names.json")
     assert (policy.successful_sessions, policy.failed_sessions) == (5326, 303)
     assert (failure.failed_sessions, failure.reason_code) == (100, "X509_V_ERR_CERT_HAS_EXPIRED")
 
@@ -286,12 +286,12 @@ def test_a_day_without_traffic_is_a_report(rows):
 
 
 def test_a_day_without_policies_is_a_report_of_the_domain_that_the_header_names(rows):
-    report, policies, failures = rows("no_traffic_and_no_policies.eml")
+    _, report, (policies, failures) = rows("no_traffic_and_no_policies.eml")
     assert (report.policy_domains, policies, failures) == (("example.com",), (), ())
 
 
 def test_hostile_names_and_text_are_made_harmless(rows):
-    report, (policy,), (failure,) = rows("hostile_names_and_text.json")
+    _, report, ((policy,), (failure,)) = rows("hostile_names_and_text.json")
     texts = [*report, *policy, *failure]
     assert all(text.isprintable() for text in texts if isinstance(text, str))
     assert (failure.receiving_mx, failure.sending_mta_ip, failure.receiving_ip) == ("", NO_ADDRESS, NO_ADDRESS)
@@ -306,16 +306,16 @@ def test_a_report_about_names_that_are_no_domains_is_rejected(report, ownership)
     with pytest.raises(RejectedError) as caught:
         attribute(
             replace(hostile, policies=hostile.policies[1:]),
-            opened=Opened(documents=()),
-            envelope=Envelope(source=Source.FILE, received_at=datetime.now(UTC)),
-            ownership=ownership,
+            Opened(documents=()),
+            Envelope(source=Source.FILE, received_at=datetime.now(UTC)),
+            ownership,
         )
     assert caught.value.fault.reason is Reason.INVALID_FIELD
     assert caught.value.fault.detail.startswith("policy-domain ")
 
 
 def test_odd_counts_and_addresses_are_read_with_warnings(rows):
-    report, (policy,), failures = rows("odd_counts_and_addresses.json")
+    _, report, ((policy,), failures) = rows("odd_counts_and_addresses.json")
     assert (policy.policy_domain, policy.successful_sessions, policy.failed_sessions) == ("example.com", 12, 0)
     assert [failure.failed_sessions for failure in failures] == [2, 0, 10**12]
     assert [failure.sending_mta_ip for failure in failures] == [address("192.0.2.10"), address("fe80::1"), NO_ADDRESS]

@@ -36,6 +36,6 @@ def test_without_proof_the_contact_is_named_and_marked(contact: str, organizatio
 
 
 def test_the_rows_of_a_report_carry_its_reporter(rows) -> None:
-    report, policies, failures = rows("only_failures.json")
+    _, report, (policies, failures) = rows("only_failures.json")
     assert (report.reporter, report.reporter_proven) == ("sender.example", True)
     assert {(row.reporter, row.reporter_proven) for row in (*policies, *failures)} == {("sender.example", True)}

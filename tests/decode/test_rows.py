@@ -8,21 +8,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tls_rows import tls_rows
 
 import mailposture
 from mailposture.config.model import Config
 from mailposture.domain_names import matches
 from mailposture.ownership import Ownership
 from reports.document import Opened
-from reports.envelope import Envelope, Source, Trust
+from reports.envelope import Envelope, Source
 from reports.rejection import Reason, RejectedError
-from reports.tls.attribution import OwnedPolicy, attribute
+from reports.tls.attribution import OwnedPolicy
 from reports.tls.counting import failures_not_counting, policies_not_counting
 from reports.tls.decode import FailureDetail, Policy
-from reports.tls.rows import FailureRow, PolicyRow, ReportRow, rows_of
+from reports.tls.rows import FailureRow, PolicyRow, ReportRow
 
 SCHEMA = Path(mailposture.__file__).parent / "schema"
 NOTHING_AROUND = Opened(documents=())
+
+
+def naming(*domains: str) -> Opened:
+    """A mail with TLS-Report-Domain."""
+    return Opened(documents=(), fields={b"tls-report-domain": domains})
+
+
 FILE = Envelope(source=Source.FILE, received_at=datetime(2026, 3, 2, tzinfo=UTC))
 
 
@@ -44,15 +52,7 @@ def test_rows_are_the_columns_of_the_tables_in_order(migration, row):
 
 def of(report, ownership, *, opened=NOTHING_AROUND, envelope=FILE, **changes):
     changed = replace(report, **{"file_domains": (), **changes})
-    return rows_of(
-        changed,
-        attribute(changed, opened=opened, envelope=envelope, ownership=ownership),
-        opened=opened,
-        envelope=envelope,
-        arrived_at=envelope.accepted_at,
-        trust=Trust.NONE,
-        dkim_domain="",
-    )
+    return tls_rows(changed, ownership, opened=opened, envelope=envelope)
 
 
 def test_trust_and_arrival_are_no_part_of_the_identity(rows, report, ownership):
@@ -74,13 +74,13 @@ UNNAMED = (Policy.model_validate({"policy": {"policy-type": "no-policy-found"}})
 
 
 POST = replace(FILE, source=Source.HTTPS, token_domain="example.net")
-NAMES_ANOTHER = Opened(documents=(), named=("foreign.example",))
+NAMES_ANOTHER = naming("foreign.example")
 
 
 @pytest.mark.parametrize(
     ("around", "envelope", "files", "domain"),
     [
-        (Opened(documents=(), named=("example.net",)), FILE, ("example.com",), "example.net"),
+        (naming("example.net"), FILE, ("example.com",), "example.net"),
         (NOTHING_AROUND, FILE, ("example.net",), "example.net"),
         (NOTHING_AROUND, replace(FILE, name="/in/a.example!example.net!1!2.json"), (), "example.net"),
         (NOTHING_AROUND, replace(POST, recipients=("a@example.com",)), (), "example.net"),
@@ -100,7 +100,7 @@ def test_an_unnamed_policy_domain_is_found_around_the_report(report, ownership, 
 
 
 FOREIGN = Policy.model_validate({"policy": {"policy-type": "sts", "policy-domain": "foreign.example"}})
-OURS = Opened(documents=(), named=("example.com",))
+OURS = naming("example.com")
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ OURS = Opened(documents=(), named=("example.com",))
         (NAMES_ANOTHER, FILE, {"file_domains": ("example.com",)}),
         (OURS, FILE, {"file_domains": ("foreign.example",)}),
         (OURS, FILE, {"policies": (*UNNAMED, FOREIGN)}),
-        (Opened(documents=(), named=("example.com", "example.net")), FILE, {}),
-        (Opened(documents=(), named=("exa mple.com",)), FILE, {"file_domains": ("example.com",)}),
+        (naming("example.com", "example.net"), FILE, {}),
+        (naming("exa mple.com"), FILE, {"file_domains": ("example.com",)}),
     ],
     ids=[
         "nothing says",
@@ -146,7 +146,7 @@ def test_reports_without_a_policy_domain_differ_by_the_domain_they_are_about(rep
         of(
             report("plain_report.eml"),
             ownership,
-            opened=Opened(documents=(), named=(domain,)),
+            opened=naming(domain),
             policies=UNNAMED,
         ).report.report_key
         for domain in ("example.com", "example.net")

@@ -14,8 +14,11 @@ import pytest
 
 from collector.documents.limits import Limits
 from collector.documents.message import open_message
+from reports.document import Document
+from reports.reading import read_reports
 from reports.rejection import Fault, Reason, RejectedError
-from reports.tls.decode import parse_report, read_reports
+from reports.tls.decode import read
+from reports.tls.header import named_domains
 
 
 def rejection(body: bytes, **limits) -> Fault:
@@ -43,7 +46,11 @@ def mail(*parts: tuple[str, bytes]) -> bytes:
 @pytest.fixture
 def plain(sample):
     """The JSON of a good report."""
-    return json.loads(open_message(sample("plain_report.eml")).documents[0].json)
+    return json.loads(open_message(sample("plain_report.eml")).documents[0].content)
+
+
+def parsed(content):
+    return read(Document(kind="tls", content=content))
 
 
 def changed(plain, **fields) -> bytes:
@@ -132,7 +139,7 @@ def test_archives_in_archives_are_too_nested(levels):
 
 def test_a_gzip_in_a_zip_is_opened(sample, plain):
     packed = zipped(("report.json.gz", gzip.compress(json.dumps(plain).encode())))
-    (report,) = read_reports(open_message(packed)).reports
+    ((_, report),) = read_reports(open_message(packed)).reports
     assert report.organization == "Sender Example"
 
 
@@ -142,7 +149,7 @@ def test_a_zip_of_many_members_is_too_many():
 
 def test_a_zip_of_several_reports_gives_each(plain):
     contents = [("first.json", changed(plain, report_id="1")), ("second.json", changed(plain, report_id="2"))]
-    assert [report.report_id for report in read_reports(open_message(zipped(*contents))).reports] == ["1", "2"]
+    assert [report.report_id for _, report in read_reports(open_message(zipped(*contents))).reports] == ["1", "2"]
 
 
 def test_limits_on_size_name_the_limit():
@@ -163,7 +170,7 @@ def test_bytes_after_the_gzip_become_a_warning(plain):
 
 def test_gzip_in_several_members_is_one_document(plain):
     document = json.dumps(plain).encode()
-    assert open_message(gzip.compress(document[:50]) + gzip.compress(document[50:])).documents[0].json == document
+    assert open_message(gzip.compress(document[:50]) + gzip.compress(document[50:])).documents[0].content == document
 
 
 def test_a_broken_attachment_beside_a_good_one_is_a_fault_of_its_own(plain):
@@ -230,18 +237,18 @@ def test_a_report_in_a_nested_multipart_is_found(plain, outer, inner):
     )
     border = outer.encode()
     opened = open_message(body % (border, border, within, border, border))
-    assert [json.loads(document.json) for document in opened.documents] == [plain]
+    assert [json.loads(document.content) for document in opened.documents] == [plain]
 
 
 def test_a_forwarded_mail_is_opened(sample):
     forwarded = b"Subject: Fwd: report\nContent-Type: message/rfc822\n\n" + sample("plain_report.eml")
-    (report,) = read_reports(open_message(forwarded)).reports
+    ((_, report),) = read_reports(open_message(forwarded)).reports
     assert report.organization == "Sender Example"
 
 
 def test_a_mail_out_of_a_mailbox_file_is_opened(sample):
     opened = open_message(b"From sender@sender.example Mon Mar  2 09:58:12 2026\n" + sample("plain_report.eml"))
-    assert (opened.named, len(opened.documents)) == (("example.com",), 1)
+    assert (named_domains(opened), len(opened.documents)) == (("example.com",), 1)
 
 
 def test_too_many_policies_and_details_name_the_limit(plain):
@@ -268,23 +275,23 @@ def test_too_many_policies_and_details_name_the_limit(plain):
 )
 def test_what_a_report_cannot_do_without_is_named(plain, field, value):
     with pytest.raises(RejectedError) as caught:
-        parse_report(changed({**plain, "contact-info": None}, **{field: value}))
+        parsed(changed({**plain, "contact-info": None}, **{field: value}))
     assert caught.value.fault.reason is Reason.INVALID_FIELD
     assert caught.value.fault.detail.startswith(field.replace("_", "-"))
 
 
 def test_the_contact_stands_in_for_a_missing_organization(plain):
-    assert parse_report(changed(plain, organization_name=None)).organization == "tls-reports@sender.example"
+    assert parsed(changed(plain, organization_name=None)).organization == "tls-reports@sender.example"
 
 
 def test_an_unusable_end_is_a_day_after_the_start_with_a_warning(plain):
-    report = parse_report(changed(plain, date_range={"start-datetime": "2026-03-01T00:00:00Z", "end-datetime": "x"}))
+    report = parsed(changed(plain, date_range={"start-datetime": "2026-03-01T00:00:00Z", "end-datetime": "x"}))
     assert (report.end - report.start).days == 1
     assert report.warnings == ("end-datetime is missing or unusable; a period of one day was assumed",)
 
 
 def test_times_with_an_offset_are_turned_into_utc(plain):
-    report = parse_report(changed(plain, date_range={"start-datetime": "2026-03-01T01:00:00+02:00"}))
+    report = parsed(changed(plain, date_range={"start-datetime": "2026-03-01T01:00:00+02:00"}))
     assert report.start == datetime(2026, 2, 28, 23, tzinfo=UTC)
 
 
@@ -293,24 +300,24 @@ def test_counts_that_are_no_numbers_do_not_lose_the_report(plain, count):
     written = json.dumps(plain).replace(
         '"total-successful-session-count": 100', f'"total-successful-session-count": {count}'
     )
-    assert parse_report(written.encode()).policies[0].successful_sessions in (0, 1, 10**12)
+    assert parsed(written.encode()).policies[0].successful_sessions in (0, 1, 10**12)
 
 
 def test_entries_that_are_no_objects_are_left_out_with_a_warning(plain):
-    report = parse_report(changed(plain, policies=[None, 7, "x", *plain["policies"]]))
+    report = parsed(changed(plain, policies=[None, 7, "x", *plain["policies"]]))
     assert len(report.policies) == 1
     assert report.warnings == ("3 of 4 policies are not objects and were left out",)
 
 
 def test_lone_surrogates_do_not_reach_text(plain):
     written = json.dumps(plain).replace("Sender Example", "Sender \\ud800 Example")
-    assert parse_report(written.encode()).organization == "Sender Example"
+    assert parsed(written.encode()).organization == "Sender Example"
 
 
 def test_warnings_are_few(plain):
     detail = plain["policies"][0]["failure-details"][0]
     details = [{**detail, "sending-mta-ip": f"no address {number}"} for number in range(1_000)]
-    report = parse_report(changed(plain, policies=[{**plain["policies"][0], "failure-details": details}]))
+    report = parsed(changed(plain, policies=[{**plain["policies"][0], "failure-details": details}]))
     assert len(report.policies[0].failures) == 1_000
     assert len(report.warnings) <= 21
 

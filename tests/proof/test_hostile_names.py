@@ -49,7 +49,7 @@ PANELS = [
     for target in panel.get("targets", [])
     if "rawSql" in target
 ]
-STORED = 'mailposture_reports_stored_total{trust="token"}'
+STORED = 'mailposture_reports_stored_total{kind="tls",trust="token"}'
 
 
 @pytest.fixture(scope="module")

@@ -203,7 +203,7 @@ def test_an_expired_certificate_pages_for_its_domain_and_a_clean_report_ends_the
 
 
 def _stored(house: House, trust: str) -> float:
-    return house.metric("collector", f'mailposture_reports_stored_total{{trust="{trust}"}}')
+    return house.metric("collector", f'mailposture_reports_stored_total{{kind="tls",trust="{trust}"}}')
 
 
 def _post(record: str) -> str:

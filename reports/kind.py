@@ -1,0 +1,90 @@
+"""What a kind of report is: a handful of functions and tables, used by code that knows no kind by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from mailposture.ownership import Ownership
+    from reports.document import Document, Form, Opened
+    from reports.envelope import Envelope, Trust
+    from reports.rows import Rows
+    from reports.table import Table
+
+
+class Report(Protocol):
+    """A report that was read: somebody says something about a period."""
+
+    @property
+    def start(self) -> datetime: ...  # of the period; UTC, aware
+    @property
+    def entries(self) -> int: ...  # what its size in memory comes from
+
+
+class Attribution(Protocol):
+    """What of a report is about domains of ours."""
+
+    @property
+    def domains(self) -> tuple[str, ...]: ...  # sorted, at least one
+
+
+class Claim(NamedTuple):
+    """Whom a report says it is from; a signature that proves it must be of that organization."""
+
+    domain: str
+    field: str  # that says so, as people know it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """How the reports of one message came, and why they are believed."""
+
+    opened: Opened
+    envelope: Envelope
+    arrived_at: datetime
+    trust: Trust
+    signer: str = ""  # the domain whose DKIM signature proves them, or empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailForm:
+    """How a mail says that it brings reports of a kind. Names and media types are in lower case."""
+
+    media_types: frozenset[bytes]  # of parts that are such reports
+    mislabelled: frozenset[bytes]  # wrong ones that real reporters use, and that count where the header states a report
+    fields: tuple[bytes, ...]  # header fields that are read; signed more than once they are unclear, except for
+    repeatable: frozenset[bytes]  # those of which several may stand
+    # Whether a signed header states a report: its fields by name, and report-type= of its Content-Type or None.
+    states: Callable[[Mapping[bytes, tuple[bytes, ...]], bytes | None], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportTables:
+    """Where the rows of a kind go, in the order of writing: a report that has its own row is stored as a whole."""
+
+    parts: tuple[Table, ...]
+    report: Table
+
+
+_Report = TypeVar("_Report", bound=Report)
+_Attribution = TypeVar("_Attribution", bound=Attribution)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportKind(Generic[_Report, _Attribution]):
+    """A kind of report. Its functions are pure; those that raise say RejectedError, with a sentence for people."""
+
+    name: str  # bounded: a label of metrics, and what `Document.kind` says
+    title: str  # as people call it: "TLS report"
+    mail: MailForm
+    recognize: Callable[[Form, bytes], bool]  # whether a document should be such a report, by its form and first bytes
+    most_entries: int  # in all reports of one message together
+    read: Callable[[Document], _Report]  # raises RejectedError
+    attribute: Callable[[_Report, Opened, Envelope, Ownership], _Attribution]  # raises RejectedError: nothing is ours
+    claims: Callable[[_Report, Opened], Claim | None]
+    rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
+    tables: ReportTables

@@ -1,0 +1,21 @@
+"""The kinds of reports that there are. A new one is a folder beside `tls` and an entry here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from reports.tls.kind import TLS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reports.document import Form
+    from reports.kind import ReportKind
+
+KINDS: Final[tuple[ReportKind[Any, Any], ...]] = (TLS,)
+BY_NAME: Final = {kind.name: kind for kind in KINDS}
+
+
+def recognize(form: Form, content: bytes, among: Iterable[ReportKind[Any, Any]] = KINDS) -> ReportKind[Any, Any] | None:
+    """The kind of report that a document should be, or None."""
+    return next((kind for kind in among if kind.recognize(form, content)), None)

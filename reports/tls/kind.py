@@ -1,0 +1,36 @@
+"""TLS reports (RFC 8460) as a kind of report: was mail to us encrypted?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reports.document import Form
+from reports.kind import ReportKind, ReportTables
+from reports.table import Table
+from reports.tls.attribution import Attribution, attribute
+from reports.tls.decode import TlsReport, read
+from reports.tls.header import MAIL, claims
+from reports.tls.limits import FAILURE_DETAILS, POLICIES
+from reports.tls.rows import FailureRow, PolicyRow, ReportRow, rows_of
+
+
+def _recognize(form: Form, _content: bytes) -> bool:
+    """JSON should be one: whether it is, reading it shows, and says what is missing."""
+    return form is Form.JSON
+
+
+TLS: Final[ReportKind[TlsReport, Attribution]] = ReportKind(
+    name="tls",
+    title="TLS report",
+    mail=MAIL,
+    recognize=_recognize,
+    most_entries=FAILURE_DETAILS + POLICIES,
+    read=read,
+    attribute=attribute,
+    claims=claims,
+    rows=rows_of,
+    tables=ReportTables(
+        parts=(Table("tls_policies", PolicyRow), Table("tls_failures", FailureRow)),
+        report=Table("tls_reports", ReportRow),
+    ),
+)
