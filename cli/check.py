@@ -12,13 +12,13 @@ import click
 
 from cli.options import DONE, FAILED, config_path_option, find_config, named_domain
 from cli.vantage import looking_from, nameserver_option
-from mailposture.checks.domain import Expectation, check_domain
+from mailposture.checks.outside import OutsideView, for_each, look_at
+from mailposture.checks.port25 import Port25
+from mailposture.checks.reason import Reason
 from mailposture.checks.result import CheckResult, Outcome
 from mailposture.config.file import ConfigError, load
 from mailposture.config.model import Config, Probes
-from mailposture.records.dns_records import destinations_of_ours, policy_host_record, tls_rpt_record
-from mailposture.records.formats import zone_line
-from mailposture.records.mta_sts import configured_policy, render
+from mailposture.expectation import Expectation, expectation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from mailposture.checks.vantage import Vantage
 
-_AT_ONCE = 10  # domains
 _COLOURS = {Outcome.GOOD: "green", Outcome.WRONG: "red", Outcome.MISSING: "yellow", Outcome.UNKNOWN: "cyan"}
 
 
@@ -55,7 +54,7 @@ def command(config_path: Path | None, domains: tuple[str, ...], nameservers: tup
 
 def _counts(result: CheckResult) -> bool:
     """Whether a finding makes the command fail; without DNS nothing was checked, and that is no success either."""
-    return result.outcome in {Outcome.WRONG, Outcome.MISSING} or result.reason == "dns-error"
+    return result.outcome in {Outcome.WRONG, Outcome.MISSING} or result.reason in {Reason.DNS_ERROR, Reason.BROKEN}
 
 
 def _config(path: Path | None) -> Config | None:
@@ -67,36 +66,29 @@ def _config(path: Path | None) -> Config | None:
     return load(found)
 
 
-def _expectations(config: Config | None, names: Sequence[str]) -> dict[str, Expectation]:
-    """The domains to check and what our configuration says of each."""
+def _expectations(config: Config | None, names: Sequence[str]) -> list[Expectation]:
+    """What is expected of the domains to check, each once; of those that are not ours nothing is known."""
     ours = {domain.name: domain for domain in config.domains} if config else {}
-    expectations: dict[str, Expectation] = {}
-    for text in names or ours:
-        name = named_domain(text)
-        expectations[name] = Expectation()
-        if config and name in ours:
-            policy, led = configured_policy(ours[name]), policy_host_record(config, ours[name])
-            expectations[name] = Expectation(
-                tls_rpt=tls_rpt_record(config, ours[name]).value,
-                reports_to=destinations_of_ours(config, ours[name]),
-                policy_host=zone_line(led) if policy and led.value else None,
-                policy=render(policy) if policy else None,
-                expiring_within=ours[name].thresholds.certificate_expiry,
-            )
-    if not expectations:
+    wanted = dict.fromkeys(map(named_domain, names)) or ours
+    if not wanted:
         raise click.UsageError("name a DOMAIN, or a configuration by --config")
-    return expectations
+    return [expectation(config, ours[name]) if config and name in ours else Expectation(domain=name) for name in wanted]
 
 
-async def _check_all(expectations: Mapping[str, Expectation], vantage: Vantage) -> dict[str, tuple[CheckResult, ...]]:
-    slots = asyncio.Semaphore(_AT_ONCE)
+async def _check_all(expectations: Sequence[Expectation], vantage: Vantage) -> dict[str, tuple[CheckResult, ...]]:
+    """The findings by domain. Servers are judged when all have been looked at: one that answers proves the way out."""
+    port_25 = Port25()
 
-    async def bounded(domain: str, expected: Expectation) -> tuple[CheckResult, ...]:
-        async with slots:
-            return await check_domain(domain, expected, vantage=vantage)
+    async def look(expected: Expectation) -> OutsideView | CheckResult:
+        view = await look_at(expected, vantage=vantage)
+        port_25.note(view.servers.probes if view.servers else ())
+        return view
 
-    found = await asyncio.gather(*(bounded(domain, expected) for domain, expected in expectations.items()))
-    return dict(zip(expectations, found, strict=True))
+    found = await for_each(expectations, look, broken=lambda _, result: result)
+    return {
+        expected.domain: view.results(port_25=port_25) if isinstance(view, OutsideView) else (view,)
+        for expected, view in zip(expectations, found, strict=True)
+    }
 
 
 def _as_json(results: Mapping[str, Sequence[CheckResult]]) -> str:

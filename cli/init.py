@@ -22,6 +22,7 @@ _DOMAIN = """\
     team: mail
     # Part of the address for reports by HTTPS. It will be in public DNS: a post proves nothing about who sent it.
     token: {token}
+    # parked: false           # true: takes no mail and sends none, so no reports about it are expected
     # posts_count: false      # true: posts start and end alerts, so anybody can page you; if you receive by HTTPS only
     # When failures deserve attention. The alert rules compare with these values.
     thresholds:

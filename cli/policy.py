@@ -10,33 +10,29 @@ import click
 
 from cli.options import DONE, FAILED, configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
-from mailposture.checks.dns import MxLookup, StsRecordLookup, check_mta_sts_record, check_mx
-from mailposture.checks.policy import PolicyFetch, fetch_policy
+from mailposture.checks.outside import PolicyView, for_each, look_at_policy
 from mailposture.checks.result import Outcome
 from mailposture.config.model import PolicyMode
+from mailposture.expectation import expectation
 from mailposture.records.dns_records import TTL
-from mailposture.records.mta_sts import configured_policy, covers, policy_host_name, policy_url, record_name, render
+from mailposture.records.mta_sts import policy_host_name, policy_url, record_name, render
 from mailposture.records.policy_change import Situation, Stage, Step, next_step, words_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mailposture.checks.result import CheckResult
     from mailposture.checks.vantage import Vantage
-    from mailposture.config.model import Config, Domain, MtaStsPolicy
-
-
-_AT_ONCE = 10  # domains
+    from mailposture.config.model import Config
+    from mailposture.expectation import Expectation
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Look:
-    """A domain as configured and as seen, and what follows."""
+    """What follows for a domain, and what it follows from; None if looking at it failed."""
 
-    policy: MtaStsPolicy | None
-    mx: MxLookup
-    record: StsRecordLookup
-    fetched: PolicyFetch
     step: Step
+    view: PolicyView | None
 
 
 @click.command()
@@ -54,9 +50,11 @@ def command(config: Config, domains: tuple[str, ...], nameservers: tuple[str, ..
     usage or configuration.
     """
     ours = [configured_domain(config, name) for name in domains] or config.domains
-    looks = asyncio.run(_look_at_all(ours, looking_from(config.probes, nameservers)))
+    expectations = [expectation(config, domain) for domain in ours]
+    vantage = looking_from(config.probes, nameservers)
+    looks = asyncio.run(for_each(expectations, lambda expected: _look_at(expected, vantage), broken=_broken))
     if len(ours) == 1:
-        click.echo(_in_full(ours[0].name, looks[0]))
+        click.echo(_in_full(looks[0]))
     else:
         click.echo(_in_lines([domain.name for domain in ours], looks))
     raise SystemExit(DONE if all(_settled(look) for look in looks) else FAILED)
@@ -66,41 +64,32 @@ def _settled(look: _Look) -> bool:
     return look.step.stage in {Stage.DONE, Stage.NOT_CONFIGURED}
 
 
-async def _look_at_all(domains: Sequence[Domain], vantage: Vantage) -> list[_Look]:
-    slots = asyncio.Semaphore(_AT_ONCE)
-
-    async def bounded(domain: Domain) -> _Look:
-        async with slots:
-            return await _look_at(domain, vantage)
-
-    return await asyncio.gather(*map(bounded, domains))
+async def _look_at(expected: Expectation, vantage: Vantage) -> _Look:
+    view = await look_at_policy(expected, vantage=vantage)
+    return _Look(view=view, step=next_step(_situation(view)))
 
 
-async def _look_at(domain: Domain, vantage: Vantage) -> _Look:
-    policy = configured_policy(domain)
-    mx, record, fetched = await asyncio.gather(
-        check_mx(domain.name, resolver=vantage.resolver),
-        check_mta_sts_record(domain.name, resolver=vantage.resolver),
-        fetch_policy(domain.name, vantage=vantage),
+def _broken(_: Expectation, result: CheckResult) -> _Look:
+    return _Look(view=None, step=Step(stage=Stage.UNKNOWN, instruction=f"{result.detail}; {result.instruction}"))
+
+
+def _situation(view: PolicyView) -> Situation:
+    expected, domain = view.expected, view.expected.domain
+    asked = {record_name(domain): view.record.result, policy_host_name(domain): view.fetched.result}
+    if not view.mx.hosts and not (expected.policy and expected.policy.mode is PolicyMode.NONE):  # it allows every MX
+        asked[domain] = view.mx.result
+    return Situation(
+        domain=domain,
+        wanted=expected.wants_policy,
+        configured=expected.policy,
+        served=view.fetched.body if view.fetched.policy else None,
+        serving_fault=view.fetched.result.detail,
+        record_id=view.record.id,
+        record_ttl=view.record.ttl,
+        unanswered=tuple(name for name, result in asked.items() if result.outcome is Outcome.UNKNOWN),
+        mx_hosts=view.mx.hosts,
+        parked=view.mx.null or bool(expected.parked),
     )
-    asked = {record_name(domain.name): record.result, policy_host_name(domain.name): fetched.result}
-    if not mx.hosts and not (policy and policy.mode is PolicyMode.NONE):  # which allows every MX
-        asked[domain.name] = mx.result
-    step = next_step(
-        Situation(
-            domain=domain.name,
-            wanted=domain.mta_sts is not None,
-            configured=policy,
-            served=fetched.body if fetched.policy else None,
-            serving_fault=fetched.result.detail,
-            record_id=record.id,
-            record_ttl=record.ttl,
-            unanswered=tuple(name for name, result in asked.items() if result.outcome is Outcome.UNKNOWN),
-            mx_hosts=mx.hosts,
-            parked=mx.parked,
-        )
-    )
-    return _Look(policy=policy, mx=mx, record=record, fetched=fetched, step=step)
 
 
 def _in_lines(names: Sequence[str], looks: Sequence[_Look]) -> str:
@@ -113,26 +102,29 @@ def _in_lines(names: Sequence[str], looks: Sequence[_Look]) -> str:
     return "\n".join([*lines, "", f"{len(names)} domains: {left} with a next step"])
 
 
-def _in_full(domain: str, look: _Look) -> str:
+def _in_full(look: _Look) -> str:
     step = look.step
-    lines = [_seen(domain, look.policy, look.mx, look.record, look.fetched), ""]
+    lines = [] if look.view is None else [_seen(look.view), ""]
     lines.append(f"Next step ({step.stage}): {step.instruction}")
-    if step.record:
-        lines += ["", f'    {record_name(domain)}. {TTL} IN TXT "{step.record}"']
+    if step.record and look.view:
+        lines += ["", f'    {record_name(look.view.expected.domain)}. {TTL} IN TXT "{step.record}"']
     return "\n".join(lines)
 
 
-def _seen(domain: str, policy: MtaStsPolicy | None, mx: MxLookup, record: StsRecordLookup, fetched: PolicyFetch) -> str:
-    vouched = "DNSSEC vouches for them" if mx.authenticated else "nothing vouches for them"
-    lines = [f"MX hosts of {domain} in DNS ({vouched}):"]
-    for host in mx.hosts:
-        covered = policy is None or covers(policy.mx, host)
-        lines.append(f"    {host}" if covered else f"    {host}   (the configured policy does not cover it)")
+def _seen(view: PolicyView) -> str:
+    domain, policy, mx = view.expected.domain, view.expected.policy, view.mx
+    authenticated = "authenticated by DNSSEC" if mx.authenticated else "not authenticated by DNSSEC"
+    lines = [f"MX hosts of {domain} in DNS ({authenticated}):"]
+    uncovered = policy.uncovered(mx.hosts) if policy else ()
+    lines += [
+        f"    {host}   (the configured policy does not cover it)" if host in uncovered else f"    {host}"
+        for host in mx.hosts
+    ]
     if not mx.hosts:
         lines.append(f"    none: {mx.result.detail}")
     lines.append("Configured policy:")
     lines += [f"    {line}" for line in render(policy).decode().splitlines()] if policy else ["    none"]
-    lines += [f"Served at {policy_url(domain)}:", f"    {fetched.result.detail}"]
-    ttl = f" (TTL {words_for(record.ttl)})" if record.ttl else ""
-    lines += [f"Record {record_name(domain)}:", f"    {record.result.detail}{ttl}"]
+    lines += [f"Served at {policy_url(domain)}:", f"    {view.fetched.result.detail}"]
+    ttl = f" (TTL {words_for(view.record.ttl)})" if view.record.ttl else ""
+    lines += [f"Record {record_name(domain)}:", f"    {view.record.result.detail}{ttl}"]
     return "\n".join(lines)

@@ -12,18 +12,20 @@ import click
 from cli.database import database
 from cli.options import DONE, FAILED, configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
-from mailposture.checks.domain import Expectation, check_domain
+from mailposture.checks.outside import look_at
+from mailposture.checks.port25 import Port25
 from mailposture.checks.result import Outcome
 from mailposture.config.model import PolicyMode
+from mailposture.expectation import expectation
 from mailposture.problems import ProblemError
 from mailposture.quoting import quoted
-from mailposture.records.mta_sts import configured_policy, render
 from reports.readiness import Probed, Readiness, Verdict, read_readiness, with_what_is_seen
 
 if TYPE_CHECKING:
     from mailposture.checks.result import CheckResult
     from mailposture.checks.vantage import Vantage
-    from mailposture.config.model import Config, Domain
+    from mailposture.config.model import Config
+    from mailposture.expectation import Expectation
 
 _MAY_ENFORCE = {
     Verdict.READY: "ready for MTA-STS mode enforce",
@@ -61,19 +63,20 @@ def command(config: Config, domain: str, days: int, nameservers: tuple[str, ...]
         reported = read_readiness(client, ours.name, days=days)
     if reported is None:
         raise ProblemError(f"{ours.name}: the database does not know the domain yet; start the collector once")
-    readiness = with_what_is_seen(reported, asyncio.run(_look(ours, vantage))) if config.probes.enabled else reported
+    readiness = reported
+    if config.probes.enabled:
+        readiness = with_what_is_seen(reported, asyncio.run(_look(expectation(config, ours), vantage)))
     enforced = PolicyMode.ENFORCE in {readiness.last_mode, ours.mta_sts and ours.mta_sts.mode}
     text = _as_text(readiness, days=days, enforced=enforced)
     click.echo(json.dumps(asdict(readiness), indent=2) if format_ == "json" else text)
     raise SystemExit(DONE if readiness.verdict is Verdict.READY else FAILED)
 
 
-async def _look(domain: Domain, vantage: Vantage) -> tuple[CheckResult, ...]:
-    policy = configured_policy(domain)
-    expected = Expectation(
-        policy=render(policy) if policy else None, expiring_within=domain.thresholds.certificate_expiry
-    )
-    return await check_domain(domain.name, expected, vantage=vantage)
+async def _look(expected: Expectation, vantage: Vantage) -> tuple[CheckResult, ...]:
+    port_25 = Port25()
+    view = await look_at(expected, vantage=vantage)
+    port_25.note(view.servers.probes if view.servers else ())
+    return view.results(port_25=port_25)
 
 
 def _as_text(readiness: Readiness, *, days: int, enforced: bool) -> str:
@@ -103,7 +106,7 @@ def _as_text(readiness: Readiness, *, days: int, enforced: bool) -> str:
         if result.instruction:
             lines.append(f"{'':26}-> {result.instruction}")
     if enforced and readiness.verdict is Verdict.NOT_READY:
-        lines += ["", "Mode enforce holds mail back for such causes: mend them (`mailposture explain CAUSE` says how)."]
+        lines += ["", "Mode enforce holds mail back for such causes: fix them (`mailposture explain CAUSE` says how)."]
     elif not enforced and readiness.verdict is Verdict.READY:
         lines += ["", f"Set mta_sts.mode: enforce; `mailposture policy {readiness.policy_domain}` leads the way."]
     return "\n".join(lines)

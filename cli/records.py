@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mailposture.config.model import Config
+    from mailposture.expectation import Expectation
     from mailposture.records.dns_records import DnsRecord
 
 
@@ -36,14 +37,15 @@ def command(config: Config, domains: tuple[str, ...], format_: str, tlsa: bool, 
 
     Exit codes: 0 all is printed, 1 a server's key could not be seen (--tlsa), 2 wrong usage or configuration.
     """
+    from mailposture.expectation import expectation  # noqa: PLC0415
     from mailposture.records import formats as record_formats  # noqa: PLC0415
-    from mailposture.records.dns_records import records_to_publish  # noqa: PLC0415
 
     ours = [configured_domain(config, domain) for domain in domains] or config.domains
-    records = [record for domain in ours for record in records_to_publish(config, domain)]
+    expectations = [expectation(config, domain) for domain in ours]
+    records = [record for expected in expectations for record in expected.records]
     unseen: list[str] = []
     if tlsa:
-        pinned, unseen = asyncio.run(_tlsa_records(config, [domain.name for domain in ours], nameservers))
+        pinned, unseen = asyncio.run(_tlsa_records(config, expectations, nameservers))
         records += pinned
     written = {"zone": record_formats.zone, "json": record_formats.as_json, "terraform": record_formats.terraform}
     click.echo(written[format_](records), nl=False)
@@ -53,35 +55,40 @@ def command(config: Config, domains: tuple[str, ...], format_: str, tlsa: bool, 
 
 
 async def _tlsa_records(
-    config: Config, domains: Sequence[str], nameservers: tuple[str, ...]
+    config: Config, expectations: Sequence[Expectation], nameservers: tuple[str, ...]
 ) -> tuple[list[DnsRecord], list[str]]:
     """One record for each key that the MX servers show, and what could not be seen.
 
     A server that was not seen may show another key, which the records of the others would have refused.
     """
-    from mailposture.checks.dns import check_mx  # noqa: PLC0415
-    from mailposture.checks.servers import probe_servers  # noqa: PLC0415
+    from mailposture.checks.certificates import key_of  # noqa: PLC0415
+    from mailposture.checks.dns import MxLookup, check_mx  # noqa: PLC0415
+    from mailposture.checks.outside import for_each, is_parked  # noqa: PLC0415
+    from mailposture.checks.servers import look_at_servers  # noqa: PLC0415
     from mailposture.records.dns_records import tlsa_record  # noqa: PLC0415
 
     vantage = looking_from(config.probes, nameservers)
-    lookups = await asyncio.gather(*(check_mx(domain, resolver=vantage.resolver) for domain in domains))
-    unseen = [
-        f"no TLSA records for {domain}: {mx.result.detail}"
-        for domain, mx in zip(domains, lookups, strict=True)
-        if not mx.hosts and not mx.parked
+    lookups = await for_each(
+        expectations,
+        lambda expected: check_mx(expected, resolver=vantage.resolver),
+        broken=lambda _, result: MxLookup(result=result),
+    )
+    receiving = [
+        (expected.domain, mx) for expected, mx in zip(expectations, lookups, strict=True) if not is_parked(expected, mx)
     ]
-    hosts = list(dict.fromkeys(host for mx in lookups for host in mx.hosts))
-    probes = await probe_servers(hosts, vantage=vantage)
-    seen = {probe.host for probe in probes}
-    unseen += [
-        f"no TLSA record for {host}: it has no address, or DNS does not say" for host in hosts if host not in seen
-    ]
+    unseen = [f"no TLSA records for {domain}: {mx.result.detail}" for domain, mx in receiving if not mx.hosts]
+    hosts = dict.fromkeys(host for _, mx in receiving for host in mx.hosts)
+    view = await look_at_servers(list(hosts), vantage=vantage)
+    unseen += [f"no TLSA record for {one.subject}: {one.detail}" for one in view.without_address]
     records: dict[tuple[str, str | None], DnsRecord] = {}
-    for probe in probes:
-        if not probe.chain:
-            unseen.append(f"no TLSA record for {probe.host} [{probe.address}]: {probe.detail}")
+    for probe in view.probes:
+        key = key_of(probe.chain[0]) if probe.chain else None
+        if key is None:
+            unseen.append(
+                f"no TLSA record for {probe.host} [{probe.address}]: {probe.detail or 'its key is unreadable'}"
+            )
             continue
-        record = replace(tlsa_record(probe.host, probe.chain[0]), domain=_domain_around(probe.host, config))
+        record = replace(tlsa_record(probe.host, key), domain=_domain_around(probe.host, config))
         records[record.name, record.value] = record
     return list(records.values()), unseen
 

@@ -8,7 +8,9 @@ from rich.text import Text
 
 from cli.summary import as_text
 from demo.stories import STORIES
-from mailposture.records.dns_records import report_path, tls_rpt_record
+from mailposture.expectation import expectation
+from mailposture.records.dns_records import report_path
+from mailposture.records.tls_rpt import record_name
 from reports.summary import summarize
 
 if TYPE_CHECKING:
@@ -80,15 +82,17 @@ def _listeners(config: Config, log_file: Path | None) -> Iterator[str]:
 
 
 def _recipients(config: Config) -> str:
-    addresses = sorted(config.accepted_recipients())
+    addresses = sorted(config.accepted_recipients)
     more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
-    return addresses[0] + more
+    return addresses[0] + more if addresses else "nobody: every domain is parked"
 
 
 def _records(config: Config) -> Iterator[str]:
     """The records that ask the world for reports (RFC 8460, section 3)."""
-    for domain in config.domains[:_MOST_DOMAINS]:
-        record = tls_rpt_record(config, domain)
-        yield f'{record.name}. IN TXT "{record.value}"'
-    if len(config.domains) > _MOST_DOMAINS:
-        yield f"({len(config.domains) - _MOST_DOMAINS} more: mailposture records DOMAIN)"
+    reported = [domain for domain in config.domains if not domain.parked]
+    for domain in reported[:_MOST_DOMAINS]:
+        record = expectation(config, domain).record(record_name(domain.name))
+        if record is not None:
+            yield f'{record.name}. IN TXT "{record.value}"'
+    if len(reported) > _MOST_DOMAINS:
+        yield f"({len(reported) - _MOST_DOMAINS} more: mailposture records DOMAIN)"

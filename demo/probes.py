@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from demo.domains import DOMAINS, DemoDomain
 from demo.stories import policy_file_is_missing
 from mailposture.config.model import MtaStsPolicy
-from mailposture.records.mta_sts import policy_id, render
+from mailposture.records.mta_sts import Policy, policy_id, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,12 +122,12 @@ def _probes(each: _Round) -> Iterator[ProbeRow]:
         yield _visit(each, mx)
 
 
-def _policy(each: _Round) -> MtaStsPolicy | None:
+def _policy(each: _Round) -> Policy | None:
     mode = each.domain.sts_mode(each.days_ago)
-    return None if mode is None else MtaStsPolicy(mode=mode, mx=tuple(each.domain.mx))
+    return None if mode is None else Policy(mode=mode, mx=tuple(each.domain.mx), max_age=MtaStsPolicy().max_age)
 
 
-def _records(each: _Round, policy: MtaStsPolicy | None) -> Iterator[ProbeRow]:
+def _records(each: _Round, policy: Policy | None) -> Iterator[ProbeRow]:
     name = each.domain.name
     records = {
         "mx": ", ".join(each.domain.mx),
@@ -141,7 +141,7 @@ def _records(each: _Round, policy: MtaStsPolicy | None) -> Iterator[ProbeRow]:
         yield replace(each.row("dns", detail), record=record)
 
 
-def _fetch(each: _Round, policy: MtaStsPolicy) -> ProbeRow:
+def _fetch(each: _Round, policy: Policy) -> ProbeRow:
     announced = policy_id(render(policy))
     if policy_file_is_missing(each.domain, each.days_ago):
         missing = each.row("mta-sts", "answers with status 404")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mailposture.records.mta_sts import configured_policy, policy_host_name, policy_id, render
+from mailposture.expectation import expectation
+from mailposture.records.mta_sts import policy_host_name, policy_id, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,7 @@ def hosted_policies(config: Config) -> Mapping[str, HostedPolicy]:
     """
     policies: dict[str, HostedPolicy] = {}
     for domain in config.domains:
-        policy = configured_policy(domain)
+        policy = expectation(config, domain).policy
         if policy is not None:
             body = render(policy)
             policies[policy_host_name(domain.name)] = HostedPolicy(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dnslib import QTYPE, RCODE, RR
@@ -22,10 +23,17 @@ class Zone(BaseResolver):
         self.broken: set[str] = set()
         self.asked: list[tuple[str, str]] = []
         self.before_answering: Callable[[str, str], None] = lambda *_: None  # may wait
+        self.garble: Callable[[str, bytes], bytes] | None = None  # changes answers on the wire, by the name asked for
         self._lock = threading.Lock()
 
     def resolve(self, request: Any, handler: Any) -> Any:
         """dnslib's interface."""
+        reply = self._answer(request)
+        if self.garble is None:
+            return reply
+        return _Garbled(self.garble(str(request.q.qname).lower().rstrip("."), reply.pack()))
+
+    def _answer(self, request: Any) -> Any:
         reply = request.reply()
         reply.header.ad = int(self.authenticated)
         name, type_ = str(request.q.qname).lower(), QTYPE[request.q.qtype]
@@ -50,6 +58,16 @@ class Zone(BaseResolver):
         if not known:
             reply.header.rcode = RCODE.NXDOMAIN
         return reply
+
+
+@dataclass(frozen=True)
+class _Garbled:
+    """Bytes in place of a reply."""
+
+    wire: bytes
+
+    def pack(self) -> bytes:
+        return self.wire
 
 
 class _Silent:

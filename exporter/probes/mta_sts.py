@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from exporter.exposition import Gauge
-from exporter.probes.outcome import Finding, Measured, ProbeOutcome, Reason, named, reason_of
-from mailposture.checks.dns import MxLookup, StsRecordLookup, check_mta_sts_record, check_mx
-from mailposture.checks.policy import PolicyFetch, check_coverage, fetch_policy
-from mailposture.checks.result import CheckResult, Outcome
+from exporter.probes.outcome import Finding, Measured, ProbeOutcome, named
+from mailposture.checks.dns import check_mta_sts_record
+from mailposture.checks.outside import look_at_policy
+from mailposture.checks.reason import Reason
+from mailposture.checks.result import Outcome
 from mailposture.checks.servers import MOST_HOSTS
 from mailposture.config.model import PolicyMode
-from mailposture.records.mta_sts import configured_policy, covers, render, render_record
+from mailposture.expectation import expectation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exporter.probes.outcome import ProbeContext
-    from mailposture.config.model import Domain, MtaStsPolicy
+    from mailposture.checks.outside import PolicyView
+    from mailposture.checks.result import CheckResult
+    from mailposture.config.model import Domain
+    from mailposture.records.mta_sts import Policy
 
 FETCHED = Gauge(
     name="mta_sts_policy_fetched",
@@ -48,68 +51,50 @@ MX_COVERED = Gauge(
 
 
 async def probe_mta_sts(domain: Domain, context: ProbeContext) -> ProbeOutcome:
-    """Fetch the policy; a domain without one, in the configuration or in DNS, is left in peace."""
-    resolver = context.vantage.resolver
-    policy = configured_policy(domain)
-    hosted = render(policy) if policy else None
-    record = await check_mta_sts_record(
-        domain.name, resolver=resolver, expected=render_record(hosted) if hosted else None
-    )
-    if hosted is None and record.result.outcome is Outcome.MISSING:
+    """Fetch the policy; of a domain without one, in the configuration and in DNS, nothing is asked."""
+    expected = expectation(context.config, domain)
+    record = await check_mta_sts_record(expected, resolver=context.vantage.resolver)
+    if expected.policy is None and record.result.outcome is Outcome.MISSING:
         return ProbeOutcome(success=True)
-    mx, fetched = await asyncio.gather(
-        check_mx(domain.name, resolver=resolver), fetch_policy(domain.name, vantage=context.vantage)
-    )
-    if hosted is None and record.result.outcome is Outcome.UNKNOWN and fetched.policy is None:
+    view = await look_at_policy(expected, vantage=context.vantage, record=record)
+    served = view.fetched.policy
+    if expected.policy is None and record.result.outcome is Outcome.UNKNOWN and served is None:
         # Nobody says that this domain has MTA-STS, so there may be no policy to be missed.
         finding = Finding(success=False, reason=Reason.DNS_ERROR, detail=record.result.detail)
         return ProbeOutcome(success=False, reason=Reason.DNS_ERROR, findings=(finding,))
-    agrees = None if hosted is None or fetched.policy is None else fetched.body == hosted
-    announced = None if hosted is None or record.result.outcome is Outcome.UNKNOWN else record.result.success
-    coverage = check_coverage(domain.name, fetched.policy, mx.hosts) if fetched.policy and mx.hosts else None
-    faults = list(_faults(fetched, record, coverage, agrees))
-    reason, detail = faults[0] if faults else (None, fetched.result.detail)
-    served = fetched.policy
     if served is not None:
         context.policies.fetched(domain.name, served)
+    fault = next((one for one in _gravest_first(view) if one is not None and not one.success), None)
     finding = Finding(
-        success=not faults,
-        reason=reason,
-        detail=detail,
+        success=fault is None,
+        reason=fault.reason if fault else None,
+        detail=fault.detail if fault else view.fetched.result.detail,
         sts_mode=served.mode if served else "",
         sts_max_age=served.max_age if served else 0,
         sts_mx_hosts=served.mx if served else (),
         sts_record_id=record.id or "",
-        policy_agrees=agrees,
-        record_agrees=announced,
-        mx_covered=coverage.success if coverage else None,
+        policy_agrees=view.agrees,
+        record_agrees=view.announced,
+        mx_covered=view.coverage.success if view.coverage else None,
     )
     return ProbeOutcome(
-        success=not faults,
-        reason=reason,
-        samples=tuple(_samples(domain.name, finding, fetched, context.policies.of(domain.name), mx)),
+        success=fault is None,
+        reason=finding.reason,
+        samples=tuple(_samples(view, context.policies.of(domain.name))),
         findings=(finding,),
     )
 
 
-def _faults(
-    fetched: PolicyFetch, record: StsRecordLookup, coverage: CheckResult | None, agrees: bool | None
-) -> Iterator[tuple[Reason | None, str]]:
-    """The gravest first."""
-    for result in (coverage, fetched.result, record.result):
-        if result is not None and not result.success:
-            yield reason_of(result.reason), result.detail
-    if agrees is False:
-        yield Reason.POLICY_DIFFERS, f"the policy served is not the configured one; served: {fetched.result.detail}"
+def _gravest_first(view: PolicyView) -> tuple[CheckResult | None, ...]:
+    return (view.coverage, view.fetched.result, view.record.result, view.result)
 
 
-def _samples(
-    domain: str, finding: Finding, fetched: PolicyFetch, policy: MtaStsPolicy | None, mx: MxLookup
-) -> Iterator[Measured]:
+def _samples(view: PolicyView, policy: Policy | None) -> Iterator[Measured]:
     """`policy`: what senders go by, fetched now or kept."""
-    if fetched.result.outcome is not Outcome.UNKNOWN:
-        yield Measured(FETCHED, (domain,), float(fetched.policy is not None))
-    for gauge, agrees in ((POLICY_AGREES, finding.policy_agrees), (RECORD_AGREES, finding.record_agrees)):
+    domain = view.expected.domain
+    if view.fetched.result.outcome is not Outcome.UNKNOWN:
+        yield Measured(FETCHED, (domain,), float(view.fetched.policy is not None))
+    for gauge, agrees in ((POLICY_AGREES, view.agrees), (RECORD_AGREES, view.announced)):
         if agrees is not None:
             yield Measured(gauge, (domain,), float(agrees))
     if policy is None:
@@ -118,8 +103,10 @@ def _samples(
     for mode in PolicyMode:
         yield Measured(MODE, (domain, mode), float(mode is policy.mode))
     if policy.mode is not PolicyMode.NONE:
-        for host in mx.hosts[:MOST_HOSTS]:
-            yield Measured(MX_COVERED, (domain, host), float(covers(policy.mx, host)))
+        hosts = view.mx.hosts[:MOST_HOSTS]
+        uncovered = policy.uncovered(hosts)
+        for host in hosts:
+            yield Measured(MX_COVERED, (domain, host), float(host not in uncovered))
 
 
 PROBE = named(

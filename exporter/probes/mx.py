@@ -6,25 +6,27 @@ history has a row for each.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from exporter.exposition import Gauge
-from exporter.probes.outcome import Finding, Measured, ProbeOutcome, Reason, named, reason_of
+from exporter.probes.outcome import Finding, Measured, ProbeOutcome, named
 from mailposture.checks.dns import check_mx
-from mailposture.checks.resolver import Answer, Status
-from mailposture.checks.servers import MOST_HOSTS, probe_servers
-from mailposture.checks.tlsa import is_usable, matches_tlsa, tlsa_name
+from mailposture.checks.outside import is_parked
+from mailposture.checks.reason import Reason
+from mailposture.checks.servers import MOST_HOSTS, judge_server, look_at_servers
+from mailposture.checks.tlsa import Tlsa, mismatch_words
+from mailposture.expectation import expectation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from exporter.probes.outcome import ProbeContext
-    from exporter.probes.port25 import Port25
     from mailposture.checks.mx import MxProbe
+    from mailposture.checks.port25 import Port25
+    from mailposture.checks.resolver import Answer
+    from mailposture.checks.servers import Server
     from mailposture.config.model import Domain
 
 _SERVER = ("policy_domain", "mx")
@@ -76,27 +78,19 @@ TLSA_MATCH = Gauge(
 )
 
 
-class Tlsa(StrEnum):
-    """How TLSA records and certificate agree (RFC 7672)."""
-
-    ABSENT = "absent"  # no DANE, which is allowed
-    MATCH = "match"
-    MATCH_UNSIGNED = "match-unsigned"  # fits, but our resolver does not say that DNSSEC vouches for it
-    MISMATCH = "mismatch"
-    UNUSABLE = "unusable"  # only records that DANE for SMTP does not know: senders encrypt, and compare nothing
-    DNS_ERROR = "dns-error"
-    NO_CERTIFICATE = "no-certificate"  # nothing was shown to compare with
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Server:
     """What one address showed, judged."""
 
     probe: MxProbe
+    tlsa: Tlsa
     reason: Reason | None
     detail: str
-    tlsa: Tlsa
-    hidden: bool  # we cannot get there, which says nothing about the server
+
+    @property
+    def hidden(self) -> bool:
+        """Whether we cannot get there, which says nothing about the server."""
+        return self.reason is Reason.PORT_25_BLOCKED
 
     @property
     def reachable(self) -> bool | None:
@@ -110,7 +104,7 @@ class _Server:
 
     @property
     def certificate_valid(self) -> bool | None:
-        if self.probe.chain or self.probe.reason.startswith("certificate-"):
+        if self.probe.chain or (self.probe.reason is not None and self.probe.reason.refuses_certificate):
             return self.probe.chain_valid and self.probe.name_valid
         return None
 
@@ -121,73 +115,36 @@ class _Server:
 
 async def probe_mx(domain: Domain, context: ProbeContext) -> ProbeOutcome:
     """Look at every address of every MX host; a domain that takes no mail has none."""
-    resolver = context.vantage.resolver
-    mx = await check_mx(domain.name, resolver=resolver)
-    if mx.parked:
+    expected = expectation(context.config, domain)
+    mx = await check_mx(expected, resolver=context.vantage.resolver)
+    if is_parked(expected, mx):
         return ProbeOutcome(success=True)
-    hosts = mx.hosts[:MOST_HOSTS]
-    if not hosts:
-        return ProbeOutcome(success=False, reason=reason_of(mx.result.reason))
-    probes, answers = await asyncio.gather(
-        probe_servers(hosts, vantage=context.vantage, look=context.servers.probe),
-        asyncio.gather(*(resolver.lookup(tlsa_name(host), "TLSA") for host in hosts)),
-    )
-    context.port_25.note(probes)
-    records = dict(zip(hosts, answers, strict=True))
-    servers = [_judge(probe, records[probe.host], context.port_25) for probe in probes]
-    lost = await _without_address(sorted(set(hosts) - {probe.host for probe in probes}), context)
-    told = {host: _telling(of_host) for host, of_host in _by_host(servers)}
-    reasons = [server.reason for of_host in told.values() for server in of_host] + [finding.reason for finding in lost]
+    if not mx.hosts:
+        return ProbeOutcome(success=False, reason=mx.result.reason)
+    view = await look_at_servers(mx.hosts[:MOST_HOSTS], vantage=context.vantage, look=context.servers.probe)
+    context.port_25.note(view.probes)
+    servers = [_judge(server, view.tlsa_records[server.probe.host], context.port_25) for server in view.servers]
+    lost = [
+        Finding(receiving_mx=one.subject, success=False, reason=one.reason, detail=one.detail)
+        for one in view.without_address
+    ]
+    seen = {host: _most_telling(of_host) for host, of_host in _by_host(servers)}
+    reasons = [server.reason for of_host in seen.values() for server in of_host] + [finding.reason for finding in lost]
     faults = [reason for reason in reasons if reason is not None]
     return ProbeOutcome(
         success=not faults,
         reason=min(faults, key=lambda reason: reason is Reason.PORT_25_BLOCKED, default=None),
-        samples=tuple(_samples(domain.name, told, lost)),
+        samples=tuple(_samples(domain.name, seen, lost)),
         findings=(*map(_finding, servers), *lost),
     )
 
 
-def _judge(probe: MxProbe, records: Answer, port_25: Port25) -> _Server:
-    hidden = port_25.hides(probe)
-    tlsa = _tlsa(records, probe.chain)
-    reason, detail = reason_of(probe.reason), probe.detail
-    if hidden:
-        family = "IPv6" if ":" in probe.address else "IPv4"
-        reason = Reason.PORT_25_BLOCKED
-        detail = f"{detail}; so it is with all servers by {family}, which says nothing about this one"
-    elif reason is None and tlsa is Tlsa.MISMATCH:
-        reason = Reason.TLSA_MISMATCH
-        detail = f"none of {len(records.records)} TLSA records fits the certificate shown"
-    elif reason is None:
-        until = f", certificate until {probe.not_after:%Y-%m-%d}" if probe.not_after else ""
-        detail = f"STARTTLS with {probe.tls_version}{until}"
-    return _Server(probe=probe, reason=reason, detail=detail, tlsa=tlsa, hidden=hidden)
-
-
-def _tlsa(answer: Answer, chain: Sequence[bytes]) -> Tlsa:
-    if answer.status is not Status.FOUND:
-        return Tlsa.ABSENT if answer.status is Status.ABSENT else Tlsa.DNS_ERROR
-    if not chain:
-        return Tlsa.NO_CERTIFICATE
-    if not any(is_usable(record) for record in answer.records):
-        return Tlsa.UNUSABLE
-    if not any(matches_tlsa(record, chain) for record in answer.records):
-        return Tlsa.MISMATCH
-    return Tlsa.MATCH if answer.authenticated else Tlsa.MATCH_UNSIGNED
-
-
-async def _without_address(hosts: Sequence[str], context: ProbeContext) -> list[Finding]:
-    """Hosts that had no address to look at: because there is none, or because DNS did not say."""
-    answers = await asyncio.gather(*(context.vantage.resolver.addresses(host) for host in hosts))
-    return [
-        Finding(
-            receiving_mx=host,
-            success=False,
-            reason=Reason.MX_WITHOUT_ADDRESS if answer.status is Status.ABSENT else Reason.DNS_ERROR,
-            detail=answer.detail,
-        )
-        for host, answer in zip(hosts, answers, strict=True)
-    ]
+def _judge(server: Server, records: Answer, port_25: Port25) -> _Server:
+    result = judge_server(server.probe, port_25=port_25)
+    reason, detail = result.reason, result.detail
+    if reason is None and server.tlsa is Tlsa.MISMATCH:
+        reason, detail = Reason.TLSA_MISMATCH, mismatch_words(records)
+    return _Server(probe=server.probe, tlsa=server.tlsa, reason=reason, detail=detail)
 
 
 def _finding(server: _Server) -> Finding:
@@ -215,13 +172,13 @@ def _by_host(servers: Sequence[_Server]) -> Iterator[tuple[str, list[_Server]]]:
         yield host, list(of_host)
 
 
-def _telling(servers: list[_Server]) -> list[_Server]:
+def _most_telling(servers: list[_Server]) -> list[_Server]:
     """The addresses of a host that say how it is: what is hidden from us says nothing beside what is not."""
     return [server for server in servers if not server.hidden] or servers
 
 
-def _samples(domain: str, told: Mapping[str, Sequence[_Server]], lost: Sequence[Finding]) -> Iterator[Measured]:
-    for host, servers in told.items():
+def _samples(domain: str, seen: Mapping[str, Sequence[_Server]], lost: Sequence[Finding]) -> Iterator[Measured]:
+    for host, servers in seen.items():
         yield from _host_samples((domain, host), servers)
     for finding in lost:
         yield Measured(SUCCESS, (domain, finding.receiving_mx), 0)

@@ -1,9 +1,8 @@
-"""What every probe takes and gives: one function type, and results whose reasons are a closed set."""
+"""What every probe takes and gives: one function type, and results whose reasons are those of the checks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from exporter.exposition import Gauge
@@ -13,68 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
-    from exporter.probes.port25 import Port25
     from exporter.probes.servers import SharedServers
+    from mailposture.checks.port25 import Port25
+    from mailposture.checks.reason import Reason
     from mailposture.checks.vantage import Vantage
     from mailposture.config.model import Config, Domain
-
-
-class Reason(StrEnum):
-    """Why a probe is not content: what mailposture/checks calls it, and what only probing again and again can tell."""
-
-    PORT_25_BLOCKED = "outbound-port-25-blocked"  # no server of any domain can be reached: it is us, not them
-    MX_WITHOUT_ADDRESS = "mx-without-address"
-    TOO_SLOW = "probe-timeout"  # the whole probe, not one server
-    BROKEN = "probe-error"  # a fault in the probe; the exporter's log has it
-    OTHER = "other"
-
-    DNS_ERROR = "dns-error"
-    NO_RECORD = "no-record"
-    RECORD_INVALID = "record-invalid"
-    SEVERAL_RECORDS = "several-records"
-    MX_UNUSABLE = "mx-unusable"
-    REPORTS_GO_ELSEWHERE = "reports-go-elsewhere"
-    ID_DIFFERS = "id-differs"
-    PARKED_BUT_SENDS = "parked-but-sends"
-    PARKED_BUT_NOT_REJECTED = "parked-but-not-rejected"
-    EVERYBODY_MAY_SEND = "everybody-may-send"
-
-    POLICY_HOST_WITHOUT_ADDRESS = "policy-host-without-address"
-    POLICY_HOST_UNREACHABLE = "policy-host-unreachable"
-    POLICY_TIMEOUT = "policy-timeout"
-    POLICY_TLS_ERROR = "policy-tls-error"
-    POLICY_HTTP_ERROR = "policy-http-error"
-    POLICY_REDIRECTED = "policy-redirected"
-    POLICY_STATUS = "policy-status"
-    POLICY_CONTENT_TYPE = "policy-content-type"
-    POLICY_TOO_LARGE = "policy-too-large"
-    POLICY_INVALID = "policy-invalid"
-    POLICY_DIFFERS = "policy-differs"
-    MX_NOT_COVERED = "mx-not-covered"
-
-    TIMEOUT = "timeout"
-    UNREACHABLE = "unreachable"
-    REFUSED = "refused"
-    GREETING_REFUSED = "greeting-refused"
-    SMTP_ERROR = "smtp-error"
-    STARTTLS_NOT_OFFERED = "starttls-not-offered"
-    STARTTLS_REFUSED = "starttls-refused"
-    TLS_FAILED = "tls-failed"
-    TLSA_MISMATCH = "tlsa-mismatch"
-
-    CERTIFICATE_EXPIRED = "certificate-expired"
-    CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
-    CERTIFICATE_SELF_SIGNED = "certificate-self-signed"
-    CERTIFICATE_UNTRUSTED = "certificate-untrusted"
-    CERTIFICATE_HOST_MISMATCH = "certificate-host-mismatch"
-    CERTIFICATE_INVALID = "certificate-invalid"
-
-
-def reason_of(term: str) -> Reason | None:
-    """The reason for a term of mailposture/checks; None for none, `other` for one that is not known here."""
-    if not term:
-        return None
-    return next((reason for reason in Reason if reason == term), Reason.OTHER)
 
 
 class Measured(NamedTuple):

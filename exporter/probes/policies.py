@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mailposture.config.model import MtaStsPolicy
+    from mailposture.records.mta_sts import Policy
 
 
 class KeptPolicies:
@@ -20,13 +20,13 @@ class KeptPolicies:
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._kept: dict[str, tuple[MtaStsPolicy, float]] = {}
+        self._kept: dict[str, tuple[Policy, float]] = {}
 
-    def fetched(self, domain: str, policy: MtaStsPolicy) -> None:
+    def fetched(self, domain: str, policy: Policy) -> None:
         """Keep it from now on, instead of the one before."""
         self._kept[domain] = policy, self._now() + policy.max_age
 
-    def of(self, domain: str) -> MtaStsPolicy | None:
+    def of(self, domain: str) -> Policy | None:
         """The policy that senders may still have."""
         policy, until = self._kept.get(domain, (None, 0.0))
         return policy if self._now() < until else None

@@ -13,10 +13,10 @@ import structlog
 from exporter.probes import PROBES
 from exporter.probes.history import History
 from exporter.probes.outcome import ProbeContext
-from exporter.probes.port25 import Port25
 from exporter.probes.results import Results
 from exporter.probes.schedule import Probed, Scheduler
 from exporter.probes.servers import SharedServers
+from mailposture.checks.port25 import Port25
 from mailposture.checks.vantage import Vantage, vantage_of
 
 if TYPE_CHECKING:

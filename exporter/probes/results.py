@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.probes.outcome import Probe
-    from exporter.probes.port25 import Port25
     from exporter.probes.schedule import Probed
+    from mailposture.checks.port25 import Port25
 
 PORT_25_BLOCKED = Gauge(
     name="mx_outbound_port_25_blocked",

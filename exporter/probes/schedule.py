@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
-from exporter.probes.outcome import ProbeOutcome, Reason
+from exporter.probes.outcome import ProbeOutcome
+from mailposture.checks.reason import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

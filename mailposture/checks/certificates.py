@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from mailposture.checks.reason import Reason
 from mailposture.domain_names import normalize_pattern
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
+
+_Part = TypeVar("_Part")
 
 # OpenSSL's X509_V_ERR_* numbers.
 _NOT_YET_VALID, _EXPIRED = 9, 10
@@ -19,35 +24,52 @@ _UNTRUSTED = (2, 20, 21)
 _NAME_MISMATCH = 62
 
 _REASONS = {
-    _NOT_YET_VALID: "certificate-not-yet-valid",
-    _EXPIRED: "certificate-expired",
-    _SELF_SIGNED: "certificate-self-signed",
-    _SELF_SIGNED_IN_CHAIN: "certificate-untrusted",
-    **dict.fromkeys(_UNTRUSTED, "certificate-untrusted"),
-    _NAME_MISMATCH: "certificate-host-mismatch",
+    _NOT_YET_VALID: Reason.CERTIFICATE_NOT_YET_VALID,
+    _EXPIRED: Reason.CERTIFICATE_EXPIRED,
+    _SELF_SIGNED: Reason.CERTIFICATE_SELF_SIGNED,
+    _SELF_SIGNED_IN_CHAIN: Reason.CERTIFICATE_UNTRUSTED,
+    **dict.fromkeys(_UNTRUSTED, Reason.CERTIFICATE_UNTRUSTED),
+    _NAME_MISMATCH: Reason.CERTIFICATE_HOST_MISMATCH,
 }
 
 
-def refusal(error: ssl.SSLCertVerificationError) -> str:
-    """The reason term for a failed verification."""
-    return _REASONS.get(error.verify_code, "certificate-invalid")
+def refusal(error: ssl.SSLCertVerificationError) -> Reason:
+    """The reason for a failed verification."""
+    return _REASONS.get(error.verify_code, Reason.CERTIFICATE_INVALID)
 
 
 def names_of(certificate: bytes) -> tuple[str, ...]:
     """The DNS names that a (DER) certificate is for: of the subject alternative name only (RFC 8461, section 4.1)."""
-    try:
-        extensions = x509.load_der_x509_certificate(certificate).extensions
-        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        return ()
-    return tuple(filter(None, map(normalize_pattern, names.get_values_for_type(x509.DNSName))))
+
+    def names(read: x509.Certificate) -> list[str]:
+        return read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
+            x509.DNSName
+        )
+
+    return tuple(filter(None, map(normalize_pattern, _read(certificate, names) or ())))
 
 
 def expiry_of(certificate: bytes) -> datetime | None:
     """When a (DER) certificate expires; None if it cannot be read."""
+    return _read(certificate, lambda read: read.not_valid_after_utc)
+
+
+def key_of(certificate: bytes) -> bytes | None:
+    """The public key of a (DER) certificate as SubjectPublicKeyInfo (DER); None if it cannot be read."""
+    return _read(
+        certificate, lambda read: read.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    )
+
+
+def _read(certificate: bytes, part: Callable[[x509.Certificate], _Part]) -> _Part | None:
+    """A part of a (DER) certificate that a server showed, which may be made to hurt; None if it cannot be read.
+
+    Besides ValueError, cryptography has an exception of its own for each way in which one may be odd: unknown versions,
+    algorithms, curves, kinds of names, extensions that are there twice.
+    """
     try:
-        return x509.load_der_x509_certificate(certificate).not_valid_after_utc
-    except ValueError:
+        return part(x509.load_der_x509_certificate(certificate))
+    except Exception:
         return None
 
 

@@ -6,57 +6,105 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mailposture.checks.reason import Reason
 from mailposture.checks.resolver import Answer, Resolver, Status
 from mailposture.checks.result import CheckResult, Outcome, Subject
 from mailposture.domain_names import normalize
 from mailposture.quoting import quoted
 from mailposture.records import mta_sts, tls_rpt
-from mailposture.records.dns_records import DnsRecord
+from mailposture.records.dns_records import DnsRecord, tls_rpt_record
 from mailposture.records.formats import zone_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
+
+    from mailposture.expectation import Expectation
 
 _MOST_HOSTS = 100  # MX hosts that are looked at: a zone could list thousands
+_MOST_NAMED = 20
 _HOSTS_AT_ONCE = 20  # as a slow nameserver must not add up
 
 
 @dataclass(frozen=True, kw_only=True)
 class MxLookup:
-    """The MX hosts of a domain, best first. `parked`: the domain says that it takes no mail (RFC 7505)."""
+    """The MX hosts of a domain, best first. `null`: DNS says that the domain takes no mail (RFC 7505)."""
 
     result: CheckResult
     hosts: tuple[str, ...] = ()
-    parked: bool = False
+    null: bool = False
     authenticated: bool = False
 
 
-async def check_mx(domain: str, *, resolver: Resolver) -> MxLookup:
+async def check_mx(expected: Expectation, *, resolver: Resolver) -> MxLookup:
     """Look up the MX hosts and whether each has an address and is no alias (RFC 5321, section 5.1)."""
+    domain = expected.domain
     subject = Subject("mx", domain)
     answer = await resolver.lookup(domain, "MX")
-    if answer.status is not Status.FOUND:
-        instruction = f"{domain}. 3600 IN MX 10 <host>   ; or, if it takes no mail: {domain}. 3600 IN MX 0 ."
-        return MxLookup(result=_absent(subject, answer, instruction))
+    if answer.status is Status.FAILED:
+        return MxLookup(result=subject.unanswered(answer.detail))
+    if answer.status is Status.ABSENT:
+        if expected.parked:
+            return MxLookup(result=await _without_mx(subject, resolver))
+        instruction = f"{domain}. 3600 IN MX 10 <host>   ; or, if it takes no mail: {_null_mx(domain)}"
+        return MxLookup(result=subject.missing(answer.detail, instruction))
     ordered = sorted(answer.records, key=lambda record: (record.preference, record.exchange))
-    if [record.exchange.to_text() for record in ordered] == ["."]:
-        result = subject.good("takes no mail (null MX, RFC 7505)")
-        return MxLookup(result=result, parked=True)
     names = [record.exchange.to_text().rstrip(".").lower() for record in ordered]
+    if names == [""]:
+        return MxLookup(result=_null(subject, expected), null=True, authenticated=answer.authenticated)
+    if expected.parked:
+        detail = f"is parked in the configuration, but mail for it goes to {_shortened(names)}"
+        result = subject.wrong(Reason.PARKED_BUT_RECEIVES, detail, _null_mx(domain))
+    else:
+        result = await _judge_hosts(subject, names, resolver)
     hosts = tuple(dict.fromkeys(host for name in names if (host := normalize(name)) is not None))
+    return MxLookup(result=result, hosts=hosts, authenticated=answer.authenticated)
+
+
+async def _judge_hosts(subject: Subject, names: Sequence[str], resolver: Resolver) -> CheckResult:
+    """Whether each MX record names a host that mail can be sent to; an answer that is lacking accuses nobody."""
     faults = [f"{quoted(name)} is not a host name" for name in names if normalize(name) is None]
+    hosts = list(dict.fromkeys(filter(None, map(normalize, names))))
     slots = asyncio.Semaphore(_HOSTS_AT_ONCE)
-    found = await asyncio.gather(*(_look_at_host(host, resolver, slots) for host in hosts[:_MOST_HOSTS]))
-    faults += [detail for outcome, detail in found if outcome is Outcome.WRONG]
-    unanswered = [detail for outcome, detail in found if outcome is Outcome.UNKNOWN]
+    looks = await asyncio.gather(*(_look_at_host(host, resolver, slots) for host in hosts[:_MOST_HOSTS]))
+    faults += [detail for outcome, detail in looks if outcome is Outcome.WRONG]
+    unanswered = [detail for outcome, detail in looks if outcome is Outcome.UNKNOWN]
     if faults:
         instruction = "let each MX record name a host that has A or AAAA records of its own"
-        result = subject.wrong("mx-unusable", "; ".join(faults), instruction)
-    elif unanswered:
-        result = subject.unanswered("; ".join(unanswered))
-    else:
-        result = subject.good(", ".join(hosts))
-    return MxLookup(result=result, hosts=hosts, authenticated=answer.authenticated)
+        return subject.wrong(Reason.MX_UNUSABLE, _shortened(faults, "; "), instruction)
+    if unanswered:
+        return subject.unanswered(_shortened(unanswered, "; "))
+    return subject.good(_shortened(hosts))
+
+
+def _null_mx(domain: str) -> str:
+    return f"{domain}. 3600 IN MX 0 ."
+
+
+def _null(subject: Subject, expected: Expectation) -> CheckResult:
+    """What a null MX is: right for a parked domain, an outage for one that is to receive mail."""
+    if expected.parked is False:
+        detail = "takes no mail (null MX, RFC 7505), though the configuration expects some: senders return it at once"
+        return subject.wrong(
+            Reason.NULL_MX, detail, "publish MX records, or write `parked: true` into its configuration"
+        )
+    return subject.good("takes no mail (null MX, RFC 7505)")
+
+
+async def _without_mx(subject: Subject, resolver: Resolver) -> CheckResult:
+    """Without MX record mail goes to the address of the domain, if it has one (RFC 5321, section 5.1)."""
+    addresses = await resolver.addresses(subject.name)
+    if addresses.status is Status.FAILED:
+        return subject.unanswered(addresses.detail)
+    if addresses.status is Status.ABSENT:
+        return subject.good("takes no mail: it has neither MX records nor an address")
+    detail = "is parked in the configuration, but has no MX record, so senders try its address (RFC 5321, section 5.1)"
+    return subject.wrong(Reason.PARKED_BUT_RECEIVES, detail, _null_mx(subject.name))
+
+
+def _shortened(words: Sequence[str], separator: str = ", ") -> str:
+    """A zone may name thousands."""
+    more = f"{separator}and {len(words) - _MOST_NAMED} more" if len(words) > _MOST_NAMED else ""
+    return separator.join(words[:_MOST_NAMED]) + more
 
 
 async def _look_at_host(host: str, resolver: Resolver, slots: asyncio.Semaphore) -> tuple[Outcome, str]:
@@ -71,26 +119,23 @@ async def _look_at_host(host: str, resolver: Resolver, slots: asyncio.Semaphore)
     return (Outcome.UNKNOWN, addresses.detail) if addresses.status is Status.FAILED else (Outcome.GOOD, "")
 
 
-async def check_tls_rpt(
-    domain: str, *, resolver: Resolver, expected: str | None = None, ours: Collection[str] = ()
-) -> CheckResult:
-    """Whether senders know where to report to.
-
-    `expected` is the text that our configuration asks for, `ours` the URIs of which one at least must be named.
-    """
+async def check_tls_rpt(expected: Expectation, *, resolver: Resolver) -> CheckResult:
+    """Whether senders know where to report to, and report to us if they are expected to."""
+    domain = expected.domain
     name = tls_rpt.record_name(domain)
     subject = Subject("tls-rpt", name)
-    wanted = _txt_line(name, expected or tls_rpt.render_record([f"mailto:tlsrpt@{domain}"]))
+    record = expected.record(name) or tls_rpt_record(domain, [f"mailto:tlsrpt@{domain}"])
+    wanted = zone_line(record)
     answer = await resolver.lookup(name, "TXT")
     if answer.status is not Status.FOUND:
         return _absent(subject, answer, wanted)
     reading = tls_rpt.read_records(answer.texts())
     if reading.faults:
-        return subject.wrong("record-invalid", "; ".join(reading.faults), wanted)
-    if ours and not set(ours) & set(map(tls_rpt.comparable, reading.destinations)):
-        detail = f"reports go to {', '.join(reading.destinations)}, not to us"
-        return subject.wrong("reports-go-elsewhere", detail, wanted)
-    return subject.good(f"reports go to {', '.join(reading.destinations)}")
+        return subject.wrong(Reason.RECORD_INVALID, _shortened(reading.faults, "; "), wanted)
+    destinations = _shortened(reading.destinations)
+    if expected.reports and not any(map(expected.reaches_us, reading.destinations)):
+        return subject.wrong(Reason.REPORTS_GO_ELSEWHERE, f"reports go to {destinations}, not to us", wanted)
+    return subject.good(f"reports go to {destinations}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,33 +147,35 @@ class StsRecordLookup:
     ttl: int = 0
 
 
-async def check_mta_sts_record(domain: str, *, resolver: Resolver, expected: str | None = None) -> StsRecordLookup:
-    """Whether senders learn that there is a policy; `expected` is the text that our configuration asks for."""
-    name = mta_sts.record_name(domain)
+async def check_mta_sts_record(expected: Expectation, *, resolver: Resolver) -> StsRecordLookup:
+    """Whether senders learn that there is a policy, and by the id of the policy that is expected."""
+    name = mta_sts.record_name(expected.domain)
     subject = Subject("mta-sts-record", name)
-    wanted = _txt_line(name, expected or "v=STSv1; id=<new with every change of the policy>;")
-    wanted += f"   ; once `mailposture policy {domain}` says so" if expected else "   ; once the policy is served"
+    record = expected.record(name)
+    if record is not None:
+        wanted = f"{zone_line(record)}   ; once `mailposture policy {expected.domain}` says so"
+    else:
+        text = "v=STSv1; id=<new with every change of the policy>;"
+        line = zone_line(DnsRecord(name=name, type="TXT", value=text, note=""))
+        wanted = f"{line}   ; once the policy is served"
     answer = await resolver.lookup(name, "TXT")
     if answer.status is not Status.FOUND:
         return StsRecordLookup(result=_absent(subject, answer, wanted))
     reading = mta_sts.read_records(answer.texts())
     if reading.id is None:
-        fault = "; ".join(reading.faults)
-        return StsRecordLookup(result=subject.wrong("record-invalid", fault, wanted), ttl=answer.ttl)
-    ours = mta_sts.read_records([expected.encode()]).id if expected else reading.id
+        fault = _shortened(reading.faults, "; ")
+        return StsRecordLookup(result=subject.wrong(Reason.RECORD_INVALID, fault, wanted), ttl=answer.ttl)
+    body = expected.policy_body
+    ours = mta_sts.policy_id(body) if body is not None else reading.id
     if reading.id != ours:
         result = subject.wrong(
-            "id-differs",
+            Reason.ID_DIFFERS,
             f"has id {reading.id}, while the configured policy has {ours}: senders with a copy miss the change",
             wanted,
         )
     else:
         result = subject.good(f"id {reading.id}")
     return StsRecordLookup(result=result, id=reading.id, ttl=answer.ttl)
-
-
-def _txt_line(name: str, text: str) -> str:
-    return zone_line(DnsRecord(name=name, type="TXT", value=text, note=""))
 
 
 def _absent(subject: Subject, answer: Answer, instruction: str) -> CheckResult:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mailposture.checks.certificates import chain_of, expiry_of, names_of, refusal
+from mailposture.checks.reason import Reason
 from mailposture.domain_names import matches
 from mailposture.quoting import quoted
 
@@ -31,15 +32,11 @@ _PATIENCE_AT_THE_END = 1.0  # seconds for QUIT and for closing: nothing is learn
 
 @dataclass(frozen=True, kw_only=True)
 class MxProbe:
-    """What one server (an MX host at one address) showed. `reason` is empty when a sender would be content.
-
-    Reasons: timeout, unreachable, refused, greeting-refused, smtp-error, starttls-not-offered, starttls-refused,
-    tls-failed, and certificate-… as in checks/certificates.py.
-    """
+    """What one server (an MX host at one address) showed. `reason` is None when a sender would be content."""
 
     host: str
     address: str
-    reason: str = ""
+    reason: Reason | None = None
     detail: str = ""
     connected: bool = False
     starttls_offered: bool = False
@@ -55,14 +52,14 @@ class MxProbe:
     @property
     def success(self) -> bool:
         """Whether a sender that enforces MTA-STS would deliver here (RFC 8461, section 4.2)."""
-        return not self.reason
+        return self.reason is None
 
 
 async def probe_mx(host: str, address: str, *, vantage: Vantage) -> MxProbe:
     """Look at one server within the vantage's timeout; whatever happens is a result, never an exception."""
     started = time.monotonic()
     probe = await _attempt(MxProbe(host=host, address=address), vantage, vantage.trusting_context())
-    if probe.reason.startswith("certificate-"):
+    if probe.reason is not None and probe.reason.refuses_certificate:
         # OpenSSL stops at what it refuses; a second look without trust shows which certificate that was.
         seen = await _attempt(MxProbe(host=host, address=address), vantage, _indifferent_context())
         probe = replace(
@@ -73,7 +70,7 @@ async def probe_mx(host: str, address: str, *, vantage: Vantage) -> MxProbe:
             names=seen.names,
             chain=seen.chain,
             # The name is checked last: whoever fails by the name has a chain that is trusted.
-            chain_valid=probe.reason == "certificate-host-mismatch",
+            chain_valid=probe.reason is Reason.CERTIFICATE_HOST_MISMATCH,
             name_valid=any(matches(host, name) for name in seen.names),
         )
     return replace(probe, seconds=time.monotonic() - started)
@@ -86,17 +83,17 @@ async def _attempt(probe: MxProbe, vantage: Vantage, context: ssl.SSLContext) ->
             await session.run(vantage, context)
     except TimeoutError:
         stage = "after it connected" if session.probe.connected else "to connect"
-        session.fail("timeout", f"no answer within {vantage.timeout:g} s {stage}")
+        session.fail(Reason.TIMEOUT, f"no answer within {vantage.timeout:g} s {stage}")
     except ConnectionRefusedError:
-        session.fail("refused", "the connection is refused")
+        session.fail(Reason.REFUSED, "the connection is refused")
     except OSError as error:
         if session.probe.connected:
-            session.fail("smtp-error", str(error))
+            session.fail(Reason.SMTP_ERROR, str(error))
         else:
             # What asyncio says is only that the call failed.
-            session.fail("unreachable", os.strerror(error.errno) if error.errno else str(error))
+            session.fail(Reason.UNREACHABLE, os.strerror(error.errno) if error.errno else str(error))
     except (EOFError, ValueError) as error:
-        session.fail("smtp-error", str(error))
+        session.fail(Reason.SMTP_ERROR, str(error))
     finally:
         await session.close()
     return session.probe
@@ -109,7 +106,7 @@ class _Session:
         self.probe = probe
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    def fail(self, reason: str, detail: str) -> None:
+    def fail(self, reason: Reason, detail: str) -> None:
         self.probe = replace(self.probe, reason=reason, detail=detail)
 
     async def run(self, vantage: Vantage, context: ssl.SSLContext) -> None:
@@ -117,22 +114,22 @@ class _Session:
         self.probe = replace(self.probe, connected=True)
         code, lines = await self._reply()
         if code != 220:
-            self.fail("greeting-refused", f"greets with {quoted(f'{code} {lines[-1]}')}")
+            self.fail(Reason.GREETING_REFUSED, f"greets with {quoted(f'{code} {lines[-1]}')}")
             return
         code, lines = await self._command(f"EHLO {vantage.hostname}")
         if code != 250:
-            self.fail("smtp-error", f"answers EHLO with {quoted(f'{code} {lines[-1]}')}")
+            self.fail(Reason.SMTP_ERROR, f"answers EHLO with {quoted(f'{code} {lines[-1]}')}")
             return
         if not any(line.strip().upper() == "STARTTLS" for line in lines[1:]):
             overwritten = any(map(_OVERWRITTEN.fullmatch, lines[1:]))
             how = "; something in the path writes X over what it offers, as firewalls do" if overwritten else ""
-            self.fail("starttls-not-offered", f"does not offer STARTTLS{how}")
+            self.fail(Reason.STARTTLS_NOT_OFFERED, f"does not offer STARTTLS{how}")
             await self._quit()
             return
         self.probe = replace(self.probe, starttls_offered=True)
         code, lines = await self._command("STARTTLS")
         if code != 220:
-            self.fail("starttls-refused", f"answers STARTTLS with {quoted(f'{code} {lines[-1]}')}")
+            self.fail(Reason.STARTTLS_REFUSED, f"answers STARTTLS with {quoted(f'{code} {lines[-1]}')}")
             return
         await self._encrypt(context)
 
@@ -145,7 +142,7 @@ class _Session:
             self.fail(refusal(error), f"the certificate is refused: {error.verify_message}")
             return
         except (ssl.SSLError, ConnectionError) as error:
-            self.fail("tls-failed", f"the TLS handshake fails: {error or 'the server hangs up'}")
+            self.fail(Reason.TLS_FAILED, f"the TLS handshake fails: {error or 'the server hangs up'}")
             return
         connection = writer.get_extra_info("ssl_object")
         chain = chain_of(connection)
@@ -156,8 +153,8 @@ class _Session:
             chain_valid=verified,
             name_valid=verified,
             tls_version=connection.version() or "",
-            not_after=expiry_of(chain[0]),
-            names=names_of(chain[0]),
+            not_after=expiry_of(chain[0]) if chain else None,
+            names=names_of(chain[0]) if chain else (),
             chain=chain,
         )
         await self._quit()

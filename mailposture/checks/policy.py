@@ -12,20 +12,22 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from mailposture.checks.certificates import refusal
+from mailposture.checks.reason import Reason
 from mailposture.checks.resolver import Status
 from mailposture.checks.result import CheckResult, Subject
 from mailposture.config.model import PolicyMode
 from mailposture.quoting import quoted
-from mailposture.records.mta_sts import LARGEST_POLICY, POLICY_PATH, covers, policy_host_name, policy_url, read_policy
+from mailposture.records.mta_sts import LARGEST_POLICY, POLICY_PATH, policy_host_name, policy_url, read_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mailposture.checks.resolver import Resolver
     from mailposture.checks.vantage import Vantage
-    from mailposture.config.model import MtaStsPolicy
+    from mailposture.records.mta_sts import Policy
 
 _CHUNK = 8192
+_MOST_NAMED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +35,14 @@ class PolicyFetch:
     """What came of fetching a policy. `policy` is None unless every sender would accept it."""
 
     result: CheckResult
-    policy: MtaStsPolicy | None = None
+    policy: Policy | None = None
     body: bytes | None = None
 
 
 class _RefusedError(Exception):
     """A sender would refuse the policy here."""
 
-    def __init__(self, reason: str, detail: str, instruction: str) -> None:
+    def __init__(self, reason: Reason, detail: str, instruction: str) -> None:
         super().__init__(detail)
         self.reason = reason
         self.instruction = instruction
@@ -59,7 +61,7 @@ async def fetch_policy(domain: str, *, vantage: Vantage, wanted: str | None = No
     if addresses.status is Status.ABSENT:
         detail = await _why_without_address(host, vantage.resolver)
         instruction = wanted or f"publish a CNAME or A/AAAA record at {host}"
-        return PolicyFetch(result=subject.missing(detail, instruction, reason="policy-host-without-address"))
+        return PolicyFetch(result=subject.missing(detail, instruction, reason=Reason.POLICY_HOST_WITHOUT_ADDRESS))
     try:
         body = await _fetch(host, addresses.records, vantage)
     except _RefusedError as error:
@@ -68,9 +70,9 @@ async def fetch_policy(domain: str, *, vantage: Vantage, wanted: str | None = No
     policy = reading.policy
     if policy is None:
         faults = "; ".join(f"the policy {fault}" for fault in reading.faults)
-        instruction = "senders ignore the whole policy until this is mended"
-        return PolicyFetch(result=subject.wrong("policy-invalid", faults, instruction), body=body)
-    words = f"mode {policy.mode}, max_age {policy.max_age}, mx {', '.join(policy.mx) or '(none)'}"
+        instruction = "senders ignore the whole policy until this is fixed"
+        return PolicyFetch(result=subject.wrong(Reason.POLICY_INVALID, faults, instruction), body=body)
+    words = f"mode {policy.mode}, max_age {policy.max_age}, mx {_listed(policy.mx) or '(none)'}"
     return PolicyFetch(result=subject.good("; ".join([words, *reading.remarks])), policy=policy, body=body)
 
 
@@ -101,26 +103,30 @@ async def _fetch(host: str, addresses: Sequence[str], vantage: Vantage) -> bytes
         reason, words = (
             (refusal(cause), cause.verify_message)
             if isinstance(cause, ssl.SSLCertVerificationError)
-            else ("certificate-invalid", str(cause))
+            else (Reason.CERTIFICATE_INVALID, str(cause))
         )
         raise _RefusedError(
             reason,
             f"the certificate of {host} is refused: {words}",
-            f"install a certificate that public authorities vouch for, valid for {host} itself",
+            f"install a certificate of a public authority, valid for {host} itself",
         ) from error
     except TimeoutError as error:
         raise _RefusedError(
-            "policy-timeout", f"no policy within {vantage.timeout:g} s", f"see why {host} is slow or does not answer"
+            Reason.POLICY_TIMEOUT,
+            f"no policy within {vantage.timeout:g} s",
+            f"see why {host} is slow or does not answer",
         ) from error
     except aiohttp.ClientConnectorSSLError as error:
-        raise _RefusedError("policy-tls-error", f"TLS fails: {error}", f"{host} must speak TLS 1.2 or newer") from error
+        raise _RefusedError(
+            Reason.POLICY_TLS_ERROR, f"TLS fails: {error}", f"{host} must speak TLS 1.2 or newer"
+        ) from error
     except aiohttp.ClientConnectorError as error:
         raise _RefusedError(
-            "policy-host-unreachable", f"cannot connect: {error.os_error}", f"open port 443 of {host} to the world"
+            Reason.POLICY_HOST_UNREACHABLE, f"cannot connect: {error.os_error}", f"open port 443 of {host} to the world"
         ) from error
-    except (aiohttp.ClientError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         raise _RefusedError(
-            "policy-http-error", f"no proper HTTP answer: {quoted(str(error))}", f"see what {host} runs"
+            Reason.POLICY_HTTP_ERROR, f"no proper HTTP answer: {quoted(str(error))}", f"see what {host} runs"
         ) from error
 
 
@@ -129,18 +135,18 @@ def _check_head(response: aiohttp.ClientResponse) -> None:
     if 300 <= response.status < 400:
         location = quoted(response.headers.get("Location", ""))
         raise _RefusedError(
-            "policy-redirected",
+            Reason.POLICY_REDIRECTED,
             f"redirects to {location}",
             "answer with the policy itself: senders follow no redirects",
         )
     if response.status != 200:
         raise _RefusedError(
-            "policy-status", f"answers with status {response.status}", "serve the policy there with status 200"
+            Reason.POLICY_STATUS, f"answers with status {response.status}", "serve the policy there with status 200"
         )
     content_type = response.headers.get("Content-Type", "")
     if content_type.partition(";")[0].strip().lower() != "text/plain":
         raise _RefusedError(
-            "policy-content-type", f"has the media type {quoted(content_type)}", "serve it as text/plain"
+            Reason.POLICY_CONTENT_TYPE, f"has the media type {quoted(content_type)}", "serve it as text/plain"
         )
 
 
@@ -150,25 +156,33 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         body += chunk
         if len(body) > LARGEST_POLICY:
             raise _RefusedError(
-                "policy-too-large", f"is larger than {LARGEST_POLICY} bytes", "serve only the policy under this address"
+                Reason.POLICY_TOO_LARGE,
+                f"is larger than {LARGEST_POLICY} bytes",
+                "serve only the policy under this address",
             )
     return bytes(body)
 
 
-def check_coverage(domain: str, policy: MtaStsPolicy, mx_hosts: Sequence[str]) -> CheckResult:
+def check_coverage(domain: str, policy: Policy, mx_hosts: Sequence[str]) -> CheckResult:
     """Whether the policy allows delivery to every MX host of the domain (RFC 8461, section 4.1)."""
     subject = Subject("mta-sts-mx", domain)
     if policy.mode is PolicyMode.NONE:
         return subject.good("mode none allows every MX")
-    uncovered = [host for host in mx_hosts if not covers(policy.mx, host)]
+    uncovered = policy.uncovered(mx_hosts)
     if not uncovered:
         return subject.good("the policy covers every MX")
     now = "senders refuse to deliver there" if policy.mode is PolicyMode.ENFORCE else "once enforced, senders refuse it"
     return subject.wrong(
-        "mx-not-covered",
-        f"the policy (mode {policy.mode}) does not cover {', '.join(uncovered)}: {now}",
-        "add to the policy: " + ", ".join(f"mx: {host}" for host in uncovered),
+        Reason.MX_NOT_COVERED,
+        f"the policy (mode {policy.mode}) does not cover {_listed(uncovered)}: {now}",
+        "add to the policy: " + _listed([f"mx: {host}" for host in uncovered]),
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """A zone or a policy may name thousands."""
+    more = f", and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 class _Found(AbstractResolver):

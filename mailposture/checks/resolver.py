@@ -1,4 +1,4 @@
-"""DNS as the checks ask it: found, absent or failed, and whether the resolver vouches for the answer (DNSSEC)."""
+"""DNS as the checks ask it: found, absent or failed, and whether DNSSEC authenticates the answer."""
 
 from __future__ import annotations
 

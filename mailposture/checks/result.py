@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mailposture.checks.reason import Reason
+
 
 class Outcome(StrEnum):
     """What a check found."""
@@ -22,7 +24,7 @@ class CheckResult:
     check: str  # tls-rpt, mta-sts-record, mta-sts-policy, …: bounded, fit for a label
     subject: str  # the name that was looked at
     outcome: Outcome
-    reason: str = ""  # a short term, bounded, fit for a label; empty when good
+    reason: Reason | None = None  # None when good
     detail: str = ""  # a sentence for people
     instruction: str = ""  # what to do; where it is a record, the line to paste
 
@@ -43,24 +45,24 @@ class Subject:
         """Nothing to do."""
         return CheckResult(check=self.check, subject=self.name, outcome=Outcome.GOOD, detail=detail)
 
-    def wrong(self, reason: str, detail: str, instruction: str) -> CheckResult:
+    def wrong(self, reason: Reason, detail: str, instruction: str) -> CheckResult:
         """There, and not as it must be."""
         return self._bad(Outcome.WRONG, reason, detail, instruction)
 
-    def missing(self, detail: str, instruction: str, *, reason: str = "no-record") -> CheckResult:
+    def missing(self, detail: str, instruction: str, *, reason: Reason = Reason.NO_RECORD) -> CheckResult:
         """Not there."""
         return self._bad(Outcome.MISSING, reason, detail, instruction)
 
-    def unknown(self, reason: str, detail: str, instruction: str) -> CheckResult:
+    def unknown(self, reason: Reason, detail: str, instruction: str) -> CheckResult:
         """Not to be seen from here."""
         return self._bad(Outcome.UNKNOWN, reason, detail, instruction)
 
     def unanswered(self, detail: str) -> CheckResult:
         """No nameserver answered, which proves nothing about the record."""
         instruction = "see whether the domain's nameservers answer, or ask another resolver with --nameserver"
-        return self.unknown("dns-error", detail, instruction)
+        return self.unknown(Reason.DNS_ERROR, detail, instruction)
 
-    def _bad(self, outcome: Outcome, reason: str, detail: str, instruction: str) -> CheckResult:
+    def _bad(self, outcome: Outcome, reason: Reason, detail: str, instruction: str) -> CheckResult:
         return CheckResult(
             check=self.check,
             subject=self.name,

@@ -1,64 +1,119 @@
-"""What the probes of all MX servers of a domain add up to."""
+"""The servers of all MX hosts of a domain, looked at and judged."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from mailposture.checks.mx import MxProbe, probe_mx
-from mailposture.checks.resolver import Status
+from mailposture.checks.reason import Reason
+from mailposture.checks.resolver import Answer, Status
 from mailposture.checks.result import CheckResult, Subject
+from mailposture.checks.tlsa import Tlsa, check_tlsa, compare, tlsa_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from mailposture.checks.port25 import Port25
     from mailposture.checks.vantage import Vantage
 
-MOST_HOSTS = 20  # MX hosts of a domain that are looked at, the best first: a stranger's zone may name thousands
+    LookAt = Callable[[str, str], Awaitable[MxProbe]]
+
+MOST_HOSTS = 20  # MX hosts of a domain that are looked at, the best first: anybody's zone may name thousands
 _AT_ONCE = 20  # connections
-_MOST_ADDRESSES = 8  # looked at per MX host: a stranger's zone may list hundreds
+_MOST_ADDRESSES = 8  # looked at per MX host: anybody's zone may list hundreds
 
 _ADVICE = {
-    "timeout": "see why the server does not answer",
-    "unreachable": "see whether the server and the way to it are up",
-    "refused": "nothing listens on port 25: start the mail server or take the MX record out",
-    "greeting-refused": "the server turns us away before anything was said: see its blocklists and limits",
-    "smtp-error": "see the server's log",
-    "starttls-not-offered": "switch STARTTLS on (Postfix: smtpd_tls_security_level = may, and a certificate)",
-    "starttls-refused": "the server offers STARTTLS but cannot start it: see its log, often the key cannot be read",
-    "tls-failed": "see whether the server has its certificate, and allows TLS 1.2 or newer (RFC 9325)",
-    "certificate-expired": "renew the certificate, and see why that did not happen by itself",
-    "certificate-not-yet-valid": "see the server's clock, or when the certificate begins",
-    "certificate-self-signed": "install a certificate that public authorities vouch for (DANE alone may use another)",
-    "certificate-untrusted": "install the whole chain: often the intermediate certificate is missing",
-    "certificate-host-mismatch": "the certificate must name the MX host itself, not only the domain",
-    "certificate-invalid": "replace the certificate",
+    Reason.TIMEOUT: "see why the server does not answer",
+    Reason.UNREACHABLE: "see whether the server and the way to it are up",
+    Reason.REFUSED: "nothing listens on port 25: start the mail server or take the MX record out",
+    Reason.GREETING_REFUSED: "the server turns us away before anything was said: see its blocklists and limits",
+    Reason.SMTP_ERROR: "see the server's log",
+    Reason.STARTTLS_NOT_OFFERED: "switch STARTTLS on (Postfix: smtpd_tls_security_level = may, and a certificate)",
+    Reason.STARTTLS_REFUSED: "it offers STARTTLS but cannot start it: often the key cannot be read; see its log",
+    Reason.TLS_FAILED: "see whether the server has its certificate, and allows TLS 1.2 or newer (RFC 9325)",
+    Reason.CERTIFICATE_EXPIRED: "renew the certificate, and see why that did not happen automatically",
+    Reason.CERTIFICATE_NOT_YET_VALID: "see the server's clock, or when the certificate begins",
+    Reason.CERTIFICATE_SELF_SIGNED: "install a certificate of a public authority (DANE alone may use another)",
+    Reason.CERTIFICATE_UNTRUSTED: "install the whole chain: often the intermediate certificate is missing",
+    Reason.CERTIFICATE_HOST_MISMATCH: "the certificate must name the MX host itself, not only the domain",
+    Reason.CERTIFICATE_INVALID: "replace the certificate",
 }
 
 
-async def probe_servers(
-    hosts: Sequence[str], *, vantage: Vantage, look: Callable[[str, str], Awaitable[MxProbe]] | None = None
-) -> tuple[MxProbe, ...]:
-    """Probe every address of every MX host, at the same time but bounded; one slow server delays no other.
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """What one address of an MX host showed, set against the TLSA records of the host."""
+
+    probe: MxProbe
+    tlsa: Tlsa
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServersView:
+    """The servers of a domain as senders meet them."""
+
+    servers: tuple[Server, ...] = ()
+    tlsa_records: dict[str, Answer]  # by MX host
+    without_address: tuple[CheckResult, ...] = ()  # a result for each MX host that there was nothing to look at of
+
+    @property
+    def probes(self) -> tuple[MxProbe, ...]:
+        """Of all servers."""
+        return tuple(server.probe for server in self.servers)
+
+    def starttls_results(self, *, port_25: Port25, expiring_within: timedelta) -> tuple[CheckResult, ...]:
+        """One result per server, once `port_25` knows of all servers of this round."""
+        return tuple(judge_server(probe, port_25=port_25, expiring_within=expiring_within) for probe in self.probes)
+
+    def tlsa_results(self, *, mx_signed: bool) -> tuple[CheckResult, ...]:
+        """One result per MX host; `mx_signed`: whether DNSSEC authenticates the MX records."""
+        return tuple(
+            check_tlsa(
+                host, answer, [one.chain for one in self.probes if one.host == host and one.chain], mx_signed=mx_signed
+            )
+            for host, answer in self.tlsa_records.items()
+        )
+
+
+async def look_at_servers(hosts: Sequence[str], *, vantage: Vantage, look: LookAt | None = None) -> ServersView:
+    """Look at every address of the MX hosts, at the same time but bounded; one slow server delays no other.
 
     `look`: how to look at a host at an address, if not by probe_mx().
     """
+    resolver = vantage.resolver
+    addresses, tlsa = await asyncio.gather(
+        asyncio.gather(*(resolver.addresses(host) for host in hosts)),
+        asyncio.gather(*(resolver.lookup(tlsa_name(host), "TLSA") for host in hosts)),
+    )
+    records = dict(zip(hosts, tlsa, strict=True))
     slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def bounded(host: str, address: str) -> MxProbe:
+    async def bounded(host: str, address: str) -> Server:
         async with slots:
-            return await (look(host, address) if look else probe_mx(host, address, vantage=vantage))
+            probe = await (look(host, address) if look else probe_mx(host, address, vantage=vantage))
+        return Server(probe=probe, tlsa=compare(records[host], probe.chain))
 
-    answers = await asyncio.gather(*(vantage.resolver.addresses(host) for host in hosts))
-    pairs = [
-        (host, address)
-        for host, answer in zip(hosts, answers, strict=True)
-        if answer.status is Status.FOUND
-        for address in _looked_at(answer.records)
-    ]
-    return tuple(await asyncio.gather(*(bounded(host, address) for host, address in pairs)))
+    found = list(zip(hosts, addresses, strict=True))
+    return ServersView(
+        servers=tuple(
+            await asyncio.gather(
+                *(
+                    bounded(host, address)
+                    for host, answer in found
+                    if answer.status is Status.FOUND
+                    for address in _looked_at(answer.records)
+                )
+            )
+        ),
+        tlsa_records=records,
+        without_address=tuple(
+            _without_address(host, answer) for host, answer in found if answer.status is not Status.FOUND
+        ),
+    )
 
 
 def _looked_at(addresses: Sequence[str]) -> list[str]:
@@ -67,47 +122,31 @@ def _looked_at(addresses: Sequence[str]) -> list[str]:
     return [one for pair in zip_longest(*by_family) for one in pair if one is not None][:_MOST_ADDRESSES]
 
 
-def outbound_25_closed(probes: Sequence[MxProbe]) -> bool:
-    """Whether it is likelier that we cannot leave by port 25 than that every single server is down.
+def _without_address(host: str, answer: Answer) -> CheckResult:
+    subject = Subject("starttls", host)
+    if answer.status is Status.FAILED:
+        return subject.unanswered(answer.detail)
+    return subject.missing(answer.detail, f"publish A or AAAA records at {host}", reason=Reason.MX_WITHOUT_ADDRESS)
 
-    Most clouds drop such connections silently: everything times out or has no route. A refusal comes from the server.
+
+def judge_server(probe: MxProbe, *, port_25: Port25, expiring_within: timedelta | None = None) -> CheckResult:
+    """What a server shows, judged; a silence that is likelier ours than its own accuses nobody.
+
+    `expiring_within`: a certificate that expires by then is a fault too.
     """
-    return bool(probes) and all(not probe.connected and probe.reason in {"timeout", "unreachable"} for probe in probes)
-
-
-def judge_servers(probes: Sequence[MxProbe], *, expiring_within: timedelta) -> tuple[CheckResult, ...]:
-    """One result a server; where port 25 is closed for us, or there is no IPv6, nobody is accused."""
-    closed = outbound_25_closed(probes)
-    no_ipv6 = outbound_25_closed([probe for probe in probes if _is_ipv6(probe)])
-    expires_before = datetime.now(UTC) + expiring_within
-    return tuple(
-        _judge(probe, closed, hidden=no_ipv6 and _is_ipv6(probe), expires_before=expires_before) for probe in probes
-    )
-
-
-def _is_ipv6(probe: MxProbe) -> bool:
-    return ":" in probe.address
-
-
-def _judge(probe: MxProbe, closed: bool, *, hidden: bool, expires_before: datetime) -> CheckResult:
     subject = Subject("starttls", f"{probe.host} [{probe.address}]")
-    if hidden and not closed:
+    if port_25.hides(probe):
+        family = "IPv6" if ":" in probe.address else "IPv4"
         return subject.unknown(
-            "no-ipv6",
-            f"{probe.detail}; so it is with every MX by IPv6: there seems to be no IPv6 here, as in many networks",
-            "run the check where IPv6 works; if it is the same there, see what the AAAA record names",
+            Reason.PORT_25_BLOCKED,
+            f"{probe.detail}; so it is with all servers by {family}, which says nothing about this one",
+            "run the check where outbound port 25 is open, by IPv6 too: most clouds close it, many networks lack IPv6",
         )
-    if closed:
-        return subject.unknown(
-            "port-25-closed",
-            f"{probe.detail}; so it is with every MX: outbound port 25 seems closed here, as in most clouds",
-            "run the check where outbound port 25 is open, or ask the provider to open it",
-        )
-    if probe.reason:
+    if probe.reason is not None:
         shown = f"; it is for {', '.join(probe.names[:5])}" if probe.names and not probe.name_valid else ""
         return subject.wrong(probe.reason, probe.detail + shown, _ADVICE[probe.reason])
-    if probe.not_after is not None and probe.not_after < expires_before:
+    if expiring_within is not None and probe.not_after and probe.not_after < datetime.now(UTC) + expiring_within:
         detail = f"the certificate expires on {probe.not_after:%Y-%m-%d %H:%M} UTC"
-        return subject.wrong("certificate-expires-soon", detail, _ADVICE["certificate-expired"])
+        return subject.wrong(Reason.CERTIFICATE_EXPIRES_SOON, detail, _ADVICE[Reason.CERTIFICATE_EXPIRED])
     until = f", certificate until {probe.not_after:%Y-%m-%d}" if probe.not_after else ""
     return subject.good(f"STARTTLS with {probe.tls_version}{until}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mailposture.checks.reason import Reason
 from mailposture.checks.resolver import Answer, Resolver, Status
 from mailposture.checks.result import CheckResult, Subject
 from mailposture.quoting import quoted
@@ -28,19 +29,21 @@ async def check_spf(domain: str, *, parked: bool, resolver: Resolver) -> CheckRe
         return subject.missing("has no SPF record", wanted)
     if len(records) > 1:
         detail = f"has {len(records)} SPF records, which is an error for every receiver (RFC 7208, section 4.5)"
-        return subject.wrong("several-records", detail, "join them into one")
+        return subject.wrong(Reason.SEVERAL_RECORDS, detail, "join them into one")
     terms = records[0].lower().split()[1:]
     if parked and terms != ["-all"]:
-        return subject.wrong("parked-but-sends", f"takes no mail, but has {quoted(records[0])}", wanted)
+        return subject.wrong(Reason.PARKED_BUT_SENDS, f"takes no mail, but has {quoted(records[0])}", wanted)
     if {"all", "+all"} & set(terms):
-        return subject.wrong("everybody-may-send", f"{quoted(records[0])} lets everybody send", wanted)
+        return subject.wrong(Reason.EVERYBODY_MAY_SEND, f"{quoted(records[0])} lets everybody send", wanted)
     return subject.good(quoted(records[0]))
 
 
 async def check_dmarc(domain: str, *, parked: bool, resolver: Resolver) -> CheckResult:
     """Whether a DMARC policy applies: the domain's own, or its organizational domain's (RFC 9989, section 4.10)."""
     subject = Subject("dmarc", f"_dmarc.{domain}")
-    wanted = f'{subject.name}. 3600 IN TXT "v=DMARC1; p={"reject" if parked else "none"}; rua=mailto:dmarc@{domain}"'
+    # Who takes no mail takes no reports about it either, at least not there.
+    tags = "p=reject" if parked else f"p=none; rua=mailto:dmarc@{domain}"
+    wanted = f'{subject.name}. 3600 IN TXT "v=DMARC1; {tags}"'
     applying: tuple[str, str, str] | None = None  # where, tag, policy
     for place in _tree_walk(domain):
         answer = await resolver.lookup(f"_dmarc.{place}", "TXT")
@@ -49,24 +52,24 @@ async def check_dmarc(domain: str, *, parked: bool, resolver: Resolver) -> Check
         records = [text for text in _texts(answer) if re.match(r"v=DMARC1\s*(;|$)", text)]
         if len(records) > 1:
             detail = f"{len(records)} DMARC records at _dmarc.{place}, which count as none"
-            return subject.wrong("several-records", detail, "leave exactly one")
+            return subject.wrong(Reason.SEVERAL_RECORDS, detail, "leave exactly one")
         if not records:
             continue
-        tags = _tags(records[0])
+        found = _tags(records[0])
         if place == domain:
-            applying = (place, "p", _policy(tags, "p"))
+            applying = (place, "p", _policy(found, "p"))
             break
-        if tags.get("psd") != "y":  # a public suffix speaks for nobody's organization
-            tag = "sp" if "sp" in tags else "p"
-            applying = (place, tag, _policy(tags, tag))
+        if found.get("psd") != "y":  # a public suffix speaks for nobody's organization
+            tag = "sp" if "sp" in found else "p"
+            applying = (place, tag, _policy(found, tag))
     if applying is None:
         return subject.missing("no DMARC policy applies", wanted)
     place, tag, policy = applying
     if policy not in _POLICIES:
-        return subject.wrong("record-invalid", f"the record at _dmarc.{place} has {tag}={quoted(policy)}", wanted)
+        return subject.wrong(Reason.RECORD_INVALID, f"the record at _dmarc.{place} has {tag}={quoted(policy)}", wanted)
     if parked and policy != "reject":
         detail = f"takes no mail, but {tag}={policy} of _dmarc.{place} applies"
-        return subject.wrong("parked-but-not-rejected", detail, wanted)
+        return subject.wrong(Reason.PARKED_BUT_NOT_REJECTED, detail, wanted)
     return subject.good(f"{tag}={policy} of _dmarc.{place}")
 
 

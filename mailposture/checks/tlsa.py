@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-from mailposture.checks.resolver import Resolver, Status
+from mailposture.checks.certificates import key_of
+from mailposture.checks.reason import Reason
+from mailposture.checks.resolver import Answer, Status
 from mailposture.checks.result import CheckResult, Subject
 from mailposture.records.dns_records import tlsa_record
 from mailposture.records.formats import zone_line
@@ -24,70 +24,94 @@ _DIGESTS: dict[int, Callable[[bytes], bytes]] = {
 }
 
 
+class Tlsa(StrEnum):
+    """How TLSA records and certificate agree (RFC 7672)."""
+
+    ABSENT = "absent"  # no DANE, which is allowed
+    MATCH = "match"
+    MATCH_UNSIGNED = "match-unsigned"  # fits, but our resolver does not say that DNSSEC authenticates it
+    MISMATCH = "mismatch"
+    UNUSABLE = "unusable"  # only records that DANE for SMTP does not know: senders encrypt, and compare nothing
+    DNS_ERROR = "dns-error"
+    NO_CERTIFICATE = "no-certificate"  # nothing was shown to compare with
+
+
 def tlsa_name(mx_host: str) -> str:
     """Where the TLSA records of an MX live."""
     return f"_25._tcp.{mx_host}"
 
 
-def is_usable(record: Any) -> bool:
+def compare(answer: Answer, chain: Sequence[bytes]) -> Tlsa:
+    """Set the TLSA records of an MX against the (DER) certificates that one of its addresses shows, its own first."""
+    if answer.status is not Status.FOUND:
+        return Tlsa.ABSENT if answer.status is Status.ABSENT else Tlsa.DNS_ERROR
+    if not chain:
+        return Tlsa.NO_CERTIFICATE
+    if not any(map(_is_usable, answer.records)):
+        return Tlsa.UNUSABLE
+    if not any(_matches(record, chain) for record in answer.records):
+        return Tlsa.MISMATCH
+    return Tlsa.MATCH if answer.authenticated else Tlsa.MATCH_UNSIGNED
+
+
+def mismatch_words(answer: Answer) -> str:
+    """What is wrong where nothing matches."""
+    return f"none of {len(answer.records)} TLSA records fits the certificate shown"
+
+
+def _is_usable(record: Any) -> bool:
     """Whether senders of mail use a TLSA record (dnspython's rdata), or skip it (RFC 7672, section 3.1)."""
     return record.usage in (_DANE_TA, _DANE_EE) and record.selector in (0, 1) and record.mtype in _DIGESTS
 
 
-def matches_tlsa(record: Any, chain: Sequence[bytes]) -> bool:
-    """Whether a TLSA record (dnspython's rdata) names a certificate of a (DER) chain, the server's own first."""
+def _matches(record: Any, chain: Sequence[bytes]) -> bool:
     candidates = {_DANE_EE: chain[:1], _DANE_TA: chain[1:]}.get(record.usage, ())
     digest = _DIGESTS.get(record.mtype)
-    return digest is not None and any(digest(_selected(record.selector, one)) == record.cert for one in candidates)
+    if digest is None:
+        return False
+    # What a record is about: the whole certificate, or its public key (RFC 6698, section 2.1.2).
+    selected = (key_of(one) if record.selector == 1 else one for one in candidates)
+    return any(one is not None and digest(one) == record.cert for one in selected)
 
 
-def _selected(selector: int, certificate: bytes) -> bytes:
-    """What a TLSA record is about: the whole certificate, or its public key (RFC 6698, section 2.1.2)."""
-    if selector != 1:
-        return certificate
-    try:
-        key = x509.load_der_x509_certificate(certificate).public_key()
-    except ValueError:
-        return b""
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-async def check_tlsa(
-    mx_host: str, chains: Sequence[Sequence[bytes]], *, resolver: Resolver, mx_signed: bool = True
+def check_tlsa(
+    mx_host: str, answer: Answer, chains: Sequence[Sequence[bytes]], *, mx_signed: bool = True
 ) -> CheckResult:
     """Whether the TLSA records fit what every address of an MX shows. Without records there is no DANE; that may be.
 
-    `mx_signed`: whether DNSSEC vouches for the MX record that leads there.
+    `mx_signed`: whether DNSSEC authenticates the MX record that leads there.
     """
     subject = Subject("tlsa", mx_host)
-    answer = await resolver.lookup(tlsa_name(mx_host), "TLSA")
-    if answer.status is Status.ABSENT:
+    compared = [compare(answer, chain) for chain in chains] or [compare(answer, ())]
+    if Tlsa.ABSENT in compared:
         return subject.good("no TLSA record: senders use MTA-STS instead of DANE")
-    if answer.status is Status.FAILED:
+    if Tlsa.DNS_ERROR in compared:
         # RFC 7672, section 2.1.1: senders that do DANE delay mail rather than deliver without an answer.
-        return subject.wrong("dns-error", answer.detail, "senders with DANE hold mail back until this is answered")
-    if not chains:
-        return subject.unknown("no-certificate", "no certificate was seen to compare with", "mend STARTTLS first")
-    for chain in chains:
-        fault = _mismatch(answer.records, chain)
-        if fault is not None:
-            return subject.wrong(*fault, zone_line(tlsa_record(mx_host, chain[0])))
-    if not answer.authenticated:
+        return subject.wrong(Reason.DNS_ERROR, answer.detail, "senders with DANE defer mail until this is answered")
+    if Tlsa.NO_CERTIFICATE in compared:
+        return subject.unknown(Reason.NO_CERTIFICATE, "no certificate was seen to compare with", "fix STARTTLS first")
+    for chain, one in zip(chains, compared, strict=True):
+        if one in _FAULTS:
+            return _fault(subject, answer, one, chain)
+    if Tlsa.MATCH_UNSIGNED in compared:
         return subject.unknown(
-            "not-authenticated",
-            "the TLSA record fits, but the resolver does not say that DNSSEC vouches for it",
+            Reason.NOT_AUTHENTICATED,
+            "the TLSA record fits, but the resolver does not say that DNSSEC authenticates it",
             "ask with --nameserver a resolver that validates; if it says the same, sign the zone",
         )
-    fits = "the certificate is the one that TLSA and DNSSEC vouch for"
+    fits = "the certificate is the one that TLSA names, authenticated by DNSSEC"
     # RFC 7672, section 2.2.1: whoever forges the MX record names a host without TLSA records.
-    return subject.good(fits if mx_signed else f"{fits}; but not for the MX record, so mail can be led elsewhere")
+    return subject.good(fits if mx_signed else f"{fits}; but the MX record is not, so mail can be led elsewhere")
 
 
-def _mismatch(records: Sequence[Any], chain: Sequence[bytes]) -> tuple[str, str] | None:
-    """Why no record fits the certificates shown: reason and words; None if one does."""
-    if not any(map(is_usable, records)):
+_FAULTS = frozenset((Tlsa.MISMATCH, Tlsa.UNUSABLE))
+
+
+def _fault(subject: Subject, answer: Answer, found: Tlsa, chain: Sequence[bytes]) -> CheckResult:
+    key = key_of(chain[0])
+    instruction = zone_line(tlsa_record(subject.name, key)) if key else "the key of the certificate cannot be read"
+    if found is Tlsa.UNUSABLE:
         # RFC 7672, section 2.2: TLS is mandatory then, but nothing is compared.
-        return "tlsa-unusable", f"senders skip all of {len(records)} TLSA records: mail knows only the usages 2 and 3"
-    if not any(matches_tlsa(record, chain) for record in records):
-        return "tlsa-mismatch", f"none of {len(records)} TLSA records fits the certificate shown"
-    return None
+        detail = f"senders skip all of {len(answer.records)} TLSA records: mail knows only the usages 2 and 3"
+        return subject.wrong(Reason.TLSA_UNUSABLE, detail, instruction)
+    return subject.wrong(Reason.TLSA_MISMATCH, mismatch_words(answer), instruction)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from types import NoneType
@@ -121,6 +122,15 @@ class Domain(_Section):
     posts_count: bool = False
     thresholds: Thresholds = Thresholds()
     mta_sts: MtaStsPolicy | None = None
+    parked: bool = False  # neither takes nor sends mail
+
+    @model_validator(mode="after")
+    def _parked_takes_no_mail(self) -> Self:
+        """A policy of mode none may stay: it is how one is withdrawn (RFC 8461, section 8.3)."""
+        if self.parked and (self.mx or (self.mta_sts and self.mta_sts.mode is not PolicyMode.NONE)):
+            key = "mx" if self.mx else f"mta_sts.mode: {self.mta_sts.mode if self.mta_sts else ''}"
+            raise ValueError(f"{self.name} is parked, so it takes no mail; take out {key}, or parked")
+        return self
 
 
 class SmtpLimits(_Section):
@@ -258,7 +268,9 @@ class Config(_Section):
     """The whole file."""
 
     domains: Annotated[tuple[Domain, ...], AfterValidator(_told_apart)]
-    recipients: tuple[MailAddress, ...] = ()  # addresses that reports are mailed to; tlsrpt@<each domain> if empty
+    recipients: tuple[
+        MailAddress, ...
+    ] = ()  # addresses that reports are mailed to; tlsrpt@<each domain that is not parked> if empty
     data: Path = Path("data")
     smtp: Smtp = Smtp()
     https: Https = Https()
@@ -290,7 +302,8 @@ class Config(_Section):
                     raise ValueError(f"{key} and {other_key} both listen on port {one.port}; give one another port")
         return self
 
+    @cached_property
     def accepted_recipients(self) -> frozenset[str]:
         """The addresses that the SMTP and LMTP listeners accept, in lower case."""
-        addresses = self.recipients or tuple(f"tlsrpt@{domain.name}" for domain in self.domains)
-        return frozenset(address.lower() for address in addresses)
+        own = (f"tlsrpt@{domain.name}" for domain in self.domains if not domain.parked)
+        return frozenset(address.lower() for address in self.recipients or own)

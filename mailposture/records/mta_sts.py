@@ -2,8 +2,8 @@
 
 A domain that publishes an MTA-STS policy tells senders: deliver to me only over authenticated TLS, and only to these
 MX hosts. The policy is a small text file at a fixed HTTPS address; a TXT record at `_mta-sts.<domain>` says that there
-is one, and its `id` tells a sender that keeps a copy when to fetch it anew. Nothing here does I/O: what the policy host
-renders and what a sender reads meet in `render()` and `read_policy()`.
+is one, and its `id` tells a sender that keeps a copy when to fetch it again. Nothing here does I/O: what the policy
+host renders and what a sender reads meet in `render()` and `read_policy()`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mailposture.config.model import MtaStsPolicy, PolicyMode
-from mailposture.domain_names import matches, normalize_pattern
+from mailposture.config.model import PolicyMode
+from mailposture.domain_names import normalize_pattern
 from mailposture.quoting import quoted
 from mailposture.records.version_record import read_only_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from mailposture.config.model import Domain
+    from collections.abc import Collection, Iterable, Sequence
 
 POLICY_PATH = "/.well-known/mta-sts.txt"
 LARGEST_POLICY = 64 * 1024  # bytes; what senders are advised to read at most (RFC 8461, section 3.3)
@@ -53,21 +51,23 @@ def record_name(domain: str) -> str:
     return f"_mta-sts.{domain}"
 
 
-def configured_policy(domain: Domain) -> MtaStsPolicy | None:
-    """The policy we host for a domain: `mta_sts`, whose `mx` may be left to the domain's own `mx` list.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A policy, ours or anybody's; `mx` patterns are normalized, `max_age` is in seconds (RFC 8461, section 3.2)."""
 
-    None where the domain has no `mta_sts`, or has a mode that needs MX hosts and names none: such a policy is invalid
-    (RFC 8461, section 3.2), and a guess from DNS may be what an attacker answered, so it is never filled in silently.
-    """
-    policy = domain.mta_sts
-    if policy is None:
-        return None
-    if not policy.mx:
-        policy = policy.model_copy(update={"mx": domain.mx})
-    return policy if policy.mx or policy.mode is PolicyMode.NONE else None
+    mode: PolicyMode
+    mx: tuple[str, ...] = ()
+    max_age: int
+
+    def uncovered(self, hosts: Iterable[str]) -> tuple[str, ...]:
+        """The (normalized) MX hosts that the policy does not allow delivery to (RFC 8461, section 4.1)."""
+        if self.mode is PolicyMode.NONE:
+            return ()
+        patterns = frozenset(self.mx)  # of thousands of patterns and hosts every pair would be compared otherwise
+        return tuple(host for host in hosts if not covers(patterns, host))
 
 
-def render(policy: MtaStsPolicy) -> bytes:
+def render(policy: Policy) -> bytes:
     """The policy file, byte for byte: one field a line, CRLF, in the order of RFC 8461's own example (section 3.2)."""
     lines = [f"version: {_VERSION}", f"mode: {policy.mode}"]
     if policy.mode is not PolicyMode.NONE:
@@ -89,19 +89,19 @@ def render_record(body: bytes) -> str:
     return f"v={_VERSION}; id={policy_id(body)};"
 
 
-def covers(patterns: Iterable[str], host: str) -> bool:
+def covers(patterns: Collection[str], host: str) -> bool:
     """Whether a policy's `mx` patterns allow delivery to a (normalized) MX host (RFC 8461, section 4.1)."""
-    return any(matches(host, pattern) for pattern in patterns)
+    return host in patterns or f"*.{host.partition('.')[2]}" in patterns
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyReading:
     """What a sender makes of a policy file: a policy, or the faults for which it must refuse it.
 
-    Remarks name what a sender tolerates and a publisher had better mend.
+    Remarks name what a sender tolerates and a publisher had better fix.
     """
 
-    policy: MtaStsPolicy | None
+    policy: Policy | None
     faults: tuple[str, ...]
     remarks: tuple[str, ...]
 
@@ -125,7 +125,10 @@ def read_policy(body: bytes) -> PolicyReading:
         return PolicyReading(policy=None, faults=tuple(faults[:_MOST_FAULTS]), remarks=tuple(remarks[:_MOST_FAULTS]))
     if max_age < ADVISED_MAX_AGE and mode is PolicyMode.ENFORCE:
         remarks.append(f"max_age {max_age} is short: weeks are advised, else an attacker only has to wait")
-    policy = MtaStsPolicy(mode=mode, mx=patterns, max_age=max_age)
+    addresses = [pattern for pattern in patterns if pattern.rpartition(".")[2].isdigit()]
+    if addresses:
+        remarks.append(f"mx {addresses[0]} is an address, which no MX host is called: it allows nothing")
+    policy = Policy(mode=mode, mx=patterns, max_age=max_age)
     return PolicyReading(policy=policy, faults=(), remarks=tuple(remarks[:_MOST_FAULTS]))
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mailposture.config.model import MtaStsPolicy, PolicyMode
-from mailposture.records.mta_sts import covers, policy_host_name, policy_id, record_name, render, render_record
+from mailposture.config.model import PolicyMode
+from mailposture.records.mta_sts import Policy, policy_host_name, policy_id, record_name, render, render_record
 
 
 class Stage(StrEnum):
@@ -34,7 +34,7 @@ class Situation:
 
     domain: str
     wanted: bool  # whether the configuration has an `mta_sts` for the domain
-    configured: MtaStsPolicy | None  # None also where MX hosts are lacking
+    configured: Policy | None  # None also where MX hosts are lacking
     served: bytes | None  # the body that senders get; None if they get none
     serving_fault: str = ""
     record_id: str | None = None
@@ -65,8 +65,8 @@ def next_step(seen: Situation) -> Step:
     if seen.configured is None:
         return _unconfigured(seen)
     body = render(seen.configured)
-    uncovered = [host for host in seen.mx_hosts if not covers(seen.configured.mx, host)]
-    if uncovered and seen.configured.mode is not PolicyMode.NONE:
+    uncovered = seen.configured.uncovered(seen.mx_hosts)
+    if uncovered:
         return Step(
             stage=Stage.COVER_MX,
             instruction=f"The configured policy does not cover {', '.join(uncovered)}: enforced, it refuses mail. "

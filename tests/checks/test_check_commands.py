@@ -19,8 +19,8 @@ import cli.check
 import cli.policy
 import cli.records
 from mailposture.config.file import load
-from mailposture.records.dns_records import records_to_publish
-from mailposture.records.formats import zone as zone_text
+from mailposture.expectation import expectation
+from mailposture.records.formats import zone as zone_text_of
 from policy_host.service import PolicyHost
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class World:
     def publish(self) -> None:
         """Put into DNS what `mailposture records` says."""
         config = load(self.config_path)
-        self.zone.text = BASE + zone_text(records_to_publish(config, config.domains[0]))
+        self.zone.text = BASE + zone_text_of(expectation(config, config.domains[0]).records)
 
     async def run(self, command: click.Command, *arguments: str) -> Result:
         """Run a command as from the shell."""
@@ -210,6 +210,39 @@ async def test_parked_domain_that_is_not_configured_is_judged_as_parked(world: W
     assert result.exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("zone_text", "wrong"),
+    [
+        ("", {}),  # as published by `mailposture records`
+        ("example.test. 300 IN MX 10 mx1.example.test.\n", {"mx": "parked-but-receives", "spf": "no-record"}),
+        ("example.test. 300 IN A 127.0.0.1\n", {"mx": "parked-but-receives", "spf": "no-record"}),
+        ('example.test. 300 IN TXT "v=spf1 -all"\n', {}),  # neither MX record nor address
+        ('example.test. 300 IN TXT "v=spf1 mx -all"\n', {"spf": "parked-but-sends"}),
+    ],
+)
+async def test_parked_domain_is_to_have_no_mail_and_nothing_else(
+    world: World, zone_text: str, wrong: dict[str, str]
+) -> None:
+    world.configure(parked=True, mta_sts=None)
+    config = load(world.config_path)
+    published = zone_text_of(expectation(config, config.domains[0]).records)
+    dmarc = next(line for line in published.splitlines() if line.startswith("_dmarc"))
+    world.zone.text = f"{zone_text}{dmarc}\n" if zone_text else published
+    result = await world.run(cli.check.command, "example.test", "--format", "json")
+    found = json.loads(result.output)
+    assert [one["check"] for one in found] == ["mx", "spf", "dmarc"]
+    assert {one["check"]: one["reason"] for one in found if one["outcome"] != "good"} == wrong
+    assert result.exit_code == (1 if wrong else 0)
+
+
+async def test_null_mx_of_a_domain_that_is_to_receive_mail_is_an_outage(world: World) -> None:
+    world.zone.text = world.zone.text.replace("IN MX 10 mx1.example.test.", "IN MX 0 .")
+    result = await world.run(cli.check.command, "example.test", "--format", "json")
+    mx = json.loads(result.output)[0]
+    assert (mx["outcome"], mx["reason"]) == ("wrong", "null-mx")
+    assert "or write `parked: true` into its configuration" in mx["instruction"]
+
+
 async def test_nameservers_that_do_not_answer_are_no_success(world: World) -> None:
     world.zone.broken.add("parked.test")
     result = await world.run(cli.check.command, "parked.test")
@@ -273,7 +306,7 @@ async def test_next_steps_of_all_domains_are_a_line_each(world: World) -> None:
 async def test_mx_hosts_are_shown_before_they_are_trusted(world: World) -> None:
     world.configure(mta_sts={"mode": "enforce"})
     result = await world.run(cli.policy.command, "example.test")
-    assert "MX hosts of example.test in DNS (nothing vouches for them):\n    mx1.example.test\n" in result.output
+    assert "MX hosts of example.test in DNS (not authenticated by DNSSEC):\n    mx1.example.test\n" in result.output
     assert "Next step (name-mx)" in result.output
 
 
@@ -293,7 +326,7 @@ async def test_tlsa_records_pin_what_the_servers_show(
         checked = await world.run(cli.check.command, "example.test", "--format", "json")
     assert "_25._tcp.mx1.example.test. 3600 IN TLSA 3 1 1 " in result.output
     tlsa = next(one for one in json.loads(checked.output) if one["check"] == "tlsa")
-    assert tlsa["detail"] == "the certificate is the one that TLSA and DNSSEC vouch for"
+    assert tlsa["detail"] == "the certificate is the one that TLSA names, authenticated by DNSSEC"
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dns.zonefile
 import faulty_smtp
@@ -12,38 +12,55 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from mailposture.checks.certificates import key_of
 from mailposture.checks.dns import check_mta_sts_record, check_mx, check_tls_rpt
 from mailposture.checks.mx import probe_mx
 from mailposture.checks.resolver import Resolver, Status
 from mailposture.checks.result import Outcome
 from mailposture.checks.spf_dmarc import check_dmarc, check_spf
-from mailposture.checks.tlsa import check_tlsa
+from mailposture.checks.tlsa import check_tlsa, tlsa_name
 from mailposture.config.model import Config
-from mailposture.records.dns_records import destinations_of_ours, tlsa_record
+from mailposture.expectation import Expectation, expectation
+from mailposture.records.dns_records import tlsa_record
 from mailposture.records.formats import zone_line
+from mailposture.records.mta_sts import policy_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from loopback_dns import Zone
     from pki import CertificateAuthority
 
+    from mailposture.checks.result import CheckResult
     from mailposture.checks.vantage import Vantage
 
 DOMAIN = "example.test"
-CONFIG = Config.model_validate(
-    {
-        "domains": [{"name": DOMAIN, "token": "0123456789abcdef"}],
-        "recipients": ["tls@reports.test", "second@reports.test"],
-        "https": {"public_url": "https://reports.test"},
-    }
-)
+ANY = Expectation(domain=DOMAIN)  # not ours
+
+
+def ours(*, policy: bool = False, parked: bool = False, **sections: Any) -> Expectation:
+    """Our domain, as configured."""
+    domain = {"name": DOMAIN, "token": "0123456789abcdef", "parked": parked}
+    if policy:
+        domain["mta_sts"] = {"mode": "testing", "mx": ["mx1.example.test"]}
+    config = Config.model_validate(
+        {
+            "domains": [domain],
+            "recipients": ["tls@reports.test", "second@reports.test"],
+            "https": {"public_url": "https://reports.test"},
+            **sections,
+        }
+    )
+    return expectation(config, config.domains[0])
+
+
+POLICY_ID = policy_id(b"version: STSv1\r\nmode: testing\r\nmx: mx1.example.test\r\nmax_age: 1209600\r\n")
 
 
 async def test_good_records_are_good(resolver: Resolver) -> None:
-    assert (await check_mx(DOMAIN, resolver=resolver)).hosts == ("mx1.example.test",)
-    assert (await check_tls_rpt(DOMAIN, resolver=resolver)).success
-    record = await check_mta_sts_record(DOMAIN, resolver=resolver)
+    assert (await check_mx(ANY, resolver=resolver)).hosts == ("mx1.example.test",)
+    assert (await check_tls_rpt(ANY, resolver=resolver)).success
+    record = await check_mta_sts_record(ANY, resolver=resolver)
     assert (record.result.success, record.id, record.ttl) == (True, "1", 300)
     assert (await check_spf(DOMAIN, parked=False, resolver=resolver)).success
     assert (await check_dmarc(DOMAIN, parked=False, resolver=resolver)).success
@@ -52,25 +69,25 @@ async def test_good_records_are_good(resolver: Resolver) -> None:
 async def test_missing_records_are_missing_with_the_line_to_paste(resolver: Resolver, zone: Zone) -> None:
     zone.text = "example.test. 300 IN A 127.0.0.1\n"
     results = [
-        (await check_mx(DOMAIN, resolver=resolver)).result,
-        await check_tls_rpt(DOMAIN, resolver=resolver, expected="v=TLSRPTv1; rua=mailto:r@reports.test"),
-        (await check_mta_sts_record(DOMAIN, resolver=resolver, expected="v=STSv1; id=7;")).result,
+        (await check_mx(ANY, resolver=resolver)).result,
+        await check_tls_rpt(ours(recipients=["r@reports.test"], https={}), resolver=resolver),
+        (await check_mta_sts_record(ours(policy=True), resolver=resolver)).result,
         await check_spf(DOMAIN, parked=False, resolver=resolver),
         await check_dmarc(DOMAIN, parked=False, resolver=resolver),
     ]
     assert {result.outcome for result in results} == {Outcome.MISSING}
     assert results[1].instruction == '_smtp._tls.example.test. 3600 IN TXT "v=TLSRPTv1; rua=mailto:r@reports.test"'
     line, _, condition = (results[2].instruction).partition("   ; ")
-    assert line == '_mta-sts.example.test. 3600 IN TXT "v=STSv1; id=7;"'
+    assert line == f'_mta-sts.example.test. 3600 IN TXT "v=STSv1; id={POLICY_ID};"'
     assert condition == "once `mailposture policy example.test` says so", "the policy is to be served first"
 
 
 async def test_nameservers_that_do_not_answer_prove_nothing(resolver: Resolver, zone: Zone) -> None:
     zone.broken = {DOMAIN, f"_smtp._tls.{DOMAIN}", f"_mta-sts.{DOMAIN}", f"_dmarc.{DOMAIN}"}
     results = [
-        (await check_mx(DOMAIN, resolver=resolver)).result,
-        await check_tls_rpt(DOMAIN, resolver=resolver),
-        (await check_mta_sts_record(DOMAIN, resolver=resolver)).result,
+        (await check_mx(ANY, resolver=resolver)).result,
+        await check_tls_rpt(ANY, resolver=resolver),
+        (await check_mta_sts_record(ANY, resolver=resolver)).result,
         await check_spf(DOMAIN, parked=False, resolver=resolver),
         await check_dmarc(DOMAIN, parked=False, resolver=resolver),
     ]
@@ -84,7 +101,7 @@ example.test. 60 IN MX 10 mx1.example.test.
 mx1.example.test. 60 IN A 127.0.0.1
 mx2.example.test. 60 IN AAAA ::1
 """
-    found = await check_mx(DOMAIN, resolver=resolver)
+    found = await check_mx(ANY, resolver=resolver)
     assert found.result.success, found.result
     assert found.hosts == ("mx1.example.test", "mx2.example.test")
 
@@ -103,7 +120,7 @@ mx2.example.test. 60 IN AAAA ::1
 )
 async def test_unusable_mx_is_wrong(resolver: Resolver, zone: Zone, records: str, detail: str) -> None:
     zone.text = records
-    result = (await check_mx(DOMAIN, resolver=resolver)).result
+    result = (await check_mx(ANY, resolver=resolver)).result
     assert (result.outcome, result.reason) == (Outcome.WRONG, "mx-unusable")
     assert detail in result.detail
 
@@ -120,15 +137,14 @@ async def test_one_slow_nameserver_does_not_add_up_over_the_mx_hosts(resolver: R
         f"{DOMAIN}. 60 IN MX 20 n{one}.{DOMAIN}.\nn{one}.{DOMAIN}. 60 IN A 127.0.0.1\n" for one in range(18)
     )
     zone.before_answering = answer_together
-    assert (await check_mx(DOMAIN, resolver=resolver)).result.success
+    assert (await check_mx(ANY, resolver=resolver)).result.success
     assert not together.broken
 
 
 async def test_reports_that_go_elsewhere_are_told_from_those_that_come_to_us(resolver: Resolver, zone: Zone) -> None:
-    ours = destinations_of_ours(CONFIG, CONFIG.domains[0])
-    assert (await check_tls_rpt(DOMAIN, resolver=resolver, ours=ours)).reason == "reports-go-elsewhere"
+    assert (await check_tls_rpt(ours(), resolver=resolver)).reason == "reports-go-elsewhere"
     zone.text = '_smtp._tls.example.test. 60 IN TXT "v=TLSRPTv1; rua=mailto:a@other.test,mailto:tls@reports.test"\n'
-    assert (await check_tls_rpt(DOMAIN, resolver=resolver, ours=ours)).success
+    assert (await check_tls_rpt(ours(), resolver=resolver)).success
 
 
 @pytest.mark.parametrize(
@@ -142,14 +158,15 @@ async def test_reports_that_go_elsewhere_are_told_from_those_that_come_to_us(res
 )
 async def test_whatever_reaches_us_is_ours(resolver: Resolver, zone: Zone, uri: str) -> None:
     zone.text = f'_smtp._tls.example.test. 60 IN TXT "v=TLSRPTv1; rua={uri}"\n'
-    ours = destinations_of_ours(CONFIG, CONFIG.domains[0])
-    assert (await check_tls_rpt(DOMAIN, resolver=resolver, ours=ours)).success
+    assert (await check_tls_rpt(ours(), resolver=resolver)).success
 
 
 async def test_line_to_paste_is_a_zone_line_however_long(resolver: Resolver, zone: Zone) -> None:
     zone.text = "example.test. 60 IN A 127.0.0.1\n"
-    text = "v=TLSRPTv1; rua=" + ",".join(f"mailto:r{number}@reports.test" for number in range(12))
-    line = (await check_tls_rpt(DOMAIN, resolver=resolver, expected=text)).instruction
+    host = ".".join("x" * 60 for _ in range(4))
+    expected = ours(https={"public_url": f"https://{host}"})
+    text = f"v=TLSRPTv1; rua=mailto:second@reports.test,https://{host}/v1/tls-reports/0123456789abcdef"
+    line = (await check_tls_rpt(expected, resolver=resolver)).instruction
     [pasted] = dns.zonefile.read_rrsets(line, rdclass=None)[0]
     assert len(text) > 255
     assert b"".join(pasted.strings).decode() == text
@@ -157,9 +174,20 @@ async def test_line_to_paste_is_a_zone_line_however_long(resolver: Resolver, zon
 
 async def test_mx_host_of_which_dns_does_not_answer_is_not_passed_over(resolver: Resolver, zone: Zone) -> None:
     zone.broken = {"mx1.example.test"}
-    result = (await check_mx(DOMAIN, resolver=resolver)).result
+    result = (await check_mx(ANY, resolver=resolver)).result
     assert (result.outcome, result.reason) == (Outcome.UNKNOWN, "dns-error")
     assert "--nameserver" in result.instruction
+
+
+async def tlsa(host: str, chains: list[Sequence[bytes]], resolver: Resolver, *, mx_signed: bool = True) -> CheckResult:
+    return check_tlsa(host, await resolver.lookup(tlsa_name(host), "TLSA"), chains, mx_signed=mx_signed)
+
+
+def pinned(certificate: bytes) -> str:
+    """The record that pins the key of a (DER) certificate of the MX."""
+    key = key_of(certificate)
+    assert key is not None
+    return zone_line(tlsa_record("mx1.example.test", key))
 
 
 async def test_every_address_of_an_mx_must_show_what_tlsa_names(
@@ -167,28 +195,28 @@ async def test_every_address_of_an_mx_must_show_what_tlsa_names(
 ) -> None:
     issued = [authority.issue(["mx1.example.test"]).certificate.read_bytes() for _ in range(2)]
     one, other = (x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER) for pem in issued)
-    zone.text += zone_line(tlsa_record("mx1.example.test", one))
+    zone.text += pinned(one)
     zone.authenticated = True
-    assert (await check_tlsa("mx1.example.test", [[one], [one]], resolver=resolver)).success
-    forgeable = await check_tlsa("mx1.example.test", [[one]], resolver=resolver, mx_signed=False)
-    assert forgeable.detail.endswith("but not for the MX record, so mail can be led elsewhere")
-    mixed = await check_tlsa("mx1.example.test", [[one], [other]], resolver=resolver)
-    assert (mixed.reason, mixed.instruction) == ("tlsa-mismatch", zone_line(tlsa_record("mx1.example.test", other)))
+    assert (await tlsa("mx1.example.test", [[one], [one]], resolver)).success
+    forgeable = await tlsa("mx1.example.test", [[one]], resolver, mx_signed=False)
+    assert forgeable.detail.endswith("but the MX record is not, so mail can be led elsewhere")
+    mixed = await tlsa("mx1.example.test", [[one], [other]], resolver)
+    assert (mixed.reason, mixed.instruction) == ("tlsa-mismatch", pinned(other))
 
 
 async def test_id_that_is_not_the_configured_policys_is_wrong(resolver: Resolver) -> None:
-    found = await check_mta_sts_record(DOMAIN, resolver=resolver, expected="v=STSv1; id=2;")
+    found = await check_mta_sts_record(ours(policy=True), resolver=resolver)
     assert (found.result.outcome, found.result.reason, found.id) == (Outcome.WRONG, "id-differs", "1")
 
 
 async def test_text_in_several_strings_is_one_record(resolver: Resolver, zone: Zone) -> None:
     zone.text = '_mta-sts.example.test. 60 IN TXT "v=STSv1; i" "d=12;"\n'
-    assert (await check_mta_sts_record(DOMAIN, resolver=resolver)).id == "12"
+    assert (await check_mta_sts_record(ANY, resolver=resolver)).id == "12"
 
 
 async def test_invalid_record_is_wrong_and_its_fault_named(resolver: Resolver, zone: Zone) -> None:
     zone.text = '_mta-sts.example.test. 60 IN TXT "v=STSv1; id=2026-11-24;"\n'
-    result = (await check_mta_sts_record(DOMAIN, resolver=resolver)).result
+    result = (await check_mta_sts_record(ANY, resolver=resolver)).result
     assert (result.outcome, result.reason) == (Outcome.WRONG, "record-invalid")
     assert "'2026-11-24' is not 1 to 32 letters and digits" in result.detail
 
@@ -196,7 +224,7 @@ async def test_invalid_record_is_wrong_and_its_fault_named(resolver: Resolver, z
 @pytest.mark.parametrize(
     ("records", "parked", "outcome", "reason"),
     [
-        ('example.test. 60 IN TXT "v=spf1 -all"', True, Outcome.GOOD, ""),
+        ('example.test. 60 IN TXT "v=spf1 -all"', True, Outcome.GOOD, None),
         ('example.test. 60 IN TXT "v=spf1 mx -all"', True, Outcome.WRONG, "parked-but-sends"),
         ('example.test. 60 IN TXT "v=spf1 +all"', False, Outcome.WRONG, "everybody-may-send"),
         (
@@ -209,7 +237,7 @@ async def test_invalid_record_is_wrong_and_its_fault_named(resolver: Resolver, z
     ],
 )
 async def test_spf(
-    *, resolver: Resolver, zone: Zone, records: str, parked: bool, outcome: Outcome, reason: str
+    *, resolver: Resolver, zone: Zone, records: str, parked: bool, outcome: Outcome, reason: str | None
 ) -> None:
     zone.text = records
     result = await check_spf(DOMAIN, parked=parked, resolver=resolver)
@@ -219,11 +247,11 @@ async def test_spf(
 @pytest.mark.parametrize(
     ("records", "parked", "outcome", "reason"),
     [
-        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=reject"', True, Outcome.GOOD, ""),
+        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=reject"', True, Outcome.GOOD, None),
         ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none"', True, Outcome.WRONG, "parked-but-not-rejected"),
-        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none"', False, Outcome.GOOD, ""),
+        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none"', False, Outcome.GOOD, None),
         ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=monitor"', False, Outcome.WRONG, "record-invalid"),
-        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; rua=mailto:a@b.test"', False, Outcome.GOOD, ""),
+        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; rua=mailto:a@b.test"', False, Outcome.GOOD, None),
         (
             '_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none"\n_dmarc.example.test. 60 IN TXT "v=DMARC1; p=reject"',
             False,
@@ -234,7 +262,7 @@ async def test_spf(
     ],
 )
 async def test_dmarc(
-    *, resolver: Resolver, zone: Zone, records: str, parked: bool, outcome: Outcome, reason: str
+    *, resolver: Resolver, zone: Zone, records: str, parked: bool, outcome: Outcome, reason: str | None
 ) -> None:
     zone.text = records
     result = await check_dmarc(DOMAIN, parked=parked, resolver=resolver)
@@ -254,24 +282,22 @@ async def test_tlsa_record_that_we_print_fits_the_server_it_was_made_from(
     host = "mx1.example.test"
     async with faulty_smtp.serving(authority.issue([host]).server_context()) as (_, port):
         probe = await probe_mx(host, "127.0.0.1", vantage=looking(smtp_port=port))
-    assert (await check_tlsa(host, [probe.chain], resolver=resolver)).success, (
-        "no record means no DANE, which is allowed"
-    )
-    zone.text += zone_line(tlsa_record(host, probe.chain[0]))
-    unsigned = await check_tlsa(host, [probe.chain], resolver=resolver)
+    assert (await tlsa(host, [probe.chain], resolver)).success, "no record means no DANE, which is allowed"
+    zone.text += pinned(probe.chain[0])
+    unsigned = await tlsa(host, [probe.chain], resolver)
     assert (unsigned.outcome, unsigned.reason) == (Outcome.UNKNOWN, "not-authenticated")
     zone.authenticated = True
-    assert (await check_tlsa(host, [probe.chain], resolver=resolver)).success
+    assert (await tlsa(host, [probe.chain], resolver)).success
     other = authority.issue([host]).server_context()
     async with faulty_smtp.serving(other) as (_, port):
         renewed = await probe_mx(host, "127.0.0.1", vantage=looking(smtp_port=port))
-    mismatch = await check_tlsa(host, [renewed.chain], resolver=resolver)
+    mismatch = await tlsa(host, [renewed.chain], resolver)
     assert (mismatch.outcome, mismatch.reason) == (Outcome.WRONG, "tlsa-mismatch")
     assert mismatch.instruction.startswith("_25._tcp.mx1.example.test. 3600 IN TLSA 3 1 1 ")
     zone.text = "\n".join(
         line.replace("TLSA 3", "TLSA 1") if line.startswith("_25._tcp") else line for line in zone.text.splitlines()
     )
-    skipped = await check_tlsa(host, [renewed.chain], resolver=resolver)
+    skipped = await tlsa(host, [renewed.chain], resolver)
     assert (skipped.outcome, skipped.reason) == (Outcome.WRONG, "tlsa-unusable")
 
 
@@ -311,7 +337,7 @@ async def test_tlsa_usages_selectors_and_digests(
     association = {0: data, 1: hashlib.sha256(data).digest(), 2: hashlib.sha512(data).digest()}.get(matching, data)
     zone.text += f"_25._tcp.mx1.example.test. 60 IN TLSA {usage} {selector} {matching} {association.hex()}\n"
     zone.authenticated = True
-    assert (await check_tlsa("mx1.example.test", [chain], resolver=resolver)).success is fits
+    assert (await tlsa("mx1.example.test", [chain], resolver)).success is fits
 
 
 @pytest.mark.parametrize("text", ["", "example.test", "127.0.0.1@x", "127.0.0.1@70000", "1.2.3"])

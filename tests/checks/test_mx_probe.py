@@ -13,23 +13,33 @@ from faulty_smtp import Fault
 from pki import self_signed
 
 from mailposture.checks.mx import probe_mx
+from mailposture.checks.port25 import Port25
 from mailposture.checks.result import Outcome
-from mailposture.checks.servers import judge_servers, outbound_25_closed, probe_servers
+from mailposture.checks.servers import judge_server, look_at_servers
 from mailposture.checks.vantage import vantage_of
 from mailposture.config.model import Probes
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from loopback_dns import Zone
     from pki import CertificateAuthority
 
+    from mailposture.checks.mx import MxProbe
+    from mailposture.checks.result import CheckResult
     from mailposture.checks.vantage import Vantage
 
 HOST = "mx1.example.test"
 SOON = timedelta(days=14)
+
+
+def judged(probes: Sequence[MxProbe], *, expiring_within: timedelta = SOON) -> list[CheckResult]:
+    """The results for servers that were looked at in one round."""
+    port_25 = Port25()
+    port_25.note(probes)
+    return [judge_server(probe, port_25=port_25, expiring_within=expiring_within) for probe in probes]
 
 
 async def test_good_server_shows_certificate_and_tls_version_and_gets_no_mail(
@@ -73,7 +83,7 @@ async def test_each_fault_is_named(
     assert probe.connected
     assert (probe.success, probe.reason) == (False, reason)
     assert probe.detail.isprintable()
-    result = judge_servers([probe], expiring_within=SOON)[0]
+    result = judged([probe])[0]
     assert (result.outcome, result.reason) == (Outcome.WRONG, reason)
     assert result.instruction
 
@@ -106,7 +116,7 @@ async def test_refused_connection_accuses_the_server(looking: Callable[..., Vant
         pass
     probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
     assert (probe.connected, probe.reason) == (False, "refused")
-    assert judge_servers([probe], expiring_within=SOON)[0].outcome is Outcome.WRONG
+    assert judged([probe])[0].outcome is Outcome.WRONG
 
 
 @pytest.mark.parametrize(
@@ -124,7 +134,7 @@ async def test_certificate_must_name_the_mx_host(
 ) -> None:
     async with faulty_smtp.serving(authority.issue(names).server_context()) as (_, port):
         probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
-    assert probe.reason == ("" if accepted else "certificate-host-mismatch")
+    assert probe.reason == (None if accepted else "certificate-host-mismatch")
     assert probe.name_valid is accepted
     assert probe.chain_valid
     assert probe.names == tuple(names)
@@ -165,8 +175,8 @@ async def test_certificate_that_expires_soon_is_wrong_before_it_is_too_late(
     context = authority.issue([HOST], not_after=datetime.now(UTC) + timedelta(days=5)).server_context()
     async with faulty_smtp.serving(context) as (_, port):
         probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
-    assert judge_servers([probe], expiring_within=timedelta(days=4))[0].success
-    assert judge_servers([probe], expiring_within=SOON)[0].reason == "certificate-expires-soon"
+    assert judged([probe], expiring_within=timedelta(days=4))[0].success
+    assert judged([probe])[0].reason == "certificate-expires-soon"
 
 
 async def test_slow_server_delays_no_other(
@@ -178,12 +188,11 @@ async def test_slow_server_delays_no_other(
         faulty_smtp.serving(fault=Fault.SILENT) as (_, port),
         faulty_smtp.serving(good, address="127.0.0.2", port=port),
     ):
-        probes = await probe_servers([HOST, "mx2.example.test"], vantage=looking(smtp_port=port, timeout=2))
+        probes = (await look_at_servers([HOST, "mx2.example.test"], vantage=looking(smtp_port=port, timeout=2))).probes
     slow, quick = probes
-    assert (slow.reason, quick.reason) == ("timeout", "")
+    assert (slow.reason, quick.reason) == ("timeout", None)
     assert quick.seconds < slow.seconds
-    assert not outbound_25_closed(probes)
-    assert [one.outcome for one in judge_servers(probes, expiring_within=SOON)] == [Outcome.WRONG, Outcome.GOOD]
+    assert [one.outcome for one in judged(probes)] == [Outcome.WRONG, Outcome.GOOD]
 
 
 async def test_of_many_addresses_the_same_few_of_both_kinds_are_looked_at(
@@ -194,7 +203,7 @@ async def test_of_many_addresses_the_same_few_of_both_kinds_are_looked_at(
     seen = set()
     for records in (many, many[::-1]):
         zone.text = "\n".join(records)
-        probes = await probe_servers([HOST], vantage=looking(smtp_port=1, timeout=1))
+        probes = (await look_at_servers([HOST], vantage=looking(smtp_port=1, timeout=1))).probes
         seen.add(frozenset(probe.address for probe in probes))
     (addresses,) = seen
     assert sorted(":" in one for one in addresses) == [False] * 4 + [True] * 4
@@ -210,14 +219,14 @@ async def test_where_nothing_can_be_reached_nobody_is_accused(looking: Callable[
         one.setblocking(False)
         one.connect_ex(("127.0.0.1", port))
     try:
-        probes = await probe_servers([HOST, "mx2.example.test"], vantage=looking(smtp_port=port, timeout=1))
+        probes = (await look_at_servers([HOST, "mx2.example.test"], vantage=looking(smtp_port=port, timeout=1))).probes
     finally:
         for one in (full, *filling):
             one.close()
     assert [probe.reason for probe in probes] == ["timeout", "timeout"]
-    results = judge_servers(probes, expiring_within=SOON)
-    assert {(one.outcome, one.reason) for one in results} == {(Outcome.UNKNOWN, "port-25-closed")}
-    assert "outbound port 25 seems closed here" in results[0].detail
+    results = judged(probes)
+    assert {(one.outcome, one.reason) for one in results} == {(Outcome.UNKNOWN, "outbound-port-25-blocked")}
+    assert "so it is with all servers by IPv4" in results[0].detail
 
 
 async def test_where_there_is_no_ipv6_a_server_that_answers_by_ipv4_is_not_accused(
@@ -225,13 +234,16 @@ async def test_where_there_is_no_ipv6_a_server_that_answers_by_ipv4_is_not_accus
 ) -> None:
     zone.text += f"{HOST}. 300 IN AAAA 100::1\n"  # discard-only (RFC 6666): no route
     async with faulty_smtp.serving(authority.issue([HOST]).server_context()) as (_, port):
-        probes = await probe_servers([HOST], vantage=looking(smtp_port=port, timeout=1))
-        results = judge_servers(probes, expiring_within=SOON)
-        assert [(one.outcome, one.reason) for one in results] == [(Outcome.UNKNOWN, "no-ipv6"), (Outcome.GOOD, "")]
+        probes = (await look_at_servers([HOST], vantage=looking(smtp_port=port, timeout=1))).probes
+        results = judged(probes)
+        assert [(one.outcome, one.reason) for one in results] == [
+            (Outcome.UNKNOWN, "outbound-port-25-blocked"),
+            (Outcome.GOOD, None),
+        ]
         zone.text += f"{HOST}. 300 IN AAAA ::1\n"
         async with faulty_smtp.serving(authority.issue([HOST]).server_context(), address="::1", port=port):
-            probes = await probe_servers([HOST], vantage=looking(smtp_port=port, timeout=1))
-    outcomes = {one.subject: one.outcome for one in judge_servers(probes, expiring_within=SOON)}
+            probes = (await look_at_servers([HOST], vantage=looking(smtp_port=port, timeout=1))).probes
+    outcomes = {one.subject: one.outcome for one in judged(probes)}
     assert outcomes == {
         f"{HOST} [100::1]": Outcome.WRONG,
         f"{HOST} [::1]": Outcome.GOOD,

@@ -33,6 +33,7 @@ from mailposture.checks.dns import check_mta_sts_record
 from mailposture.checks.policy import fetch_policy
 from mailposture.checks.resolver import Resolver
 from mailposture.checks.vantage import Vantage
+from mailposture.expectation import Expectation
 from mailposture.records.mta_sts import LARGEST_POLICY, render_record
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ async def test_wrong_record_means_no_policy_for_both(
     ):
         assert "STSFetchResult.NONE" in await sender.query("example.test")
     resolver = Resolver(nameservers=[f"127.0.0.1@{dns_port}"])
-    assert (await check_mta_sts_record("example.test", resolver=resolver)).id is None
+    assert (await check_mta_sts_record(Expectation(domain="example.test"), resolver=resolver)).id is None
 
 
 async def test_postfix_daemon_enforces_our_enforce_policy_and_leaves_testing_alone(

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from exporter.probes.outcome import ProbeContext
-from exporter.probes.port25 import Port25
 from exporter.probes.servers import SharedServers
+from mailposture.checks.port25 import Port25
 from mailposture.checks.resolver import Resolver
 from mailposture.checks.vantage import Vantage
 from mailposture.config.model import Config
-from mailposture.records.mta_sts import configured_policy, render
+from mailposture.expectation import expectation
 
 if TYPE_CHECKING:
     from loopback_dns import Zone
@@ -42,9 +42,9 @@ def configuration(**changes: Any) -> Config:
 
 def policy_of(config: Config) -> bytes:
     """The policy that the configuration asks to be served."""
-    policy = configured_policy(config.domains[0])
-    assert policy is not None
-    return render(policy)
+    body = expectation(config, config.domains[0]).policy_body
+    assert body is not None
+    return body
 
 
 @dataclass

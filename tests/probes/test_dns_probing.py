@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from outside import DOMAIN, MX, configuration, measured
 
 from exporter.probes.dns import probe_dns
-from exporter.probes.outcome import Reason
+from mailposture.checks.reason import Reason
 
 if TYPE_CHECKING:
     from outside import World
@@ -49,8 +49,11 @@ async def test_domain_that_takes_no_mail_needs_only_the_records_that_say_so(worl
 {DOMAIN}.        300 IN TXT "v=spf1 -all"
 _dmarc.{DOMAIN}. 300 IN TXT "v=DMARC1; p=reject"
 """
-    outcome = await probe_dns(world.domain, world.context())
+    parked = replace(world, config=configuration(domains=[{"name": DOMAIN, "parked": True}]))
+    outcome = await probe_dns(parked.domain, parked.context())
     assert measured(outcome) == {f"dns_record_success {record}": 1 for record in ("mx", "spf", "dmarc")}
+    expecting = measured(await probe_dns(world.domain, world.context()))
+    assert expecting["dns_record_failure mx null-mx"] == 1, "mail is expected, and senders are told that there is none"
 
 
 async def test_unanswered_record_is_a_dns_error_and_the_others_are_told(world: World) -> None:

@@ -11,8 +11,8 @@ from faulty_policy_server import Answer
 from outside import DOMAIN, MX, configuration, measured, policy_of
 
 from exporter.probes.mta_sts import probe_mta_sts
-from exporter.probes.outcome import Reason
 from exporter.probes.policies import KeptPolicies
+from mailposture.checks.reason import Reason
 
 if TYPE_CHECKING:
     from outside import World

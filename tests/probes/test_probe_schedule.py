@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from outside import configuration
 
-from exporter.probes.outcome import ProbeOutcome, Reason, named
+from exporter.probes.outcome import ProbeOutcome, named
 from exporter.probes.schedule import Probed, Scheduler
+from mailposture.checks.reason import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

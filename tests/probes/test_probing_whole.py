@@ -24,12 +24,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.probes import PROBES
 from exporter.probes.history import History
-from exporter.probes.outcome import Finding, ProbeOutcome, Reason
+from exporter.probes.outcome import Finding, ProbeOutcome
 from exporter.probes.probing import Probing
 from exporter.probes.results import PORT_25_BLOCKED
 from exporter.probes.schedule import Probed
 from exporter.service import application
 from exporter.snapshot import Refresher
+from mailposture.checks.reason import Reason
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
 

@@ -10,7 +10,7 @@ from outside import MX, measured
 from postfix import NEEDED, running_postfix
 
 from exporter.probes.mx import probe_mx
-from exporter.probes.outcome import Reason
+from mailposture.checks.reason import Reason
 
 if TYPE_CHECKING:
     from outside import World

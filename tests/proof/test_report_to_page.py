@@ -26,7 +26,7 @@ from proof.house import House, running_house, settings
 from proof.reporter import CERTIFICATE_EXPIRED, DOMAIN, ORGANIZATION, Reporter
 from proof.signing import report_key, signing_milter, zone
 
-from mailposture.records.dns_records import tls_rpt_record
+from mailposture.expectation import expectation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +135,7 @@ def journey(webhook: Webhook, tmp_path: Path) -> Iterator[Journey]:
 def test_an_expired_certificate_pages_for_its_domain_and_a_clean_report_ends_the_page(journey: Journey) -> None:
     reporter, house, webhook = journey.reporter, journey.house, journey.webhook
     shop, quiet = house.config.domains
-    records = {domain.name: str(tls_rpt_record(house.config, domain).value) for domain in (shop, quiet)}
+    records = {domain.name: str(expectation(house.config, domain).records[0].value) for domain in (shop, quiet)}
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     the_day_before = yesterday - timedelta(days=1)
 

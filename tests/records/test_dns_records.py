@@ -13,8 +13,9 @@ from checkdmarc.smtp_tls_reporting import parse_smtp_tls_reporting_record
 from programs import needs, program
 
 from mailposture.config.model import Config
+from mailposture.expectation import expectation
 from mailposture.records import mta_sts, tls_rpt
-from mailposture.records.dns_records import DnsRecord, records_to_publish, report_path
+from mailposture.records.dns_records import DnsRecord, report_path
 from mailposture.records.formats import as_json, terraform, txt_strings, zone
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ def parsed(text: str) -> dict[tuple[str, str], str]:
 
 def test_zone_holds_the_three_records_in_the_order_of_publishing() -> None:
     config = configured()
-    records = records_to_publish(config, config.domains[0])
+    records = expectation(config, config.domains[0]).records
     assert [record.name for record in records] == [
         "_smtp._tls.example.com",
         "mta-sts.example.com",
         "_mta-sts.example.com",
     ]
     values = parsed(zone(records))
-    policy = mta_sts.configured_policy(config.domains[0])
+    policy = expectation(config, config.domains[0]).policy
     assert policy is not None
     assert values["_smtp._tls.example.com", "TXT"] == "v=TLSRPTv1; rua=mailto:tlsrpt@example.com"
     assert values["mta-sts.example.com", "CNAME"] == "policies.example.net."
@@ -63,7 +64,7 @@ def test_zone_holds_the_three_records_in_the_order_of_publishing() -> None:
 
 def test_checkdmarc_accepts_our_records() -> None:
     config = configured()
-    rua, _, record = records_to_publish(config, config.domains[0])
+    rua, _, record = expectation(config, config.domains[0]).records
     assert rua.value
     assert record.value
     assert parse_smtp_tls_reporting_record(rua.value)["tags"]["rua"]["value"] == ["mailto:tlsrpt@example.com"]
@@ -72,7 +73,7 @@ def test_checkdmarc_accepts_our_records() -> None:
 
 def test_reports_are_also_asked_for_by_https_where_we_receive_them() -> None:
     config = configured(https={"public_url": "https://reports.example.com"}, recipients=["tls@reports.example.com"])
-    value = records_to_publish(config, config.domains[0])[0].value
+    value = expectation(config, config.domains[0]).records[0].value
     assert value is not None
     destinations = tls_rpt.read_records([value.encode()]).destinations
     assert destinations[0] == "mailto:tls@reports.example.com"
@@ -81,12 +82,12 @@ def test_reports_are_also_asked_for_by_https_where_we_receive_them() -> None:
 
 def test_recipient_of_the_domain_itself_is_preferred() -> None:
     config = configured(recipients=["a@other.example", "z@example.com"])
-    assert records_to_publish(config, config.domains[0])[0].value == "v=TLSRPTv1; rua=mailto:z@example.com"
+    assert expectation(config, config.domains[0]).records[0].value == "v=TLSRPTv1; rua=mailto:z@example.com"
 
 
 def test_unknown_policy_host_is_a_comment_and_never_a_record() -> None:
     config = configured(policy_host={})
-    records = records_to_publish(config, config.domains[0])
+    records = expectation(config, config.domains[0]).records
     text = zone(records)
     assert ("mta-sts.example.com", "CNAME") not in parsed(text)
     assert "; mta-sts.example.com. 3600 IN CNAME ?" in text
@@ -96,14 +97,14 @@ def test_unknown_policy_host_is_a_comment_and_never_a_record() -> None:
 
 def test_policy_host_of_its_own_domain_is_no_alias_of_itself() -> None:
     config = configured(policy_host={"hostname": "mta-sts.example.com"})
-    records = records_to_publish(config, config.domains[0])
+    records = expectation(config, config.domains[0]).records
     assert ("mta-sts.example.com", "CNAME") not in parsed(zone(records))
     assert "A/AAAA" in records[1].note
 
 
 def test_domain_without_policy_has_no_mta_sts_records() -> None:
     config = Config.model_validate({"domains": [{"name": "example.com"}]})
-    assert [one.name for one in records_to_publish(config, config.domains[0])] == ["_smtp._tls.example.com"]
+    assert [one.name for one in expectation(config, config.domains[0]).records] == ["_smtp._tls.example.com"]
 
 
 def test_long_text_is_split_into_strings_of_at_most_255_bytes() -> None:
@@ -131,7 +132,7 @@ def test_terraform_reads_the_same_values_and_runs_no_template(tmp_path: Path) ->
         DnsRecord(name="_25._tcp.mx.example.com", type="TLSA", value=f"3 1 1 {number:064}", note="a key")
         for number in range(2)
     ]
-    records = [*records_to_publish(config, config.domains[0]), hostile, long, *keys]
+    records = [*expectation(config, config.domains[0]).records, hostile, long, *keys]
     (tmp_path / "records.tf").write_text(
         terraform(records) + '\noutput "records" {\n  value = local.mailposture_records\n}\n'
     )

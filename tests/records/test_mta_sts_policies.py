@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import random
 import string
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from mailposture.config.model import Domain, MtaStsPolicy, PolicyMode
-from mailposture.records.mta_sts import (
-    LARGEST_POLICY,
-    configured_policy,
-    covers,
-    policy_id,
-    read_policy,
-    render,
-    render_record,
-)
+from mailposture.config.model import Config, PolicyMode
+from mailposture.expectation import expectation
+from mailposture.records.mta_sts import LARGEST_POLICY, Policy, covers, policy_id, read_policy, render, render_record
 
-ENFORCED = MtaStsPolicy(mode=PolicyMode.ENFORCE, mx=("mx1.example.com", "*.backup.example.net"), max_age=1_209_600)
+ENFORCED = Policy(mode=PolicyMode.ENFORCE, mx=("mx1.example.com", "*.backup.example.net"), max_age=1_209_600)
 GOOD = b"version: STSv1\r\nmode: enforce\r\nmx: mx1.example.com\r\nmx: *.backup.example.net\r\nmax_age: 1209600\r\n"
 
 
@@ -33,18 +28,18 @@ def test_what_we_render_is_what_senders_read() -> None:
 
 
 def test_mode_none_is_rendered_without_mx() -> None:
-    body = render(MtaStsPolicy(mode=PolicyMode.NONE, mx=("mx1.example.com",), max_age=86_400))
+    body = render(Policy(mode=PolicyMode.NONE, mx=("mx1.example.com",), max_age=86_400))
     assert body == b"version: STSv1\r\nmode: none\r\nmax_age: 86400\r\n"
-    assert read_policy(body).policy == MtaStsPolicy(mode=PolicyMode.NONE, mx=(), max_age=86_400)
+    assert read_policy(body).policy == Policy(mode=PolicyMode.NONE, mx=(), max_age=86_400)
 
 
 def test_every_change_of_a_policy_changes_its_id() -> None:
     variants = [
         ENFORCED,
-        ENFORCED.model_copy(update={"mode": PolicyMode.TESTING}),
-        ENFORCED.model_copy(update={"max_age": 1_209_601}),
-        ENFORCED.model_copy(update={"mx": ("mx1.example.com",)}),
-        ENFORCED.model_copy(update={"mx": ENFORCED.mx[::-1]}),
+        replace(ENFORCED, mode=PolicyMode.TESTING),
+        replace(ENFORCED, max_age=1_209_601),
+        replace(ENFORCED, mx=("mx1.example.com",)),
+        replace(ENFORCED, mx=ENFORCED.mx[::-1]),
     ]
     ids = [policy_id(render(policy)) for policy in variants]
     assert len(set(ids)) == len(variants)
@@ -133,15 +128,26 @@ def test_wildcard_covers_exactly_one_label(host: str, covered: bool) -> None:
     assert covers(ENFORCED.mx, host) is covered
 
 
+def hosted(**domain: Any) -> Policy | None:
+    config = Config.model_validate({"domains": [{"name": "example.com", "mta_sts": {"mode": "enforce"}, **domain}]})
+    return expectation(config, config.domains[0]).policy
+
+
 def test_policy_takes_its_mx_from_the_domain_when_it_names_none() -> None:
-    domain = Domain(name="example.com", mx=("mx.example.com",), mta_sts=MtaStsPolicy(mode=PolicyMode.ENFORCE))
-    policy = configured_policy(domain)
+    policy = hosted(mx=["mx.example.com"])
     assert policy is not None
     assert policy.mx == ("mx.example.com",)
 
 
 def test_policy_without_any_mx_is_not_hosted() -> None:
-    assert configured_policy(Domain(name="example.com", mta_sts=MtaStsPolicy(mode=PolicyMode.ENFORCE))) is None
+    assert hosted() is None
+
+
+def test_address_for_an_mx_is_read_as_senders_read_it_and_remarked_on() -> None:
+    reading = read_policy(GOOD.replace(b"mx1.example.com", b"192.0.2.25"))
+    assert reading.policy is not None
+    assert reading.policy.uncovered(["mx1.example.com", "a.backup.example.net"]) == ("mx1.example.com",)
+    assert "mx 192.0.2.25 is an address" in reading.remarks[0]
 
 
 def test_noise_is_refused_without_an_exception() -> None:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from mailposture.config.model import MtaStsPolicy, PolicyMode
-from mailposture.records.mta_sts import policy_id, render, render_record
+from mailposture.config.model import PolicyMode
+from mailposture.records.mta_sts import Policy, policy_id, render, render_record
 from mailposture.records.policy_change import Situation, Stage, next_step, words_for
 
-OLD = MtaStsPolicy(mode=PolicyMode.TESTING, mx=("mx1.example.com",))
-NEW = MtaStsPolicy(mode=PolicyMode.ENFORCE, mx=("mx1.example.com",))
-GONE = MtaStsPolicy(mode=PolicyMode.NONE, max_age=86_400)
+OLD = Policy(mode=PolicyMode.TESTING, mx=("mx1.example.com",), max_age=1_209_600)
+NEW = Policy(mode=PolicyMode.ENFORCE, mx=("mx1.example.com",), max_age=1_209_600)
+GONE = Policy(mode=PolicyMode.NONE, max_age=86_400)
 
 SETTLED = Situation(
     domain="example.com",
@@ -107,7 +107,7 @@ def test_looked_up_mx_is_shown_and_not_trusted() -> None:
 
 
 @pytest.mark.parametrize("policy", [OLD, NEW])
-def test_mx_that_the_policy_does_not_cover_stops_the_change(policy: MtaStsPolicy) -> None:
+def test_mx_that_the_policy_does_not_cover_stops_the_change(policy: Policy) -> None:
     step = next_step(replace(SETTLED, configured=policy, mx_hosts=("mx1.example.com", "mx2.example.com")))
     assert step.stage is Stage.COVER_MX
     assert "mx2.example.com" in step.instruction

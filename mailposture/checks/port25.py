@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
+from mailposture.checks.reason import Reason
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from mailposture.checks.mx import MxProbe
 
 _REMEMBERED = 86_400.0  # seconds since a server was last reached, after which one begins to doubt the way out
-_SILENCE = frozenset({"timeout", "unreachable"})
+_SILENCE = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE})
 
 
 class _Way(NamedTuple):
-    """A way out that can be closed by itself: many networks have no IPv6, and clouds close only what leaves them."""
+    """A way out that is open or closed apart from others: many networks lack IPv6, clouds close what leaves them."""
 
     version: int
     public: bool
@@ -62,7 +64,7 @@ class Port25:
         return bool(tried) and all(map(self._is_blocked, tried))
 
     def hides(self, probe: MxProbe) -> bool:
-        """Whether a server's silence is likelier ours."""
+        """Whether a server's silence is likelier ours than its own."""
         return _is_silent(probe) and self._is_blocked(self._ways[_way(probe)])
 
     def _is_blocked(self, seen: _Seen) -> bool:

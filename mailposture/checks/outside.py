@@ -1,0 +1,209 @@
+"""The outside view of a domain, assembled once: `check`, `policy`, `readiness`, `records` and the probes ask it.
+
+Each part is what senders see, set against what is expected. The parts can be looked at alone, since probes have a
+schedule for each; whatever the world answers is a result in them, never an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from mailposture.checks.dns import MxLookup, StsRecordLookup, check_mta_sts_record, check_mx, check_tls_rpt
+from mailposture.checks.policy import PolicyFetch, check_coverage, fetch_policy
+from mailposture.checks.reason import Reason
+from mailposture.checks.result import CheckResult, Outcome, Subject
+from mailposture.checks.servers import MOST_HOSTS, ServersView, look_at_servers
+from mailposture.checks.spf_dmarc import check_dmarc, check_spf
+from mailposture.quoting import quoted
+from mailposture.records.formats import zone_line
+from mailposture.records.mta_sts import policy_host_name
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from mailposture.checks.port25 import Port25
+    from mailposture.checks.vantage import Vantage
+    from mailposture.expectation import Expectation
+
+_AT_ONCE = 10  # domains
+_View = TypeVar("_View")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordsView:
+    """What DNS says about a domain."""
+
+    mx: MxLookup
+    spf: CheckResult
+    dmarc: CheckResult
+    tls_rpt: CheckResult | None = None  # None, as sts: a parked domain needs none
+    sts: StsRecordLookup | None = None
+
+    @property
+    def by_record(self) -> dict[str, CheckResult]:
+        """The results by mx, tls-rpt, mta-sts, spf and dmarc, in this order."""
+        sts = self.sts.result if self.sts else None
+        found = {"mx": self.mx.result, "tls-rpt": self.tls_rpt, "mta-sts": sts, "spf": self.spf, "dmarc": self.dmarc}
+        return {record: result for record, result in found.items() if result is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyView:
+    """The MTA-STS policy of a domain as senders get it, its record, and the MX hosts that it is about."""
+
+    expected: Expectation
+    mx: MxLookup
+    record: StsRecordLookup
+    fetched: PolicyFetch
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the policy served is the configured one; None if we host none, or none is served."""
+        body = self.expected.policy_body
+        return None if body is None or self.fetched.policy is None else self.fetched.body == body
+
+    @property
+    def announced(self) -> bool | None:
+        """Whether the record has the id of the configured policy; None if we host none, or DNS does not answer."""
+        if self.expected.policy is None or self.record.result.outcome is Outcome.UNKNOWN:
+            return None
+        return self.record.result.success
+
+    @property
+    def coverage(self) -> CheckResult | None:
+        """Whether the policy served allows every MX; None if there are not both to compare."""
+        if self.fetched.policy is None or not self.mx.hosts:
+            return None
+        return check_coverage(self.expected.domain, self.fetched.policy, self.mx.hosts)
+
+    @property
+    def result(self) -> CheckResult:
+        """Whether senders get the policy that is expected."""
+        served = self.fetched.result
+        if self.agrees is not False:
+            return served
+        return replace(
+            served,
+            outcome=Outcome.WRONG,
+            reason=Reason.POLICY_DIFFERS,
+            detail=f"the policy served is not the configured one; served: {served.detail}",
+            instruction=f"`mailposture policy {self.expected.domain}` says the next step",
+        )
+
+    @property
+    def results(self) -> tuple[CheckResult, ...]:
+        """The policy, and whether it covers every MX."""
+        return (self.result,) if self.coverage is None else (self.result, self.coverage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutsideView:
+    """All of it, in the order in which a person fixes it."""
+
+    expected: Expectation
+    records: RecordsView
+    policy: PolicyView | None
+    servers: ServersView | None
+
+    def results(self, *, port_25: Port25) -> tuple[CheckResult, ...]:
+        """All findings, once `port_25` knows of the servers of all domains of this round."""
+        records = self.records
+        results = [records.mx.result]
+        if records.tls_rpt is not None:
+            results.append(records.tls_rpt)
+        if records.sts is not None:
+            results.append(records.sts.result)
+        if self.policy is not None:
+            results += self.policy.results
+        if self.servers is not None:
+            within = self.expected.expiring_within
+            results += self.servers.starttls_results(port_25=port_25, expiring_within=within)
+            results += _left_out(self.expected.domain, records.mx.hosts[MOST_HOSTS:])
+            results += self.servers.tlsa_results(mx_signed=records.mx.authenticated)
+        return (*results, records.spf, records.dmarc)
+
+
+async def look_at_records(expected: Expectation, *, vantage: Vantage) -> RecordsView:
+    """Look up every record that the domain needs."""
+    resolver = vantage.resolver
+    mx = await check_mx(expected, resolver=resolver)
+    parked = is_parked(expected, mx)
+    spf, dmarc, tls_rpt, sts = await asyncio.gather(
+        check_spf(expected.domain, parked=parked, resolver=resolver),
+        check_dmarc(expected.domain, parked=parked, resolver=resolver),
+        _known(None) if parked else check_tls_rpt(expected, resolver=resolver),
+        _known(None) if parked and expected.policy is None else check_mta_sts_record(expected, resolver=resolver),
+    )
+    return RecordsView(mx=mx, spf=spf, dmarc=dmarc, tls_rpt=tls_rpt, sts=sts)
+
+
+async def look_at_policy(
+    expected: Expectation, *, vantage: Vantage, mx: MxLookup | None = None, record: StsRecordLookup | None = None
+) -> PolicyView:
+    """Fetch the policy; `mx` and `record` as they were looked up before, if they were."""
+    resolver = vantage.resolver
+    host = expected.record(policy_host_name(expected.domain))
+    found_mx, found_record, fetched = await asyncio.gather(
+        check_mx(expected, resolver=resolver) if mx is None else _known(mx),
+        check_mta_sts_record(expected, resolver=resolver) if record is None else _known(record),
+        fetch_policy(expected.domain, vantage=vantage, wanted=zone_line(host) if host else None),
+    )
+    return PolicyView(expected=expected, mx=found_mx, record=found_record, fetched=fetched)
+
+
+async def look_at(expected: Expectation, *, vantage: Vantage) -> OutsideView:
+    """Look at the records, the policy and the servers of a domain."""
+    records = await look_at_records(expected, vantage=vantage)
+    parked = is_parked(expected, records.mx)
+    policy, servers = await asyncio.gather(
+        look_at_policy(expected, vantage=vantage, mx=records.mx, record=records.sts) if records.sts else _known(None),
+        # No mail comes in at a parked domain, so there is no server to look at.
+        _known(None) if parked else look_at_servers(records.mx.hosts[:MOST_HOSTS], vantage=vantage),
+    )
+    return OutsideView(expected=expected, records=records, policy=policy, servers=servers)
+
+
+def is_parked(expected: Expectation, mx: MxLookup) -> bool:
+    """Whether the domain takes no mail: as configured, and as DNS says of a domain that is not ours."""
+    return mx.null if expected.parked is None else expected.parked
+
+
+async def for_each(
+    expectations: Sequence[Expectation],
+    look: Callable[[Expectation], Awaitable[_View]],
+    *,
+    broken: Callable[[Expectation, CheckResult], _View],
+) -> list[_View]:
+    """Look at several domains at the same time, but bounded; a fault of ours at one ends nothing for the others.
+
+    `broken` makes a view of what is known of a domain then: a result that says so.
+    """
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def bounded(expected: Expectation) -> _View:
+        async with slots:
+            try:
+                return await look(expected)
+            except Exception as error:
+                detail = f"the check itself failed ({type(error).__name__}: {quoted(str(error))})"
+                instruction = (
+                    "this is a fault of mailposture: report it with these words, and what the domain publishes"
+                )
+                result = Subject("check", expected.domain).unknown(Reason.BROKEN, detail, instruction)
+                return broken(expected, result)
+
+    return await asyncio.gather(*map(bounded, expectations))
+
+
+def _left_out(domain: str, hosts: Sequence[str]) -> list[CheckResult]:
+    if not hosts:
+        return []
+    detail = f"{len(hosts)} more MX hosts, from {hosts[0]} on, were not looked at"
+    subject = Subject("starttls", domain)
+    return [subject.unknown(Reason.NOT_LOOKED_AT, detail, "a domain needs a handful of MX records")]
+
+
+async def _known(found: _View) -> _View:
+    return found

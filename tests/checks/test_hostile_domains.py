@@ -1,0 +1,168 @@
+"""Domains made to break whoever looks at them: each gets a sentence of its own, and ends nothing for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import faulty_policy_server
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from dnslib import QTYPE, RD, RR
+from faulty_policy_server import GOOD_POLICY, Answer
+
+from mailposture.checks.certificates import expiry_of, key_of, names_of
+from mailposture.checks.outside import for_each, look_at
+from mailposture.checks.port25 import Port25
+from mailposture.checks.reason import Reason
+from mailposture.checks.resolver import Resolver
+from mailposture.checks.result import CheckResult, Outcome
+from mailposture.expectation import Expectation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loopback_dns import Zone
+    from pki import CertificateAuthority
+
+    from mailposture.checks.vantage import Vantage
+
+GOOD, EVIL = Expectation(domain="example.test"), Expectation(domain="evil.test")
+
+
+async def found(vantage: Vantage, *expected: Expectation) -> dict[str, tuple[CheckResult, ...]]:
+    """All findings by domain, as `mailposture check` gathers them."""
+
+    async def look(one: Expectation) -> tuple[CheckResult, ...]:
+        view = await look_at(one, vantage=vantage)
+        return view.results(port_25=Port25())
+
+    results = await for_each(expected, look, broken=lambda _, result: (result,))
+    return {one.domain: result for one, result in zip(expected, results, strict=True)}
+
+
+def assert_nothing_broke(results: dict[str, tuple[CheckResult, ...]]) -> None:
+    for one in (one for of_domain in results.values() for one in of_domain):
+        assert one.reason is not Reason.BROKEN, one
+        assert one.detail.isprintable(), one
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_garbled_answers_of_one_domain_are_failed_lookups_and_the_others_are_looked_at(
+    seed: int, zone: Zone, dns_port: int, looking: Callable[..., Vantage]
+) -> None:
+    chance = random.Random(seed)
+
+    def garble(name: str, wire: bytes) -> bytes:
+        if not name.endswith("evil.test"):
+            return wire
+        spoilt = bytearray(wire)
+        for _ in range(chance.randrange(1, 4)):
+            spoilt[chance.randrange(6, len(spoilt))] = chance.randrange(256)  # the id and the flags are right
+        return bytes(spoilt[: chance.randrange(12, len(spoilt) + 1)] if chance.random() < 0.3 else spoilt)
+
+    zone.text += zone.text.replace("example.test", "evil.test") + "_25._tcp.mx1.evil.test. 60 IN TLSA 3 1 1 abcd\n"
+    zone.garble = garble
+    resolver = Resolver(nameservers=[f"127.0.0.1@{dns_port}"], timeout=0.4)
+    results = await found(looking(resolver=resolver, smtp_port=1, https_port=1, timeout=0.4), GOOD, EVIL)
+    assert_nothing_broke(results)
+    assert [one.outcome for one in results["example.test"] if one.check in {"mx", "tls-rpt", "spf"}] == ["good"] * 3
+    assert {"mx", "spf", "dmarc"} <= {one.check for one in results["evil.test"]}
+
+
+@pytest.mark.parametrize("data", [b"", b"\x03", b"\x03\x01", b"\x03\x01\x01", bytes(3), b"\xff" * 300])
+async def test_malformed_tlsa_record_is_a_result(data: bytes, zone: Zone, looking: Callable[..., Vantage]) -> None:
+    class Malformed(RD):
+        def __init__(self) -> None:
+            super().__init__(data)
+
+    answer = zone._answer
+    zone._answer = lambda request: with_record(answer(request), request, Malformed())  # type: ignore[method-assign]
+
+    def with_record(reply: object, request: object, record: RD) -> object:
+        if str(request.q.qname) == "_25._tcp.mx1.example.test.":  # type: ignore[attr-defined]
+            reply.header.rcode = 0  # type: ignore[attr-defined]
+            reply.add_answer(RR(request.q.qname, QTYPE.TLSA, ttl=60, rdata=record))  # type: ignore[attr-defined]
+        return reply
+
+    results = await found(looking(smtp_port=1, https_port=1, timeout=1), GOOD)
+    assert_nothing_broke(results)
+    (tlsa,) = (one for one in results["example.test"] if one.check == "tlsa")
+    assert tlsa.reason in {Reason.DNS_ERROR, Reason.NO_CERTIFICATE}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (GOOD_POLICY.replace(b"mx1.example.test", b"192.0.2.25"), None),  # senders take it, and find no such MX
+        (GOOD_POLICY.replace(b"mx1.example.test", b"999"), None),
+        (GOOD_POLICY.replace(b"mx1", b"xn--zz--9"), None),
+        (GOOD_POLICY.replace(b"mx1", b"xn--\xff"), Reason.POLICY_INVALID),
+        (b"\x1b]0;evil\x07: \x00\r\n" * 1000, Reason.POLICY_INVALID),
+        (b"version: STSv1\r\nmode: enforce\r\nmax_age: 1\r\n" + b"mx: a.test\r\n" * 5000, None),
+        (b"version: STSv1\r\nmode: enforce\r\nmax_age: 99999999999999999999\r\nmx: a.test", Reason.POLICY_INVALID),
+    ],
+)
+async def test_whatever_a_policy_holds_is_a_result(
+    body: bytes, reason: Reason | None, authority: CertificateAuthority, looking: Callable[..., Vantage]
+) -> None:
+    context = authority.issue(["mta-sts.example.test"]).server_context()
+    async with faulty_policy_server.serving(Answer(body=body), context) as port:
+        results = await found(looking(https_port=port, smtp_port=1), GOOD)
+    assert_nothing_broke(results)
+    policy = next(one for one in results["example.test"] if one.check == "mta-sts-policy")
+    assert policy.reason is reason, policy
+    assert len(policy.detail) < 3000
+
+
+async def test_thousands_of_mx_hosts_and_patterns_are_compared_in_no_time_and_named_in_few_words(
+    zone: Zone, authority: CertificateAuthority, looking: Callable[..., Vantage]
+) -> None:
+    zone.text += "".join(f"example.test. 60 IN MX 20 n{one}.test.\n" for one in range(20))
+    body = b"version: STSv1\r\nmode: enforce\r\nmax_age: 1\r\n" + b"".join(b"mx: x%d.test\r\n" % n for n in range(4000))
+    async with faulty_policy_server.serving(
+        Answer(body=body), authority.issue(["mta-sts.example.test"]).server_context()
+    ) as port:
+        results = await found(looking(https_port=port, smtp_port=1), GOOD)
+    assert_nothing_broke(results)
+    by_check = {one.check: one for one in results["example.test"]}
+    assert by_check["mta-sts-mx"].reason is Reason.MX_NOT_COVERED
+    assert by_check["mta-sts-mx"].detail.endswith("and 1 more: senders refuse to deliver there")
+    assert "and 3980 more" in by_check["mta-sts-policy"].detail
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_certificates_that_are_made_to_hurt_are_unreadable_and_nothing_else(authority: CertificateAuthority) -> None:
+    pem = authority.issue(["mx1.example.test"]).certificate.read_bytes()
+    good = x509.load_pem_x509_certificates(pem)[0].public_bytes(Encoding.DER)
+    assert names_of(good) == ("mx1.example.test",)
+    assert key_of(good) is not None
+    chance = random.Random(7672)
+    for _ in range(3000):
+        spoilt = bytearray(good)
+        for _ in range(chance.randrange(1, 4)):
+            spoilt[chance.randrange(len(spoilt))] = chance.randrange(256)
+        one = bytes(spoilt)
+        assert isinstance(names_of(one), tuple)
+        expiry_of(one)
+        key_of(one)
+    # An alternative name of a kind that nobody uses (x400Address), an unknown version, and an unknown kind of key.
+    assert names_of(good.replace(b"\x82\x10mx1.example.test", b"\xa3\x10mx1.example.test")) == ()
+    assert names_of(good.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x09", 1)) == ()
+    assert key_of(good.replace(bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d027f"))) is None
+
+
+async def test_a_fault_of_ours_at_one_domain_is_said_there_and_ends_nothing_for_the_others() -> None:
+    async def look(expected: Expectation) -> CheckResult | None:
+        await asyncio.sleep(0)
+        if expected is EVIL:
+            raise ZeroDivisionError("\x1b[2J division by zero")
+        return None
+
+    good, evil = await for_each([GOOD, EVIL], look, broken=lambda _, result: result)
+    assert good is None
+    assert evil is not None
+    assert (evil.outcome, evil.reason) == (Outcome.UNKNOWN, Reason.BROKEN)
+    assert "the check itself failed (ZeroDivisionError: '\\x1b[2J division by zero')" in evil.detail

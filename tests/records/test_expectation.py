@@ -1,0 +1,67 @@
+"""What the configuration expects of a domain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mailposture.config.model import Config
+from mailposture.expectation import Expectation, expectation
+
+
+def expected(domain: dict[str, Any], **sections: Any) -> Expectation:
+    """Of the only domain of a configuration."""
+    config = Config.model_validate({"domains": [{"name": "example.com", **domain}], **sections})
+    return expectation(config, config.domains[0])
+
+
+def test_domain_that_receives_mail_is_to_ask_for_reports_that_reach_us() -> None:
+    ours = expected(
+        {"token": "0123456789abcdef"}, https={"public_url": "https://r.example"}, recipients=["T@r.example"]
+    )
+    assert ours.parked is False
+    assert ours.reports
+    assert [record.name for record in ours.records] == ["_smtp._tls.example.com"]
+    for uri in (
+        "mailto:t@r.example",
+        "mailto:%54@R.example?subject=x",
+        "https://r.example/v1/tls-reports/0123456789abcdef",
+    ):
+        assert ours.reaches_us(uri), uri
+    for uri in ("mailto:x@r.example", "https://r.example/v1/tls-reports/other", "t@r.example", "https:t@r.example"):
+        assert not ours.reaches_us(uri), uri
+
+
+def test_parked_domain_publishes_that_it_has_no_mail_and_expects_no_reports() -> None:
+    parked = expected({"parked": True})
+    assert [(record.name, record.type, record.value) for record in parked.records] == [
+        ("example.com", "MX", "0 ."),
+        ("example.com", "TXT", "v=spf1 -all"),
+        ("_dmarc.example.com", "TXT", "v=DMARC1; p=reject"),
+    ]
+    assert not parked.reports
+    assert parked.policy is None
+
+
+def test_policy_of_a_domain_that_is_parked_now_can_still_be_withdrawn() -> None:
+    parked = expected({"parked": True, "mta_sts": {"mode": "none", "max_age": 86_400}})
+    assert parked.policy is not None
+    assert [record.name for record in parked.records[3:]] == ["mta-sts.example.com", "_mta-sts.example.com"]
+
+
+@pytest.mark.parametrize("domain", [{"mx": ["mx.example.com"]}, {"mta_sts": {"mode": "testing", "mx": ["a.example"]}}])
+def test_domain_cannot_be_parked_and_receive(domain: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"example.com is parked, so it takes no mail; take out m"):
+        expected({"parked": True, **domain})
+
+
+def test_nobody_mails_reports_to_a_parked_domain() -> None:
+    names = [{"name": "example.com"}, {"name": "parked.example", "parked": True}]
+    assert Config.model_validate({"domains": names}).accepted_recipients == {"tlsrpt@example.com"}
+
+
+def test_nothing_is_expected_of_a_domain_that_is_not_ours() -> None:
+    other = Expectation(domain="example.net")
+    assert (other.parked, other.records, other.reports, other.policy_body) == (None, (), False, None)
