@@ -31,13 +31,20 @@ _MAY_ENFORCE = {
     Verdict.READY: "ready for MTA-STS mode enforce",
     Verdict.NOT_READY: "not ready for MTA-STS mode enforce",
     Verdict.TOO_LITTLE_EVIDENCE: "too little evidence to say that it is ready for MTA-STS mode enforce",
+    Verdict.PARKED: "parked: it takes no mail, so there is nothing to enforce",
 }
 _ENFORCES = {
     Verdict.READY: "enforces MTA-STS, and nothing speaks against it",
     Verdict.NOT_READY: "enforces MTA-STS, and is not fit for it",
     Verdict.TOO_LITTLE_EVIDENCE: "enforces MTA-STS; too little evidence to say that it is fit for it",
 }
-_VERDICT_COLOURS = {Verdict.READY: "green", Verdict.NOT_READY: "red", Verdict.TOO_LITTLE_EVIDENCE: "yellow"}
+_FINE = {Verdict.READY, Verdict.PARKED}
+_VERDICT_COLOURS = {
+    Verdict.READY: "green",
+    Verdict.PARKED: "green",
+    Verdict.NOT_READY: "red",
+    Verdict.TOO_LITTLE_EVIDENCE: "yellow",
+}
 _COLOURS = {Outcome.GOOD: "green", Outcome.WRONG: "red", Outcome.MISSING: "red", Outcome.UNKNOWN: "cyan"}
 
 
@@ -55,21 +62,29 @@ def command(config: Config, domain: str, days: int, nameservers: tuple[str, ...]
     been refused by cause and sender, over --days. Mail from which somebody in the path likely removed STARTTLS does not
     speak against mode enforce, which protects it. Sends no mail. Looks at nothing outside if probes.enabled is false.
 
-    Exit codes: 0 ready, 1 not ready or too little evidence, 2 wrong usage.
+    Exit codes: 0 ready, or parked, 1 not ready or too little evidence, 2 wrong usage.
     """
     ours = configured_domain(config, domain)
+    expected = expectation(config, ours)
     vantage = looking_from(config.probes, nameservers)
-    with database(config, user=config.clickhouse.analyst_user) as client:
-        reported = read_readiness(client, ours.name, days=days)
-    if reported is None:
-        raise ProblemError(f"{ours.name}: the database does not know the domain yet; start the collector once")
-    readiness = reported
-    if config.probes.enabled:
-        readiness = with_what_is_seen(reported, asyncio.run(_look(expectation(config, ours), vantage)))
+    if expected.parked:
+        readiness = Readiness(policy_domain=ours.name, verdict=Verdict.PARKED, reasons=())
+    else:
+        readiness = _reported(config, ours.name, days=days)
+        if config.probes.enabled:
+            readiness = with_what_is_seen(readiness, asyncio.run(_look(expected, vantage)))
     enforced = PolicyMode.ENFORCE in {readiness.last_mode, ours.mta_sts and ours.mta_sts.mode}
     text = _as_text(readiness, days=days, enforced=enforced)
     click.echo(json.dumps(asdict(readiness), indent=2) if format_ == "json" else text)
-    raise SystemExit(DONE if readiness.verdict is Verdict.READY else FAILED)
+    raise SystemExit(DONE if readiness.verdict in _FINE else FAILED)
+
+
+def _reported(config: Config, domain: str, *, days: int) -> Readiness:
+    with database(config, user=config.clickhouse.analyst_user) as client:
+        readiness = read_readiness(client, domain, days=days)
+    if readiness is None:
+        raise ProblemError(f"{domain}: the database does not know the domain yet; start the collector once")
+    return readiness
 
 
 async def _look(expected: Expectation, vantage: Vantage) -> tuple[CheckResult, ...]:

@@ -82,7 +82,7 @@ def _listeners(config: Config, log_file: Path | None) -> Iterator[str]:
 
 
 def _recipients(config: Config) -> str:
-    addresses = sorted(config.accepted_recipients)
+    addresses = sorted(config.accepted_recipients())
     more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
     return addresses[0] + more if addresses else "nobody: every domain is parked"
 

@@ -46,7 +46,7 @@ async def _receive(config: Config) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         health = await serve_health(config.metrics.collector, spool=spool, queue=queue, heartbeat=heartbeat)
         memory = BodyMemory(largest=max(config.smtp.limits.message_size, config.https.body_size, LIMITS.message_bytes))
-        smtp = await serve_smtp(config.smtp, recipients=config.accepted_recipients, spool=spool, memory=memory)
+        smtp = await serve_smtp(config.smtp, recipients=config.accepted_recipients(), spool=spool, memory=memory)
         https = await serve_https(config.https, domains=config.domains, spool=spool, memory=memory)
         mailboxes = [ImapSource(mailbox, spool=spool, memory=memory) for mailbox in config.imap]
         for mailbox in mailboxes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from exporter.exposition import Gauge, render
 from exporter.questions import QUESTIONS, Question, days
+from mailposture.expectation import expectation
 from reports.tls.failures import ALL_MEANINGS, Category, Kind, Severity
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ _DOMAIN = Gauge(
     help="A domain of the configuration and the team that looks after it, always 1",
     labels=("policy_domain", "team"),
 )
+_STALE = Gauge(
+    name="mailposture_threshold_stale_seconds",
+    help="Time after the end of the last reported day when reports are missing; no series for a parked domain, about "
+    "which none are expected",
+)
 _THRESHOLDS: Sequence[tuple[Gauge, Callable[[Domain], float]]] = (
     (
         Gauge(
@@ -52,10 +58,7 @@ _THRESHOLDS: Sequence[tuple[Gauge, Callable[[Domain], float]]] = (
         lambda domain: domain.thresholds.minimum_sessions,
     ),
     (
-        Gauge(
-            name="mailposture_threshold_stale_seconds",
-            help="Time after the end of the last reported day when reports are missing",
-        ),
+        _STALE,
         lambda domain: domain.thresholds.stale_after.total_seconds(),
     ),
     (
@@ -71,10 +74,10 @@ _THRESHOLDS: Sequence[tuple[Gauge, Callable[[Domain], float]]] = (
 def configured(config: Config) -> str:
     """The gauges that need no report: our domains, their teams and thresholds, which the alert rules compare with."""
     page = [render(_DOMAIN, (((domain.name, domain.team), 1) for domain in config.domains))]
-    page += [
-        render(gauge, (((domain.name,), threshold(domain)) for domain in config.domains))
-        for gauge, threshold in _THRESHOLDS
-    ]
+    expecting_reports = [domain for domain in config.domains if expectation(config, domain).reports]
+    for gauge, threshold in _THRESHOLDS:
+        domains = expecting_reports if gauge is _STALE else config.domains
+        page.append(render(gauge, (((domain.name,), threshold(domain)) for domain in domains)))
     return "".join(page)
 
 

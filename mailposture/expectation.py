@@ -23,6 +23,8 @@ from mailposture.records.dns_records import (
 from mailposture.records.mta_sts import Policy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mailposture.config.model import Config, Domain
 
 
@@ -35,7 +37,8 @@ class Expectation:
     parked: bool | None = None
     records: tuple[DnsRecord, ...] = ()  # to publish, in this order: the policy must be there before its record
     destinations: tuple[str, ...] = ()  # the `rua` URIs that its record names; none where no reports are asked for
-    recipients: frozenset[str] = frozenset()  # all addresses that reports reach us at, whichever the record names
+    # All addresses that reports reach us at, whichever the record names: maybe thousands, so gathered when asked for.
+    recipients: Callable[[], frozenset[str]] = frozenset
     policy: Policy | None = None  # the MTA-STS policy that we host
     wants_policy: bool = False  # also true where the configuration lacks the MX hosts that the policy needs
     expiring_within: timedelta = timedelta(days=14)  # certificates are to be renewed by then
@@ -49,7 +52,7 @@ class Expectation:
         """Whether reports sent to a `rua` URI come to us."""
         wanted = tls_rpt.comparable(uri)
         scheme, _, address = wanted.partition(":")
-        return (scheme == "mailto" and address in self.recipients) or wanted in map(
+        return (scheme == "mailto" and address in self.recipients()) or wanted in map(
             tls_rpt.comparable, self.destinations
         )
 

@@ -34,6 +34,7 @@ class Verdict(StrEnum):
     READY = "ready"
     NOT_READY = "not-ready"
     TOO_LITTLE_EVIDENCE = "too-little-evidence"
+    PARKED = "parked"  # not in the view: the domain takes no mail, so there is nothing to enforce
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +62,11 @@ class Readiness:
     policy_domain: str
     verdict: Verdict
     reasons: tuple[str, ...]
-    sessions: int
-    would_be_refused: int
-    reporters: int  # senders that looked at the policy
-    days: int  # report days on which one did, of the last 30
-    last_mode: str
+    sessions: int = 0
+    would_be_refused: int = 0
+    reporters: int = 0  # senders that looked at the policy
+    days: int = 0  # report days on which one did, of the last 30
+    last_mode: str = ""
     refused: tuple[Refused, ...] = ()
     probed: tuple[Probed, ...] = ()
     seen: tuple[CheckResult, ...] = ()

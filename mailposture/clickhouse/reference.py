@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from mailposture.expectation import expectation
+
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
 
@@ -30,6 +32,7 @@ _DOMAINS = ReferenceTable(
         "stale_after_seconds",
         "certificate_expiry_seconds",
         "posts_count",
+        "parked",
         "hosted_sts_mode",
         "active",
     ),
@@ -39,7 +42,7 @@ _DOMAINS = ReferenceTable(
 def write_domains(client: Client, config: Config) -> None:
     """Make configured_domains say what the configuration says; domains that left it stay, as inactive."""
     known = known_rows(client, config, _DOMAINS)
-    wanted: dict[object, Row] = {domain.name: (*_facts(domain), True) for domain in config.domains}
+    wanted: dict[object, Row] = {domain.name: (*_facts(config, domain), True) for domain in config.domains}
     left = ((*facts[:-1], False) for facts in known if facts[0] not in wanted)
     add_rows(client, config, _DOMAINS, {*wanted.values(), *left} - known)
 
@@ -61,8 +64,8 @@ def add_rows(client: Client, config: Config, table: ReferenceTable, rows: set[Ro
         )
 
 
-def _facts(domain: Domain) -> tuple[str, str, float, int, int, int, bool, str]:
-    thresholds = domain.thresholds
+def _facts(config: Config, domain: Domain) -> tuple[str, str, float, int, int, int, bool, bool, str]:
+    expected, thresholds = expectation(config, domain), domain.thresholds
     return (
         domain.name,
         domain.team,
@@ -71,5 +74,6 @@ def _facts(domain: Domain) -> tuple[str, str, float, int, int, int, bool, str]:
         int(thresholds.stale_after.total_seconds()),
         int(thresholds.certificate_expiry.total_seconds()),
         domain.posts_count,
-        domain.mta_sts.mode.value if domain.mta_sts else "",
+        bool(expected.parked),
+        expected.policy.mode.value if expected.policy else "",
     )

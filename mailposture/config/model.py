@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from types import NoneType
@@ -302,7 +301,6 @@ class Config(_Section):
                     raise ValueError(f"{key} and {other_key} both listen on port {one.port}; give one another port")
         return self
 
-    @cached_property
     def accepted_recipients(self) -> frozenset[str]:
         """The addresses that the SMTP and LMTP listeners accept, in lower case."""
         own = (f"tlsrpt@{domain.name}" for domain in self.domains if not domain.parked)

@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS {database}.configured_domains {on_cluster}
     stale_after_seconds UInt64 COMMENT 'Reports older than this are missing',
     certificate_expiry_seconds UInt64 COMMENT 'Certificates that end within this time must be renewed',
     posts_count Bool COMMENT 'Whether reports posted by HTTPS, which prove nothing, count in alerts',
+    parked Bool COMMENT 'Takes no mail and sends none: no reports about it are expected',
     hosted_sts_mode LowCardinality(String) COMMENT 'Mode of the MTA-STS policy that we host; empty if none',
     active Bool COMMENT 'false once the domain has left the configuration',
     updated_at DateTime64(3, 'UTC') COMMENT 'When the configuration was read'

@@ -41,6 +41,16 @@ def test_starting_again_writes_only_what_differs(storage: Storage) -> None:
     assert storage.ask("SELECT failure_ratio_threshold FROM domains ORDER BY policy_domain") == [(0.01,), (0.05,)]
 
 
+def test_parked_domain_is_known_as_one_and_is_not_asked_to_enforce(storage: Storage) -> None:
+    parked = Domain(name="example.com", parked=True)
+    prepare(storage.client(), storage.config.model_copy(update={"domains": (parked, *storage.config.domains[1:])}))
+    assert storage.ask("SELECT policy_domain, parked FROM domains ORDER BY 1") == [
+        ("example.com", True),
+        ("example.net", False),
+    ]
+    assert storage.ask("SELECT policy_domain FROM mta_sts_readiness") == [("example.net",)]
+
+
 def test_command_with_another_configuration_changes_nothing_under_a_service(storage: Storage) -> None:
     names = "SELECT policy_domain FROM domains ORDER BY policy_domain"
     other = storage.config.model_copy(update={"domains": (Domain(name="example.org"),)})

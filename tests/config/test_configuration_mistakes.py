@@ -129,7 +129,7 @@ def test_address_to_listen_on_is_read_as_it_is_shown(tmp_path, written):
 def test_recipient_of_an_international_domain_is_written_as_in_dns(tmp_path):
     path = tmp_path / "mailposture.yaml"
     path.write_text(f"{DOMAINS}recipients: [Tlsrpt@bücher.example]\n", encoding="utf-8")
-    assert load(path).accepted_recipients == {"tlsrpt@xn--bcher-kva.example"}
+    assert load(path).accepted_recipients() == {"tlsrpt@xn--bcher-kva.example"}
 
 
 @pytest.mark.parametrize(

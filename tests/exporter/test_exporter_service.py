@@ -111,6 +111,14 @@ async def test_thresholds_and_teams_come_from_the_configuration_even_without_cli
     assert metrics["mailposture_reported_up"] == [({}, 0)]
 
 
+def test_no_reports_are_expected_about_a_parked_domain() -> None:
+    domains = [{"name": "parked.example", "parked": True}, {"name": "example.com"}]
+    page = configured(Config.model_validate({"domains": domains}))
+    assert 'mailposture_threshold_stale_seconds{policy_domain="example.com"}' in page
+    assert 'mailposture_threshold_stale_seconds{policy_domain="parked.example"}' not in page
+    assert 'mailposture_domain_info{policy_domain="parked.example",team="mail"} 1' in page
+
+
 async def test_only_configured_domains_and_known_terms_become_labels(
     client: TestClient[Any, Any], refresher: Refresher
 ) -> None:

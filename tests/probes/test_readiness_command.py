@@ -82,6 +82,16 @@ def outside(world: World, quiet_month: Storage, tmp_path: Path, monkeypatch: pyt
     return run
 
 
+def test_parked_domain_has_nothing_to_enforce(tmp_path: Path) -> None:
+    config = tmp_path / "mailposture.yaml"
+    config.write_text(yaml.safe_dump({"domains": [{"name": DOMAIN, "parked": True}]}))
+    done = CliRunner().invoke(main, ["readiness", DOMAIN, "--config", str(config)])
+    assert (done.exit_code, done.output) == (
+        0,
+        f"{DOMAIN}: parked: it takes no mail, so there is nothing to enforce\n",
+    )
+
+
 async def test_quiet_month_and_everything_in_order_is_ready(outside: Any) -> None:
     async with outside() as done:
         assert done.exit_code == 0, done.output

@@ -59,7 +59,7 @@ def test_domain_cannot_be_parked_and_receive(domain: dict[str, Any]) -> None:
 
 def test_nobody_mails_reports_to_a_parked_domain() -> None:
     names = [{"name": "example.com"}, {"name": "parked.example", "parked": True}]
-    assert Config.model_validate({"domains": names}).accepted_recipients == {"tlsrpt@example.com"}
+    assert Config.model_validate({"domains": names}).accepted_recipients() == {"tlsrpt@example.com"}
 
 
 def test_nothing_is_expected_of_a_domain_that_is_not_ours() -> None:

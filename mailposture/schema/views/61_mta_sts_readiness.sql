@@ -1,4 +1,4 @@
--- May this domain's MTA-STS policy go to mode enforce (RFC 8461, section 5)? In mode testing senders report, and deliver,
+-- May this domain's MTA-STS policy go to mode enforce (RFC 8461, section 5)? Not asked of parked domains. In mode testing senders report, and deliver,
 -- what enforce would refuse. A policy that cannot be fetched or read is not applied at all, so those failures refuse nothing.
 -- What our own last probes of the policy and the servers find wrong, and enforce would make worse, speaks against it too.
 -- What speaks for it: somebody in the path of a sender, who removes STARTTLS. His mail is refused, and that is the purpose.
@@ -69,7 +69,7 @@ SELECT
         causes,
         arrayMap(fault -> concat('Our last probe of ', fault.1, ': ', fault.2, '.'), faults)
     )) AS reasons
-FROM (SELECT policy_domain FROM {database}.configured_domains FINAL WHERE active) AS configured
+FROM (SELECT policy_domain FROM {database}.configured_domains FINAL WHERE active AND NOT parked) AS configured
 LEFT JOIN
 (
     SELECT
