@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import _COMMANDS
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     str(page.relative_to(ROOT))
@@ -45,3 +47,8 @@ def anchors(page: Path) -> set[str]:
     """What GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_command_is_on_a_page() -> None:
+    pages = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    assert not [name for name in _COMMANDS if f"mailposture {name}" not in pages]
