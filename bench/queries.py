@@ -27,6 +27,7 @@ from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
 from mailposture.config.model import Config
+from reports.schema_groups import SCHEMA_GROUPS
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
@@ -108,16 +109,16 @@ def measure(folder: Path, rows: int, domains: int) -> Measured:
     collector, exporter = config.clickhouse.collector_user, config.clickhouse.exporter_user
     with EmbeddedEngine(config) as endpoint:
         client = connect(config, user=collector, endpoint=endpoint)
-        migrate(client, config)
+        migrate(client, config, SCHEMA_GROUPS)
         write_domains(client, config)
-        if client.query("SELECT count() FROM tls_policies").result_rows == [(0,)]:
+        if client.query("SELECT count() FROM mailposture_tables.tls_policies").result_rows == [(0,)]:
             began = time.perf_counter()
             fill(client, rows=rows, domains=domains)
             print(f"{rows:,} rows made in {time.perf_counter() - began:.0f} s", flush=True)
         size = (
             "SELECT total_bytes / total_rows FROM system.tables WHERE database = {d:String} AND name = 'tls_policies'"
         )
-        bytes_a_row = float(client.query(size, parameters={"d": config.clickhouse.database}).result_rows[0][0])
+        bytes_a_row = float(client.query(size, parameters={"d": config.clickhouse.tables_database}).result_rows[0][0])
     engine = EmbeddedEngine(config)
     reader = connect(config, user=exporter, endpoint=engine.start())
     try:

@@ -23,7 +23,7 @@ _SENDERS = [f"Sender {number} Incorporated" for number in range(12)]
 _POLICIES = 3
 
 _FILL_POLICIES = """
-INSERT INTO mailposture.tls_policies
+INSERT INTO mailposture_tables.tls_policies
     (policy_domain, day, report_key, policy_index, reported_policy_domain, reporter, reporter_proven, organization,
      policy_type, sts_mode, policy_strings, mx_hosts, successful_sessions, failed_sessions, counts,
      trust, version)
@@ -60,7 +60,7 @@ FROM
 """
 
 _FILL_FAILURES = """
-INSERT INTO mailposture.tls_failures
+INSERT INTO mailposture_tables.tls_failures
     (policy_domain, day, report_key, policy_index, failure_index, reporter, reporter_proven, organization, policy_type,
      sts_mode, result_type,
      category, severity, sending_mta_ip, receiving_mx, receiving_ip, reason_code, failed_sessions, counts, trust,
@@ -79,13 +79,13 @@ SELECT
 FROM
 (
     SELECT *, cityHash64(report_key) % 100 AS cause, toUInt32(extract(policy_domain, '[0-9]+')) % 20 = 0 AS troubled
-    FROM mailposture.tls_policies FINAL
+    FROM mailposture_tables.tls_policies FINAL
 )
 WHERE failed_sessions > 0 AND day = {day:Date}
 """
 
 _FILL_REPORTS = """
-INSERT INTO mailposture.tls_reports
+INSERT INTO mailposture_tables.tls_reports
     (day, report_key, reporter, reporter_proven, organization,
      contact, report_id, period_start, period_end, received_at, source, name, peer,
      trust, dkim_domain, policy_domains, successful_sessions, failed_sessions, original, version)
@@ -95,7 +95,7 @@ SELECT
     toDateTime(day + 1, 'UTC'), toDateTime64(day + 1, 3, 'UTC') + toIntervalSecond(report_key % 40000), 'smtp',
     hex(report_key), '192.0.2.1', 'dkim', 'sender.example', [any(policy_domain)], sum(successful_sessions),
     sum(failed_sessions), '{}', 3
-FROM mailposture.tls_policies FINAL
+FROM mailposture_tables.tls_policies FINAL
 WHERE day = {day:Date} AND counts
 GROUP BY day, report_key
 """
@@ -119,9 +119,9 @@ def fill(client: Client, *, rows: int, domains: int) -> None:
             source = day - timedelta(days=number - number % _MADE_DAYS)
             for table, changes in _COPY.items():
                 client.command(
-                    f"INSERT INTO {table} SELECT * REPLACE ("
+                    f"INSERT INTO mailposture_tables.{table} SELECT * REPLACE ("
                     f"{{day:Date}} AS day, cityHash64(report_key, {{day:Date}}) AS report_key, {changes})"
-                    f" FROM {table} AS made WHERE made.day = {{source:Date}}",
+                    f" FROM mailposture_tables.{table} AS made WHERE made.day = {{source:Date}}",
                     parameters={"day": day, "source": source},
                 )
         else:
@@ -129,7 +129,7 @@ def fill(client: Client, *, rows: int, domains: int) -> None:
             _make(client, day=day, domains=domains, first=number * per_day, count=per_day, inserts=inserts)
         if (day + timedelta(days=1)).day == 1:
             for table in _COPY:
-                client.command(f"OPTIMIZE TABLE {table} PARTITION {day:%Y%m} FINAL")
+                client.command(f"OPTIMIZE TABLE mailposture_tables.{table} PARTITION {day:%Y%m} FINAL")
 
 
 def _make(client: Client, *, day: date, domains: int, first: int, count: int, inserts: int) -> None:

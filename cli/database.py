@@ -12,6 +12,7 @@ from mailposture.clickhouse.embedded import use_or_start
 from mailposture.clickhouse.faults import reason
 from mailposture.clickhouse.migrate import pending
 from reports.prepare import prepare
+from reports.schema_groups import SCHEMA_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def database(config: Config, *, user: str) -> Iterator[Client]:
     with use_or_start(config) as access:
         if config.clickhouse.url is None:
             with _connection(config, config.clickhouse.collector_user, access.endpoint) as owner:
-                if access.started or pending(owner, config):
+                if access.started or pending(owner, config, SCHEMA_GROUPS):
                     prepare(owner, config)
         with _connection(config, user, access.endpoint) as client:
             yield client

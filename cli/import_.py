@@ -48,7 +48,7 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
         closing(HeldMessages(config.data / "spool", rules=config.spool)) as held,
         closing(KeyCache()) as keys,
     ):
-        writer = Writer(client=client, database=config.clickhouse.database)
+        writer = Writer(client=client, database=config.clickhouse.tables_database)
         importer = Importer(
             judge=Judge(config, verifier=DkimVerifier(keys=keys)),
             writer=writer,

@@ -11,6 +11,7 @@ from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import use_or_start
 from mailposture.clickhouse.migrate import pending
 from reports.prepare import prepare
+from reports.schema_groups import SCHEMA_GROUPS
 
 if TYPE_CHECKING:
     from mailposture.config.model import Config
@@ -23,7 +24,7 @@ def command(config: Config, dry_run: bool) -> None:
     """Apply the numbered migrations that the database does not have yet. Services do the same when they start."""
     with use_or_start(config) as access:
         client = connect(config, user=config.clickhouse.collector_user, endpoint=access.endpoint)
-        steps = pending(client, config)
+        steps = pending(client, config, SCHEMA_GROUPS)
         if not steps:
             click.echo("-- the database has the schema of this version" if dry_run else "nothing to do")
         for step in steps:

@@ -172,9 +172,9 @@ def _send_demo(config: Config, folder: Path) -> None:
     now = datetime.now(UTC)
     send_demo(now.date(), load_or_generate(folder / "keys"), host=smtp.host, port=smtp.port)
     with closing(connect(config, user=config.clickhouse.collector_user)) as collector:
-        write_arrivals(collector, now.date())
+        write_arrivals(collector, now.date(), database=config.clickhouse.tables_database)
     with closing(connect(config, user=config.clickhouse.exporter_user)) as exporter:
-        write_probes(exporter, now)
+        write_probes(exporter, now, database=config.clickhouse.tables_database)
 
 
 def _holds(condition: Callable[[], bool], seconds: float) -> bool:

@@ -42,7 +42,11 @@ _PIECE = 64 * 1024
     show_default=True,
     help="Any output format of ClickHouse: TabSeparatedWithNames, JSON, CSVWithNames, PrettyCompact, Vertical …",
 )
-@click.option("--as-collector", is_flag=True, help="As the user who owns the tables, and may change them.")
+@click.option(
+    "--as-collector",
+    is_flag=True,
+    help="As the user who owns the tables (database mailposture_tables) and may change them.",
+)
 def command(config: Config, query: str | None, form: str, *, as_collector: bool) -> None:
     """Run one QUERY, from standard input if that is no terminal, or open a prompt. Reads views, and changes nothing.
 

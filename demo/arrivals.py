@@ -22,8 +22,8 @@ _DAYS: Final = 31  # as many as there are reports of
 _COLUMNS: Final = ("policy_domain", "reporter", "trust", "first_arrival", "last_arrival")
 
 
-def write_arrivals(client: Client, today: date) -> None:
-    """Fill table tls_reporter_arrivals of the client's database, as the collector's SQL user; again changes nothing."""
+def write_arrivals(client: Client, today: date, *, database: str) -> None:
+    """Fill table tls_reporter_arrivals of a database, as the collector's SQL user; again changes nothing."""
     last = datetime.combine(today, time(), UTC)
     first = last - timedelta(days=_DAYS - 1)
     rows = [
@@ -31,4 +31,4 @@ def write_arrivals(client: Client, today: date) -> None:
         for domain in DOMAINS
         for sender in SENDERS
     ]
-    client.insert("tls_reporter_arrivals", rows, column_names=_COLUMNS, database=client.database)
+    client.insert("tls_reporter_arrivals", rows, column_names=_COLUMNS, database=database)

@@ -68,14 +68,14 @@ class _Certificate:
     names: tuple[str, ...]
 
 
-def write_probes(client: Client, now: datetime) -> int:
-    """Write the month into table probe_results of the client's database; returns the number of rows.
+def write_probes(client: Client, now: datetime, *, database: str) -> int:
+    """Write the month into table probe_results of a database; returns the number of rows.
 
     Writing it again on the same day changes nothing. The SQL user needs INSERT on the table: the exporter's has it.
     """
     rows = [astuple(row) for row in probe_rows(now)]
     columns = [field.name for field in fields(ProbeRow)]
-    client.insert("probe_results", rows, column_names=columns, database=client.database)
+    client.insert("probe_results", rows, column_names=columns, database=database)
     return len(rows)
 
 

@@ -24,12 +24,12 @@ JSON
     for table in tls_reports tls_policies tls_failures; do
       docker compose exec -T clickhouse sh -c \
         'CLICKHOUSE_PASSWORD=$(cat /run/secrets/mailposture_collector) clickhouse-client --user mailposture_collector --query "$0"' \
-        "ALTER TABLE mailposture.$table DELETE WHERE organization = '$sender' SETTINGS mutations_sync = 1"
+        "ALTER TABLE mailposture_tables.$table DELETE WHERE organization = '$sender' SETTINGS mutations_sync = 1"
     done
     for table in tls_sender_days tls_reporter_arrivals; do
       docker compose exec -T clickhouse sh -c \
         'CLICKHOUSE_PASSWORD=$(cat /run/secrets/mailposture_collector) clickhouse-client --user mailposture_collector --query "$0"' \
-        "ALTER TABLE mailposture.$table DELETE WHERE reporter = 'invalid.example' SETTINGS mutations_sync = 1"
+        "ALTER TABLE mailposture_tables.$table DELETE WHERE reporter = 'invalid.example' SETTINGS mutations_sync = 1"
     done
     ;;
   *)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from mailposture.ownership import Ownership
     from reports.document import Document, Form, Opened
@@ -88,3 +89,4 @@ class ReportKind(Generic[_Report, _Attribution]):
     claims: Callable[[_Report, Opened], Claim | None]
     rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
     tables: ReportTables
+    schema: Path  # a folder of schema steps: its tables and views

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
+from reports.schema_groups import SCHEMA_GROUPS
 from reports.tls.meanings import write_failure_words
 
 if TYPE_CHECKING:
@@ -16,6 +17,6 @@ if TYPE_CHECKING:
 
 def prepare(client: Client, config: Config) -> None:
     """Bring the database to the schema of this version and this configuration. Safe to call from several processes."""
-    migrate(client, config)
+    migrate(client, config, SCHEMA_GROUPS)
     write_failure_words(client, config)
     write_domains(client, config)

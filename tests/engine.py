@@ -15,10 +15,11 @@ from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
 from mailposture.config.model import Config
+from reports.schema_groups import SCHEMA_GROUPS
 from reports.tls.meanings import write_failure_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from clickhouse_connect.driver import Client
@@ -62,7 +63,7 @@ class Storage:
         """
         columns = [{**_DEFAULTS[table], **_reporter(row), **row} for row in rows]
         names = list(columns[0])
-        self.client().insert(table, [[row[name] for name in names] for row in columns], column_names=names)
+        self._insert(table, [[row[name] for name in names] for row in columns], names)
         if known and table in ("tls_policies", "tls_failures"):
             who = {(row["policy_domain"], row["reporter"], row["trust"]) for row in columns}
             for policy_domain, reporter, trust in who:
@@ -73,21 +74,31 @@ class Storage:
         midnights = (datetime.combine(day, datetime.min.time(), UTC) for day in (first, last))
         row = (policy_domain, reporter, trust, *midnights)
         names = ("policy_domain", "reporter", "trust", "first_arrival", "last_arrival")
-        self.client().insert("tls_reporter_arrivals", [row], column_names=names)
+        self._insert("tls_reporter_arrivals", [row], names)
+
+    def _insert(self, table: str, rows: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
+        self.client().insert(table, rows, column_names=names, database=self.config.clickhouse.tables_database)
 
     def empty(self) -> None:
         """Forget all rows, and have the configured domains and the words again, and the tests' day for today."""
-        filled = "SELECT name FROM system.tables WHERE database = currentDatabase() AND total_rows > 0"
-        for (table,) in self.ask(filled):
+        database = self.config.clickhouse.tables_database
+        filled = "SELECT name FROM system.tables WHERE database = {database:String} AND total_rows > 0"
+        for (table,) in self.ask(filled, database=database):
             if table not in ("schema_steps", "failure_words"):
-                self.client().command(f"TRUNCATE TABLE {table}")
+                self.client().command(f"TRUNCATE TABLE {database}.{table}")
         write_domains(self.client(), self.config)
         set_clock(self.client(), self.config)
 
 
+def clock_view(config: Config) -> str:
+    """The statement that makes the view `clock`."""
+    (sql,) = [step.sql for step in schema_steps.views(SCHEMA_GROUPS, config.clickhouse) if step.view == "clock"]
+    return sql
+
+
 def set_clock(client: Client, config: Config, now: datetime = NOW) -> None:
     """Have the database take a moment for now."""
-    (view,) = [step.sql for step in schema_steps.views(config.clickhouse) if step.name == "views/05_clock.sql"]
+    view = clock_view(config)
     clock_of_the_server = "now('UTC')"
     assert clock_of_the_server in view
     client.command(view.replace(clock_of_the_server, f"toDateTime('{now:%Y-%m-%d %H:%M:%S}', 'UTC')"))
@@ -171,7 +182,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     config = engine_config(tmp_path_factory.mktemp("engine"))
     with EmbeddedEngine(config) as endpoint:
         storage = Storage(config=config, endpoint=endpoint)
-        migrate(storage.client(), config)
+        migrate(storage.client(), config, SCHEMA_GROUPS)
         write_failure_words(storage.client(), config)
         yield storage
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
 
     from reports.rows import ReportRow, Rows
-    from reports.table import Table
 
 _KEYS_A_QUESTION = 2_000  # ClickHouse takes no parameter of more than 128 KiB
 
@@ -119,10 +118,10 @@ class Settled:
     duplicates: int  # of the reports, those of which another copy came before
 
 
-def settle(reports: Sequence[Rows], *, table: Table, client: Client) -> Settled:
+def settle(reports: Sequence[Rows], *, table: str, client: Client) -> Settled:
     """Compare reports of one kind with what its table has, and with each other, in their order.
 
-    Raises what ClickHouse raises.
+    `table` is named with its database. Raises what ClickHouse raises.
     """
     known = _stored(reports, table, client)
     write: dict[int, Rows] = {}  # by report_key: of one report that is in the batch twice, the rows that win
@@ -172,7 +171,7 @@ def _with_first_arrival(rows: Rows, copies: Iterable[Copy]) -> Rows:
     return rows._replace(report=rows.report._replace(received_at=min(rows.report.received_at, *times)))
 
 
-def _stored(reports: Sequence[Rows], table: Table, client: Client) -> defaultdict[tuple[date, int], dict[int, Copy]]:
+def _stored(reports: Sequence[Rows], table: str, client: Client) -> defaultdict[tuple[date, int], dict[int, Copy]]:
     """Stored reports of the same contents, by day and content, then by their keys."""
     found: defaultdict[tuple[date, int], dict[int, Copy]] = defaultdict(dict)
     for start in range(0, len(reports), _KEYS_A_QUESTION):
@@ -180,7 +179,7 @@ def _stored(reports: Sequence[Rows], table: Table, client: Client) -> defaultdic
         days = [report.day for report in some]
         keys = [report.content_key for report in some]
         answer = client.query(
-            _STORED.format(table=table.name), parameters={"first": min(days), "last": max(days), "keys": keys}
+            _STORED.format(table=table), parameters={"first": min(days), "last": max(days), "keys": keys}
         )
         for day, content, key, reporter, proven, submitter, domains, source, received_at, version in answer.result_rows:
             found[day, content][key] = Copy(

@@ -63,7 +63,7 @@ def run_ingest(config: Config) -> None:
         if client is None:
             return
         judge = Judge(config, verifier=DkimVerifier(keys=keys))
-        writer = Writer(client=client, database=config.clickhouse.database)
+        writer = Writer(client=client, database=config.clickhouse.tables_database)
         pipeline = Pipeline(
             queue=queue,
             judge=judge,

@@ -62,7 +62,7 @@ class Writer:
         return sum(self._write(BY_NAME[kind].tables, some) for kind, some in by_kind.items())
 
     def _write(self, tables: ReportTables, reports: list[Rows]) -> int:
-        settled = settle(reports, table=tables.report, client=self._client)
+        settled = settle(reports, table=f"{self._database}.{tables.report.name}", client=self._client)
         self._delete(tables.parts, settled.moved)
         for number, table in enumerate(tables.parts):
             self._insert(table, [row for rows in settled.write for row in rows.parts[number]])
@@ -77,7 +77,7 @@ class Writer:
             for start in range(0, len(stale), _KEYS_A_COMMAND):
                 some = stale[start : start + _KEYS_A_COMMAND]
                 self._client.command(
-                    f"DELETE FROM {table.name}"
+                    f"DELETE FROM {self._database}.{table.name}"
                     " WHERE day IN {days:Array(Date)} AND report_key IN {keys:Array(UInt64)}"
                     " AND version < transform(report_key, {keys:Array(UInt64)}, {below:Array(UInt8)}, 0)",
                     parameters={

@@ -78,7 +78,7 @@ class History:
         if self._client is None:
             self._client = connect(self._config, user=self._config.clickhouse.exporter_user)
         try:
-            self._client.insert(_TABLE, batch, column_names=_COLUMNS, database=self._config.clickhouse.database)
+            self._client.insert(_TABLE, batch, column_names=_COLUMNS, database=self._config.clickhouse.tables_database)
         except Exception:
             self._client.close()
             self._client = None

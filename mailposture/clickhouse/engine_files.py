@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _TEMPLATES = Path(__file__).parent  # links to provisioning/clickhouse, so that an installed package carries them
-_DATABASE_OF_TEMPLATES = "mailposture"
+_DATABASES_OF_TEMPLATES = re.compile(r"(?<= ON )mailposture(?=(_tables)?\.)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +169,7 @@ class EngineFolder:
                 hashlib.sha256(self.password(user.tag).encode()).hexdigest(),
             )
         for grant in root.iterfind("*/*/grants/query"):
-            grant.text = (grant.text or "").replace(f" {_DATABASE_OF_TEMPLATES}.", f" {clickhouse.database}.")
+            grant.text = _DATABASES_OF_TEMPLATES.sub(clickhouse.database, grant.text or "")
         users.append(_boot_user(profiles))
         for profile in profiles:
             _forbid_python_table_function(profile)

@@ -1,4 +1,4 @@
-"""Bring a database to the schema of this version.
+"""Bring the databases of views and tables to the schema of this version.
 
 Every service does this when it starts, so several may do it at once. ClickHouse has no locks to offer, but on both
 engines exactly one of several clients can create a table: that one holds the lock and drops the table when it is done.
@@ -25,14 +25,16 @@ from mailposture.clickhouse.faults import reason
 from mailposture.clickhouse.schema_steps import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from clickhouse_connect.driver import Client
 
+    from mailposture.clickhouse.schema_steps import Group
     from mailposture.config.model import ClickHouse, Config
 
 log = structlog.get_logger()
 
+_STEPS = "schema_steps"
 _LOCK = "schema_lock"
 _LOCK_IS_DEAD_AFTER = 60  # seconds
 _LOOK_EVERY = 0.2
@@ -41,42 +43,48 @@ _TABLE_ALREADY_EXISTS = 57
 _TTL = re.compile(r"\bTTL (?P<day>.+?) \+ toIntervalDay\((?P<days>\d+)\)")
 
 
-def migrate(client: Client, config: Config, *, dry_run: bool = False) -> list[Step]:
-    """Apply what the database does not have yet, as the collector's SQL user; return the steps.
+def migrate(client: Client, config: Config, groups: Sequence[Group], *, dry_run: bool = False) -> list[Step]:
+    """Apply what the databases do not have yet, as the collector's SQL user; return the steps.
 
     With `dry_run` nothing is run. Raises StorageError.
     """
     clickhouse = config.clickhouse
-    if dry_run:
-        return pending(client, config)
+    steps = pending(client, config, groups)
+    if dry_run or not steps:  # as at nearly every start: then nobody who is killed leaves a lock behind
+        return steps
     try:
         _check_cluster(client, clickhouse)
-        _run(client, schema_steps.create_database(clickhouse))
+        for step in schema_steps.create_databases(clickhouse):
+            _run(client, step)
         with _locked(client, clickhouse):
-            steps = pending(client, config)
+            steps = pending(client, config, groups)
             _apply(client, clickhouse, steps)
     except ClickHouseError as error:
         raise StorageError(f"database {clickhouse.database}: {reason(error)}") from error
     return steps
 
 
-def pending(client: Client, config: Config) -> list[Step]:
+def pending(client: Client, config: Config, groups: Sequence[Group]) -> list[Step]:
     """The steps that migrate() would apply. Raises StorageError."""
     clickhouse = config.clickhouse
     try:
-        steps = []
-        if not _ask(client, "SELECT 1 FROM system.databases WHERE name = {database:String}", clickhouse):
-            steps.append(schema_steps.create_database(clickhouse))
+        found = {name for (name,) in _ask(client, "SELECT name FROM system.databases")}
+        steps = [step for step in schema_steps.create_databases(clickhouse) if step.database not in found]
         applied = _applied(client, clickhouse)
-        for step in schema_steps.tables(clickhouse):
+        for step in schema_steps.tables(groups, clickhouse):
             if step.name not in applied:
                 steps.append(step)
             elif applied[step.name] != step.checksum:
                 raise StorageError(
-                    f"database {clickhouse.database}: {step.name} is not what was applied there; applied steps are "
-                    "never edited. Run the version of mailposture that applied it, or undo the edit and add a step"
+                    f"database {clickhouse.tables_database}: {step.name} is not what was applied there; applied steps "
+                    "are never edited. Run the version of mailposture that applied it, or undo the edit and add a step"
                 )
-        steps += [step for step in schema_steps.views(clickhouse) if applied.get(step.name) != step.checksum]
+        there = set(_names(client, clickhouse.database))  # a backup may have been restored without the views
+        steps += [
+            step
+            for step in schema_steps.views(groups, clickhouse)
+            if applied.get(step.name) != step.checksum or step.view not in there
+        ]
         steps += _retention(client, clickhouse)
     except ClickHouseError as error:
         raise StorageError(f"database {clickhouse.database}: {reason(error)}") from error
@@ -84,23 +92,23 @@ def pending(client: Client, config: Config) -> list[Step]:
 
 
 def _applied(client: Client, config: ClickHouse) -> dict[str, str]:
-    known = "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = 'schema_steps'"
-    if not _ask(client, known, config):
+    if _STEPS not in _names(client, config.tables_database):
         return {}
-    return {
-        str(name): str(checksum) for name, checksum in _ask(client, _APPLIED.format(database=config.database), config)
-    }
+    known = _ask(client, f"SELECT name, checksum FROM {config.tables_database}.{_STEPS} FINAL")
+    return {str(name): str(checksum) for name, checksum in known}
 
 
-_APPLIED = "SELECT name, checksum FROM {database}.schema_steps FINAL"
+def _names(client: Client, database: str) -> list[str]:
+    """The tables and views of a database."""
+    sql = "SELECT name FROM system.tables WHERE database = {database:String}"
+    return [str(name) for (name,) in _ask(client, sql, database=database)]
 
 
 def _retention(client: Client, config: ClickHouse) -> list[Step]:
     """Steps for the tables whose TTL differs from the configuration."""
     steps = []
-    for table, engine in _ask(
-        client, "SELECT name, engine_full FROM system.tables WHERE database = {database:String} ORDER BY name", config
-    ):
+    sql = "SELECT name, engine_full FROM system.tables WHERE database = {database:String} ORDER BY name"
+    for table, engine in _ask(client, sql, database=config.tables_database):
         ttl = _TTL.search(str(engine))
         if ttl and int(ttl["days"]) != schema_steps.days_kept(str(table), config):
             steps.append(schema_steps.change_retention(config, str(table), ttl["day"]))
@@ -122,13 +130,13 @@ def _apply(client: Client, config: ClickHouse, steps: list[Step]) -> None:
     finally:
         if done:
             columns = ("name", "checksum", "applied_at")
-            client.insert("schema_steps", done, column_names=columns, database=config.database)
+            client.insert(_STEPS, done, column_names=columns, database=config.tables_database)
 
 
 @contextlib.contextmanager
 def _locked(client: Client, config: ClickHouse) -> Iterator[None]:
     everywhere = schema_steps.on_cluster(config)
-    lock = f"{config.database}.{_LOCK}"
+    lock = f"{config.tables_database}.{_LOCK}"
     create = Step(name=_LOCK, sql=f"CREATE TABLE {lock} {everywhere} (nothing UInt8) ENGINE = Memory")
     drop = Step(name=_LOCK, sql=f"DROP TABLE IF EXISTS {lock} {everywhere} SYNC")
     while True:
@@ -138,7 +146,8 @@ def _locked(client: Client, config: ClickHouse) -> Iterator[None]:
         except DatabaseError as error:
             if error.code != _TABLE_ALREADY_EXISTS:
                 raise
-        if _ask(client, _LOCK_IS_DEAD, config, lock=_LOCK, seconds=_LOCK_IS_DEAD_AFTER):
+        holder = {"database": config.tables_database, "lock": _LOCK, "seconds": _LOCK_IS_DEAD_AFTER}
+        if _ask(client, _LOCK_IS_DEAD, **holder):
             log.warning("lock of a migration that died is broken", database=config.database)
             _run(client, drop)
         else:
@@ -174,8 +183,6 @@ def _run(client: Client, step: Step) -> None:
     client.raw_query(step.sql, use_database=False)
 
 
-def _ask(client: Client, sql: str, config: ClickHouse, **more: object) -> list[tuple[object, ...]]:
-    answer = client.raw_query(
-        sql, parameters={"database": config.database, **more}, fmt="JSONCompactEachRow", use_database=False
-    )
+def _ask(client: Client, sql: str, **parameters: object) -> list[tuple[object, ...]]:
+    answer = client.raw_query(sql, parameters=parameters, fmt="JSONCompactEachRow", use_database=False)
     return [tuple(json.loads(line)) for line in answer.splitlines()]

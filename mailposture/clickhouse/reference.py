@@ -50,7 +50,7 @@ def write_domains(client: Client, config: Config) -> None:
 def known_rows(client: Client, config: Config, table: ReferenceTable) -> set[Row]:
     """Its rows, without updated_at."""
     columns = ", ".join(table.columns)
-    answer = client.query(f"SELECT {columns} FROM {config.clickhouse.database}.{table.name} FINAL")
+    answer = client.query(f"SELECT {columns} FROM {config.clickhouse.tables_database}.{table.name} FINAL")
     return {tuple(row) for row in answer.result_rows}
 
 
@@ -60,7 +60,7 @@ def add_rows(client: Client, config: Config, table: ReferenceTable, rows: set[Ro
         now = datetime.now(UTC)
         columns = (*table.columns, "updated_at")
         client.insert(
-            table.name, [(*row, now) for row in rows], column_names=columns, database=config.clickhouse.database
+            table.name, [(*row, now) for row in rows], column_names=columns, database=config.clickhouse.tables_database
         )
 
 

@@ -1,8 +1,13 @@
-"""The SQL of mailposture/schema, filled in for a single engine or a cluster.
+"""The SQL that makes the schema, filled in for a single engine or a cluster.
 
-Numbered files make and change tables; each is applied once and never edited afterwards. Files in views/ define views,
-in the order of their numbers; a view holds no data, so it is simply replaced whenever its statement changes. One
-statement a file, each safe to run twice.
+Views are the contract: they are in the configured database, which readers are granted as a whole. Tables are in a
+database of their own, which only the collector reads. Views run as their definer, the collector.
+
+Steps come in groups, each a folder with numbers of its own: one for what all kinds of reports share (COMMON), one per
+kind. A group's numbered files make and change tables; each is applied once and never edited afterwards. Its files in
+views/ define views; a view holds no data, so it is replaced whenever its statement changes. A step may read what is
+before it: groups in the order that the caller names them, files in the order of their names. One statement per file,
+each safe to run twice; `{views}` and `{tables}` stand for the two databases.
 """
 
 from __future__ import annotations
@@ -14,10 +19,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from mailposture.config.model import ClickHouse
 
 _REJECTIONS_KEPT = timedelta(days=90)
-_SCHEMA = Path(__file__).parent.parent / "schema"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Steps with numbers of their own."""
+
+    name: str  # part of the names of its steps, which the database remembers
+    folder: Path
+
+
+COMMON = Group(name="common", folder=Path(__file__).parent.parent / "schema")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,31 +44,41 @@ class Step:
     name: str
     sql: str
     checksum: str = ""  # empty for what is not recorded, because the database itself shows whether it is done
+    database: str = ""  # that it makes, if it does
+    view: str = ""  # that it defines, if it does
 
 
-def tables(config: ClickHouse) -> list[Step]:
+def tables(groups: Iterable[Group], config: ClickHouse) -> list[Step]:
     """The numbered steps, in order."""
     steps = []
-    for path in sorted(_SCHEMA.glob("*.sql")):
+    for group, path in _files(groups, "*.sql"):
         template = path.read_text(encoding="utf-8")
         # Of the template: another cluster or retention is not another step.
-        steps.append(Step(name=path.name, sql=_render(template, config), checksum=_checksum(template)))
+        checksum = _checksum(template)
+        steps.append(Step(name=f"{group}/{path.name}", sql=_render(template, config), checksum=checksum))
     return steps
 
 
-def views(config: ClickHouse) -> list[Step]:
+def views(groups: Iterable[Group], config: ClickHouse) -> list[Step]:
     """The views, each after those that it reads."""
     steps = []
-    for path in sorted((_SCHEMA / "views").glob("*.sql")):
+    for group, path in _files(groups, "views/*.sql"):
         sql = _render(path.read_text(encoding="utf-8"), config)
-        steps.append(Step(name=f"views/{path.name}", sql=sql, checksum=_checksum(sql)))
+        view = path.stem.partition("_")[2]  # behind its number
+        steps.append(Step(name=f"{group}/views/{path.name}", sql=sql, checksum=_checksum(sql), view=view))
     return steps
 
 
-def create_database(config: ClickHouse) -> Step:
+def create_databases(config: ClickHouse) -> list[Step]:
     """What comes before everything."""
-    sql = f"CREATE DATABASE IF NOT EXISTS {config.database} {on_cluster(config)}"
-    return Step(name=f"database {config.database}", sql=sql)
+    return [
+        Step(
+            name=f"database {database}",
+            sql=f"CREATE DATABASE IF NOT EXISTS {database} {on_cluster(config)}".strip(),
+            database=database,
+        )
+        for database in (config.tables_database, config.database)
+    ]
 
 
 def days_kept(table: str, config: ClickHouse) -> int:
@@ -62,7 +89,7 @@ def days_kept(table: str, config: ClickHouse) -> int:
 def change_retention(config: ClickHouse, table: str, day: str) -> Step:
     """Keep the rows of a table for as long as the configuration says; `day` is the expression of its TTL."""
     sql = (
-        f"ALTER TABLE {config.database}.{table} {on_cluster(config)}"
+        f"ALTER TABLE {config.tables_database}.{table} {on_cluster(config)}"
         f" MODIFY TTL {day} + INTERVAL {days_kept(table, config)} DAY"
     )
     return Step(name=f"retention of {table}", sql=sql)
@@ -73,10 +100,17 @@ def on_cluster(config: ClickHouse) -> str:
     return f"ON CLUSTER `{config.cluster}`" if config.cluster else ""
 
 
+def _files(groups: Iterable[Group], pattern: str) -> Iterator[tuple[str, Path]]:
+    for group in groups:
+        for path in sorted(group.folder.glob(pattern)):
+            yield group.name, path
+
+
 def _render(template: str, config: ClickHouse) -> str:
     return template.format_map(
         {
-            "database": config.database,
+            "views": config.database,
+            "tables": config.tables_database,
             "on_cluster": on_cluster(config),
             # Replicas agree through the server's own default path and replica macros.
             "replacing": "ReplicatedReplacingMergeTree" if config.cluster else "ReplacingMergeTree",

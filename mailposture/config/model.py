@@ -207,7 +207,7 @@ class ClickHouse(_Section):
     url: ServerUrl | None = None
     http: Listen = Listen(host="127.0.0.1", port=18123)  # embedded: where SQL over HTTP listens
     native: Listen = Listen(host="127.0.0.1", port=19000)  # embedded: the native protocol
-    database: DatabaseName = "mailposture"
+    database: DatabaseName = "mailposture"  # of the views, which queries name; see `tables_database`
     collector_user: str = "mailposture_collector"
     exporter_user: str = "mailposture_exporter"
     analyst_user: str = "mailposture_analyst"
@@ -217,6 +217,11 @@ class ClickHouse(_Section):
     cluster: ClusterName | None = None
     # Twenty years: a row takes some fifteen bytes. Reports about older days are rejected; 0 days would delete all.
     retention: Duration = Field(default=timedelta(days=7300), ge=timedelta(days=1))
+
+    @property
+    def tables_database(self) -> str:
+        """The database of the tables that the views read."""
+        return f"{self.database}_tables"
 
 
 class Metrics(_Section):

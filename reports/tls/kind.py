@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from reports.document import Form
@@ -33,4 +34,5 @@ TLS: Final[ReportKind[TlsReport, Attribution]] = ReportKind(
         parts=(Table("tls_policies", PolicyRow), Table("tls_failures", FailureRow)),
         report=Table("tls_reports", ReportRow),
     ),
+    schema=Path(__file__).parent / "schema",
 )

@@ -24,6 +24,7 @@ from sample_reports import Reports
 
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
+from reports.schema_groups import SCHEMA_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,7 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
     config = engine_config(tmp_path / "data", **settings)
     with EmbeddedEngine(config) as endpoint:
         storage = Storage(config=config, endpoint=endpoint)
-        migrate(storage.client(), config)
+        migrate(storage.client(), config, SCHEMA_GROUPS)
         storage.empty()
         yield storage
 

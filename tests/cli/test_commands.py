@@ -266,14 +266,14 @@ def test_migrate_dry_run_prints_the_sql_and_changes_nothing(here):
 
 
 def test_sql_may_only_read(here):
-    here.run("sql", "DROP TABLE tls_reports", code=1)
+    here.run("sql", "DROP TABLE mailposture_tables.tls_reports", code=1)
     assert "mailposture:" in here.said
     here.run("sql", "SELECT * FROM file('/etc/passwd', 'LineAsString')", code=1)
     assert here.run("sql", "--format", "JSONEachRow", "SELECT 1 AS one") == '{"one":1}\n'
 
 
 def test_tables_are_for_whoever_asks_as_the_collector(here):
-    count = "SELECT count() FROM tls_reports FINAL"
+    count = "SELECT count() FROM mailposture_tables.tls_reports FINAL"
     assert not here.run("sql", count, code=1)
     assert here.run("sql", "--as-collector", count) == "0\n"
 

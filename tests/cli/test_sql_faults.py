@@ -30,7 +30,7 @@ def fault(engine: Storage, query: str, form: str = "TabSeparated") -> ClickHouse
         ("SELECT summ(1)", "46 UNKNOWN_FUNCTION", "https://clickhouse.com/docs/sql-reference/functions lists them"),
         ("SELECT 1 FORMAT Nonsense", "73 UNKNOWN_FORMAT", "TabSeparatedWithNames, CSVWithNames, "),
         (
-            "DROP TABLE tls_reports",
+            "DROP TABLE mailposture_tables.tls_reports",
             "497 ACCESS_DENIED",
             "here one may only read the views of mailposture, and rejections",
         ),

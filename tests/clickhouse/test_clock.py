@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from engine import DOMAIN, TODAY, YESTERDAY, days_ago, set_clock
-
-from mailposture.clickhouse import schema_steps
+from engine import DOMAIN, TODAY, YESTERDAY, clock_view, days_ago, set_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +23,7 @@ ASKS_THE_SERVER = re.compile(
 )
 FAR_APART = ("Pacific/Kiritimati", "Pacific/Pago_Pago")  # UTC+14 and UTC-11: in one of them it is always another day
 ALLOWED = {
-    "mailposture/schema/views/05_clock.sql": 1,
+    "mailposture/schema/views/01_clock.sql": 1,
     "mailposture/clickhouse/migrate.py": 1,  # how long ago a lock was made, by the clock of the server that made it
     "reports/tls/failure_words.py": 1,  # a query for people to type, whose sessions are in UTC
 }
@@ -53,8 +51,7 @@ def test_no_sql_but_the_clock_asks_the_server_for_the_time() -> None:
 
 @pytest.fixture
 def real_clock(storage: Storage) -> Iterator[Storage]:
-    (view,) = [step for step in schema_steps.views(storage.config.clickhouse) if step.name == "views/05_clock.sql"]
-    storage.client().command(view.sql)
+    storage.client().command(clock_view(storage.config))
     yield storage
     set_clock(storage.client(), storage.config)
 

@@ -147,9 +147,10 @@ def test_starttls_that_a_thousand_senders_lost_for_days_can_still_be_asked_about
         f"tls_failures ({columns}, failed_sessions, category)"
         f" SELECT {rows}, 2, 'starttls-not-supported' FROM numbers(5_000)",
     ):
-        storage.client().command(f"INSERT INTO {insert}")
+        storage.client().command(f"INSERT INTO mailposture_tables.{insert}")
     storage.client().command(f"""
-        INSERT INTO tls_reporter_arrivals (policy_domain, reporter, trust, first_arrival, last_arrival)
+        INSERT INTO mailposture_tables.tls_reporter_arrivals
+            (policy_domain, reporter, trust, first_arrival, last_arrival)
         SELECT '{DOMAIN}', concat('sender', toString(number), '.example'), 'dkim', now - toIntervalDay(90), now
         FROM clock CROSS JOIN numbers(1000) AS numbers""")
     assert storage.ask(

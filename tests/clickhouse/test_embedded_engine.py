@@ -27,6 +27,7 @@ from mailposture.clickhouse.embedded import (
     use_or_start,
 )
 from mailposture.clickhouse.migrate import migrate
+from reports.schema_groups import SCHEMA_GROUPS
 
 NOW = datetime.now(UTC)
 
@@ -77,8 +78,9 @@ def test_passwords_and_rows_survive_a_restart(tmp_path: Path) -> None:
     user = config.clickhouse.collector_user
     with EmbeddedEngine(config) as endpoint:
         client = connect(config, user=user, endpoint=endpoint)
-        migrate(client, config)
-        client.insert("rejections", [[NOW, "x"]], column_names=["received_at", "reason"])
+        migrate(client, config, SCHEMA_GROUPS)
+        columns = ["received_at", "reason"]
+        client.insert("rejections", [[NOW, "x"]], column_names=columns, database="mailposture_tables")
         before = (tmp_path / "engine/passwords" / user).read_text()
     with EmbeddedEngine(config) as endpoint:
         client = connect(config, user=user, endpoint=endpoint)
@@ -212,18 +214,19 @@ def test_killed_in_the_middle_of_inserts_it_starts_again_with_all_that_was_ackno
     config = engine_config(tmp_path)
     user = config.clickhouse.collector_user
     with EmbeddedEngine(config) as endpoint:
-        migrate(connect(config, user=user, endpoint=endpoint), config)
+        migrate(connect(config, user=user, endpoint=endpoint), config, SCHEMA_GROUPS)
     acknowledged = 0
     for round_ in range(3):
         engine = EmbeddedEngine(config)
         client = connect(config, user=user, endpoint=engine.start())
-        migrate(client, config)
+        migrate(client, config, SCHEMA_GROUPS)
         killer = threading.Timer(0.3 + 0.1 * round_, os.kill, (engine.pid, signal.SIGKILL))
         killer.start()
         try:
             while True:
                 rows = [[NOW, str(acknowledged)]]
-                client.insert("rejections", rows, column_names=["received_at", "held_id"])
+                columns = ["received_at", "held_id"]
+                client.insert("rejections", rows, column_names=columns, database="mailposture_tables")
                 acknowledged += 1
         except Exception:
             pass
@@ -232,6 +235,6 @@ def test_killed_in_the_middle_of_inserts_it_starts_again_with_all_that_was_ackno
         engine.stop()
     with EmbeddedEngine(config) as endpoint:
         client = connect(config, user=user, endpoint=endpoint)
-        kept = {held_id for (held_id,) in client.query("SELECT held_id FROM rejections FINAL").result_rows}
+        kept = {held_id for (held_id,) in client.query("SELECT held_id FROM rejections").result_rows}
     assert acknowledged > 0
     assert kept >= {str(number) for number in range(acknowledged)}

@@ -173,14 +173,16 @@ def test_a_probe_that_found_the_policy_in_spite_of_dns_is_for_it(storage: Storag
 def test_a_policy_that_all_of_a_thousand_senders_lost_weeks_ago_can_still_be_asked_about(storage: Storage) -> None:
     """The exporter asks about everything together: a question too big for the engine would silence all alerts."""
     storage.client().command(f"""
-        INSERT INTO tls_policies (policy_domain, day, report_key, reported_policy_domain, reporter, policy_type,
+        INSERT INTO mailposture_tables.tls_policies
+            (policy_domain, day, report_key, reported_policy_domain, reporter, policy_type,
             sts_mode, successful_sessions, counts, trust)
         SELECT '{DOMAIN}', (SELECT today FROM clock) - days, number, '{DOMAIN}',
             concat('sender', toString(number % 1000), '.example'),
             if(days > 28, 'sts', 'no-policy-found'), if(days > 28, 'enforce', ''), 1, true, 'dkim'
         FROM (SELECT number, intDiv(number, 1000) + 1 AS days FROM numbers(56_000))""")
     storage.client().command(f"""
-        INSERT INTO tls_reporter_arrivals (policy_domain, reporter, trust, first_arrival, last_arrival)
+        INSERT INTO mailposture_tables.tls_reporter_arrivals
+            (policy_domain, reporter, trust, first_arrival, last_arrival)
         SELECT '{DOMAIN}', concat('sender', toString(number), '.example'), 'dkim', now - toIntervalDay(90), now
         FROM clock CROSS JOIN numbers(1000) AS numbers""")
     assert suspicions(storage, "count(), max(length(evidence)) > 0, any(likelihood)", order="") == [

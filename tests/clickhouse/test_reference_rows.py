@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 def written(storage: Storage) -> dict[str, datetime]:
     """When each domain and word was written last."""
     rows = storage.ask(
-        "SELECT policy_domain, updated_at FROM configured_domains FINAL UNION ALL"
-        " SELECT concat(kind, ' ', term), updated_at FROM failure_words FINAL"
+        "SELECT policy_domain, updated_at FROM mailposture_tables.configured_domains FINAL UNION ALL"
+        " SELECT concat(kind, ' ', term), updated_at FROM mailposture_tables.failure_words FINAL"
     )
     return dict(rows)
 

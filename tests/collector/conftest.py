@@ -45,7 +45,7 @@ def ingest(storage: Storage, tmp_path: Path) -> Iterator[Ingest]:
             queue=queue,
             held=held,
             judge=Judge(storage.config.model_copy(update={"authentication": rules}), verifier=DkimVerifier(keys=keys)),
-            writer=Writer(client=storage.client(), database=storage.config.clickhouse.database),
+            writer=Writer(client=storage.client(), database=storage.config.clickhouse.tables_database),
             heartbeat=Heartbeat(tmp_path / "run"),
             suspects=Suspects(tmp_path / "run"),
         )

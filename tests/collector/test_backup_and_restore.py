@@ -71,7 +71,7 @@ def test_a_backup_of_both_restores_everything_once(ingest: Ingest, tmp_path: Pat
     try:
         owner = connect(config, user=config.clickhouse.collector_user, endpoint=endpoint)
         prepare(owner, config)
-        ingest.writer = Writer(client=owner, database=config.clickhouse.database)
+        ingest.writer = Writer(client=owner, database=config.clickhouse.tables_database)
         ingest.spool.put(arrived(), report(1))
         ingest.spool.put(arrived(Source.SMTP), b"Subject: no report\r\n\r\nx")
         ingest.drain()  # stored and rejected
@@ -80,7 +80,7 @@ def test_a_backup_of_both_restores_everything_once(ingest: Ingest, tmp_path: Pat
         spool = tmp_path / "spool"
         back_up(spool, tmp_path / "spool.backup", keep_free=0)
         ingest.drain()  # stored, and no longer in the spool, between the two backups
-        as_backup(endpoint).command(f"BACKUP DATABASE mailposture TO File('{DAY}')")
+        as_backup(endpoint).command(f"BACKUP DATABASE mailposture_tables TO File('{DAY}')")
         ingest.spool.put(arrived(), report(3))  # after both: its sender's archive has it
         ingest.drain()
     finally:
@@ -92,7 +92,7 @@ def test_a_backup_of_both_restores_everything_once(ingest: Ingest, tmp_path: Pat
     try:
         new_backups.mkdir()
         shutil.copy(backups / DAY, new_backups)
-        as_backup(endpoint).command(f"RESTORE DATABASE mailposture FROM File('{DAY}')")
+        as_backup(endpoint).command(f"RESTORE DATABASE mailposture_tables FROM File('{DAY}')")
         restore(new_spool, tmp_path / "spool.backup")
         owner = connect(config, user=config.clickhouse.collector_user, endpoint=endpoint)
         prepare(owner, config)  # as the collector does when it starts
@@ -104,7 +104,7 @@ def test_a_backup_of_both_restores_everything_once(ingest: Ingest, tmp_path: Pat
             closing(HeldMessages(new_spool)) as ingest.held,
         ):
             assert ingest.queue.stats().depth == 1
-            ingest.writer = Writer(client=owner, database=config.clickhouse.database)
+            ingest.writer = Writer(client=owner, database=config.clickhouse.tables_database)
             ingest.drain()
             assert [message.reason for message in ingest.held.list()] == ["no-report"]
         assert storage.ask("SELECT count(), sum(successful_sessions) FROM tls_report_log") == [(2, 20)]

@@ -62,10 +62,12 @@ def rows_for(content, source, trust, signer="", *, name="", at=FIRST, submitter=
 def stored(storage):
     """Who reports how many failed sessions about which domain, by each table."""
     by_report = storage.ask(
-        "SELECT reporter, trust, policy_domains, failed_sessions FROM tls_reports FINAL ORDER BY reporter"
+        "SELECT reporter, trust, policy_domains, failed_sessions"
+        " FROM mailposture_tables.tls_reports FINAL ORDER BY reporter"
     )
     by_policy = storage.ask(
-        "SELECT reporter, trust, [policy_domain], failed_sessions FROM tls_policies FINAL ORDER BY reporter"
+        "SELECT reporter, trust, [policy_domain], failed_sessions"
+        " FROM mailposture_tables.tls_policies FINAL ORDER BY reporter"
     )
     assert by_report == by_policy
     return [(reporter, trust, *domains, failed) for reporter, trust, domains, failed in by_report]
@@ -155,9 +157,12 @@ def test_nothing_counts_twice_and_no_operator_is_overruled_whatever_comes_in_whi
     for start in range(0, len(rows), size):
         ingest.writer.write(rows[start : start + size])
     found = {number: set() for number in came}
-    for report_id, reporter, trust in storage.ask("SELECT report_id, reporter, trust FROM tls_reports FINAL"):
+    stored = "SELECT report_id, reporter, trust FROM mailposture_tables.tls_reports FINAL"
+    for report_id, reporter, trust in storage.ask(stored):
         found[int(report_id)].add((reporter, trust))
-    sessions = storage.ask("SELECT reporter, trust, sum(failed_sessions) FROM tls_policies FINAL GROUP BY ALL")
+    sessions = storage.ask(
+        "SELECT reporter, trust, sum(failed_sessions) FROM mailposture_tables.tls_policies FINAL GROUP BY ALL"
+    )
     for number, ways in came.items():
         true, evil = ("sender.example", "dkim"), ("evil.example", "dkim")
         if "C" in ways:
@@ -203,7 +208,9 @@ def test_reports_without_policy_domain_whose_mails_name_two_domains_are_two(inge
 def test_copy_does_not_look_like_a_new_arrival(ingest, storage, copy):
     ingest.writer.write([copy(FIRST)])
     assert ingest.writer.write([copy(FIRST + timedelta(days=3))]) == 1
-    assert storage.ask("SELECT toUnixTimestamp(received_at) FROM tls_reports FINAL") == [(FIRST.timestamp(),)]
+    assert storage.ask("SELECT toUnixTimestamp(received_at) FROM mailposture_tables.tls_reports FINAL") == [
+        (FIRST.timestamp(),)
+    ]
 
 
 def test_import_is_written_again_with_its_first_arrival(ingest, storage):
@@ -213,7 +220,7 @@ def test_import_is_written_again_with_its_first_arrival(ingest, storage):
     later = imported(at=FIRST + timedelta(days=3))
     ingest.writer.write([fewer._replace(report=fewer.report._replace(policy_domains=(DOMAIN,)))])
     ingest.writer.write([later])
-    arrivals = storage.ask("SELECT toUnixTimestamp(received_at), warnings FROM tls_reports FINAL")
+    arrivals = storage.ask("SELECT toUnixTimestamp(received_at), warnings FROM mailposture_tables.tls_reports FINAL")
     assert arrivals == [(FIRST.timestamp(), [])]
 
 
@@ -239,12 +246,15 @@ def test_import_that_is_attributed_otherwise_leaves_nothing_where_it_was(ingest,
                 ingest.writer.write([imported(content)])
     ingest.writer.write([before, imported(content)] if how == "in one batch" else [imported(content)])
     assert places(storage) == [(0, DOMAIN), (1, OTHER)]
-    assert storage.ask("SELECT DISTINCT policy_domain FROM tls_failures FINAL WHERE policy_index = 1") == [(OTHER,)]
+    assert storage.ask(
+        "SELECT DISTINCT policy_domain FROM mailposture_tables.tls_failures FINAL WHERE policy_index = 1"
+    ) == [(OTHER,)]
 
 
 def places(storage):
     return storage.ask(
-        "SELECT policy_index, policy_domain FROM tls_policies FINAL ORDER BY policy_index, policy_domain"
+        "SELECT policy_index, policy_domain FROM mailposture_tables.tls_policies FINAL"
+        " ORDER BY policy_index, policy_domain"
     )
 
 

@@ -67,7 +67,7 @@ def test_rejection_that_was_interrupted_is_completed_by_the_next_import(
 ) -> None:
     (folder / "cur" / "1").write_bytes(MAIL)
     import_([folder], ingest, storage)
-    storage.client().command("TRUNCATE TABLE rejections")
+    storage.client().command("TRUNCATE TABLE mailposture_tables.rejections")
     import_([folder], ingest, storage)
     assert len(rejections(storage)) == len(ingest.held.list()) == 1
 
@@ -81,7 +81,7 @@ def test_released_file_that_is_rejected_again_is_held_under_the_same_id(
     ingest.held.release(message.id)
     ingest.drain()
     assert [again.id for again in ingest.held.list()] == [message.id]
-    assert storage.ask("SELECT held_id FROM rejections FINAL") == [(message.id,)]
+    assert storage.ask("SELECT held_id FROM rejections") == [(message.id,)]
 
 
 def test_import_holds_no_more_than_the_configuration_allows(folder: Path, ingest: Ingest, storage: Storage) -> None:

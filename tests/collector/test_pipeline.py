@@ -33,7 +33,9 @@ def mail(document: bytes, **headers: str) -> bytes:
 def test_posted_report_is_stored_with_the_trust_of_its_token(ingest, storage):
     ingest.spool.put(arrived(), report(failed=2))
     ingest.drain()
-    assert storage.ask("SELECT trust, source, failed_sessions FROM tls_reports FINAL") == [("token", "https", 2)]
+    assert storage.ask("SELECT trust, source, failed_sessions FROM mailposture_tables.tls_reports FINAL") == [
+        ("token", "https", 2)
+    ]
     assert storage.ask("SELECT category, failed_sessions FROM tls_failures_daily") == [("certificate", 2)]
     assert ingest.queue.stats().depth == 0
 
@@ -43,7 +45,7 @@ def test_same_report_by_mail_and_https_counts_once_with_the_better_trust(ingest,
     ingest.spool.put(arrived(Source.SMTP, vouched=True), mail(report()))
     ingest.spool.put(arrived(), report())
     ingest.drain()
-    assert storage.ask("SELECT trust FROM tls_reports FINAL") == [("operator",)]
+    assert storage.ask("SELECT trust FROM mailposture_tables.tls_reports FINAL") == [("operator",)]
     assert storage.ask("SELECT successful_sessions FROM tls_domain_daily") == [(10,)]
 
 
@@ -60,10 +62,10 @@ def test_unsigned_mail_is_quarantined_with_the_reason_and_released_by_hand(inges
     (held,) = ingest.held.list(HeldState.QUARANTINED)
     assert held.reason == "no-signature"
     assert "no DKIM signature" in held.detail
-    assert storage.ask("SELECT count() FROM tls_reports") == [(0,)]
+    assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports") == [(0,)]
     ingest.held.release(held.id)
     ingest.drain()
-    assert storage.ask("SELECT trust FROM tls_reports FINAL") == [("operator",)]
+    assert storage.ask("SELECT trust FROM mailposture_tables.tls_reports FINAL") == [("operator",)]
     assert ingest.held.list() == []
 
 
@@ -74,7 +76,7 @@ def test_signed_mail_waits_while_dns_does_not_answer(ingest, storage):
     stats = ingest.queue.stats()
     assert (stats.depth, stats.deferred) == (1, 1)
     assert ingest.held.list() == []
-    assert storage.ask("SELECT count() FROM tls_reports") == [(0,)]
+    assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports") == [(0,)]
 
 
 def test_signed_mail_beyond_what_may_wait_for_dns_is_quarantined(ingest, storage):
@@ -109,7 +111,9 @@ def test_unusable_bytes_are_rejected_with_a_reason_and_kept(ingest, storage, bod
     assert (stored_reason, name) == (reason, "post 1")
     assert detail
     assert ingest.held.get(held_id)[1] == body
-    assert storage.ask("SELECT count() FROM tls_reports") == [(1,)]  # the other report is not held up
+    assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports") == [
+        (1,)
+    ]  # the other report is not held up
 
 
 def test_clickhouse_away_keeps_the_batch_and_tries_again(ingest, storage):
@@ -126,7 +130,7 @@ def test_clickhouse_away_keeps_the_batch_and_tries_again(ingest, storage):
     ingest.drain()
     assert len(ingest.pauses) == 2
     assert ingest.pauses[1] > ingest.pauses[0]
-    assert storage.ask("SELECT count() FROM tls_reports") == [(1,)]
+    assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports") == [(1,)]
     assert ingest.heartbeat.database_answers
 
 
@@ -136,7 +140,7 @@ def test_stop_while_clickhouse_is_away_leaves_the_batch_in_the_spool(ingest, sto
     pipeline = ingest.pipeline(stopping=lambda: bool(ingest.pauses))
     pipeline.store(pipeline.take())
     assert ingest.queue.stats().depth == 1
-    assert storage.ask("SELECT count() FROM tls_reports") == [(0,)]
+    assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports") == [(0,)]
 
 
 def test_killed_between_insert_and_forget_counts_once(ingest, storage, tmp_path):
@@ -145,7 +149,7 @@ def test_killed_between_insert_and_forget_counts_once(ingest, storage, tmp_path)
     ingest.drain()
     ingest.queue = SpoolQueue(tmp_path / "spool")  # the next start claims it again
     ingest.drain()
-    assert storage.ask("SELECT count() FROM tls_reports FINAL") == [(1,)]
+    assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports FINAL") == [(1,)]
     assert storage.ask("SELECT successful_sessions FROM tls_daily") == [(10,)]
     assert ingest.queue.stats().depth == 0
     ingest.queue.close()
@@ -164,7 +168,7 @@ def test_message_whose_rows_clickhouse_refuses_does_not_block_the_others(ingest,
 
     ingest.writer.write = refusing
     ingest.drain()
-    assert storage.ask("SELECT count() FROM tls_reports FINAL") == [(4,)]
+    assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports FINAL") == [(4,)]
     assert storage.ask("SELECT reason FROM rejections") == [("internal",)]
     (held,) = ingest.held.list(HeldState.REJECTED)
     assert ingest.held.get(held.id)[1] == report(3)
@@ -178,7 +182,7 @@ def test_report_about_others_is_left_out_beside_one_about_us(ingest, storage):
         message.add_attachment(document, maintype="application", subtype="tlsrpt+json")
     ingest.spool.put(arrived(Source.SMTP, vouched=True), message.as_bytes())
     ingest.drain()
-    ((report_id, warnings),) = storage.ask("SELECT report_id, warnings FROM tls_reports FINAL")
+    ((report_id, warnings),) = storage.ask("SELECT report_id, warnings FROM mailposture_tables.tls_reports FINAL")
     assert report_id == "2"
     assert any("foreign.example" in warning for warning in warnings)
 
@@ -213,7 +217,7 @@ def test_message_that_kills_ingest_each_time_is_set_aside_and_the_others_are_sto
             ingest.queue = SpoolQueue(tmp_path / "spool")
             ingest.suspects = Suspects(tmp_path / "run")
     assert deaths == 4  # once in a batch, three times alone
-    assert storage.ask("SELECT count() FROM tls_reports FINAL") == [(3,)]
+    assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports FINAL") == [(3,)]
     (held,) = ingest.held.list(HeldState.REJECTED)
     assert ingest.held.get(held.id)[1] == report(2)
     assert not Suspects(tmp_path / "run").are_there
@@ -245,7 +249,7 @@ def test_what_a_batch_held_when_ingest_was_killed_is_judged_one_by_one_and_store
         stored.append(len(judged))
     assert together == [1] * 10
     assert stored == [10]
-    assert storage.ask("SELECT count() FROM tls_reports FINAL") == [(10,)]
+    assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports FINAL") == [(10,)]
     assert not Suspects(tmp_path / "run").are_there
 
 
@@ -259,7 +263,7 @@ def test_messages_that_unpack_to_much_are_stored_in_several_batches(ingest, stor
         pipeline.store(judged)
         sizes.append(len(judged))
     assert len(sizes) > 2
-    assert storage.ask("SELECT count() FROM tls_reports FINAL") == [(9,)]
+    assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports FINAL") == [(9,)]
 
 
 def test_column_values_that_arrow_cannot_hold_are_refused_alone(ingest, storage):
@@ -276,7 +280,7 @@ def test_column_values_that_arrow_cannot_hold_are_refused_alone(ingest, storage)
 
     ingest.judge = replace_judge(oversized)
     ingest.drain()
-    assert storage.ask("SELECT report_id FROM tls_reports FINAL") == [("2",)]
+    assert storage.ask("SELECT report_id FROM mailposture_tables.tls_reports FINAL") == [("2",)]
     assert storage.ask("SELECT reason FROM rejections") == [("internal",)]
 
 
@@ -287,4 +291,4 @@ def replace_judge(judge):
 def test_envelope_of_a_mailbox_that_the_operator_trusts_needs_no_signature(ingest, storage):
     ingest.spool.put(replace(arrived(Source.IMAP), vouched=True), mail(report()))
     ingest.drain()
-    assert storage.ask("SELECT trust, source FROM tls_reports FINAL") == [("operator", "imap")]
+    assert storage.ask("SELECT trust, source FROM mailposture_tables.tls_reports FINAL") == [("operator", "imap")]

@@ -222,7 +222,7 @@ def test_a_drill_is_imported_seen_and_removed_beside_a_running_collector(stack: 
         for table in tables.split():
             client.command(statement.replace("$table", table).replace("$sender", sender))
     emptied = ("tls_failures", "tls_policies", "tls_sender_days", "tls_reporter_arrivals")
-    left = [client.command(f"SELECT count() FROM {table} FINAL") for table in emptied]
+    left = [client.command(f"SELECT count() FROM mailposture_tables.{table} FINAL") for table in emptied]
     client.close()
     assert stack.stored() == 0
     assert left == [0] * len(emptied)

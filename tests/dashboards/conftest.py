@@ -69,13 +69,15 @@ def store_of(
             prepare(client, config)
             set_clock(client, config)
             # A TTL goes by the server's own clock, for which a day of --today may be long ago.
-            client.command("ALTER TABLE rejections MODIFY TTL toDate(received_at) + INTERVAL 100 YEAR")
-            writer = Writer(client=client, database=config.clickhouse.database)
+            client.command(
+                "ALTER TABLE mailposture_tables.rejections MODIFY TTL toDate(received_at) + INTERVAL 100 YEAR"
+            )
+            writer = Writer(client=client, database=config.clickhouse.tables_database)
             writer.write(_rows(config, list(messages())))
             writer.reject(_rejections(today))
         if probed:
             with closing(connect(config, user=config.clickhouse.exporter_user, endpoint=endpoint)) as exporter:
-                write_probes(exporter, NOW)
+                write_probes(exporter, NOW, database=config.clickhouse.tables_database)
         yield DemoStore(config=config, endpoint=endpoint)
 
 

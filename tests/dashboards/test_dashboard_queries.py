@@ -246,7 +246,8 @@ def test_probes_that_do_not_get_out_say_nothing_about_servers(hostile_store: Dem
             certificate_names=(),
         )
         columns = [field.name for field in fields(unseen)]
-        exporter.insert("probe_results", [astuple(unseen)], column_names=columns, database=exporter.database)
+        tables = hostile_store.config.clickhouse.tables_database
+        exporter.insert("probe_results", [astuple(unseen)], column_names=columns, database=tables)
     bank = {"domain": ["bank.example"]}
     (answer,) = ask(hostile_store, "mta-sts", panel_sql("mta-sts", "Servers, last probes"), **bank)
     assert answer == {"servers": None}

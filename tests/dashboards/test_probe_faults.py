@@ -30,7 +30,7 @@ def write(store: DemoStore, rows: Sequence[ProbeRow]) -> None:
             "probe_results",
             [astuple(row) for row in rows],
             column_names=[field.name for field in fields(ProbeRow)],
-            database=client.database,
+            database=store.config.clickhouse.tables_database,
         )
 
 

@@ -103,10 +103,13 @@ def test_exporters_sql_user_writes_them_once_however_often(tmp_path, rows):
         with closing(connect(config, user=config.clickhouse.collector_user, endpoint=endpoint)) as collector:
             prepare(collector, config)
         with closing(connect(config, user=config.clickhouse.exporter_user, endpoint=endpoint)) as exporter:
-            assert write_probes(exporter, NOW) == write_probes(exporter, NOW) == len(rows)
+            tables = config.clickhouse.tables_database
+            assert [write_probes(exporter, NOW, database=tables) for _ in range(2)] == [len(rows)] * 2
         with closing(connect(config, user=config.clickhouse.collector_user, endpoint=endpoint)) as collector:
-            assert collector.command("SELECT count() FROM probe_results FINAL") == len(rows)
-            columns = [name for (name, *_) in collector.query("DESCRIBE TABLE probe_results").result_rows]
+            assert collector.command("SELECT count() FROM mailposture_tables.probe_results FINAL") == len(rows)
+            columns = [
+                name for (name, *_) in collector.query("DESCRIBE TABLE mailposture_tables.probe_results").result_rows
+            ]
             assert columns == [field.name for field in fields(ProbeRow)]
             addresses = collector.query("SELECT DISTINCT receiving_ip FROM probe_results_daily WHERE probe = 'mx'")
             assert ("203.0.113.1",) in addresses.result_rows

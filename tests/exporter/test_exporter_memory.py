@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 DOMAINS = 10_000
 
 FILL = """
-    INSERT INTO tls_policies (policy_domain, day, report_key, policy_index, organization, policy_type, sts_mode, counts,
+    INSERT INTO mailposture_tables.tls_policies
+        (policy_domain, day, report_key, policy_index, organization, policy_type, sts_mode, counts,
         trust, version, successful_sessions, failed_sessions)
     SELECT format('domain{}.example', toString(number % {domains:UInt32})), yesterday(), number, 0,
         format('Sender {}', toString(intDiv(number, {domains:UInt32}))), 'sts', 'enforce', true, 'dkim', 3, 100, 10

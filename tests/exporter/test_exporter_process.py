@@ -18,6 +18,7 @@ from eventually import eventually
 
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
+from reports.schema_groups import SCHEMA_GROUPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +70,7 @@ def test_clickhouse_may_go_and_come_back_while_the_exporter_tells_the_truth(tmp_
         wait_for(f"{address}/metrics", "^mailposture_reported_up 0.0$")
 
         with EmbeddedEngine(config) as endpoint:
-            migrate(Storage(config=config, endpoint=endpoint).client(), config)
+            migrate(Storage(config=config, endpoint=endpoint).client(), config, SCHEMA_GROUPS)
             wait_for(f"{address}/metrics", "^mailposture_reported_up 1.0$")
             assert 'tlsrpt_sessions{policy_domain="shop.example"' in get(f"{address}/metrics")[1]
             assert get(f"{address}/readyz") == (200, "ready\n")

@@ -212,8 +212,9 @@ def test_posts_neither_page_nor_end_a_page_nor_hide_that_reports_are_missing(rep
 
 def test_posts_page_where_the_configuration_says_so(reports: Reports, gauges: Gauges) -> None:
     reports.storage.client().command(
-        "INSERT INTO configured_domains SELECT * REPLACE (true AS posts_count, now64() AS updated_at)"
-        f" FROM configured_domains FINAL WHERE policy_domain = '{DOMAIN}'"
+        "INSERT INTO mailposture_tables.configured_domains"
+        " SELECT * REPLACE (true AS posts_count, now64() AS updated_at)"
+        f" FROM mailposture_tables.configured_domains FINAL WHERE policy_domain = '{DOMAIN}'"
     )
     reports.add(DOMAIN, organization="Google", day=1, trust="token", failures={"certificate-expired": 90})
     assert gauges.read()[CERTIFICATE] == 90
@@ -231,18 +232,21 @@ def thousand_domains(storage: Storage, *, first: object, failed: int, suffix: st
     """A thousand reporters about DOMAIN, accepted for the first time on a day and today."""
     names = f"concat('d', toString(number), '.{suffix}')"
     storage.client().command(f"""
-        INSERT INTO tls_policies (policy_domain, day, report_key, reported_policy_domain, reporter, reporter_proven,
+        INSERT INTO mailposture_tables.tls_policies
+            (policy_domain, day, report_key, reported_policy_domain, reporter, reporter_proven,
             policy_type, sts_mode, successful_sessions, failed_sessions, counts, trust)
         SELECT '{DOMAIN}', (SELECT today FROM clock) - 1, sipHash64({names}), '{DOMAIN}', {names}, true, 'sts',
             'enforce', {0 if failed else HUGE}, {failed}, true, 'dkim'
         FROM numbers(1000)""")
     storage.client().command(f"""
-        INSERT INTO tls_failures (policy_domain, day, report_key, reporter, reporter_proven, policy_type, sts_mode,
+        INSERT INTO mailposture_tables.tls_failures
+            (policy_domain, day, report_key, reporter, reporter_proven, policy_type, sts_mode,
             result_type, category, severity, receiving_mx, failed_sessions, counts, trust)
         SELECT policy_domain, day, report_key, reporter, true, policy_type, sts_mode, 'starttls-not-supported',
             'starttls-not-supported', 'critical', 'mx9.shop.example', failed_sessions, true, trust
-        FROM tls_policies WHERE failed_sessions > 0 AND endsWith(reporter, '.{suffix}')""")
+        FROM mailposture_tables.tls_policies WHERE failed_sessions > 0 AND endsWith(reporter, '.{suffix}')""")
     storage.client().command(f"""
-        INSERT INTO tls_reporter_arrivals (policy_domain, reporter, trust, first_arrival, last_arrival)
+        INSERT INTO mailposture_tables.tls_reporter_arrivals
+            (policy_domain, reporter, trust, first_arrival, last_arrival)
         SELECT '{DOMAIN}', {names}, 'dkim', toDateTime('{first} 00:00:00', 'UTC'), toDateTime(today, 'UTC')
         FROM clock CROSS JOIN numbers(1000) AS numbers""")

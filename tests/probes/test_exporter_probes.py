@@ -17,6 +17,7 @@ from outside import DOMAIN, MX
 
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
+from reports.schema_groups import SCHEMA_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ def test_exporter_probes_serves_and_keeps_what_it_saw(world: World, tmp_path: Pa
     file.write_text(yaml.safe_dump(settings))
     with EmbeddedEngine(config) as endpoint, log.open("wb") as words:
         storage = Storage(config=config, endpoint=endpoint)
-        migrate(storage.client(), config)
+        migrate(storage.client(), config, SCHEMA_GROUPS)
         exporter = subprocess.Popen(
             [sys.executable, "-c", "from cli.main import main; main()", "exporter", "--config", str(file)],
             stderr=words,
@@ -65,7 +66,7 @@ def test_exporter_probes_serves_and_keeps_what_it_saw(world: World, tmp_path: Pa
                 rf'dns_record_success{{policy_domain="{DOMAIN}",record="mx"}} 1.0',
             ):
                 wait_for(re.compile(re.escape(sample)), page)
-            kept = "SELECT probe, reason FROM probe_results WHERE probe != 'dns' ORDER BY probe"
+            kept = "SELECT probe, reason FROM mailposture_tables.probe_results WHERE probe != 'dns' ORDER BY probe"
             eventually("rows of both probes", lambda: len(storage.ask(kept)) == 2)
             assert storage.ask(kept) == [("mta-sts", "policy-host-unreachable"), ("mx", "refused")]
             exporter.send_signal(signal.SIGTERM)

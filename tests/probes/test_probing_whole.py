@@ -33,6 +33,7 @@ from exporter.snapshot import Refresher
 from mailposture.checks.reason import Reason
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
+from reports.schema_groups import SCHEMA_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -162,9 +163,9 @@ async def test_what_probes_saw_becomes_history(world: World, storage: Storage) -
         ("mta-sts", "", *none, "enforce", True),
         ("mx", "", MX, "127.0.0.1", 1, 1, "", ["TLSv1.3"], "absent", "", None),
     ]
-    assert storage.ask("SELECT uniqExact(day), min(policy_domain), max(duration_seconds) < 30 FROM probe_results") == [
-        (1, DOMAIN, True)
-    ]
+    assert storage.ask(
+        "SELECT uniqExact(day), min(policy_domain), max(duration_seconds) < 30 FROM mailposture_tables.probe_results"
+    ) == [(1, DOMAIN, True)]
 
 
 def probed(**more: Any) -> Probed:
@@ -200,7 +201,7 @@ def test_certificates_from_the_ends_of_time_are_kept(storage: Storage, expiry: d
     history = History(config=storage.config, registry=CollectorRegistry())
     history.note(probed(certificate_not_after=expiry, detail="x" * 10_000))
     history.write()
-    (row,) = storage.ask("SELECT certificate_not_after, length(detail) FROM probe_results")
+    (row,) = storage.ask("SELECT certificate_not_after, length(detail) FROM mailposture_tables.probe_results")
     assert row == (min(expiry, datetime(2299, 12, 31, tzinfo=UTC)).replace(tzinfo=None), 500)
 
 
@@ -217,7 +218,7 @@ def test_rows_wait_for_clickhouse_and_the_oldest_go_first(tmp_path: Path, monkey
     assert registry.get_sample_value("mailposture_probe_rows_total", {"outcome": "lost"}) == 2
     with EmbeddedEngine(config) as endpoint:
         storage = Storage(config=config, endpoint=endpoint)
-        migrate(storage.client(), config)
+        migrate(storage.client(), config, SCHEMA_GROUPS)
         history.write()
-        assert storage.ask("SELECT count() FROM probe_results") == [(3,)]
+        assert storage.ask("SELECT count() FROM mailposture_tables.probe_results") == [(3,)]
     assert registry.get_sample_value("mailposture_probe_rows_total", {"outcome": "written"}) == 3

@@ -175,7 +175,7 @@ async def test_nothing_outside_is_looked_at_where_probes_are_switched_off(outsid
 
 
 async def test_domain_without_evidence_is_not_ready(outside: Any, quiet_month: Storage) -> None:
-    quiet_month.client().command("TRUNCATE TABLE tls_policies")
+    quiet_month.client().command("TRUNCATE TABLE mailposture_tables.tls_policies")
     async with outside() as done:
         assert done.exit_code == 1, done.output
     assert "too little evidence" in done.output

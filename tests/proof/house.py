@@ -69,7 +69,8 @@ class House:
         rows = [(domain, reporter, trust, now - timedelta(days=40), now - timedelta(days=1)) for reporter in reporters]
         names = ("policy_domain", "reporter", "trust", "first_arrival", "last_arrival")
         with closing(connect(self.config, user=self.config.clickhouse.collector_user)) as collector:
-            collector.insert("tls_reporter_arrivals", rows, column_names=names)
+            tables = self.config.clickhouse.tables_database
+            collector.insert("tls_reporter_arrivals", rows, column_names=names, database=tables)
 
     def command(self, *arguments: str) -> bytes:
         """What a subcommand of `mailposture` prints."""

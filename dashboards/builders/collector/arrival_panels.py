@@ -105,7 +105,7 @@ UNUSABLE = (
                 peer AS "From",
                 size AS "Size",
                 held_id AS "ID"
-            FROM rejections FINAL
+            FROM rejections
             WHERE $__timeFilter(received_at)
             ORDER BY received_at DESC
             LIMIT 500"""

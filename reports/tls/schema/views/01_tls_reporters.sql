@@ -1,0 +1,54 @@
+-- Whose word counts in alerts. Everything that starts or ends one asks this view and nothing else (docs/alerts.md, "Whose
+-- word counts"). A reporter that is proven and one of the same name that is not are two: they differ in trust.
+--
+-- Anybody with a domain can sign a report, a thousand domains cost little, and the day that a report is about is free to
+-- choose. What cannot be had at once is time. So the longest known decide: where three reporters are established, only
+-- established ones count; else those that are known; and where nobody is, newcomers, but never one of them alone. Two
+-- days of arrival are half a day apart at least: around midnight, two reports would be enough.
+--
+-- One pass, and no part is named twice: many questions have this view in them, some several times.
+CREATE OR REPLACE VIEW {views}.tls_reporters {on_cluster}
+(
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    reporter LowCardinality(String) COMMENT 'Who reported about it in the last 35 days: an organizational domain',
+    trust LowCardinality(String) COMMENT 'Why it is believed: dkim (proven), operator, mailbox, token',
+    standing LowCardinality(String) COMMENT 'established, known or newcomer; by-hand (import, release); post (HTTPS, not switched on)',
+    counts Bool COMMENT 'Whether its reports count in alerts about the domain',
+    first_arrival DateTime('UTC') COMMENT 'When its first report about this domain was accepted',
+    last_arrival DateTime('UTC') COMMENT 'When its last report about this domain was accepted'
+)
+SQL SECURITY DEFINER
+AS
+WITH
+    28 AS established_days, 3 AS enough_established, 12 AS apart_hours,
+    (
+        SELECT groupArray(policy_domain) FROM {tables}.configured_domains FINAL WHERE active AND posts_count
+    ) AS posts_count_for
+SELECT
+    policy_domain, reporter, trust, standing,
+    multiIf(
+        standing = 'by-hand', true,
+        standing = 'post', false,
+        countIf(standing = 'established') OVER of_domain >= enough_established, standing = 'established',
+        countIf(standing IN ('established', 'known')) OVER of_domain > 0, standing != 'newcomer',
+        countIf(standing = 'newcomer') OVER of_domain > 1
+    ) AS counts,
+    first_accepted AS first_arrival, last_accepted AS last_arrival
+FROM
+(
+    SELECT
+        policy_domain, reporter, trust, min(first_arrival) AS first_accepted, max(last_arrival) AS last_accepted,
+        multiIf(
+            trust = 'operator', 'by-hand',
+            trust NOT IN ('dkim', 'mailbox') AND NOT has(posts_count_for, policy_domain), 'post',
+            toDate(last_accepted) - toDate(first_accepted) >= established_days, 'established',
+            toDate(last_accepted) > toDate(first_accepted)
+                AND last_accepted >= first_accepted + toIntervalHour(apart_hours), 'known',
+            'newcomer'
+        ) AS standing
+    FROM {tables}.tls_reporter_arrivals
+    GROUP BY policy_domain, reporter, trust
+    HAVING last_accepted >= (SELECT today FROM {views}.clock) - 35
+)
+WINDOW of_domain AS (PARTITION BY policy_domain)
+COMMENT 'Who reports about each domain, and whose word counts in alerts'

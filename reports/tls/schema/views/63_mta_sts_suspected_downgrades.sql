@@ -1,0 +1,163 @@
+-- Encryption can also be weakened a step earlier: who keeps a sender from our MTA-STS policy (from its DNS record or its
+-- file) for longer than max_age has it send without one (RFC 8461, section 10.2). One is suspected when a sender that applied
+-- the policy in mode enforce in the four weeks before reports sessions without it. Its mail may still be encrypted; but
+-- nothing insists on it any more. Many senders at once: our record or policy is at fault, or we withdrew it.
+--
+-- Only those are looked at whose word counts in alerts, and no newcomer: a past can be made up in one burst of reports.
+--
+-- A sender that has given MTA-STS up, or has servers without it, is no attack on us: it shows at several domains of ours
+-- within a week. So `likely` is who stopped at one domain alone and goes on at another. A first day may be a slow answer
+-- where no policy was remembered, hence two report days; and of many senders there is always one that gives MTA-STS up, so
+-- five must apply the policy for each other one that stopped.
+CREATE OR REPLACE VIEW {views}.mta_sts_suspected_downgrades {on_cluster}
+(
+    day Date COMMENT 'Report day (UTC), of the last 60',
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    organization LowCardinality(String) COMMENT 'What the sender that stopped applying our policy calls itself: a caption',
+    reporter LowCardinality(String) COMMENT 'The sender: an organizational domain',
+    reporter_proven Bool COMMENT 'Whether that is proven by a signature',
+    trust LowCardinality(String) COMMENT 'Why it is believed: dkim, operator, mailbox, token',
+    sessions UInt64 COMMENT 'Its sessions without the policy',
+    last_applied_day Date COMMENT 'The last day, of the 28 before, on which it applied the policy in mode enforce',
+    days_without UInt64 COMMENT 'Report days without the policy since then, this one included',
+    other_reporters_applying UInt64 COMMENT 'Other senders that applied the policy that day',
+    other_reporters_stopped UInt64 COMMENT 'Other senders that had applied it in the 28 days before and did not that day',
+    applied_elsewhere Bool COMMENT 'Whether it applied the policy of another domain of ours that day, in whatever mode',
+    domains_stopped UInt64 COMMENT 'Domains of ours at which it stopped in the week up to that day, this one included',
+    probes_with_policy UInt64 COMMENT 'Our probes that day that found the record, and the policy in mode enforce',
+    probes_without_policy UInt64 COMMENT 'Our probes that day that did not',
+    likelihood LowCardinality(String) COMMENT 'likely, possible, sender-change (it stopped at several domains), or server-fault (most senders did, or our probes found no policy)',
+    evidence String COMMENT 'The same in words'
+)
+SQL SECURITY DEFINER
+AS
+WITH
+    assumeNotNull((SELECT today FROM {views}.clock)) AS today,
+    toStartOfMonth(today - 60 - 28) AS first_day,
+    bitShiftLeft(bitNot(toUInt128(0)), today - 60 - first_day) AS last_60_days,
+    senders AS
+    (
+        -- Masks as in the table, put together: bit n is the day n days after the first one.
+        SELECT
+            policy_domain, reporter, trust,
+            groupBitOr(bitShiftLeft(toUInt128(enforced_days), month - first_day)) AS applied,
+            groupBitOr(bitShiftLeft(toUInt128(other_mode_days), month - first_day)) AS in_other_mode,
+            groupBitOr(bitShiftLeft(toUInt128(dane_days), month - first_day)) AS under_dane,
+            bitAnd(
+                groupBitOr(bitShiftLeft(toUInt128(without_days), month - first_day)),
+                bitNot(bitOr(bitOr(applied, in_other_mode), under_dane))
+            ) AS missed,
+            -- Days with one of `applied` within 2, 4, 8, 16 and 28 days, that day included; then within the 28 days before.
+            bitOr(applied, bitShiftLeft(applied, 1)) AS within_2,
+            bitOr(within_2, bitShiftLeft(within_2, 2)) AS within_4,
+            bitOr(within_4, bitShiftLeft(within_4, 4)) AS within_8,
+            bitOr(within_8, bitShiftLeft(within_8, 8)) AS within_16,
+            bitOr(within_16, bitShiftLeft(within_16, 12)) AS within_28,
+            bitAnd(bitAnd(missed, bitShiftLeft(within_28, 1)), last_60_days) AS stopped
+        FROM {tables}.tls_sender_days
+        WHERE month >= first_day
+        GROUP BY policy_domain, reporter, trust
+    ),
+    lost AS
+    (
+        SELECT policy_domain, reporter, trust, applied, missed, bit, first_day + bit AS day
+        FROM senders
+        ARRAY JOIN bitPositionsToArray(stopped) AS bit
+    ),
+    everybody AS
+    (
+        -- Counted for all senders together whose word counts: where a policy is gone, hundreds stop on the same days.
+        SELECT
+            policy_domain, bit,
+            countIf(bitAnd(bitShiftRight(applied, bit), 1) = 1) AS applying,
+            count() - applying AS stopping
+        FROM senders
+        ARRAY JOIN bitPositionsToArray(bitAnd(bitOr(applied, stopped), last_60_days)) AS bit
+        WHERE policy_domain IN (SELECT policy_domain FROM lost) AND (policy_domain, reporter, trust) IN (
+            SELECT policy_domain, reporter, trust FROM {views}.tls_reporters WHERE counts AND standing != 'newcomer'
+        )
+        GROUP BY policy_domain, bit
+    ),
+    elsewhere AS
+    (
+        -- On a day that it was lost at one domain, what is applied is applied at another.
+        SELECT reporter, trust, groupBitOr(bitOr(applied, in_other_mode)) AS anywhere
+        FROM senders
+        GROUP BY reporter, trust
+    ),
+    stops AS
+    (
+        -- At how many domains a sender stopped on a day or in the six days before.
+        WITH
+            bitOr(stopped, bitShiftLeft(stopped, 1)) AS in_2, bitOr(in_2, bitShiftLeft(in_2, 2)) AS in_4,
+            bitOr(in_4, bitShiftLeft(in_4, 3)) AS in_7
+        SELECT reporter, trust, bit, count() AS domains_stopped
+        FROM senders
+        ARRAY JOIN bitPositionsToArray(in_7) AS bit
+        GROUP BY reporter, trust, bit
+    ),
+    counted AS
+    (
+        SELECT
+            day, policy_domain, any(organization) AS organization, reporter, any(reporter_proven) AS reporter_proven, trust,
+            sum(successful_sessions + failed_sessions) AS sessions
+        FROM {tables}.tls_policies FINAL
+        WHERE counts AND day >= today - 60 AND reported_policy_domain = policy_domain
+          AND (day, policy_domain, reporter, trust) IN (SELECT day, policy_domain, reporter, trust FROM lost)
+        GROUP BY day, policy_domain, reporter, trust
+    ),
+    probed AS
+    (
+        WITH sts_mode = 'enforce' AND sts_record_id != '' AS with_policy
+        SELECT
+            day, policy_domain,
+            countIf(with_policy) AS probes_with_policy,
+            -- What DNS or time hid from a probe proves nothing.
+            countIf(NOT with_policy AND reason NOT IN ('dns-error', 'probe-timeout', 'probe-error'))
+                AS probes_without_policy
+        FROM {tables}.probe_results FINAL
+        WHERE probe = 'mta-sts' AND day >= today - 60 AND (day, policy_domain) IN (SELECT day, policy_domain FROM lost)
+        GROUP BY day, policy_domain
+    )
+SELECT
+    day, policy_domain, organization, reporter, reporter_proven, trust, sessions,
+    first_day + arrayMax(arrayFilter(each -> each < bit, bitPositionsToArray(applied))) AS last_applied_day,
+    arrayCount(each -> first_day + each > last_applied_day AND each <= bit, bitPositionsToArray(missed)) AS days_without,
+    applying AS other_reporters_applying, stopping - 1 AS other_reporters_stopped,
+    bitAnd(bitShiftRight(anywhere, bit), 1) = 1 AS applied_elsewhere, domains_stopped,
+    probes_with_policy, probes_without_policy,
+    multiIf(
+        other_reporters_stopped > 0 AND other_reporters_stopped >= other_reporters_applying, 'server-fault',
+        probes_without_policy > 0 AND probes_without_policy >= probes_with_policy, 'server-fault',
+        domains_stopped > 1, 'sender-change',
+        probes_without_policy > 0, 'possible',
+        other_reporters_stopped * 5 <= other_reporters_applying AND applied_elsewhere AND days_without > 1
+            AND (other_reporters_applying > 0 OR probes_with_policy > 0), 'likely',
+        'possible'
+    ) AS likelihood,
+    concat(
+        'Had ', toString(sessions), if(sessions = 1, ' session', ' sessions'),
+        ' without our MTA-STS policy, which it last applied on ', toString(last_applied_day), ': ',
+        if(days_without = 1, 'the first report day without it', concat(toString(days_without), ' report days without it')),
+        '. That day ', toString(other_reporters_applying),
+        if(other_reporters_applying = 1, ' other sender', ' other senders'), ' applied it and ',
+        toString(other_reporters_stopped), ' had stopped. ',
+        if(domains_stopped > 1, concat('Within the week it stopped at ', toString(domains_stopped), ' domains of ours. '), ''),
+        if(applied_elsewhere, 'It applied the policy of another domain of ours.',
+            'It applied the policy of no other domain of ours: it may have stopped for everybody.'),
+        if(probes_with_policy + probes_without_policy = 0, '', concat(
+            ' Our own probes found the policy ', toString(probes_with_policy), ' of ',
+            toString(probes_with_policy + probes_without_policy), ' times that day.'
+        ))
+    ) AS evidence
+FROM lost
+INNER JOIN everybody USING (policy_domain, bit)
+INNER JOIN counted USING (day, policy_domain, reporter, trust)
+INNER JOIN stops USING (reporter, trust, bit)
+LEFT JOIN elsewhere USING (reporter, trust)
+LEFT JOIN probed USING (day, policy_domain)
+WHERE (policy_domain, reporter, trust) IN (
+    SELECT policy_domain, reporter, trust FROM {views}.tls_reporters WHERE counts AND standing != 'newcomer'
+)
+SETTINGS do_not_merge_across_partitions_select_final = 1
+COMMENT 'Senders that stopped applying our enforced MTA-STS policy: suspected downgrades, with evidence'
