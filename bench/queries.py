@@ -41,7 +41,6 @@ _DAY = "day >= {start:Date} AND day < {today:Date}"
 _SUMS = "sum(successful_sessions), sum(failed_sessions)"
 # As a dashboard asks: the view, grouped by what a panel shows.
 VIEWS = {
-    "tls_daily": f"SELECT policy_type, {_SUMS} FROM tls_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
     "tls_domain_daily": f"SELECT day, {_SUMS} FROM tls_domain_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
     "tls_sender_daily": f"SELECT reporter, {_SUMS} FROM tls_sender_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
     "tls_policies_daily": f"SELECT sts_mode, {_SUMS} FROM tls_policies_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
@@ -50,10 +49,6 @@ VIEWS = {
     ),
     "tls_failure_details": (
         f"SELECT * FROM tls_failure_details WHERE {_DAY} {{and_domain}} ORDER BY failed_sessions DESC LIMIT 100"
-    ),
-    "tls_receiving_daily": (
-        f"SELECT receiving_mx, sum(failed_sessions) AS n FROM tls_receiving_daily WHERE {_DAY} {{and_domain}}"
-        " GROUP BY 1 ORDER BY n DESC LIMIT 20"
     ),
     "tls_reporters": "SELECT * FROM tls_reporters WHERE 1 {and_domain}",
     "tls_suspected_downgrades": (

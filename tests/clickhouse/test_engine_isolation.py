@@ -84,10 +84,10 @@ def test_nor_do_the_settings_that_hold_expressions(storage: Storage, user: str) 
     storage.put("tls_policies", {})
     expression = "file('/etc/hostname') != ''"
     quoted = expression.replace("'", "\\'")
-    filters = f"{{'mailposture.tls_daily': '{quoted}'}}"
+    filters = f"{{'mailposture.tls_sender_daily': '{quoted}'}}"
     for setting, value in (("additional_table_filters", filters), ("filter", expression), ("select", expression)):
         with pytest.raises(DatabaseError) as caught:
-            storage.client(user).raw_query("SELECT day FROM tls_daily", settings={setting: value})
+            storage.client(user).raw_query("SELECT day FROM tls_sender_daily", settings={setting: value})
         assert caught.value.code == REPLACED, setting
 
 

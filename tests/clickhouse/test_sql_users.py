@@ -94,7 +94,7 @@ def test_nobody_crashes_the_engine_by_the_python_table_function(storage: Storage
         "SELECT uniqExact(number) FROM numbers(1000000000) SETTINGS max_execution_time = 1",
         f"SELECT {'(' * 5000}1{')' * 5000}",
         "SELECT count() FROM numbers(1000000) AS b, numbers(1000000) AS c SETTINGS max_execution_time = 1",
-        "SELECT * FROM tls_daily WHERE match(organization, '(a*)*b')",
+        "SELECT * FROM tls_sender_daily WHERE match(organization, '(a*)*b')",
     ],
     ids=["memory", "time", "depth", "product", "pattern"],
 )
@@ -110,9 +110,9 @@ def test_settings_that_grafana_sends_are_accepted(storage: Storage) -> None:
     storage.put("tls_policies", {"policy_domain": "example.com"}, {"policy_domain": "example.net"})
     settings = {
         "max_execution_time": 65,
-        "additional_table_filters": "{'mailposture.tls_daily': 'policy_domain = \\'example.com\\''}",
+        "additional_table_filters": "{'mailposture.tls_sender_daily': 'policy_domain = \\'example.com\\''}",
     }
-    answer = storage.client("grafana").raw_query("SELECT policy_domain FROM tls_daily", settings=settings)
+    answer = storage.client("grafana").raw_query("SELECT policy_domain FROM tls_sender_daily", settings=settings)
     assert answer == b"example.com\n"
 
 
@@ -174,7 +174,7 @@ def test_hostile_names_stay_data(storage: Storage) -> None:
     hostile = "x' OR 1=1; DROP TABLE tls_policies -- {database} \\"
     storage.put("tls_policies", {"organization": hostile, "successful_sessions": 1})
     found = storage.ask(
-        "SELECT organization FROM tls_daily WHERE organization = {name:String}", "grafana", name=hostile
+        "SELECT organization FROM tls_sender_daily WHERE organization = {name:String}", "grafana", name=hostile
     )
     assert found == [(hostile,)]
 

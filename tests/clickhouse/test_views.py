@@ -20,7 +20,7 @@ def test_the_same_report_stored_again_counts_once(storage: Storage) -> None:
         storage.put("tls_policies", {"successful_sessions": 10, "failed_sessions": 2})
         storage.put("tls_failures", {"failed_sessions": 2})
         storage.put("tls_reports", {})
-    assert storage.ask("SELECT successful_sessions, failed_sessions FROM tls_daily") == [(10, 2)]
+    assert storage.ask("SELECT successful_sessions, failed_sessions FROM tls_policies_daily") == [(10, 2)]
     assert storage.ask("SELECT successful_sessions, failed_sessions FROM tls_domain_daily") == [(10, 2)]
     assert storage.ask("SELECT failed_sessions FROM tls_failures_daily") == [(2,)]
     assert storage.ask("SELECT count() FROM tls_failure_details") == [(1,)]
@@ -40,7 +40,7 @@ def test_sts_and_tlsa_of_one_report_are_shown_apart_and_counted_once(storage: St
         {"policy_type": "sts", "policy_index": 0, "successful_sessions": 100},
         {"policy_type": "tlsa", "policy_index": 1, "successful_sessions": 100, "counts": False, "sts_mode": ""},
     )
-    daily = "SELECT policy_type, successful_sessions FROM tls_daily ORDER BY policy_type"
+    daily = "SELECT policy_type, successful_sessions FROM tls_policies_daily ORDER BY policy_type"
     assert storage.ask(daily) == [("sts", 100), ("tlsa", 100)]
     for view in ("tls_domain_daily", "tls_sender_daily"):
         assert storage.ask(f"SELECT sum(successful_sessions) FROM {view}") == [(100,)]
@@ -55,11 +55,10 @@ def test_details_that_another_policy_type_counts_are_not_added_up(storage: Stora
         {"policy_type": "tlsa", "policy_index": 1, "failed_sessions": 3, "counts": False},
     )
     assert storage.ask("SELECT sum(failed_sessions) FROM tls_failures_daily") == [(3,)]
-    assert storage.ask("SELECT sum(failed_sessions) FROM tls_receiving_daily") == [(3,)]
     assert storage.ask("SELECT count(), countIf(counts) FROM tls_failure_details") == [(2, 1)]
 
 
-def test_a_day_has_one_row_per_sender_however_many_reports_it_sent(storage: Storage) -> None:
+def test_a_day_is_one_row_however_many_reports_there_are(storage: Storage) -> None:
     storage.put(
         "tls_policies",
         {"report_key": 1, "successful_sessions": 1},
@@ -67,8 +66,6 @@ def test_a_day_has_one_row_per_sender_however_many_reports_it_sent(storage: Stor
         {"report_key": 3, "successful_sessions": 4, "organization": "Sender Two"},
         {"report_key": 4, "successful_sessions": 8, "day": days_ago(2)},
     )
-    rows = storage.ask("SELECT day, organization, successful_sessions FROM tls_daily ORDER BY day, organization")
-    assert rows == [(days_ago(2), "Sender One", 8), (YESTERDAY, "Sender One", 3), (YESTERDAY, "Sender Two", 4)]
     assert storage.ask("SELECT day, successful_sessions FROM tls_domain_daily ORDER BY day") == [
         (days_ago(2), 8),
         (YESTERDAY, 7),
@@ -101,19 +98,6 @@ def test_failures_keep_category_severity_and_mode(storage: Storage) -> None:
         "SELECT category, result_type, severity, sts_mode, receiving_mx, failed_sessions FROM tls_failure_details"
     )
     assert row == [("certificate", "certificate-expired", "critical", "enforce", "mx.example.com", 4)]
-
-
-def test_receiving_servers_name_how_many_senders_agree(storage: Storage) -> None:
-    storage.put(
-        "tls_failures",
-        {"report_key": 1, "organization": "Sender One"},
-        {"report_key": 2, "organization": "Sender Two"},
-        {"report_key": 3, "organization": "Sender Two", "failed_sessions": 5},
-        {"report_key": 4, "receiving_mx": ""},
-    )
-    assert storage.ask("SELECT receiving_mx, reporters, failed_sessions FROM tls_receiving_daily") == [
-        ("mx.example.com", 2, 7)
-    ]
 
 
 def test_a_report_is_found_from_a_failure_to_its_text(storage: Storage) -> None:
@@ -196,13 +180,11 @@ def test_filters_on_day_and_domain_reach_the_primary_key(storage: Storage) -> No
     by_day = f"day >= toDate('{days_ago(2)}') AND day <= toDate('{TODAY}')"
     by_domain = f"{by_day} AND policy_domain = '{DOMAIN}'"
     for view, where in [
-        ("tls_daily", by_domain),
         ("tls_domain_daily", by_domain),
         ("tls_sender_daily", by_domain),
         ("tls_policies_daily", by_domain),
         ("tls_failures_daily", by_domain),
         ("tls_failure_details", by_domain),
-        ("tls_receiving_daily", by_domain),
         ("tls_report_log", by_day),
         ("tls_report_originals", by_day),
     ]:

@@ -116,7 +116,7 @@ def test_the_exporter_says_that_its_numbers_are_old(clickhouse):
     registry = CollectorRegistry()
     ask = Asking(clickhouse.server)
     refresher = Refresher(
-        read=lambda: str(ask("SELECT count() FROM tls_daily", {})),
+        read=lambda: str(ask("SELECT count() FROM tls_domain_daily", {})),
         knock=lambda: ask("SELECT 1", {}),
         without_reports="",
         every=60,

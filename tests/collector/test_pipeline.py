@@ -150,7 +150,7 @@ def test_killed_between_insert_and_forget_counts_once(ingest, storage, tmp_path)
     ingest.queue = SpoolQueue(tmp_path / "spool")  # the next start claims it again
     ingest.drain()
     assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports FINAL") == [(1,)]
-    assert storage.ask("SELECT successful_sessions FROM tls_daily") == [(10,)]
+    assert storage.ask("SELECT successful_sessions FROM tls_domain_daily") == [(10,)]
     assert ingest.queue.stats().depth == 0
     ingest.queue.close()
 
