@@ -87,8 +87,7 @@ def _run(client: Client, query: str, form: str) -> int:
         if getattr(error, "code", None) is None:  # not about the query: the server is away
             raise
         click.echo(f"mailposture: {explain(error)}", err=True)
-        # Of the option, and not of the query, which may be anything.
-        return WRONG_USAGE if is_about_format(error, form) else FAILED
+        return WRONG_USAGE if is_about_format(error) else FAILED
     try:
         _pass_on(answer)
     except HTTPError as error:

@@ -15,7 +15,7 @@ _NEXT = {
     "UNKNOWN_FUNCTION": "https://clickhouse.com/docs/sql-reference/functions lists them",
     "UNKNOWN_FORMAT": "TabSeparatedWithNames, CSVWithNames, JSON, PrettyCompact and Vertical are some, "
     "https://clickhouse.com/docs/interfaces/formats lists all",
-    "ACCESS_DENIED": "here one may only read the views of mailposture, and rejections",
+    "ACCESS_DENIED": "here one may only read the views, which SHOW TABLES lists",
     "READONLY": "here one may only read, and of the settings change max_execution_time alone, up to 120",
     "TIMEOUT_EXCEEDED": "ask for fewer days or domains, or give it up to two minutes by adding "
     "SETTINGS max_execution_time = 120",
@@ -26,11 +26,10 @@ _NEXT = {
 
 def explain(error: ClickHouseError) -> str:
     """ClickHouse's own words and code, and the next step where there is one."""
-    name = getattr(error, "name", None) or ""
-    words = f"{reason(error)} ({getattr(error, 'code', None)}{name and f' {name}'})"
-    return f"{words}; {_NEXT[name]}" if name in _NEXT else words
+    step = _NEXT.get(getattr(error, "name", None) or "")
+    return f"{reason(error)}; {step}" if step else reason(error)
 
 
-def is_about_format(error: ClickHouseError, form: str) -> bool:
-    """Whether there is no output format of that name; what ClickHouse guesses after the name is far off."""
-    return reason(error).partition(".")[0] == f"Unknown format {form}"
+def is_about_format(error: ClickHouseError) -> bool:
+    """Whether it is the output format that ClickHouse does not know, of the option or of the query."""
+    return getattr(error, "name", None) == "UNKNOWN_FORMAT"

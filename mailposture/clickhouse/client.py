@@ -52,6 +52,7 @@ def connect(config: Config, *, user: str, endpoint: Endpoint | None = None) -> C
             send_receive_timeout=timeouts.SILENCE,
             autogenerate_session_id=False,
             client_name="mailposture",
+            show_clickhouse_errors="scrub",  # without URL and version
         )
     except ClickHouseError as error:
         raise StorageError(_explain(error, endpoint, user)) from error

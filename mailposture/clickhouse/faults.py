@@ -1,12 +1,7 @@
-"""What ClickHouse says about what it refuses, in its own words alone.
-
-Its errors carry the driver's and the server's own frames, the query again, and lists of every word that the parser
-would have taken.
-"""
+"""What went wrong between us and ClickHouse, on one line."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from urllib3.exceptions import ReadTimeoutError
@@ -16,12 +11,7 @@ from mailposture.quoting import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FRAME = re.compile(r".*?DB::(?:Exception|NetException|ErrnoException): ", re.DOTALL)
-_TRAILER = re.compile(r"\s*\([A-Z][A-Z0-9_]+\)\s*\(version .*", re.DOTALL)
-# Where the reason ends and ClickHouse repeats the query, or tells of its insides.
-_ASIDE = re.compile(r"[.:]?\s+(?i:in scope|in query|while executing|expected one of:)\s.*", re.DOTALL)
-_UNREACHED = "Error HTTP"  # how the driver begins to tell of a request that came to nothing
-_URL = re.compile(r"\s*\(for url \S+\)$")
+_BEFORE_ITS_WORDS = "server response: "  # how the driver hands on what the server says
 _LONGEST = 600
 
 
@@ -31,19 +21,19 @@ def silent(error: BaseException) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """What ClickHouse itself says, or the system when it is not reached, on one line without the frames around it.
+    """The first line of what ClickHouse says, with its code, or what the system says when it is not reached.
 
     Of any other exception, its own words.
     """
     if silent(error):
         return "it takes connections and does not answer"
-    text = str(error).strip()
-    if text.startswith(_UNREACHED) and (below := _of_system(error)):
-        text = below
-    text = _TRAILER.sub("", _FRAME.sub("", text, count=1))
-    text = _URL.sub("", text.removeprefix("HTTP driver received "))
-    said = printable(" ".join(_ASIDE.sub("", text).split())).rstrip(".: ")[:_LONGEST]
-    return said or type(error).__name__
+    text = str(error)
+    if getattr(error, "code", None) is not None:
+        text = text.partition(_BEFORE_ITS_WORDS)[2] or text
+    else:
+        text = _of_system(error) or text
+    first = next(iter(text.strip().splitlines()), "")
+    return printable(first)[:_LONGEST] or type(error).__name__
 
 
 def _of_system(error: BaseException) -> str:

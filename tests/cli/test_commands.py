@@ -152,19 +152,15 @@ def test_archives_of_very_many_reports_are_imported_and_recognized(here):
 def test_query_may_come_from_standard_input_and_decides_the_exit_code(here):
     assert here.run("sql", stdin=b"SELECT 1\n") == "1\n"
     assert not here.run("sql", stdin=b"SELECT nonsense\n", code=1)
-    assert here.said == (
-        "mailposture: Unknown expression identifier `nonsense` (47 UNKNOWN_IDENTIFIER); "
-        "DESCRIBE and the name of a view list its columns\n"
-    )
+    assert here.said.startswith("mailposture: Code: 47. DB::Exception: Unknown expression identifier `nonsense`")
+    assert here.said.endswith(" (UNKNOWN_IDENTIFIER); DESCRIBE and the name of a view list its columns\n")
 
 
-def test_a_format_that_there_is_not_is_wrong_usage_as_an_option_and_a_fault_in_a_query(here):
-    # ClickHouse has guesses for the second name.
-    for name in ("Wrong", "Jsonn"):
-        for arguments, code in ((("--format", name, "SELECT 1"), 2), ((f"SELECT 1 FORMAT {name}",), 1)):
-            assert not here.run("sql", *arguments, code=code)
-            assert here.said.startswith(f"mailposture: Unknown format {name}")
-            assert " (73 UNKNOWN_FORMAT); TabSeparatedWithNames, " in here.said
+def test_a_format_that_there_is_not_is_wrong_usage(here):
+    for arguments in (("--format", "Wrong", "SELECT 1"), ("SELECT 1 FORMAT Wrong",)):
+        assert not here.run("sql", *arguments, code=2)
+        assert here.said.startswith("mailposture: Code: 73. DB::Exception: Unknown format Wrong")
+        assert " (UNKNOWN_FORMAT); TabSeparatedWithNames, " in here.said
     assert here.run("sql", "--format", "Wrong", "SELECT 1 FORMAT CSV") == "1\n"
 
 

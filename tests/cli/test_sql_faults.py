@@ -26,13 +26,17 @@ def fault(engine: Storage, query: str, form: str = "TabSeparated") -> ClickHouse
     ("query", "code", "step"),
     [
         ("SELECT * FROM tls_dayly", "60 UNKNOWN_TABLE", "SHOW TABLES lists the views"),
-        ("SELECT nonsense FROM tls_daily", "47 UNKNOWN_IDENTIFIER", "DESCRIBE and the name of a view list its columns"),
+        (
+            "SELECT nonsense FROM tls_domain_daily",
+            "47 UNKNOWN_IDENTIFIER",
+            "DESCRIBE and the name of a view list its columns",
+        ),
         ("SELECT summ(1)", "46 UNKNOWN_FUNCTION", "https://clickhouse.com/docs/sql-reference/functions lists them"),
         ("SELECT 1 FORMAT Nonsense", "73 UNKNOWN_FORMAT", "TabSeparatedWithNames, CSVWithNames, "),
         (
             "DROP TABLE mailposture_tables.tls_reports",
             "497 ACCESS_DENIED",
-            "here one may only read the views of mailposture, and rejections",
+            "here one may only read the views, which SHOW TABLES lists",
         ),
         ("SET max_threads = 3", "164 READONLY", "here one may only read, "),
         (
@@ -46,41 +50,39 @@ def fault(engine: Storage, query: str, form: str = "TabSeparated") -> ClickHouse
 def test_the_code_is_named_with_the_next_step(engine: Storage, query: str, code: str, step: str) -> None:
     error = fault(engine, query)
     said = explain(error)
-    assert said.startswith(f"{reason(error)} ({code}); {step}")
-    assert len(said) < 350
+    number, name = code.split()
+    assert said.startswith(f"Code: {number}. DB::Exception: ")
+    assert f" ({name}); {step}" in said
+    assert said.startswith(reason(error))
 
 
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        (
-            "SELECT * FROM tls_dayly",
-            "Unknown table expression identifier 'tls_dayly'. Maybe you meant mailposture.tls_daily?",
-        ),
+        ("SELECT *\nFROM tls_dayly", "Unknown table expression identifier 'tls_dayly'"),
         ("SELECT toDate('x')", "Cannot parse date: expected a date in the YYYY-MM-DD or YYYYMMDD format"),
         ("SELECT throwIf(1, 'own words')", "own words"),
+        ("SELECT throwIf(1, 'two\nlines')", "DB::Exception: two"),
         ("SELECT 1; SELECT 2", "Syntax error (Multi-statements are not allowed)"),
         ("-- nothing", "Empty query"),
         ("SELEC 1", "Syntax error: failed at position 7 (1): 1"),
-        ("SELECT 1 FROM", "Syntax error: failed at position 14 (end of query)"),
         ("SELECT \x1b[31m", "Syntax error: failed at position 8 (\ufffd)"),
         (f"SELECT {'1,' * 150_000} 1", "Max query size exceeded"),
     ],
 )
-def test_the_rest_is_said_in_the_words_of_clickhouse_without_its_frames(
-    engine: Storage, query: str, words: str
-) -> None:
+def test_the_rest_is_the_first_line_of_what_clickhouse_says(engine: Storage, query: str, words: str) -> None:
     said = explain(fault(engine, query))
+    assert said.startswith("Code: ")
     assert words in said
-    assert "\n" not in said
-    for frame in ("ClickHouse exception", "DB::", "http://", "version", "FORMAT TabSeparated", "In scope", "\x1b"):
-        assert frame not in said
+    assert len(said) <= 600
+    for other in ("\n", "http://", "version", "FORMAT TabSeparated", "\x1b"):
+        assert other not in said
 
 
-def test_a_wrong_format_of_the_option_is_told_from_one_of_the_query(engine: Storage) -> None:
-    assert is_about_format(fault(engine, "SELECT 1", "Wrong"), "Wrong")
-    assert not is_about_format(fault(engine, "SELECT 1 FORMAT Nonsense", "Wrong"), "Wrong")
-    assert not is_about_format(fault(engine, "SELEC 1", "Wrong"), "Wrong")
+def test_an_unknown_format_is_told_from_other_faults(engine: Storage) -> None:
+    assert is_about_format(fault(engine, "SELECT 1", "Wrong"))
+    assert is_about_format(fault(engine, "SELECT 1 FORMAT Nonsense"))
+    assert not is_about_format(fault(engine, "SELEC 1", "Wrong"))
 
 
 def test_an_error_of_another_form_is_left_as_it_is() -> None:

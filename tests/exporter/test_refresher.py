@@ -122,14 +122,16 @@ def test_between_two_renewals_the_thread_asks_whether_clickhouse_is_there(
         refresher.stop()
 
 
-def test_clickhouses_own_words_are_said_without_the_frames_around_them(refresher: Refresher, answers: Answers) -> None:
+def test_the_first_line_of_what_clickhouse_says_is_the_fault(refresher: Refresher, answers: Answers) -> None:
     answers.fault = DatabaseError(
-        "HTTP driver received ClickHouse error code 241, server response: Code: 241. DB::Exception: memory limit "
-        "exceeded: would use 1.00 GiB: While executing AggregatingTransform. (MEMORY_LIMIT_EXCEEDED) (version 26.5.1) "
-        "(for url http://127.0.0.1:18123)"
+        "Received ClickHouse exception, code: 241, server response: Code: 241. DB::Exception: memory limit "
+        "exceeded: would use 1.00 GiB. (MEMORY_LIMIT_EXCEEDED)\nStack trace: …",
+        code=241,
     )
     refresher.refresh()
-    assert refresher.fault == "memory limit exceeded: would use 1.00 GiB"
+    assert refresher.fault == (
+        "Code: 241. DB::Exception: memory limit exceeded: would use 1.00 GiB. (MEMORY_LIMIT_EXCEEDED)"
+    )
 
 
 def test_the_same_fault_is_logged_once(refresher: Refresher, answers: Answers) -> None:
