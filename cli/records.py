@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @nameserver_option
 def command(config: Config, domains: tuple[str, ...], format_: str, tlsa: bool, nameservers: tuple[str, ...]) -> None:
-    """Print the DNS records that DOMAINs should publish, as a zone file, as JSON or as Terraform.
+    """Print the DNS records that DOMAINs should publish, as a zone file, as JSON or for Terraform (*.tf.json).
 
     Without DOMAIN, those of all configured domains. The records follow from the configuration: where reports go
     (_smtp._tls), where the MTA-STS policy is (mta-sts) and its id (_mta-sts). Nothing is published by this command.

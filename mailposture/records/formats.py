@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -12,18 +12,16 @@ if TYPE_CHECKING:
 
 _LONGEST_STRING = 255  # bytes in one character-string of a TXT record (RFC 1035, section 3.3)
 
-_TERRAFORM_HEAD = """\
-# Records as data for any DNS provider. With Route 53, for example:
-#
-#   resource "aws_route53_record" "mailposture" {
-#     for_each = local.mailposture_records
-#     zone_id  = var.zone_ids[each.value.domain]
-#     name     = each.value.name
-#     type     = each.value.type
-#     ttl      = each.value.ttl
-#     records  = [for strings in each.value.strings : join("\\"\\"", strings)]
-#   }
-"""
+_TERRAFORM_HEAD = """Records as data for any DNS provider. With Route 53, for example:
+
+resource "aws_route53_record" "mailposture" {
+  for_each = local.mailposture_records
+  zone_id  = var.zone_ids[each.value.domain]
+  name     = each.value.name
+  type     = each.value.type
+  ttl      = each.value.ttl
+  records  = [for strings in each.value.strings : join("\\"\\"", strings)]
+}"""
 
 
 def txt_strings(text: str) -> tuple[str, ...]:
@@ -53,32 +51,29 @@ def as_json(records: Iterable[DnsRecord]) -> str:
 
 
 def terraform(records: Iterable[DnsRecord]) -> str:
-    """A Terraform file with the records as a local value, those of one name and type together, as providers want them.
+    """A file in Terraform's JSON syntax (`*.tf.json`) whose local value holds the records.
 
-    Records without a value are comments.
+    Those of one name and type are together, as providers want them. What has no value is named in the comment.
     """
-    sets: dict[tuple[str, str], list[DnsRecord]] = {}
+    together: dict[tuple[str, str], list[DnsRecord]] = {}
+    comment = _TERRAFORM_HEAD.split("\n")
     for record in records:
-        sets.setdefault((record.name, record.type), []).append(record)
-    lines = [_TERRAFORM_HEAD, "locals {", "  mailposture_records = {"]
-    for (name, type_), together in sets.items():
-        values = [record.value for record in together if record.value is not None]
-        lines.append(f"    # {together[0].note}")
-        if not values:
-            lines.append(f"    # {name} {type_}: value unknown")
-            continue
-        strings = (f"[{', '.join(map(_hcl, _strings(record)))}]" for record in together)
-        lines += [
-            f"    {_hcl(f'{name} {type_}')} = {{",
-            f"      domain  = {_hcl(together[0].domain) if together[0].domain else 'null'}",
-            f"      name    = {_hcl(name)}",
-            f"      type    = {_hcl(type_)}",
-            f"      ttl     = {together[0].ttl}",
-            f"      values  = [{', '.join(map(_hcl, values))}]",
-            f"      strings = [{', '.join(strings)}]",
-            "    }",
-        ]
-    return "\n".join([*lines, "  }", "}", ""])
+        if record.value is None:
+            comment.append(f"{record.name} {record.type}: value unknown")
+        else:
+            together.setdefault((record.name, record.type), []).append(record)
+    sets = {
+        f"{name} {type_}": {
+            "domain": some[0].domain,
+            "name": name,
+            "type": type_,
+            "ttl": some[0].ttl,
+            "values": [record.value for record in some],
+            "strings": [_strings(record) for record in some],
+        }
+        for (name, type_), some in together.items()
+    }
+    return json.dumps({"//": comment, "locals": {"mailposture_records": _literal(sets)}}, indent=2) + "\n"
 
 
 def _plain(record: DnsRecord) -> dict[str, object]:
@@ -102,6 +97,10 @@ def _zone_escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _hcl(text: str) -> str:
-    """A quoted HCL string, in which nothing is a template."""
-    return json.dumps(text).replace("${", "$${").replace("%{", "%%{")
+def _literal(value: Any) -> Any:
+    """The same for Terraform, to which each string of a JSON file is a template."""
+    if isinstance(value, str):
+        return value.replace("${", "$${").replace("%{", "%%{")
+    if isinstance(value, dict):
+        return {_literal(key): _literal(each) for key, each in value.items()}
+    return [_literal(each) for each in value] if isinstance(value, list) else value
