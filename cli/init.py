@@ -53,6 +53,7 @@ data: data
 # As the MX of a subdomain of its own: listen on 0.0.0.0:25.
 smtp:
   listen: 127.0.0.1:2525
+  # proxies: [10.0.3.0/28]    # from there every connection begins with a PROXY protocol header (HAProxy: send-proxy)
   # lmtp: 127.0.0.1:2424
   # hostname: reports.example.com
   # tls:                      # STARTTLS; files are read again when they change
@@ -63,6 +64,7 @@ smtp:
 # Reports by HTTPS POST. Without tls: plain HTTP, for a proxy in front.
 https:
   listen: 127.0.0.1:8460
+  # proxies: [127.0.0.0/8, "::1"]             # what comes from there names its client in X-Forwarded-For
   # public_url: https://reports.example.com   # how senders reach it; printed in the DNS record
   # tls: {{certificate: fullchain.pem, key: privkey.pem}}
 

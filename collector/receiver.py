@@ -17,7 +17,7 @@ import uvloop
 from collector.documents.limits import LIMITS
 from collector.health import serve_health
 from collector.heartbeat import Heartbeat
-from collector.sources.https import serve_https
+from collector.sources.https.server import serve_https
 from collector.sources.imap import ImapSource
 from collector.sources.memory import BodyMemory
 from collector.sources.smtp.server import serve_smtp

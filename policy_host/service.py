@@ -16,7 +16,7 @@ from mailposture.config.file import ConfigError, load
 from mailposture.config.model import PolicyMode
 from mailposture.net.certificate_files import CertificateError
 from policy_host.certificates import Certificates
-from policy_host.listener import Listener
+from policy_host.listeners import internal_listener, public_listener
 from policy_host.metrics import Metrics
 from policy_host.policies import hosted_policies
 from policy_host.site import PolicySite
@@ -45,9 +45,8 @@ class PolicyHost:
         tls = self._config.policy_host.tls
         self.certificates = Certificates(files=tls) if tls else None
         self._metrics.observe(self._site, self.certificates)
-        context = self.certificates.server_context if self.certificates else None
-        self._public = Listener(answer=self._site.answer, context=context)
-        self._internal = Listener(answer=self._answer_internal, context=None)
+        self._public = public_listener(self._site.answer, self.certificates)
+        self._internal = internal_listener(self._answer_internal)
         self._note_success()
 
     @property
@@ -58,8 +57,8 @@ class PolicyHost:
     async def start(self) -> None:
         """Listen; raises ProblemError if an address cannot be had."""
         section = self._config.policy_host
-        await self._public.listen(section.listen, key="policy_host.listen")
-        await self._internal.listen(section.metrics, key="policy_host.metrics")
+        await self._public.open(section.listen, key="policy_host.listen")
+        await self._internal.open(section.metrics, key="policy_host.metrics")
         log.info(
             "policy host ready",
             policies=len(self._site.policies),

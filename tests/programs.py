@@ -21,6 +21,7 @@ PACKAGES = {
     "curl": "curl",
     "dovecot": "dovecot-imapd",
     "git": "git",
+    "haproxy": "haproxy",
     "libfaketime.so.1": "libfaketime",
     "opendkim": "opendkim",
     "postfix": "postfix",

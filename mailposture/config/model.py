@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import ip_network
 from itertools import combinations
 from pathlib import Path
 from types import NoneType
@@ -21,6 +22,7 @@ from mailposture.config.values import (
     MailDomain,
     MxPattern,
     Nameserver,
+    Network,
     PublicUrl,
     ServerUrl,
     Team,
@@ -138,6 +140,7 @@ class SmtpLimits(_Section):
     message_size: ByteSize = Field(default=50 * MIB, ge=1)
     connections: int = Field(default=500, ge=1)
     connections_per_client: int = Field(default=100, ge=1)
+    connections_per_minute: int = Field(default=60_000, ge=1)  # of one client
     idle: Wait = timedelta(seconds=60)
     session: Wait = timedelta(minutes=10)
     commands: int = Field(default=10_000, ge=1)  # commands a connection; kept connections send many mails
@@ -149,6 +152,8 @@ class Smtp(_Section):
     """The SMTP listener. Plaintext is always accepted: senders report even when TLS to us fails (RFC 8460, 5.3)."""
 
     listen: Listen | None = Listen(host="127.0.0.1", port=2525)
+    # From there every connection to `listen` begins with a PROXY protocol header, version 1 or 2, as HAProxy sends it.
+    proxies: tuple[Network, ...] = ()
     lmtp: Listen | None = None
     hostname: DomainName | None = None  # what the greeting says; the machine's name if absent
     tls: TlsFiles | None = None
@@ -160,6 +165,8 @@ class Https(_Section):
 
     listen: Listen | None = Listen(host="127.0.0.1", port=8460)
     public_url: PublicUrl | None = None  # how senders reach it
+    # What comes from there names its client in X-Forwarded-For.
+    proxies: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1"))
     tls: TlsFiles | None = None
     body_size: ByteSize = Field(default=50 * MIB, ge=1)
     requests: int = Field(default=200, ge=1)  # at the same time

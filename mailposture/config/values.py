@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -74,6 +74,24 @@ def _nameserver(value: str) -> str:
     return value
 
 
+def _network(value: object) -> object:
+    """Read `10.0.0.0/8`, `2001:db8::/32`, or a single address."""
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    try:
+        return ip_network(value) if isinstance(value, str) else ip_network("")
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a network such as 10.0.0.0/8{_near(value)}") from error
+
+
+def _near(value: object) -> str:
+    """The network that an address with a prefix is in, where somebody wrote that."""
+    try:
+        return f"; did you mean {ip_interface(value).network}?" if isinstance(value, str) else ""
+    except ValueError:
+        return ""
+
+
 _HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,9})")
 
 
@@ -113,6 +131,7 @@ MailDomain = Annotated[str, AfterValidator(mail_domain)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 MxPattern = Annotated[str, AfterValidator(_mx_pattern)]
 Nameserver = Annotated[str, AfterValidator(_nameserver)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(), le=_LONGEST)]
 Wait = Annotated[timedelta, BeforeValidator(_duration), Field(gt=timedelta(), le=_LONGEST)]
 ByteSize = Annotated[int, BeforeValidator(_size), Field(ge=0)]

@@ -1,4 +1,4 @@
-"""Listening for strangers who may come in any number: each is counted from the moment the connection is accepted.
+"""Listening for clients that may come in any number: each is counted from the moment the connection is accepted.
 
 Who connects and says nothing, never ends the TLS handshake, or comes a thousand times, would take memory long before a
 server of HTTP knows of it.
@@ -12,18 +12,15 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mailposture.net.client_networks import client_network
 from mailposture.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from aiohttp import web
-
     from mailposture.config.model import Listen
 
-    # Counts a connection of a client, as client_network() names it, and returns the work of a task that serves and in
-    # the end closes it; None if it is one too many.
+    # Counts a connection from an IP address, and returns the work of a task that serves and in the end closes it; None
+    # if it is one too many.
     Admit = Callable[[socket.socket, str], Coroutine[None, None, None] | None]
 
 _BACKLOG = 1024
@@ -36,7 +33,8 @@ class Gate:
     def __init__(self, *, admit: Admit) -> None:
         self._admit = admit
         self._sockets: list[socket.socket] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def open(self, address: Listen, *, key: str) -> tuple[str, int]:
         """Begin, and return the address; raises ProblemError, which names the key, if it cannot be had."""
@@ -50,18 +48,20 @@ class Gate:
                 self._sockets.append(listening)
                 listening.setblocking(False)
         for one in self._sockets:
-            self._begin(self._accept(one))
+            _begin(self._accept(one), self._accepting)
         host, port = self._sockets[0].getsockname()[:2]
         return host, port
 
-    async def close(self) -> None:
-        """Accept nobody any more, and end what receives."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def shut(self) -> None:
+        """Accept nobody any more."""
+        await _end(self._accepting)
         for one in self._sockets:
             one.close()
+
+    async def close(self) -> None:
+        """Accept nobody any more, and end what serves."""
+        await self.shut()
+        await _end(self._serving)
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -71,26 +71,24 @@ class Gate:
             except OSError:  # no file descriptor is left, or the client has gone already
                 await asyncio.sleep(_ACCEPT_AGAIN)
                 continue
-            visit = self._admit(connection, client_network(peer[0]))
+            visit = self._admit(connection, peer[0])
             if visit is None:
                 connection.close()
             else:
-                self._begin(visit)
-
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+                _begin(visit, self._serving)
 
 
-def one_at_a_time(handler: web.RequestHandler) -> web.RequestHandler:
-    """Have a connection read on only when the request before is answered; aiohttp reads 32 ahead.
+def _begin(work: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
-    Of what is no HTTP each piece of 256 KB counts as a request with a fault, which quotes the piece: an endless header
-    field took 25 MB.
-    """
-    handler._max_msg_queue_size = 1  # noqa: SLF001  no public way; a test holds the memory
-    return handler
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    ending = tuple(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
 
 
 @contextmanager

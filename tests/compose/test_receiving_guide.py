@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from ports import free_port
+from eventually import eventually
+from ports import free_port, listens
 from postfix import NEEDED, running_postfix
 from programs import needs, program
 from sources_net.listeners import Loop, MailServer, PostServer, write_certificate
@@ -65,6 +66,28 @@ def test_every_configuration_on_the_page_loads(root: Path, tmp_path: Path) -> No
         settings.setdefault("domains", [{"name": "example.com"}])
         path.write_text(yaml.safe_dump(settings))
         load(path)
+
+
+@needs("haproxy", "swaks")
+def test_haproxy_says_whom_it_comes_for(root: Path, tmp_path: Path) -> None:
+    loop, port = Loop(), free_port()
+    server = MailServer(loop, tmp_path / "spool", proxies=["127.0.0.1/32"])
+    (section,) = blocks(root, "haproxy.cfg")
+    section = section.replace("bind :25\n", f"bind 127.0.0.1:{port}\n").replace(
+        "10.0.3.20:2525", f"127.0.0.1:{server.smtp[1]}"
+    )
+    (tmp_path / "haproxy.cfg").write_text(
+        f"defaults\n  timeout connect 5s\n  timeout client 1m\n  timeout server 1m\n{section}"
+    )
+    with subprocess.Popen([program("haproxy"), "-f", str(tmp_path / "haproxy.cfg"), "-db"]) as child:
+        try:
+            eventually("HAProxy", lambda: listens(port))
+            assert "250 2.0.0 OK: queued" in swaks(root, ("127.0.0.1", port), "--local-interface", "127.0.0.2")
+        finally:
+            child.terminate()
+    assert [message.envelope.peer for message in server.received()] == ["127.0.0.2"]
+    server.close()
+    loop.close()
 
 
 def test_addresses_on_the_page_are_ours(root: Path) -> None:

@@ -64,6 +64,16 @@ DOMAINS = "domains: [{name: example.com}]\n"
         ),
         ("domains:\n- {name: a.example, mx: [192.0.2.1]}\n", ":2: domains[0].mx[0]: '192.0.2.1' is neither a host"),
         ("domains:\n- {name: a.example, token: pass}\n", ":2: domains[0].token: must be 16 to 128 letters"),
+        (
+            DOMAINS + "smtp:\n  proxies: [lb.example]\n",
+            ":3: smtp.proxies[0]: 'lb.example' is not a network such as 10.0.0.0/8",
+        ),
+        (DOMAINS + "smtp:\n  proxies: [10.1.2.3/8]\n", ":3: smtp.proxies[0]: '10.1.2.3/8' is not a network such as"),
+        (DOMAINS + "https:\n  proxies: 10.0.0.0/8\n", ":3: https.proxies: must be a list"),
+        (
+            "domains:\n- {name: a.example, parked: true, mx: [b.example]}\n",
+            ":2: domains[0]: a.example is parked, so it",
+        ),
         (DOMAINS + "clickhouse:\n  url: https://db/x\n", ":3: clickhouse.url: must be http(s)://host:port"),
         (DOMAINS + "authentication:\n  nameservers: [ns.example]\n", ":3: authentication.nameservers[0]: "),
         (DOMAINS + "probes:\n  nameservers: ['192.0.2.1@x']\n", ":3: probes.nameservers[0]: "),

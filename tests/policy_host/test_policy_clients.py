@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventually import eventually_async
 
-from policy_host import listener, site
+from policy_host import listeners, site
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,7 +32,7 @@ async def policy_from(port: int) -> bytes:
 async def test_silent_and_dripping_clients_are_cut_off(
     start: Callable[..., Awaitable[Running]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "LONGEST_CONNECTION", 0.4)
+    monkeypatch.setattr(listeners, "LONGEST_CONNECTION", 0.4)
     running = await start()
     silent, _ = await asyncio.open_connection("127.0.0.1", running.port)
     dripping, writer = await asyncio.open_connection("127.0.0.1", running.port)
@@ -53,7 +53,7 @@ async def test_silent_and_dripping_clients_are_cut_off(
 async def test_connections_are_bounded_and_those_over_the_bound_hung_up_on(
     start: Callable[..., Awaitable[Running]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(listeners, "MOST_CONNECTIONS", 3)
     running = await start()
     open_ones = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(3)]
     for _, writer in open_ones:  # all three have been accepted once they have their answers
@@ -109,8 +109,8 @@ async def test_plain_http_on_the_tls_listener_does_not_disturb_it(
 async def test_clients_that_never_end_the_handshake_are_bounded_and_cut_off(
     start: Callable[..., Awaitable[Running]], authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "MOST_CONNECTIONS", 3)
-    monkeypatch.setattr(listener, "LONGEST_CONNECTION", 1.0)
+    monkeypatch.setattr(listeners, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(listeners, "LONGEST_CONNECTION", 1.0)
     running = await start(authority.issue(["mta-sts.tested.example"]))
     silent = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(3)]
     one_too_many, _ = await asyncio.open_connection("127.0.0.1", running.port)
@@ -124,7 +124,7 @@ async def test_clients_that_never_end_the_handshake_are_bounded_and_cut_off(
 async def test_one_client_cannot_take_every_place(
     start: Callable[..., Awaitable[Running]], authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "MOST_OF_CLIENT", 3)
+    monkeypatch.setattr(listeners, "MOST_OF_CLIENT", 3)
     running = await start(authority.issue(["mta-sts.tested.example"]))
     taken = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(3)]
     one_too_many, _ = await asyncio.open_connection("127.0.0.1", running.port)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from collector.sources.https import serve_https
+from collector.sources.https.server import serve_https
 from collector.sources.memory import BodyMemory
 from collector.sources.smtp.server import serve_smtp
 from collector.spool import Spool, Spooled, SpoolQueue

@@ -224,12 +224,12 @@ def test_clients_that_are_turned_away_do_not_fill_the_log(
     kept = Talk(server.smtp)
     for _ in range(50):
         assert Talk(server.smtp, greet=False).hear().startswith("421")
-    monkeypatch.setattr("collector.sources.smtp.server._TELL_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("collector.sources.smtp.server._LOG_AGAIN_SECONDS", 0.0)
     assert Talk(server.smtp, greet=False).hear().startswith("421")
     kept.vanish()
     lines = [line for line in "".join(capfd.readouterr()).splitlines() if "too-many-connections" in line]
     assert len(lines) == 2
-    assert re.search(r"since_last_told\W+50\b", lines[1])
+    assert re.search(r"since_last_logged\W+50\b", lines[1])
 
 
 def test_an_ipv6_client_is_its_network() -> None:

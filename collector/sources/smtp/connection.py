@@ -17,6 +17,9 @@ import structlog
 from aiosmtpd.smtp import SMTP
 
 from collector.metrics import CONNECTIONS, REFUSED
+from collector.sources.smtp.admission import NoClientError, announced_client
+from mailposture.net.admission import Place, Refusal
+from mailposture.net.proxies import plain_address
 from reports.envelope import Source
 
 if TYPE_CHECKING:
@@ -64,7 +67,8 @@ class SmtpConnection(SMTP):
         self._source = source
         super().__init__(_NoHandler(), enable_SMTPUTF8=True, hostname=server.hostname, loop=loop)
         self.peer = ""
-        self._turned_away: str | None = None
+        self._proxied = False
+        self._place: Place | Refusal = Refusal.FULL  # until it is connected
         self._name = secrets.token_hex(4)  # with a number behind it, what senders log and what `name` says
         self._greeted = False
         self._encrypted = False
@@ -79,13 +83,17 @@ class SmtpConnection(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peername = transport.get_extra_info("peername") or ("",)
-        self.peer = peername[0].partition("%")[0].removeprefix("::ffff:")
-        self._turned_away = self._server.admit(self)
+        self.peer = plain_address(peername[0]) or ""
+        self._proxied = self._server.comes_from_proxy(self.peer, self._source)
+        self._server.begin(self)
+        self._place = self._server.admission.enter(None if self._proxied else self.peer)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
-        self._server.dismiss(self)
+        if isinstance(self._place, Place):
+            self._place.leave()
+        self._server.end(self)
 
     def eof_received(self) -> bool | None:
         """A client may close its side after its last command, and still wants the answers."""
@@ -136,7 +144,7 @@ class SmtpConnection(SMTP):
 
     async def _handle_client(self) -> None:
         try:
-            self._welcome()
+            await self._welcome()
             while True:
                 await self._obey(await self._next_command())
                 if self._leaving and self._mail_from is None:
@@ -144,7 +152,7 @@ class SmtpConnection(SMTP):
         except LeaveError as end:
             if end.reason:
                 REFUSED.labels(self._source.value, end.reason).inc()
-                self._server.tell_of_end(self.peer, self._source, end.reason)
+                self._server.log_end(self.peer, self._source, end.reason)
             self._output.append(end.reply)
         except (GoneError, ConnectionError, TimeoutError, ssl.SSLError):
             pass
@@ -154,11 +162,30 @@ class SmtpConnection(SMTP):
         self._write_replies()
         self._writer.close()
 
-    def _welcome(self) -> None:
+    async def _welcome(self) -> None:
         CONNECTIONS.labels(self._source.value).inc()
-        if self._turned_away is not None:
-            raise LeaveError("421 4.7.0 Too many connections, come back later", self._turned_away)
+        if self._server.closing:
+            raise LeaveError("421 4.3.2 Service is shutting down, come back later", "shutting-down")
+        refusal = await self._client() if isinstance(self._place, Place) else self._place
+        if refusal is not None:
+            raise LeaveError("421 4.7.0 Too many connections, come back later", refusal.value)
         self._output.append(f"220 {self.hostname} {'LMTP' if self._source is Source.LMTP else 'ESMTP'}")
+
+    async def _client(self) -> Refusal | None:
+        """Have the connection count for its client, once a proxy has said which; the reason to turn it away, if any."""
+        if not self._proxied or not isinstance(self._place, Place):
+            return None
+        try:
+            client = await announced_client(self._reader)
+        except NoClientError as error:
+            # What came is no SMTP of a client that waits for a reply.
+            REFUSED.labels(self._source.value, "no-proxy-header").inc()
+            self._server.log_end(self.peer, self._source, "no-proxy-header", detail=str(error))
+            raise GoneError from error
+        if client is None:
+            return None
+        self.peer = client
+        return self._place.belong_to(client)
 
     async def _obey(self, line: bytes) -> None:
         self._commands += 1

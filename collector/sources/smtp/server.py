@@ -18,8 +18,9 @@ import structlog
 from collector.sources.certificate import Certificate
 from collector.sources.smtp.session import SmtpSession
 from collector.sources.smtp.syntax import comparable, spellings
-from mailposture.net.client_networks import client_network
+from mailposture.net.admission import Admission
 from mailposture.net.listening import listening_as
+from mailposture.net.proxies import Proxies
 from reports.envelope import Source
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mailposture.config.model import Listen, Smtp
 
 _KEYS = {Source.SMTP: "smtp.listen", Source.LMTP: "smtp.lmtp"}
-_TELL_AGAIN_SECONDS = 10.0
+_LOG_AGAIN_SECONDS = 10.0
 _log = structlog.get_logger()
 
 
@@ -53,6 +54,11 @@ class SmtpServer:
 
     def __init__(self, config: Smtp, *, recipients: Iterable[str], spool: Spool, memory: BodyMemory) -> None:
         self.limits = config.limits
+        self.admission = Admission(
+            most=config.limits.connections,
+            most_of_client=config.limits.connections_per_client,
+            most_a_minute=config.limits.connections_per_minute,
+        )
         self.hostname = config.hostname or socket.gethostname()
         self.spool = spool
         self.certificate = Certificate(config.tls) if config.tls else None
@@ -62,9 +68,9 @@ class SmtpServer:
         self._recipients = frozenset(form for address in recipients for form in spellings(address))
         self._listeners: list[asyncio.Server] = []
         self._sessions: set[SmtpConnection] = set()
-        self._sessions_of_client: Counter[str] = Counter()
-        self._ended: Counter[tuple[Source, str]] = Counter()  # by us, and not told yet
-        self._told_at: dict[tuple[Source, str], float] = {}
+        self._proxies = Proxies(config.proxies)
+        self._ended: Counter[tuple[Source, str]] = Counter()  # by us, and not logged yet
+        self._logged_at: dict[tuple[Source, str], float] = {}
         self._deserted = asyncio.Event()  # no session is left
         self._deserted.set()
 
@@ -85,38 +91,32 @@ class SmtpServer:
         """Whether reports are expected at an address. Sub-addresses (`tlsrpt+x@`) only if they are configured."""
         return comparable(address) in self._recipients
 
-    def admit(self, session: SmtpConnection) -> str | None:
-        """Count a new connection; returns the reason to turn it away, if there is one."""
+    def comes_from_proxy(self, peer: str, source: Source) -> bool:
+        """Whether a connection begins with a header that says for whom it comes; LMTP comes from our mail server."""
+        return source is Source.SMTP and peer in self._proxies
+
+    def begin(self, session: SmtpConnection) -> None:
+        """A connection was opened."""
         self._sessions.add(session)
         self._deserted.clear()
-        client = client_network(session.peer)
-        self._sessions_of_client[client] += 1
-        if self.closing:
-            return "shutting-down"
-        if len(self._sessions) > self.limits.connections:
-            return "too-many-connections"
-        if self._sessions_of_client[client] > self.limits.connections_per_client:
-            return "too-many-connections-of-client"
-        return None
 
-    def dismiss(self, session: SmtpConnection) -> None:
+    def end(self, session: SmtpConnection) -> None:
         """A connection ended."""
         self._sessions.discard(session)
-        client = client_network(session.peer)
-        self._sessions_of_client[client] -= 1
-        if not self._sessions_of_client[client]:
-            del self._sessions_of_client[client]
         if not self._sessions:
             self._deserted.set()
 
-    def tell_of_end(self, peer: str, source: Source, reason: str) -> None:
-        """Log that we ended a connection: the first for a reason, then now and then, lest strangers fill the disk."""
+    def log_end(self, peer: str, source: Source, reason: str, *, detail: str = "") -> None:
+        """Log that we ended a connection: the first for a reason, then now and then, lest anybody fill the disk."""
         kind, now = (source, reason), asyncio.get_running_loop().time()
         self._ended[kind] += 1
-        if now - self._told_at.get(kind, -math.inf) >= _TELL_AGAIN_SECONDS:
+        if now - self._logged_at.get(kind, -math.inf) >= _LOG_AGAIN_SECONDS:
             count = self._ended.pop(kind)
-            _log.info("connection ended", peer=peer, protocol=source.value, reason=reason, since_last_told=count)
-            self._told_at[kind] = now
+            more = {"detail": detail} if detail else {}
+            _log.info(
+                "connection ended", peer=peer, protocol=source.value, reason=reason, since_last_logged=count, **more
+            )
+            self._logged_at[kind] = now
 
     async def close(self, grace: float = 10.0) -> None:
         """Stop listening, tell idle clients to come back later, let running transfers end within `grace` seconds."""
