@@ -96,7 +96,7 @@ class _Engine:
 
     def __init__(self, config: Config) -> None:
         self._engine = EmbeddedEngine(config)
-        self._engine.start(after_commands=True)
+        self._engine.start()
         self._again_at = 0.0
 
     def look_after(self) -> None:
@@ -105,7 +105,7 @@ class _Engine:
             return
         log.error("the embedded engine ended, starting it again; the spool keeps what arrives")
         try:
-            self._engine.start()
+            self._engine.start(patience=0)  # nobody beats for the others meanwhile
         except ProblemError as error:
             log.exception("the embedded engine does not start", reason=str(error))
         self._again_at = time.monotonic() + _ENGINE_PAUSE

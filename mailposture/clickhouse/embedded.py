@@ -1,9 +1,10 @@
 """The embedded engine: a ClickHouse of our own in a child process, for those who run no server.
 
 The child (engine_child.py) listens for HTTP and the native protocol on loopback, so our own code, Grafana and any
-ClickHouse client use it like a server. One engine a data folder: the child itself holds a lock for as long as it lives,
-and ends when whoever started it ends, however that ends. Commands borrow the engine that runs; a command that had to
-start it ends it only once nobody borrows it any more. `mailposture run` ends it at once: borrowers fail with a message.
+ClickHouse client use it like a server. One engine per data folder: the child itself holds a lock for as long as it
+lives, and ends when whoever started it ends, however that ends. That of a service (`mailposture run`) is shared:
+commands find it by its state file, and fail with a message if it ends under them. A command that finds none starts one
+for itself alone; others wait until it is done.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import structlog
 
 from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.engine_child import EXIT_API_CHANGED, EXIT_NOT_INSTALLED
-from mailposture.clickhouse.engine_files import Endpoint, EngineFolder, Holder
+from mailposture.clickhouse.engine_files import Endpoint, EngineFolder
 from mailposture.config.model import Listen
 from mailposture.problems import ProblemError
 
@@ -37,8 +38,8 @@ log = structlog.get_logger()
 
 _STARTS_WITHIN = 60.0  # seconds; half a second is usual, but a busy machine with a large store takes its time
 _ENDS_WITHIN = 1.0  # idle connections of clients may hold it up longer, and there is nothing more to wait for
-_OTHERS_END_WITHIN = 15.0
-_COMMANDS_END_WITHIN = 300.0  # a large import takes minutes; a prompt that was left open takes for ever
+_OTHERS_END_WITHIN = 300.0  # a large import takes minutes; a prompt that was left open takes for ever
+_SAID_AFTER = 2.0  # most commands are done sooner, and an engine whose parent was killed has ended
 _LOOK_EVERY = 0.05
 
 
@@ -47,7 +48,11 @@ class EngineError(ProblemError):
 
 
 class EngineRunsError(EngineError):
-    """Another process has this data folder's engine."""
+    """A service has this data folder's engine, and shares it."""
+
+    def __init__(self, message: str, *, endpoint: Endpoint) -> None:
+        super().__init__(message)
+        self.endpoint = endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,20 +66,20 @@ class Access:
 class EmbeddedEngine:
     """The engine of one data folder, as a child of this process."""
 
-    def __init__(self, config: Config, *, holder: Holder = Holder.SERVICE) -> None:
+    def __init__(self, config: Config, *, shared: bool = True) -> None:
         self._config = config
-        self._holder = holder
+        self._shared = shared
         self._clickhouse = config.clickhouse
         self._folder = EngineFolder(config)
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: socket.socket | None = None  # the child ends when its other end, standard input, closes
 
-    def start(self, *, after_commands: bool = False) -> Endpoint:
+    def start(self, *, patience: float = _OTHERS_END_WITHIN) -> Endpoint:
         """Start the child and return once it answers. Raises EngineError.
 
-        `after_commands` waits for a command that has the engine to itself, such as an import.
+        Another engine of the folder that nobody shares is waited for, so many seconds.
         """
-        lock = self._lock_folder(after_commands=after_commands)
+        lock = self._lock_folder(patience)
         try:
             http_port = _free_port(self._clickhouse.http, "clickhouse.http")
             native_port = _free_port(self._clickhouse.native, "clickhouse.native")
@@ -89,42 +94,39 @@ class EmbeddedEngine:
         finally:
             os.close(lock)  # the child has a copy: the lock now lasts as long as the child
         self._wait_until_it_answers(endpoint, began)
-        self._folder.write_state(endpoint)
+        if self._shared:
+            self._folder.write_state(endpoint)
         log.info("embedded engine started", http=endpoint.url, native_port=native_port, store=str(self._folder.store))
         return endpoint
 
-    def _lock_folder(self, *, after_commands: bool) -> int:
-        """Make the folder ours; an engine whose parent was killed may need a moment to end."""
-        with _telling_about(self._folder):
+    def _lock_folder(self, patience: float) -> int:
+        """Make the folder ours."""
+        with _explaining(self._folder):
             self._folder.make()
-            began = time.monotonic()
-            others_end_at = began + _OTHERS_END_WITHIN
-            told = False
-            while (lock := self._folder.take_lock(self._holder)) is None:
-                if after_commands and self._folder.holder() is Holder.COMMAND:
-                    self._wait_on_for_a_command(began, told=told)
-                    others_end_at, told = time.monotonic() + _OTHERS_END_WITHIN, True
-                elif running_endpoint(self._config) is not None or time.monotonic() > others_end_at:
+            began, said = time.monotonic(), False
+            while (lock := self._folder.take_lock()) is None:
+                if (endpoint := running_endpoint(self._config)) is not None:
                     raise EngineRunsError(
-                        f"{self._folder.path}: another process already runs the engine of this data folder"
+                        f"{self._folder.path}: another process already runs the engine of this data folder",
+                        endpoint=endpoint,
                     )
+                waited = time.monotonic() - began
+                if waited >= patience:
+                    raise EngineError(
+                        f"{self._folder.path}: another mailposture process (an import, or an open sql prompt?) has the "
+                        "engine of this data folder to itself; end it, or run this again when it is done"
+                    )
+                if waited > _SAID_AFTER and not said:
+                    log.warning(
+                        "waiting for another command that has the engine to itself, such as an import or an open sql "
+                        "prompt",
+                        engine=str(self._folder.path),
+                        at_most_seconds=patience,
+                    )
+                    said = True
                 time.sleep(_LOOK_EVERY)
             self._folder.tidy()
         return lock
-
-    def _wait_on_for_a_command(self, began: float, *, told: bool) -> None:
-        """Say once what we wait for; raises EngineRunsError when that took too long."""
-        if not told:
-            log.warning(
-                "waiting for a command that has the engine to itself, such as an import or an open sql prompt",
-                engine=str(self._folder.path),
-                at_most_seconds=_COMMANDS_END_WITHIN,
-            )
-        if time.monotonic() - began > _COMMANDS_END_WITHIN:
-            raise EngineRunsError(
-                f"{self._folder.path}: a mailposture command (an import, or an open sql prompt?) still has the "
-                f"engine of this data folder after {_COMMANDS_END_WITHIN:.0f} s; end it and start again"
-            )
 
     def _spawn(self, lock: int, endpoint: Endpoint) -> int:
         """Start the child; return where in the log its words begin."""
@@ -228,42 +230,25 @@ class EmbeddedEngine:
 def use_or_start(config: Config) -> Iterator[Access]:
     """Where SQL goes, for as long as the caller needs it.
 
-    With clickhouse.url: the server. Else the engine that runs on this data folder, or one that is started for the
-    caller and ended after, once no other command uses it. Raises EngineError.
+    With clickhouse.url: the server. Else the engine that a service runs on this data folder, or one that is started for
+    the caller alone and ended after. Raises EngineError.
     """
     if config.clickhouse.url is not None:
         yield Access(endpoint=server_endpoint(config), started=False)
         return
-    folder = EngineFolder(config)
-    deadline = time.monotonic() + _STARTS_WITHIN
-    while True:
-        with _telling_about(folder):
-            runs = folder.holder() is not None
-        if runs:
-            with folder.borrowing():
-                if (endpoint := running_endpoint(config)) is not None:
-                    yield Access(endpoint=endpoint, started=False)
-                    return
-        engine = EmbeddedEngine(_on_any_ports(config), holder=Holder.COMMAND)
-        try:
-            endpoint = engine.start()
-            break
-        except EngineRunsError as error:  # it is just starting, or just ending
-            if time.monotonic() > deadline:
-                raise EngineError(f"{error}, but it does not answer; end that process, or look into its log") from None
-            time.sleep(_LOOK_EVERY)
+    engine = EmbeddedEngine(_on_any_ports(config), shared=False)
     try:
-        yield Access(endpoint=endpoint, started=True)
+        access = Access(endpoint=engine.start(), started=True)
+    except EngineRunsError as runs:
+        access = Access(endpoint=runs.endpoint, started=False)
+    try:
+        yield access
     finally:
-        try:
-            with folder.without_borrowers():
-                engine.stop()
-        finally:
-            engine.stop()  # also for who does not want to wait for others, and presses Ctrl-C
+        engine.stop()
 
 
 @contextlib.contextmanager
-def _telling_about(folder: EngineFolder) -> Iterator[None]:
+def _explaining(folder: EngineFolder) -> Iterator[None]:
     """Say what to do about a folder that cannot be used."""
     try:
         yield
@@ -281,7 +266,7 @@ def _on_any_ports(config: Config) -> Config:
 
 
 def running_endpoint(config: Config) -> Endpoint | None:
-    """Where the embedded engine of this data folder answers right now, if it does.
+    """Where the embedded engine that a service runs on this data folder answers right now, if it does.
 
     Only while an engine has the folder's lock: the port of a dead one may be anybody's by now, and whoever listens
     there would be told a password. Raises EngineError for a data folder that cannot be used, and for an engine that
@@ -289,8 +274,8 @@ def running_endpoint(config: Config) -> Endpoint | None:
     """
     folder = EngineFolder(config)
     user = config.clickhouse.collector_user
-    with _telling_about(folder):
-        endpoint = folder.endpoint() if folder.holder() is not None else None
+    with _explaining(folder):
+        endpoint = folder.endpoint() if folder.locked() else None
         if endpoint is None:
             return None
         password = folder.password(user)

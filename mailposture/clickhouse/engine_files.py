@@ -1,17 +1,15 @@
 """The folder of the embedded engine: its configuration, its data, and the passwords of its users.
 
 engine/conf/        config.xml, users.xml and functions/ that replace ClickHouse's, written at every start
-engine/passwords/   one file a user, made once; only this account can read them
+engine/passwords/   one file per user, made once; only this account can read them
 engine/store/       the data
 engine/engine.log   what the engine says
-engine/lock         held for as long as an engine lives; says who holds it
-engine/borrowers    held by commands that use an engine which another process started
-engine/state.json   where it listens
+engine/lock         held for as long as an engine lives
+engine/state.json   where it listens, if it is shared
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import json
@@ -19,22 +17,15 @@ import os
 import re
 import secrets
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
-
-import structlog
 
 from mailposture.clickhouse.engine_child import NO_FILE
 from mailposture.log_file import LogFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mailposture.config.model import ClickHouse, Config
-
-log = structlog.get_logger()
 
 _TEMPLATES = Path(__file__).parent  # links to provisioning/clickhouse, so that an installed package carries them
 _DATABASES_OF_TEMPLATES = re.compile(r"(?<= ON )mailposture(?=(_tables)?\.)")
@@ -57,13 +48,6 @@ class Endpoint:
         return f"{'https' if self.secure else 'http'}://{host}:{self.http_port}"
 
 
-class Holder(StrEnum):
-    """For whom an engine runs."""
-
-    SERVICE = "service"  # until it is told to stop
-    COMMAND = "command"  # until the command is done
-
-
 class EngineFolder:
     """The files of one data folder's engine."""
 
@@ -75,7 +59,6 @@ class EngineFolder:
         self.passwords = self.path / "passwords"
         self.log = self.path / "engine.log"
         self.lock = self.path / "lock"
-        self.borrowers = self.path / "borrowers"
         self.state = self.path / "state.json"
 
     def make(self) -> None:
@@ -83,7 +66,7 @@ class EngineFolder:
         for folder in (self.path, self.conf, self.functions, self.store, self.passwords):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def take_lock(self, holder: Holder) -> int | None:
+    def take_lock(self) -> int | None:
         """Lock the folder for an engine; None if another has it. Close the descriptor to let go. Raises OSError."""
         lock = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -91,43 +74,22 @@ class EngineFolder:
         except BlockingIOError:
             os.close(lock)
             return None
-        os.pwrite(lock, f"{holder:<8}".encode(), 0)  # of one length, so that no reader ever sees half of it
         return lock
 
-    def holder(self) -> Holder | None:
-        """For whom an engine holds the folder right now; None if there is no engine."""
+    def locked(self) -> bool:
+        """Whether an engine has the folder right now. Raises OSError."""
         try:
             with self.lock.open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
-            return None
+            return False
         except BlockingIOError:
-            said = self.lock.read_text(encoding="ascii").strip()
-            return Holder.COMMAND if said == Holder.COMMAND else Holder.SERVICE
-        return None
-
-    @contextlib.contextmanager
-    def borrowing(self) -> Iterator[None]:
-        """Keep a command that started the engine from ending it meanwhile; waits while it does so."""
-        with self.borrowers.open("ab") as borrowers:
-            fcntl.flock(borrowers, fcntl.LOCK_SH)
-            yield
-
-    @contextlib.contextmanager
-    def without_borrowers(self) -> Iterator[None]:
-        """Wait until nobody borrows the engine, and let nobody begin to."""
-        with self.borrowers.open("ab") as borrowers:
-            try:
-                fcntl.flock(borrowers, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.warning("another command still uses the engine that this one started; waiting until it is done")
-                fcntl.flock(borrowers, fcntl.LOCK_EX)
-            yield
+            return True
+        return False
 
     def tidy(self) -> None:
         """Remove what an engine that was killed left behind; only for the holder of the lock. Raises OSError."""
         self.state.unlink(missing_ok=True)
-        self.borrowers.unlink(missing_ok=True)  # an open prompt may hold it for ever, though its engine is gone
         self.keep_log_small()
 
     def keep_log_small(self) -> None:

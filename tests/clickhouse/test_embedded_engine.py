@@ -104,11 +104,11 @@ def test_commands_start_an_engine_and_end_it_when_none_runs(tmp_path: Path) -> N
     config = engine_config(tmp_path)
     with use_or_start(config) as access:
         assert access.started
-        assert running_endpoint(config) == access.endpoint
+        assert running_endpoint(config) is None, "nobody else finds it"
     assert running_endpoint(config) is None
 
 
-def test_commands_at_once_share_one_engine_or_take_turns(tmp_path: Path) -> None:
+def test_commands_at_once_take_turns(tmp_path: Path) -> None:
     config = engine_config(tmp_path)
     answers = []
 
@@ -116,6 +116,7 @@ def test_commands_at_once_share_one_engine_or_take_turns(tmp_path: Path) -> None
         with use_or_start(config) as access:
             client = connect(config, user=config.clickhouse.collector_user, endpoint=access.endpoint)
             answers.append(client.raw_query("SELECT 1", use_database=False))
+            client.close_connections()
 
     threads = [threading.Thread(target=command) for _ in range(4)]
     for thread in threads:

@@ -1,26 +1,27 @@
-"""Commands that run beside each other share one engine, and nobody takes it from under another."""
+"""A service shares its engine with commands; a command has one to itself, and nobody takes it from under it."""
 
 from __future__ import annotations
 
 import http.server
 import json
 import os
-import signal
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from engine import engine_config
+from eventually import eventually
 
-from mailposture.clickhouse import embedded
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import (
     EmbeddedEngine,
+    EngineError,
     EngineRunsError,
     running_endpoint,
     use_or_start,
 )
-from mailposture.clickhouse.engine_files import EngineFolder, Holder
+from mailposture.clickhouse.engine_files import EngineFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,60 +59,65 @@ class Command:
         return not self._thread.is_alive()
 
 
-def test_command_that_started_the_engine_leaves_it_to_the_others_until_they_are_done(tmp_path: Path) -> None:
+def test_command_waits_for_one_that_has_the_engine_to_itself(tmp_path: Path) -> None:
     config = engine_config(tmp_path)
-    owner = Command(config)
-    borrower = Command(config)
-    owner.done()
-    assert not owner.ended(within=1), "it waits for the borrower"
-    assert running_endpoint(config) is not None
-    borrower.done()
-    assert borrower.ended(within=20)
-    assert owner.ended(within=20)
-    assert borrower.answers == owner.answers == [b"1\n"]
-    assert running_endpoint(config) is None
+    first = Command(config)
+    answers: list[bytes] = []
+
+    def second() -> None:
+        with use_or_start(config) as access:
+            client = connect(config, user=config.clickhouse.collector_user, endpoint=access.endpoint)
+            answers.append(client.raw_query("SELECT 2", use_database=False))
+            client.close_connections()
+
+    with structlog.testing.capture_logs() as logs:
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        eventually("the second says that it waits", lambda: logs)
+        assert answers == []
+        first.done()
+        waiting.join(60)
+    assert (first.answers, answers) == ([b"1\n"], [b"2\n"])
+    assert [entry["event"].split(",")[0] for entry in logs if entry["log_level"] == "warning"] == [
+        "waiting for another command that has the engine to itself"
+    ]
 
 
 def test_service_waits_for_a_command_that_has_the_engine_to_itself(tmp_path: Path) -> None:
     config = engine_config(tmp_path)
     command = Command(config)
-    with pytest.raises(EngineRunsError):
-        EmbeddedEngine(config).start()
     service = EmbeddedEngine(config)
     threading.Timer(1, command.done).start()
-    endpoint = service.start(after_commands=True)
+    endpoint = service.start()
     try:
         assert command.answers == [b"1\n"]
         assert running_endpoint(config) == endpoint
         with pytest.raises(EngineRunsError, match="another process already runs"):
-            EmbeddedEngine(config).start(after_commands=True)
+            EmbeddedEngine(config).start()
     finally:
         service.stop()
 
 
-def test_service_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_COMMANDS_END_WITHIN", 0.5)
+def test_nobody_waits_for_ever(tmp_path: Path) -> None:
     config = engine_config(tmp_path)
     command = Command(config)
-    with pytest.raises(EngineRunsError, match=r"an import, or an open sql prompt.*end it and start again"):
-        EmbeddedEngine(config).start(after_commands=True)
+    with pytest.raises(
+        EngineError, match=r"an import, or an open sql prompt.*end it, or run this again when it is done"
+    ):
+        EmbeddedEngine(config).start(patience=0.5)
     command.done()
     assert command.ended(within=20)
 
 
-def test_prompt_that_outlived_its_engine_holds_no_later_command_up(tmp_path: Path) -> None:
-    """Killed owners take the engine with them; an open prompt does not notice until its next query."""
+def test_command_beside_a_service_uses_its_engine_and_leaves_it_running(tmp_path: Path) -> None:
     config = engine_config(tmp_path)
-    owner = EmbeddedEngine(config, holder=Holder.COMMAND)
-    owner.start()
-    folder = EngineFolder(config)
-    with folder.borrowing():
-        assert owner.pid is not None
-        os.kill(owner.pid, signal.SIGKILL)
-        owner.wait(20)
-        command = Command(config)
-        command.done()
-        assert command.ended(within=20)
+    with EmbeddedEngine(config) as endpoint:
+        commands = [Command(config) for _ in range(2)]
+        for command in commands:
+            command.done()
+            assert command.ended(within=20)
+            assert command.answers == [b"1\n"]
+        assert running_endpoint(config) == endpoint
 
 
 class Eavesdropper(http.server.ThreadingHTTPServer):
@@ -154,7 +160,7 @@ def test_nobody_who_listens_on_the_port_of_a_dead_engine_is_told_a_password(
     stale = json.dumps({**state, "http_port": eavesdropper.server_port})
     folder.state.write_text(stale)
     assert running_endpoint(config) is None
-    lock = folder.take_lock(Holder.SERVICE)
+    lock = folder.take_lock()
     assert lock is not None
     folder.tidy()  # the next engine has begun to start
     assert running_endpoint(config) is None
