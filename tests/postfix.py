@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import smtplib
-import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from eventually import eventually
+from ports import free_port
 from programs import needs, program
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ class Postfix:
 
     def __init__(self, folder: Path, *, transports: Mapping[str, str], settings: Mapping[str, str]) -> None:
         self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.address = ("127.0.0.1", port)
         relayed = ", ".join(f"{domain}={transport}" for domain, transport in transports.items())
         main = _MAIN.format(folder=folder, domains=", ".join(transports), transports=relayed)

@@ -134,7 +134,7 @@ def test_postfix_hands_the_address_over(root: Path, tmp_path: Path, mail_server:
     assert set(from_the_page) == {"transport_maps", "local_recipient_maps"}
     settings = {"mydestination": "example.com", "alias_maps": "", **from_the_page}
     with running_postfix(transports={}, settings=settings) as postfix:
-        postfix.wait_for("starting the Postfix mail system")
+        postfix.wait_for("daemon started")
         swaks(root, postfix.address)
         postfix.wait_for("status=sent (250 2.0.0 OK: queued as ")
         (message,) = mail_server.received()

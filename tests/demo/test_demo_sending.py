@@ -4,6 +4,7 @@ import socket
 
 import pytest
 from aiosmtpd.controller import Controller
+from ports import free_port
 
 from demo.odd_mails import odd_mails
 from demo.send import send_demo
@@ -22,9 +23,7 @@ class Mailbox:
 
 @pytest.fixture
 def mailbox():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     box = Mailbox()
     controller = Controller(box, hostname="127.0.0.1", port=port, decode_data=False)
     controller.start()
