@@ -81,9 +81,11 @@ class EmbeddedEngine:
         """
         lock = self._lock_folder(patience)
         try:
-            http_port = _free_port(self._clickhouse.http, "clickhouse.http")
-            native_port = _free_port(self._clickhouse.native, "clickhouse.native")
-            self._folder.write_conf(self._clickhouse, http_port=http_port, native_port=native_port)
+            with (
+                _free_port(self._clickhouse.http, "clickhouse.http") as http_port,
+                _free_port(self._clickhouse.native, "clickhouse.native") as native_port,
+            ):
+                self._folder.write_conf(self._clickhouse, http_port=http_port, native_port=native_port)
             endpoint = Endpoint(
                 host=_reachable(self._clickhouse.http.host),
                 http_port=http_port,
@@ -299,8 +301,12 @@ def server_endpoint(config: Config) -> Endpoint:
     )
 
 
-def _free_port(listen: Listen, key: str) -> int:
-    """The port to listen on: the configured one if nobody has it, any free one for port 0. Raises EngineError."""
+@contextlib.contextmanager
+def _free_port(listen: Listen, key: str) -> Iterator[int]:
+    """The port to listen on: the configured one if nobody has it, any free one for port 0. Raises EngineError.
+
+    Nobody is given the same one before the end of the context.
+    """
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -312,8 +318,7 @@ def _free_port(listen: Listen, key: str) -> int:
                 f"the embedded engine cannot listen on {listen} ({reason}); end that program, or choose another port "
                 f"as {key} in the configuration"
             ) from error
-        port: int = probe.getsockname()[1]
-        return port
+        yield probe.getsockname()[1]
 
 
 def _reachable(host: str) -> str:

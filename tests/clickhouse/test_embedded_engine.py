@@ -23,10 +23,12 @@ from mailposture.clickhouse.embedded import (
     EmbeddedEngine,
     EngineError,
     EngineRunsError,
+    _free_port,
     running_endpoint,
     use_or_start,
 )
 from mailposture.clickhouse.migrate import migrate
+from mailposture.config.model import Listen
 from reports.schema_groups import SCHEMA_GROUPS
 
 NOW = datetime.now(UTC)
@@ -44,6 +46,15 @@ def is_running(pid: int) -> bool:
 
 def wait_until_gone(pid: int) -> None:
     eventually("the engine ends with its parent", lambda: not is_running(pid))
+
+
+def test_a_port_that_was_found_is_given_to_no_other_until_both_are_known() -> None:
+    with (
+        _free_port(Listen(host="127.0.0.1", port=0), "clickhouse.http") as port,
+        socket.socket() as other,
+        pytest.raises(OSError, match="already in use"),
+    ):
+        other.bind(("127.0.0.1", port))
 
 
 def test_it_answers_over_http_and_native_and_ends_at_once(tmp_path: Path) -> None:
