@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from year_of_reports import TODAY, fill
 
-from exporter.questions import QUESTIONS, Question, days
+from exporter.questions import QUESTIONS, Question
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
@@ -124,8 +124,7 @@ def measure(folder: Path, rows: int, domains: int) -> Measured:
             for view, sql in VIEWS.items()
             for span, filters in SPANS.items()
         }
-        window = days(today=TODAY, window=timedelta(days=7))
-        questions = {asked_for(question): median_seconds(reader, question.sql, window) for question in QUESTIONS}
+        questions = {asked_for(question): median_seconds(reader, question.sql, {}) for question in QUESTIONS}
         resident = resident_bytes(engine.pid)
     finally:
         reader.close()

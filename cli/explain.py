@@ -18,7 +18,7 @@ _NARROWEST, _WIDEST = 30, 100  # columns that words are readable in
 @click.command()
 @click.argument("term", required=False)
 def command(term: str | None) -> None:
-    """Say what a failure means and what to do, for a result type or category. Without TERM: list them all.
+    """Say what a result type, a category or another cause means and what to do. Without TERM: list them all.
 
     \b
     Examples:
@@ -33,7 +33,7 @@ def command(term: str | None) -> None:
     if found is None:
         near = suggest(term)
         hint = f"did you mean {' or '.join(near)}?" if near else "`mailposture explain` lists all terms"
-        click.echo(f"mailposture: {term!r} is neither a result type nor a category; {hint}", err=True)
+        click.echo(f"mailposture: {term!r} is no result type, category or cause; {hint}", err=True)
         sys.exit(WRONG_USAGE)
     _print(found)
 
@@ -41,7 +41,8 @@ def command(term: str | None) -> None:
 def _print(meaning: Meaning) -> None:
     console = Console(highlight=False, soft_wrap=False, width=max(_NARROWEST, min(_WIDEST, Console().width)))
     console.print(Text(meaning.title, style="bold"))
-    console.print(Text(f"{meaning.term} · category {meaning.category} · {meaning.severity}", style="dim"))
+    belongs = f"category {meaning.category} · " if meaning.category else ""
+    console.print(Text(f"{meaning.term} · {belongs}{meaning.severity}", style="dim"))
     for heading, words in (("What it means", meaning.explanation), ("What to do", meaning.action)):
         console.print(Text(f"\n{heading}", style="bold"))
         console.print(Padding(Text(words), (0, 0, 0, 2)))

@@ -39,6 +39,10 @@ Put your own names for `example.com` and `mx1.example.com`; `mailposture check D
 
 _SECTIONS = {
     Kind.CATEGORY: "## Categories\n\nWhat dashboards, alerts and metrics group by.\n",
+    Kind.CAUSE: (
+        "## Other causes\n\nWhat else can need attention: found by comparing reports, by their absence, or by our own\n"
+        "probes.\n"
+    ),
     Kind.RESULT_TYPE: "## Result types\n\nWhat a report calls a failure (RFC 8460, section 4.3).\n",
     Kind.REASON_CODE: (
         "## Reason codes\n\nThe standard leaves the text of `failure-reason-code` to the sender. These are the\n"
@@ -70,7 +74,7 @@ def _parts() -> Iterator[str]:
 
 
 def _entry(meaning: Meaning) -> str:
-    belongs = "" if meaning.kind is Kind.CATEGORY else f"category `{meaning.category}`, "
+    belongs = "" if meaning.kind in {Kind.CATEGORY, Kind.CAUSE} else f"category `{meaning.category}`, "
     return (
         f"### {meaning.term}\n\n**{meaning.title}** ({belongs}{meaning.severity})\n\n"
         f"{meaning.explanation}\n\n*What to do:* {meaning.action}\n"

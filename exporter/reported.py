@@ -1,7 +1,7 @@
 """What reports say, as one page of gauges: the answers of ClickHouse for the domains of the configuration.
 
-No label value comes from a report as it is. Policy domains come from the configuration, the others from closed sets:
-what is in none of them becomes `other`.
+No label value comes from a report. Policy domains come from the configuration, names of MX hosts from what our probes
+found in their DNS, the others from closed sets: what is in none of them becomes `other`.
 """
 
 from __future__ import annotations
@@ -11,24 +11,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from exporter.exposition import Gauge, render
-from exporter.questions import QUESTIONS, Question, days
+from exporter.questions import QUESTIONS, Question
 from mailposture.expectation import expectation
-from reports.tls.failures import ALL_MEANINGS, Category, Kind, Severity
+from reports.causes import Severity
+from reports.tls.failures import ALL_CAUSES
 
 if TYPE_CHECKING:
-    from datetime import date, timedelta
-
-    from mailposture.config.model import Config, Domain
+    from mailposture.config.model import Config
 
 Ask: TypeAlias = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 """Runs one query with its parameters and returns the rows."""
 
 _OTHER = "other"
 _KNOWN: Mapping[str, frozenset[str]] = {
-    "category": frozenset(Category),
+    "kind": frozenset({"tls", "outside"}),
+    "cause": frozenset(ALL_CAUSES),
     "severity": frozenset(Severity),
-    "result_type": frozenset(meaning.term for meaning in ALL_MEANINGS if meaning.kind is Kind.RESULT_TYPE),
-    "likelihood": frozenset({"likely", "possible"}),
     "standing": frozenset({"established", "known", "newcomer", "by-hand", "post"}),
 }
 
@@ -42,51 +40,35 @@ _STALE = Gauge(
     help="Time after the end of the last reported day when reports are missing; no series for a parked domain, about "
     "which none are expected",
 )
-_THRESHOLDS: Sequence[tuple[Gauge, Callable[[Domain], float]]] = (
-    (
-        Gauge(
-            name="mailposture_threshold_failure_ratio",
-            help="Share of failed sessions (0 to 1) above which the domain deserves attention",
-        ),
-        lambda domain: domain.thresholds.failure_ratio,
-    ),
-    (
-        Gauge(
-            name="mailposture_threshold_minimum_sessions",
-            help="Failed sessions below which the domain never deserves attention",
-        ),
-        lambda domain: domain.thresholds.minimum_sessions,
-    ),
-    (
-        _STALE,
-        lambda domain: domain.thresholds.stale_after.total_seconds(),
-    ),
-    (
-        Gauge(
-            name="mailposture_threshold_certificate_expiry_seconds",
-            help="Time before the expiry of a certificate when it must be renewed",
-        ),
-        lambda domain: domain.thresholds.certificate_expiry.total_seconds(),
-    ),
+_CERTIFICATE_EXPIRY = Gauge(
+    name="mailposture_threshold_certificate_expiry_seconds",
+    help="Time before the expiry of a certificate when it must be renewed",
 )
 
 
 def configured(config: Config) -> str:
-    """The gauges that need no report: our domains, their teams and thresholds, which the alert rules compare with."""
-    page = [render(_DOMAIN, (((domain.name, domain.team), 1) for domain in config.domains))]
+    """The gauges that need no report: our domains, their teams, and the thresholds that alert rules compare with."""
     expecting_reports = [domain for domain in config.domains if expectation(config, domain).reports]
-    for gauge, threshold in _THRESHOLDS:
-        domains = expecting_reports if gauge is _STALE else config.domains
-        page.append(render(gauge, (((domain.name,), threshold(domain)) for domain in domains)))
-    return "".join(page)
+    return "".join(
+        (
+            render(_DOMAIN, (((domain.name, domain.team), 1) for domain in config.domains)),
+            render(
+                _STALE,
+                (((domain.name,), domain.thresholds.stale_after.total_seconds()) for domain in expecting_reports),
+            ),
+            render(
+                _CERTIFICATE_EXPIRY,
+                (((domain.name,), domain.thresholds.certificate_expiry.total_seconds()) for domain in config.domains),
+            ),
+        )
+    )
 
 
-def reported(*, ask: Ask, domains: Collection[str], window: timedelta, today: date) -> str:
+def reported(*, ask: Ask, domains: Collection[str]) -> str:
     """Ask ClickHouse all questions and write down the answers; raises what `ask` raises."""
-    parameters = days(today=today, window=window)
     samples: dict[Gauge, dict[tuple[str, ...], float]] = defaultdict(dict)
     for question in QUESTIONS:
-        _answer(question, ask(question.sql, parameters), domains, samples)
+        _answer(question, ask(question.sql, {}), domains, samples)
     return "".join(render(gauge, samples[gauge].items()) for gauge in samples)
 
 
@@ -101,15 +83,15 @@ def _answer(
     Rows of domains that left the configuration are passed over. Unknown label values become one `other`, whose numbers
     add up.
     """
-    first_value = 1 + len(question.labels)
+    first_value = len(question.labels)
     for column in question.columns:
         if column.otherwise is not None:
             for domain in domains:
                 samples[column.gauge][domain, *column.fixed] = column.otherwise
     for row in rows:
-        if row[0] not in domains:
+        if question.labels and row[0] not in domains:
             continue
-        labels = (row[0], *map(_bounded, question.labels, row[1:first_value]))
+        labels = tuple(map(_bounded, question.labels, row[:first_value]))
         for column, number in zip(question.columns, row[first_value:], strict=True):
             if number is not None:
                 numbers = samples[column.gauge]
@@ -118,4 +100,4 @@ def _answer(
 
 
 def _bounded(label: str, value: str) -> str:
-    return value if value in _KNOWN[label] else _OTHER
+    return value if label not in _KNOWN or value in _KNOWN[label] else _OTHER

@@ -87,8 +87,7 @@ def _reader(config: Config, ask: Asking) -> Callable[[], str]:
     without_reports = configured(config)
 
     def read() -> str:
-        ((today,),) = ask("SELECT today FROM clock", {})
-        return without_reports + reported(ask=ask, domains=names, window=config.metrics.window, today=today)
+        return without_reports + reported(ask=ask, domains=names)
 
     return read
 

@@ -237,7 +237,6 @@ class Metrics(_Section):
     collector: Listen = Listen(host="127.0.0.1", port=9465)
     exporter: Listen = Listen(host="127.0.0.1", port=9466)
     refresh: Wait = timedelta(seconds=60)  # how old the reported metrics may be
-    window: Duration = timedelta(days=7)  # report days that failure ratios look back over
 
 
 class PolicyHost(_Section):

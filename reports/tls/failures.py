@@ -19,6 +19,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from reports.causes import CAUSES, Severity
 from reports.tls import failure_words
 from reports.tls.failure_codes import DNSSEC_ERRORS, EXTENDED_DNS_ERRORS, TLS_ALERTS
 
@@ -46,14 +47,6 @@ SUSPICIONS: Final = frozenset({Category.SUSPECTED_DOWNGRADE, Category.MTA_STS_NO
 """Categories of no failure detail: what comparing reports makes one suspect."""
 
 
-class Severity(StrEnum):
-    """How bad it is by its nature; how many sessions it hits is for the thresholds to judge."""
-
-    CRITICAL = "critical"  # mail is held back where encryption is enforced, or travels readable where it is not
-    WARNING = "warning"  # mail is delivered late or with less protection
-    INFO = "info"
-
-
 @dataclass(frozen=True, slots=True)
 class Classification:
     """What one failure detail is."""
@@ -68,6 +61,7 @@ class Kind(StrEnum):
     RESULT_TYPE = "result-type"
     CATEGORY = "category"
     REASON_CODE = "reason-code"
+    CAUSE = "cause"  # of the view `attention`, and no category
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +70,14 @@ class Meaning:
 
     term: str
     kind: Kind
-    category: Category
+    category: Category | None  # of a failure
     severity: Severity
     title: str
     explanation: str
     action: str
+    refuses_mail: bool = (
+        True  # a result type under an MTA-STS policy in mode enforce: whether senders hold the mail back
+    )
 
 
 class _ReasonRule(NamedTuple):
@@ -106,6 +103,9 @@ _RESULT_TYPES: Final[dict[str, Classification]] = {
     "sts-policy-invalid": Classification(Category.MTA_STS_POLICY, Severity.WARNING),
     "sts-webpki-invalid": Classification(Category.MTA_STS_POLICY, Severity.WARNING),
 }
+
+_REFUSING_NOTHING: Final = frozenset({"sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid"})
+"""A policy that cannot be fetched or read is not applied (RFC 8461, section 5)."""
 
 _CATEGORY_SEVERITIES: Final[dict[Category, Severity]] = {
     Category.CERTIFICATE: Severity.CRITICAL,
@@ -305,6 +305,7 @@ def _meaning(term: str, kind: Kind, classification: Classification, words: Words
         title=words.title,
         explanation=words.explanation,
         action=words.action,
+        refuses_mail=term not in _REFUSING_NOTHING,
     )
 
 
@@ -320,10 +321,28 @@ _OF_REASONS = tuple(
     _meaning(rule.term, Kind.REASON_CODE, rule.classification, failure_words.REASONS[rule.term]) for rule in _REASONS
 )
 
-ALL_MEANINGS: Final = (*_OF_RESULT_TYPES, *_OF_CATEGORIES, *_OF_REASONS)
+_OF_CAUSES = tuple(
+    Meaning(
+        term=cause.term,
+        kind=Kind.CAUSE,
+        category=None,
+        severity=cause.severity,
+        title=cause.title,
+        explanation=cause.explanation,
+        action=cause.action,
+    )
+    for cause in CAUSES
+)
+
+ALL_MEANINGS: Final = (*_OF_RESULT_TYPES, *_OF_CATEGORIES, *_OF_REASONS, *_OF_CAUSES)
 """Every meaning; `starttls-not-supported` is here twice, as result type and as category."""
 
 MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
     {meaning.term: meaning for meaning in (*ALL_MEANINGS, *_OF_RESULT_TYPES)}
 )
 """One meaning a term; a result type wins over a category of the same name."""
+
+ALL_CAUSES: Final[Mapping[str, Meaning]] = MappingProxyType(
+    {meaning.term: meaning for meaning in (*_OF_CATEGORIES, *_OF_CAUSES)}
+)
+"""What can need attention, as in the view of that name."""

@@ -25,6 +25,7 @@ from sample_reports import Reports
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
 from reports.schema_groups import SCHEMA_GROUPS
+from reports.tls.meanings import write_failure_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +54,7 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
     with EmbeddedEngine(config) as endpoint:
         storage = Storage(config=config, endpoint=endpoint)
         migrate(storage.client(), config, SCHEMA_GROUPS)
+        write_failure_words(storage.client(), config)
         storage.empty()
         yield storage
 
@@ -96,10 +98,10 @@ def test_an_expired_certificate_pages_with_the_runbook_and_clean_reports_end_the
         "team": "web",
     }
     assert page["receiver"] == "page-web"
-    assert "100 sessions to shop.example" in page["commonAnnotations"]["description"]
+    assert "sessions to shop.example failed" in page["commonAnnotations"]["description"]
     assert page["commonAnnotations"]["runbook_url"].endswith("/alerting-rules/runbooks/TlsCertificateRejected.md")
     assert page["commonAnnotations"]["dashboard_url"].startswith("http://localhost:3000/d/mailposture-failures?")
-    assert "100 sessions to shop.example" in refused["commonAnnotations"]["description"]
+    assert "failed under a policy in mode enforce" in refused["commonAnnotations"]["description"]
     assert webhook.tokens == {f"Bearer {TOKEN}"}
 
     assert webhook.page("TlsCertificateRejected", "resolved") is None

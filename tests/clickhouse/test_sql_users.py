@@ -36,7 +36,8 @@ def test_readers_read_every_view(storage: Storage, user: str) -> None:
     views = names_in(storage, "mailposture")
     assert len(views) >= 18
     for view in views:
-        assert isinstance(storage.ask(f"SELECT * FROM {view} LIMIT 1", user), list)
+        asked = f"{view}(end = (SELECT today FROM clock))" if view.endswith("_at") else view
+        assert isinstance(storage.ask(f"SELECT * FROM {asked} LIMIT 1", user), list)
     assert sorted(storage.ask("SHOW TABLES", user)) == sorted((view,) for view in views)
 
 

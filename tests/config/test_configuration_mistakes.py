@@ -42,9 +42,15 @@ DOMAINS = "domains: [{name: example.com}]\n"
         (DOMAINS + "smtp:\n  limits: {idle: -5}\n", ":3: smtp.limits.idle: "),
         (DOMAINS + "clickhouse:\n  retention: 90\n", ":3: clickhouse.retention: "),  # 90 seconds, not days
         (DOMAINS + "clickhouse:\n  retention: 12h\n", ":3: clickhouse.retention: "),
-        (DOMAINS + "metrics:\n  window: 9999999999d\n", ":3: metrics.window: '9999999999d' is not a duration"),
-        (DOMAINS + "metrics:\n  window: 9999999d\n", ":3: metrics.window: "),  # before any day that can be written
-        (DOMAINS + "metrics:\n  window: ²d\n", ":3: metrics.window: '²d' is not a duration"),
+        (
+            DOMAINS + "clickhouse:\n  retention: 9999999999d\n",
+            ":3: clickhouse.retention: '9999999999d' is not a duration",
+        ),
+        (
+            DOMAINS + "clickhouse:\n  retention: 9999999d\n",
+            ":3: clickhouse.retention: ",
+        ),  # before any day that can be written
+        (DOMAINS + "clickhouse:\n  retention: ²d\n", ":3: clickhouse.retention: '²d' is not a duration"),
         (DOMAINS + "metrics:\n  refresh: 0s\n", ":3: metrics.refresh: "),  # for ever at once
         (DOMAINS + "metrics:\n  exporter: 9466\n", ":3: metrics.exporter: 9466 is not host:port"),
         (DOMAINS + "metrics:\n  exporter: ':9466'\n", ":3: metrics.exporter: ':9466' is not host:port"),

@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import subprocess
 import threading
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,24 +36,23 @@ def answer(sql: str, _: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
     question = next(question for question in QUESTIONS if question.sql == sql)
     labels = {
         (): ((),),
-        ("category",): (("certificate",), ('made"up\n',), ("other",)),
-        ("result_type", "severity"): (("certificate-expired", "critical"), ("bad\nthing", "x"), ("Worse", "y")),
-        ("likelihood",): (("likely",),),
-        ("standing",): (("established",), ('made"up',)),
+        ("policy_domain",): ((),),
+        ("policy_domain", "standing"): (("established",), ('made"up',)),
+        ("policy_domain", "kind", "cause", "severity", "mx", "record"): (
+            ("tls", "certificate", "critical", "", ""),
+            ("outside", "record-wrong", "warning", "", "mx"),
+            ("bad", 'made"up\n', "worse", "", ""),
+            ("worse", 'made"up\t', "bad", "", ""),
+        ),
     }[question.labels]
-    return [
-        (domain, *values, *range(1, len(question.columns) + 1))
-        for domain in ("shop.example", 'evil"}.example')
-        for values in labels
-    ]
+    domains = (("shop.example",), ('evil"}.example',)) if question.labels else ((),)
+    return [(*domain, *values, *range(1, len(question.columns) + 1)) for domain in domains for values in labels]
 
 
 def page() -> str:
     return configured(CONFIG) + reported(
         ask=answer,
         domains={domain.name for domain in CONFIG.domains},
-        window=timedelta(days=7),
-        today=datetime.now(UTC).date(),
     )
 
 
@@ -104,9 +102,8 @@ async def test_thresholds_and_teams_come_from_the_configuration_even_without_cli
 ) -> None:
     metrics = await scrape(client)
     assert ({"policy_domain": "shop.example", "team": "web"}, 1) in metrics["mailposture_domain_info"]
-    assert ({"policy_domain": "shop.example"}, 0.1) in metrics["mailposture_threshold_failure_ratio"]
     assert ({"policy_domain": "shop.example"}, 172800) in metrics["mailposture_threshold_stale_seconds"]
-    assert ({"policy_domain": "quiet.example"}, 20) in metrics["mailposture_threshold_minimum_sessions"]
+    assert ({"policy_domain": "quiet.example"}, 1209600) in metrics["mailposture_threshold_certificate_expiry_seconds"]
     assert "tlsrpt_sessions" not in metrics
     assert metrics["mailposture_reported_up"] == [({}, 0)]
 
@@ -130,13 +127,10 @@ async def test_only_configured_domains_and_known_terms_become_labels(
         "quiet.example",
     }
     shop = {"policy_domain": "shop.example"}
-    assert metrics["tlsrpt_failure_sessions"] == [
-        ({**shop, "category": "certificate"}, 1),
-        ({**shop, "category": "other"}, 2),
-    ]
-    assert metrics["tlsrpt_failure_result_sessions"] == [
-        ({**shop, "result_type": "certificate-expired", "severity": "critical"}, 1),
-        ({**shop, "result_type": "other", "severity": "other"}, 2),
+    assert metrics["mailposture_attention"] == [
+        ({**shop, "kind": "tls", "cause": "certificate", "severity": "critical", "mx": "", "record": ""}, 1),
+        ({**shop, "kind": "outside", "cause": "record-wrong", "severity": "warning", "mx": "", "record": "mx"}, 1),
+        ({**shop, "kind": "other", "cause": "other", "severity": "other", "mx": "", "record": ""}, 2),
     ]
 
 
@@ -146,8 +140,7 @@ async def test_a_domain_without_reports_has_zero_sessions_and_no_last_report_day
     refresher.refresh()
     metrics = await scrape(client)
     quiet = {"policy_domain": "quiet.example"}
-    assert ({**quiet, "window": "latest", "outcome": "failed"}, 0) in metrics["tlsrpt_sessions"]
-    assert (quiet, 0) in metrics["mta_sts_refused_sessions"]
+    assert ({**quiet, "outcome": "failed"}, 0) in metrics["tlsrpt_sessions"]
     assert quiet not in [labels for labels, _ in metrics["tlsrpt_last_report_day_timestamp_seconds"]]
 
 

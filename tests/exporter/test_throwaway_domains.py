@@ -13,14 +13,13 @@ from reports.readiness import Verdict, read_readiness
 from reports.summary import summarize
 
 if TYPE_CHECKING:
-    from conftest import Gauges
+    from two_domains import Attention, Gauges
 
 pytestmark = pytest.mark.slow
 
 DOMAIN = "shop.example"
 HUGE = 10**12
-FAILED = f"tlsrpt_sessions {DOMAIN} latest failed"
-CERTIFICATE = f"tlsrpt_failure_sessions {DOMAIN} certificate"
+FAILED = f"tlsrpt_sessions {DOMAIN} failed"
 MIDNIGHT = datetime.combine(days_ago(0), time(), UTC)
 
 
@@ -47,35 +46,40 @@ def test_reports_all_day_long_make_nobody_known(newcomers: Reports, gauges: Gaug
     assert gauges.read()[FAILED] == 0
 
 
-def test_a_reporter_of_the_morning_is_known_on_its_second(newcomers: Reports, gauges: Gauges) -> None:
+def test_a_reporter_of_the_morning_is_known_on_its_second(newcomers: Reports, attention: Attention) -> None:
     """Reports come at about the same time each day, and one early by some hours is still of the next day."""
     for day, arrived in ((2, MIDNIGHT - timedelta(hours=10)), (1, MIDNIGHT + timedelta(hours=4))):
         newcomers.add(DOMAIN, day=day, arrived=arrived, failures={"certificate-expired": 90})
-    assert gauges.read()[CERTIFICATE] == 90
+    assert attention.affected("certificate") == 90
 
 
 # ── A domain that nobody known reports about ──────────────────────────────────────────────────────────────────────────
 
 
-def test_newcomers_do_not_make_a_domain_ready_to_enforce(newcomers: Reports, gauges: Gauges) -> None:
+def test_newcomers_do_not_make_a_domain_ready_to_enforce(newcomers: Reports) -> None:
     for organization in ("One", "Two"):
         for day in range(1, 31):
             newcomers.add(DOMAIN, organization=organization, day=day, arrived=MIDNIGHT, successful=HUGE)
     readiness = read_readiness(newcomers.storage.client(), DOMAIN, days=30)
     assert readiness is not None
     assert (readiness.verdict, readiness.sessions) == (Verdict.TOO_LITTLE_EVIDENCE, 0)
-    assert f"mta_sts_ready_to_enforce {DOMAIN}" not in gauges.read()
 
 
 @pytest.mark.parametrize("others", [1, 2, 10])
-def test_newcomers_do_not_outweigh_what_is_imported(newcomers: Reports, gauges: Gauges, others: int) -> None:
+def test_newcomers_do_not_outweigh_what_is_imported(
+    newcomers: Reports, gauges: Gauges, others: int, attention: Attention
+) -> None:
     """The drill must page."""
     drill = {"trust": "operator", "source": "file", "successful": 60, "failures": {"certificate-expired": 40}}
     newcomers.add(DOMAIN, organization="Drill", day=1, arrived=MIDNIGHT, **drill)  # type: ignore[arg-type]
     for number in range(others):
         newcomers.add(DOMAIN, organization=f"Evil{number}", day=1, arrived=MIDNIGHT, successful=HUGE)
     found = gauges.read()
-    assert (found[FAILED], found[f"tlsrpt_sessions {DOMAIN} latest successful"], found[CERTIFICATE]) == (40, 60, 40)
+    assert (found[FAILED], found[f"tlsrpt_sessions {DOMAIN} successful"], attention.affected("certificate")) == (
+        40,
+        60,
+        40,
+    )
 
 
 # ── Beside known reporters ────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,16 +10,15 @@ from engine import days_ago
 from sample_reports import Reports
 
 if TYPE_CHECKING:
-    from conftest import Gauges
     from engine import Storage
+    from two_domains import Attention, Gauges
 
 pytestmark = pytest.mark.slow
 
 DOMAIN = "shop.example"
 HUGE = 10**12
-FAILED = f"tlsrpt_sessions {DOMAIN} latest failed"
-SUCCESSFUL = f"tlsrpt_sessions {DOMAIN} latest successful"
-CERTIFICATE = f"tlsrpt_failure_sessions {DOMAIN} certificate"
+FAILED = f"tlsrpt_sessions {DOMAIN} failed"
+SUCCESSFUL = f"tlsrpt_sessions {DOMAIN} successful"
 LAST_DAY = f"tlsrpt_last_report_day_timestamp_seconds {DOMAIN}"
 
 
@@ -47,23 +46,25 @@ def share_failed(gauges: Gauges) -> float:
 
 
 def test_a_newcomer_cannot_page_where_a_known_reporter_sees_nothing(
-    reports: Reports, newcomers: Reports, gauges: Gauges
+    reports: Reports, newcomers: Reports, gauges: Gauges, attention: Attention
 ) -> None:
     reports.add(DOMAIN, day=1, successful=1000)
     add_today(newcomers, "Evil", failures={"certificate-expired": HUGE})
     found = gauges.read()
     assert (found[SUCCESSFUL], found[FAILED]) == (1000, 0)
-    assert CERTIFICATE not in found
-    assert found[f"tlsrpt_newly_failing_receiving_servers {DOMAIN}"] == 0
+    assert attention.affected("certificate") == 0
+    assert attention.causes() == {}
     assert found[f"tlsrpt_reporters {DOMAIN} newcomer no"] == 1
 
 
-def test_a_newcomer_cannot_end_the_page_of_an_outage(reports: Reports, newcomers: Reports, gauges: Gauges) -> None:
+def test_a_newcomer_cannot_end_the_page_of_an_outage(
+    reports: Reports, newcomers: Reports, gauges: Gauges, attention: Attention
+) -> None:
     reports.add(DOMAIN, organization="Comcast", day=2, successful=500, failures={"certificate-expired": 500})
     before = gauges.read()
     add_today(newcomers, "Comcast", reporter="evil.example", successful=HUGE)
     after = gauges.read()
-    assert (after[FAILED], after[SUCCESSFUL], after[CERTIFICATE]) == (500, 500, 500)
+    assert (after[FAILED], after[SUCCESSFUL], attention.affected("certificate")) == (500, 500, 500)
     assert {name for name in before if before[name] != after[name]} == set()
 
 
@@ -100,7 +101,7 @@ def test_a_thousand_domains_of_two_days_change_nothing_where_three_reporters_are
 
 
 def test_a_downgrade_is_suspected_of_nobody_but_a_known_reporter(
-    reports: Reports, newcomers: Reports, gauges: Gauges
+    reports: Reports, newcomers: Reports, attention: Attention
 ) -> None:
     """A past is made up in one burst: the day that a report is about is free to choose."""
     for day in range(2, 7):
@@ -109,12 +110,11 @@ def test_a_downgrade_is_suspected_of_nobody_but_a_known_reporter(
     reports.add(DOMAIN, organization="Other", day=1, successful=1000, sts_mode="enforce")
     add_today(newcomers, "Yahoo", reporter="evil.example", failures={"starttls-not-supported": 50})
     add_today(newcomers, "Yahoo", reporter="evil.example", policy_type="no-policy-found", sts_mode="", successful=5)
-    found = gauges.read()
-    assert not [name for name in found if "suspected_downgrade" in name]
+    assert attention.causes() == {}
 
 
 def test_newcomers_cannot_make_a_likely_downgrade_look_like_our_own_fault(
-    reports: Reports, newcomers: Reports, gauges: Gauges
+    reports: Reports, newcomers: Reports, attention: Attention
 ) -> None:
     for day in (5, 6, 7):
         reports.add(DOMAIN, organization="Victim", day=day, successful=50)
@@ -122,34 +122,37 @@ def test_newcomers_cannot_make_a_likely_downgrade_look_like_our_own_fault(
     reports.add(DOMAIN, organization="Other", day=1, successful=500)
     for number in range(5):
         add_today(newcomers, f"Evil{number}", failures={"starttls-not-supported": 8})
-    assert gauges.read()[f"tlsrpt_suspected_downgrade_sessions {DOMAIN} likely"] == 8
+    assert attention.read()["suspected-downgrade", "victim.example"].severity == "critical"
+    assert attention.affected("suspected-downgrade") == 8
 
 
 # ── Domains that nobody known reports about ───────────────────────────────────────────────────────────────────────────
 
 
-def test_one_newcomer_alone_pages_nobody_and_is_no_report_that_has_come(newcomers: Reports, gauges: Gauges) -> None:
+def test_one_newcomer_alone_pages_nobody_and_is_no_report_that_has_come(
+    newcomers: Reports, gauges: Gauges, attention: Attention
+) -> None:
     add_today(newcomers, "Evil", failures={"certificate-expired": HUGE})
     found = gauges.read()
     assert (found[SUCCESSFUL], found[FAILED]) == (0, 0)
-    assert CERTIFICATE not in found
+    assert attention.affected("certificate") == 0
     assert LAST_DAY not in found
 
 
-def test_two_newcomers_that_agree_page(newcomers: Reports, gauges: Gauges) -> None:
+def test_two_newcomers_that_agree_page(newcomers: Reports, gauges: Gauges, attention: Attention) -> None:
     for organization in ("One", "Two"):
         add_today(newcomers, organization, successful=10, failures={"certificate-expired": 90})
     found = gauges.read()
-    assert (found[SUCCESSFUL], found[FAILED], found[CERTIFICATE]) == (20, 180, 180)
+    assert (found[SUCCESSFUL], found[FAILED], attention.affected("certificate")) == (20, 180, 180)
     assert found[LAST_DAY] == midnight(1)
 
 
-def test_two_days_page(newcomers: Reports, gauges: Gauges) -> None:
+def test_two_days_page(newcomers: Reports, gauges: Gauges, attention: Attention) -> None:
     add_today(newcomers, "One", successful=10, failures={"certificate-expired": 90})
     yesterday = datetime.combine(days_ago(1), time(9), UTC)
     add_today(newcomers, "One", day=2, arrived=yesterday, successful=100)
     found = gauges.read()
-    assert (found[FAILED], found[CERTIFICATE]) == (90, 90)
+    assert (found[FAILED], attention.affected("certificate")) == (90, 90)
     assert found[f"tlsrpt_reporters {DOMAIN} known yes"] == 1
 
 
@@ -159,11 +162,13 @@ def test_many_report_days_in_one_burst_make_nobody_known(newcomers: Reports, gau
     assert gauges.read()[FAILED] == 0
 
 
-def test_a_newcomer_beside_an_honest_one_does_not_page_alone(newcomers: Reports, gauges: Gauges) -> None:
+def test_a_newcomer_beside_an_honest_one_does_not_page_alone(
+    newcomers: Reports, gauges: Gauges, attention: Attention
+) -> None:
     add_today(newcomers, "Honest", successful=10_000, failures={"validation-failure": 3})
     add_today(newcomers, "Evil", failures={"certificate-expired": HUGE})
     found = gauges.read()
-    assert (found[SUCCESSFUL], found[FAILED], found[CERTIFICATE]) == (10_000, 6, 0)
+    assert (found[SUCCESSFUL], found[FAILED], attention.affected("certificate")) == (10_000, 6, 0)
 
 
 def test_of_newcomers_none_counts_for_more_than_the_second_largest(newcomers: Reports, gauges: Gauges) -> None:
@@ -185,19 +190,19 @@ def test_newcomers_that_see_nothing_do_not_outweigh_those_that_see_an_outage(
 # ── What nothing proves ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_import_counts_at_once(newcomers: Reports, gauges: Gauges) -> None:
+def test_an_import_counts_at_once(newcomers: Reports, gauges: Gauges, attention: Attention) -> None:
     """The drill must page."""
     add_today(newcomers, "Drill", trust="operator", source="file", successful=60, failures={"certificate-expired": 40})
     found = gauges.read()
-    assert (found[FAILED], found[CERTIFICATE]) == (40, 40)
+    assert (found[FAILED], attention.affected("certificate")) == (40, 40)
     assert found[f"tlsrpt_reporters {DOMAIN} by-hand yes"] == 1
 
 
-def test_what_is_not_proven_does_not_end_what_is(reports: Reports, gauges: Gauges) -> None:
+def test_what_is_not_proven_does_not_end_what_is(reports: Reports, attention: Attention) -> None:
     reports.add(DOMAIN, organization="Google", day=2, failures={"certificate-expired": 90})
     for trust in ("operator", "mailbox", "token"):
         reports.add(DOMAIN, organization="Google", day=1, trust=trust, successful=1)
-    assert gauges.read()[CERTIFICATE] == 90
+    assert attention.affected("certificate") == 90
 
 
 def test_posts_neither_page_nor_end_a_page_nor_hide_that_reports_are_missing(reports: Reports, gauges: Gauges) -> None:
@@ -210,14 +215,14 @@ def test_posts_neither_page_nor_end_a_page_nor_hide_that_reports_are_missing(rep
     assert set(after) - set(before) == {f"tlsrpt_reporters {DOMAIN} post {counts}" for counts in ("yes", "no")}
 
 
-def test_posts_page_where_the_configuration_says_so(reports: Reports, gauges: Gauges) -> None:
+def test_posts_page_where_the_configuration_says_so(reports: Reports, attention: Attention) -> None:
     reports.storage.client().command(
         "INSERT INTO mailposture_tables.configured_domains"
         " SELECT * REPLACE (true AS posts_count, now64() AS updated_at)"
         f" FROM mailposture_tables.configured_domains FINAL WHERE policy_domain = '{DOMAIN}'"
     )
     reports.add(DOMAIN, organization="Google", day=1, trust="token", failures={"certificate-expired": 90})
-    assert gauges.read()[CERTIFICATE] == 90
+    assert attention.affected("certificate") == 90
 
 
 def test_a_trusted_mailbox_is_no_way_around_the_rule_for_newcomers(

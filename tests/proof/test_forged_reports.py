@@ -150,9 +150,9 @@ def _count(house: House, trust: str) -> float:
 
 def test_one_mail_under_anothers_name_neither_begins_nor_ends_an_alert(attacked: Attacked) -> None:
     before, stored = attacked.gauges(), _count(attacked.house, "dkim")
-    assert before[f"tlsrpt_sessions {VICTIM} latest successful"] == 5000
-    assert before[f"tlsrpt_sessions {QUIET} latest failed"] == 500
-    assert before[f"tlsrpt_sessions {VICTIM} latest failed"] == 0
+    assert before[f"tlsrpt_sessions {VICTIM} successful"] == 5000
+    assert before[f"tlsrpt_sessions {QUIET} failed"] == 500
+    assert before[f"tlsrpt_sessions {VICTIM} failed"] == 0
 
     attacked.mail(EVIL, report(VICTIM, "Yahoo", EVIL, day=1, failed=50))  # which would be a likely downgrade
     attacked.mail(EVIL, report(QUIET, "Comcast", HONEST["Comcast"], day=1, ok=1))

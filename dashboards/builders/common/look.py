@@ -6,7 +6,8 @@ from typing import Final
 
 from dashboards.builders.common.grafana import Json, fixed, steps, words
 from dashboards.builders.common.panels import UNKNOWN, Column
-from reports.tls.failures import Category, Severity
+from reports.causes import Severity
+from reports.tls.failures import Category
 
 GOOD: Final = "green"
 BAD: Final = "red"

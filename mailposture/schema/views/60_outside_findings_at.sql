@@ -1,0 +1,79 @@
+-- What our own probes find wrong as of a day (its last probes, and of the day before), before it is acknowledged. A fault is one
+-- when the last probe and the one before both have it: alerts wait for a second probe too. What a probe cannot see (outbound
+-- port 25 is closed, DNS does not answer) says nothing about a server.
+CREATE OR REPLACE VIEW {views}.outside_findings_at {on_cluster}
+SQL SECURITY DEFINER
+AS
+WITH
+    assumeNotNull({{end:Date}}) AS until,
+    -- A day of the past ends at midnight; today is not over.
+    least(toDateTime(until + 1, 'UTC'), assumeNotNull((SELECT now FROM {views}.clock))) AS as_of,
+    probed AS
+    (
+        SELECT
+            policy_domain, probe, record, receiving_mx, receiving_ip,
+            argMax(
+                (
+                    reason, detail, toDateTime(probed_at, 'UTC'), certificate_not_after, sts_max_age, reachable,
+                    policy_agrees = false OR record_agrees = false
+                ),
+                probed_at
+            ) AS last,
+            arrayMap(each -> each.2, groupArraySorted(2)((-toUnixTimestamp64Milli(probed_at), toString(reason)))) AS last_reasons,
+            minIf(probed_at, NOT success) AS first_fault,
+            argMaxIf(toString(sts_mode), probed_at, sts_mode != '') AS mode,
+            max(probed_at) AS probed_last
+        FROM {tables}.probe_results FINAL
+        WHERE day >= until - 1 AND day <= until
+        GROUP BY policy_domain, probe, record, receiving_mx, receiving_ip
+    ),
+    faults AS
+    (
+        SELECT
+            policy_domain, probe, record, toString(receiving_mx) AS mx, last.1 AS reason, last.2 AS words, last.4 AS not_after,
+            last.5 AS max_age, mode, toDate(first_fault, 'UTC') AS since,
+            anyIf(mode, mode != '') OVER (PARTITION BY policy_domain) AS served_mode,
+            if(served_mode != '', served_mode, hosted_sts_mode) = 'enforce' AS enforced,
+            -- A server that left DNS since then is nobody's concern any more.
+            probed_last = max(probed_last) OVER (PARTITION BY policy_domain, probe) AS is_last,
+            length(last_reasons) = 2 AND last_reasons[1] != '' AND last_reasons[2] NOT IN ('', 'outbound-port-25-blocked') AS again,
+            certificate_expiry_seconds,
+            arrayFilter(each -> each.1 != '', [
+                multiIf(
+                    NOT again, ('', ''),
+                    probe = 'dns' AND reason = 'dns-error', (if(record = 'mx', 'dns-unanswered', ''), 'warning'),
+                    probe = 'dns', ('record-wrong', 'warning'),
+                    probe = 'mta-sts' AND reason = 'mx-not-covered', ('mx-not-covered', if(enforced, 'critical', 'warning')),
+                    probe = 'mta-sts' AND reason LIKE 'policy-%' AND reason != 'policy-differs', ('policy-unfetchable', 'warning'),
+                    probe != 'mx' OR reason IN ('outbound-port-25-blocked', 'dns-error', 'probe-timeout', 'probe-error'), ('', ''),
+                    last.6 = false, ('mx-unreachable', 'warning'),
+                    reason = 'starttls-not-offered', ('mx-without-starttls', 'critical'),
+                    reason = 'tlsa-mismatch', ('mx-tlsa-mismatch', 'critical'),
+                    reason LIKE 'certificate-%', ('mx-certificate-invalid', if(enforced, 'critical', 'warning')),
+                    ('mx-failing', 'warning')
+                ),
+                if(probe = 'mta-sts' AND again AND ifNull(last.7, false), ('policy-not-as-configured', 'warning'), ('', '')),
+                if(probe = 'mta-sts' AND enforced AND mode = 'enforce' AND max_age < 604800, ('policy-max-age-small', 'info'), ('', '')),
+                if(ifNull(not_after < as_of + certificate_expiry_seconds, false) AND reason NOT LIKE 'certificate-%',
+                    ('mx-certificate-expiring', 'warning'), ('', ''))
+            ]) AS found
+        FROM probed
+        INNER JOIN {views}.domains USING (policy_domain)
+    )
+SELECT
+    policy_domain, each.1 AS cause, multiIf(probe = 'mx', mx, probe = 'dns' AND cause = 'record-wrong', toString(record), '') AS subject,
+    each.2 AS severity, 'any' AS judged_by,
+    if(cause IN ('mx-certificate-expiring', 'policy-max-age-small'), NULL, toNullable(min(since))) AS since,
+    toUInt64(count()) AS affected, toUInt64(0) AS of,
+    multiIf(
+        cause = 'mx-certificate-expiring', concat('Its certificate expires on ', toString(toDate(min(assumeNotNull(not_after)))), '.'),
+        cause = 'policy-max-age-small', concat('max_age is ', toString(any(max_age)), ' seconds.'),
+        any(words)
+    ) AS detail,
+    CAST([], 'Array(String)') AS seen_by
+FROM faults
+ARRAY JOIN found AS each
+WHERE is_last
+GROUP BY policy_domain, cause, subject, severity
+SETTINGS do_not_merge_across_partitions_select_final = 1
+COMMENT 'What our probes find wrong as of a day; ask attention'

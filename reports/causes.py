@@ -1,0 +1,216 @@
+"""What can need attention beside the categories of failures, in words: causes of the view `attention`.
+
+A category of failures (reports/tls/failure_words.py) is a cause too. These are the others: what only comparing reports,
+or their absence, or our own probes can find.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+
+class Severity(StrEnum):
+    """How bad it is by its nature; how many sessions it hits is for the thresholds to judge."""
+
+    CRITICAL = "critical"  # mail is held back where encryption is enforced, or travels readable where it is not
+    WARNING = "warning"  # mail is delivered late or with less protection
+    INFO = "info"
+
+
+class Cause(NamedTuple):
+    """A cause and what we say about it. The view gives a severity of its own where a policy decides it."""
+
+    term: str
+    severity: Severity
+    title: str
+    explanation: str
+    action: str
+
+
+FROM_REPORTS: Final = (
+    Cause(
+        "failure-ratio",
+        Severity.WARNING,
+        "Too many sessions fail, for several causes",
+        "More of the domain's mail sessions fail than its threshold allows, and no single cause is above it "
+        "alone: several add up, or senders do not say why.",
+        "`mailposture summary --domain example.com --days 7` names causes, servers and senders. Begin with "
+        "the largest; `mailposture explain CAUSE` says what to do about it.",
+    ),
+    Cause(
+        "mail-refused",
+        Severity.CRITICAL,
+        "Mail is being refused",
+        "Sessions failed under the domain's MTA-STS policy in mode enforce: those senders keep the mail, try "
+        "again, and return it after some days.",
+        "`mailposture readiness example.com` lists for what causes and which senders; fix the cause first. "
+        "Only if that takes longer than hours, and no downgrade is suspected (then the policy protects you), "
+        "set its mode to testing.",
+    ),
+    Cause(
+        "server-newly-failing",
+        Severity.WARNING,
+        "A receiving server began to fail",
+        "The server had failed sessions in the last three report days, and none in the four weeks before: "
+        "something was changed there, or on the way to it.",
+        "Ask what was changed on that day. `mailposture check example.com` looks at every server as senders "
+        "do; `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
+        "</dev/null` at this one.",
+    ),
+    Cause(
+        "no-reports",
+        Severity.WARNING,
+        "No report any more",
+        "Nobody has reported about the domain for longer than it usually takes, weekdays considered: what "
+        "fails now is not known.",
+        "`mailposture check example.com` says whether the _smtp._tls record still asks for reports, and "
+        "`mailposture records example.com` prints it. Then see on the dashboard Collector health whether "
+        "other reports arrive.",
+    ),
+    Cause(
+        "never-reported",
+        Severity.INFO,
+        "No report yet",
+        "The domain is configured, and no reporter whose word counts has reported about the last 35 days: "
+        "failures would not be seen.",
+        "Is the record at _smtp._tls.example.com published? `mailposture records example.com` prints it, and "
+        "`mailposture check example.com` looks whether it is there. A domain without mail never gets reports.",
+    ),
+    Cause(
+        "reports-late",
+        Severity.INFO,
+        "Reports come late",
+        "Half of the reports about the domain arrive later after their day than the threshold for missing "
+        "reports, so everything else here comes as late.",
+        "See on the dashboard Collector health whether they wait on our side: the queue of the mail server, "
+        'the mailbox, the spool (`mailposture sql "SELECT reporter, median(delay_hours) FROM tls_report_log '
+        'GROUP BY reporter"`). If only some senders are late, they are behind.',
+    ),
+)
+
+FROM_PROBES: Final = (
+    Cause(
+        "mx-not-covered",
+        Severity.CRITICAL,
+        "An MX is not in the MTA-STS policy",
+        "The MTA-STS policy that is served does not name an MX of the domain. In mode enforce mail to that "
+        "server is refused, now; in mode testing it is delivered and reported.",
+        "Add the host to the policy, or take it out of DNS: `mailposture policy example.com` leads through "
+        "the change; `dig +short MX example.com` lists the hosts.",
+    ),
+    Cause(
+        "mx-certificate-invalid",
+        Severity.CRITICAL,
+        "A mail server shows a certificate that senders refuse",
+        "Our probe is shown a certificate that is expired, not trusted or for another name. Senders that "
+        "enforce the domain's MTA-STS policy keep the mail and return it after some days; others deliver.",
+        "`mailposture check example.com` says what is wrong with it. Renew or install the full chain, reload "
+        "the mail server, and check every address of the host.",
+    ),
+    Cause(
+        "mx-certificate-expiring",
+        Severity.WARNING,
+        "A certificate ends soon",
+        "The certificate of a mail server ends sooner than the domain's threshold "
+        "(thresholds.certificate_expiry): it should have been renewed automatically by now.",
+        "See why the renewal did not happen (`certbot certificates`), or whether the server has not read the "
+        "new file: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
+        "</dev/null | openssl x509 -noout -enddate`.",
+    ),
+    Cause(
+        "mx-without-starttls",
+        Severity.CRITICAL,
+        "A mail server offers no STARTTLS to our probe",
+        "The server answers on port 25 and offers no encryption. With MTA-STS in mode enforce, or DANE, mail "
+        "waits at the sender and bounces after some days; otherwise it travels readable.",
+        "`openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null` from two networks: no "
+        "STARTTLS from anywhere means that the server lost its TLS settings (`postconf "
+        "smtpd_tls_security_level`).",
+    ),
+    Cause(
+        "mx-unreachable",
+        Severity.WARNING,
+        "A mail server does not answer on port 25",
+        "Our probe cannot connect to the server, at one of its addresses or all, while it can reach others by"
+        " port 25. Senders try other MX hosts and again later; without any they return the mail after some "
+        "days.",
+        "`nc -vz mx1.example.com 25` from outside. Is the host up, does the mail server listen, does a "
+        "firewall drop it? `mailposture check example.com` tries each address.",
+    ),
+    Cause(
+        "mx-tlsa-mismatch",
+        Severity.CRITICAL,
+        "TLSA records do not name the certificate",
+        "None of the server's TLSA records fits the certificate that our probe is shown: senders that check "
+        "DANE keep the mail and return it after some days.",
+        "Most often the certificate was renewed with a new key: publish its record, which `mailposture check "
+        "example.com` prints, or go back to the old key.",
+    ),
+    Cause(
+        "mx-failing",
+        Severity.WARNING,
+        "A mail server fails our probe",
+        "The server answers on port 25, and then something goes wrong: it refuses the greeting or STARTTLS, "
+        "is too slow, or the TLS handshake fails. Senders may meet the same.",
+        "`mailposture check example.com` says what happens at which address. Then look into the log of the "
+        "mail server at the time of the probe.",
+    ),
+    Cause(
+        "policy-unfetchable",
+        Severity.WARNING,
+        "The MTA-STS policy cannot be fetched",
+        "Our probe cannot fetch or read the policy, and senders cannot either. Those that have a copy use it "
+        "until its max_age is over; the others deliver without protection.",
+        "`mailposture check example.com` says where it breaks; by hand: `curl -i "
+        "https://mta-sts.example.com/.well-known/mta-sts.txt`.",
+    ),
+    Cause(
+        "policy-not-as-configured",
+        Severity.WARNING,
+        "The MTA-STS policy is not the configured one",
+        "The policy that is served, or the id in the _mta-sts record, is not that of the configuration: "
+        "senders that keep an old copy do not learn of the change.",
+        "`mailposture policy example.com` says the next step; `mailposture records example.com` prints the "
+        "record with the id of the configured policy.",
+    ),
+    Cause(
+        "policy-max-age-small",
+        Severity.INFO,
+        "Senders forget the MTA-STS policy within a week",
+        "The enforced policy has a max_age of less than a week. An attacker who keeps a sender from fetching "
+        "it for that long can read the mail afterwards.",
+        "RFC 8461 advises weeks: raise `mta_sts.max_age` in the configuration; `mailposture policy "
+        "example.com` leads through the change.",
+    ),
+    Cause(
+        "policy-testing-long",
+        Severity.INFO,
+        "MTA-STS mode testing for four weeks",
+        "The policy has been in mode testing for four weeks. That protects no mail: it only makes senders "
+        "report what enforce would refuse.",
+        "Four weeks are enough to decide: `mailposture readiness example.com` says whether mode enforce would"
+        " refuse anything.",
+    ),
+    Cause(
+        "record-wrong",
+        Severity.WARNING,
+        "A DNS record is missing or wrong",
+        "Our probe finds a record that the domain's mail security needs (MX, TLS-RPT, MTA-STS, SPF, DMARC) "
+        "missing, or not as it must be.",
+        "`mailposture check example.com` says what is wrong, and prints the line to publish; `mailposture "
+        "records example.com` prints all of them.",
+    ),
+    Cause(
+        "dns-unanswered",
+        Severity.WARNING,
+        "No nameserver answers about the domain",
+        "Nobody answers our probe's question for the MX record: either the nameservers of the domain fail, "
+        "and its mail with them, or the resolver that the exporter asks does; then it is so with every "
+        "domain.",
+        "`dig +short NS example.com`, then ask each of them: `dig MX example.com @NAMESERVER`. If all answer,"
+        " look at the resolver of the exporter (`probes.nameservers`).",
+    ),
+)
+
+CAUSES: Final = (*FROM_REPORTS, *FROM_PROBES)

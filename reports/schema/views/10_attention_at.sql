@@ -1,0 +1,95 @@
+-- What needs attention as of a day: the one definition. Alerts, dashboards, `mailposture summary` and the exporter's gauge ask
+-- this and nothing else. What is found (tls_findings_at, tls_silences_at, outside_findings_at) is compared with the thresholds of
+-- its domain here, and only here:
+--
+-- any                  needs attention at once: a suspicion, silence, what our probes find
+-- share                a cause of failures, all its servers together: at least the minimum of sessions, and more than the share
+-- sessions             mail that is refused: at least the minimum of sessions
+-- sessions-of-subject  the same, of one server
+--
+-- What was acknowledged is left out of what is judged, and shown beside it as long as it would need attention by itself. Of
+-- several findings about the same sessions only the telling one stays: all failures of a domain together are a cause only while
+-- no single one is, a server that began to fail only while no cause names it, and a possible downgrade only while the servers
+-- themselves are not what fails.
+CREATE OR REPLACE VIEW {views}.attention_at {on_cluster}
+SQL SECURITY DEFINER
+AS
+WITH
+    assumeNotNull({{end:Date}}) AS until,
+    findings AS
+    (
+        SELECT 'tls' AS kind, policy_domain, cause, subject, severity, judged_by, toNullable(since) AS since, affected, of, detail, seen_by
+        FROM {views}.tls_findings_at(end = {{end:Date}})
+        UNION ALL
+        SELECT 'tls', policy_domain, cause, subject, severity, judged_by, since, affected, of, detail, seen_by
+        FROM {views}.tls_silences_at(end = {{end:Date}})
+        UNION ALL
+        SELECT 'outside', policy_domain, cause, subject, severity, judged_by, since, affected, of, detail, seen_by
+        FROM {views}.outside_findings_at(end = {{end:Date}})
+    ),
+    known AS
+    (
+        SELECT policy_domain, cause, arrayReverseSort(groupArray((subject, until, because))) AS acknowledgements
+        FROM {views}.acknowledgements
+        WHERE acknowledgements.until > {{end:Date}}
+        GROUP BY policy_domain, cause
+    ),
+    acknowledging AS
+    (
+        SELECT
+            kind, policy_domain, cause, subject, if(findings.severity = '', meaning.severity, findings.severity) AS severity,
+            judged_by, since, affected, of, detail, seen_by, minimum_sessions, failure_ratio_threshold,
+            arrayFirst(each -> each.1 IN ('', subject), acknowledgements) AS acknowledgement
+        FROM findings
+        INNER JOIN {views}.domains USING (policy_domain)
+        LEFT JOIN known USING (policy_domain, cause)
+        LEFT JOIN (
+            SELECT term, severity FROM {tables}.failure_words FINAL WHERE kind IN ('category', 'cause')
+        ) AS meaning ON meaning.term = cause
+    ),
+    together AS
+    (
+        SELECT
+            *, acknowledgement.2 > until AS acknowledged,
+            sum(affected) OVER of_cause AS affected_together, max(affected) OVER of_cause AS most_affected,
+            -- What of all failures somebody knows already, or suspects more of, is not judged again.
+            sumIf(affected, (cause != 'failure-ratio' AND judged_by = 'share' AND acknowledgement.2 > until)
+                OR (cause = 'suspected-downgrade' AND severity = 'critical')) OVER (PARTITION BY policy_domain) AS explained
+        FROM acknowledging
+        WINDOW of_cause AS (PARTITION BY policy_domain, cause, acknowledgement.2 > until)
+    ),
+    compared AS
+    (
+        SELECT
+            * EXCEPT (affected, affected_together),
+            affected - if(cause = 'failure-ratio', least(affected, explained), 0) AS affected,
+            affected_together - if(cause = 'failure-ratio', least(affected_together, explained), 0) AS judged
+        FROM together
+    ),
+    needing AS
+    (
+        SELECT
+            *,
+            max(judged_by = 'share' AND cause != 'failure-ratio' AND NOT acknowledged) OVER of_domain AS one_cause_is,
+            max(cause = 'starttls-not-supported') OVER of_domain AS starttls_is_missing,
+            max(cause != 'server-newly-failing' AND kind = 'tls') OVER (PARTITION BY policy_domain, subject) AS subject_is_named
+        FROM compared
+        WHERE multiIf(
+            judged_by = 'any', true,
+            judged_by = 'sessions-of-subject', affected >= greatest(minimum_sessions, 1),
+            judged_by = 'sessions', judged >= greatest(minimum_sessions, 1),
+            judged >= greatest(minimum_sessions, 1) AND judged > failure_ratio_threshold * of
+                AND affected * 10 >= most_affected
+        )
+        WINDOW of_domain AS (PARTITION BY policy_domain)
+    )
+SELECT
+    policy_domain, kind, cause, subject, severity, since, affected, of, if(of = 0, NULL, affected / of) AS share, detail, seen_by,
+    acknowledged,
+    if(acknowledged, acknowledgement.2, NULL) AS acknowledged_until,
+    if(acknowledged, acknowledgement.3, '') AS acknowledged_because
+FROM needing
+WHERE NOT (cause = 'failure-ratio' AND one_cause_is)
+    AND NOT (cause = 'suspected-downgrade' AND severity = 'warning' AND starttls_is_missing)
+    AND NOT (cause = 'server-newly-failing' AND subject_is_named)
+COMMENT 'What needs attention as of a day: attention_at(end = ...)'

@@ -1,0 +1,39 @@
+"""The rules about reports are what the table says, and every cause has its alert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reports.alerts.rules import rules as rule_file
+from reports.alerts.rules import tests as rule_tests
+from reports.alerts.table import ALERTS
+from reports.causes import FROM_REPORTS, Severity
+from reports.tls.failures import Category
+
+RULES = Path(__file__).parents[2] / "alerting-rules"
+SUSPICIONS = {
+    ("suspected-downgrade", Severity.CRITICAL),
+    ("suspected-downgrade", Severity.WARNING),
+    ("mta-sts-not-applied", Severity.WARNING),
+    ("mta-sts-not-applied", Severity.INFO),
+}
+
+
+def test_the_committed_rules_are_those_of_the_table() -> None:
+    again = "run: python -m reports.alerts"
+    assert (RULES / "reports.yml").read_text(encoding="utf-8") == rule_file(), again
+    assert (RULES / "tests" / "reports.yml").read_text(encoding="utf-8") == rule_tests(), again
+
+
+def test_every_cause_that_reports_can_have_has_one_alert() -> None:
+    about = [(alert.cause, alert.severity) for alert in ALERTS]
+    assert len(set(about)) == len(about)
+    causes = {cause.term for cause in FROM_REPORTS} | {category.value for category in Category}
+    assert {cause for cause, _ in about} == causes
+    assert set(about) >= SUSPICIONS
+    assert len(about) == len(causes) + 2
+
+
+def test_an_alert_is_as_severe_as_its_cause() -> None:
+    severities = {cause.term: cause.severity for cause in FROM_REPORTS}
+    assert {alert.cause: alert.severity for alert in ALERTS if alert.cause in severities} == severities
