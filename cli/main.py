@@ -30,6 +30,7 @@ _COMMANDS = {
     "backup": "backup",
     "restore": "restore",
     "migrate": "migrate",
+    "reprocess": "reprocess",
     "collector": "collector",
     "exporter": "exporter",
     "policy-host": "policy_host",

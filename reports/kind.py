@@ -86,6 +86,7 @@ class ReportKind(Generic[_Report, _Attribution]):
     most_entries: int  # in all reports of one message together
     read: Callable[[Document], _Report]  # raises RejectedError
     attribute: Callable[[_Report, Opened, Envelope, Ownership], _Attribution]  # raises RejectedError: nothing is ours
+    attribution_of: Callable[[_Report, Rows], _Attribution]  # that it was stored with, from the rows it then became
     claims: Callable[[_Report, Opened], Claim | None]
     rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
     tables: ReportTables

@@ -41,6 +41,19 @@ def as_arrow(rows: Sequence[Any], table: Table) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
+def from_arrow(answer: pa.Table, table: Table) -> list[Any]:
+    """Rows of a table out of ClickHouse's answer, which has its columns and maybe more."""
+    columns = (_values(answer.column(name), kind) for name, kind in table.columns.items())
+    return [table.row(*values) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pa.ChunkedArray, kind: Column) -> list[Any]:
+    if kind is Column.SECONDS:  # ClickHouse hands these out as numbers
+        column = column.cast(pa.int64())
+    values: list[Any] = column.cast(_TYPES[kind]).to_pylist()
+    return [tuple(texts) for texts in values] if kind is Column.TEXTS else values
+
+
 @lru_cache
 def _schema(table: Table) -> pa.Schema:
     return pa.schema([(name, _TYPES[column]) for name, column in table.columns.items()])

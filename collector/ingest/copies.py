@@ -151,6 +151,21 @@ def settle(reports: Sequence[Rows], *, table: str, client: Client) -> Settled:
     return Settled(moved=moved, write=list(write.values()), superseded=gone, duplicates=duplicates)
 
 
+def superseded(reports: Sequence[Rows], *, table: str, client: Client) -> list[Stale]:
+    """Those of these reports of one kind beside which the table has a better proven copy.
+
+    Raises what ClickHouse raises.
+    """
+    known = _stored(reports, table, client)
+    return [
+        Stale(day=old.day, report_key=old.report_key, below=copy.version)
+        for rows in reports
+        for old in (Copy.of(rows.report),)
+        for copy in known[rows.report.day, rows.report.content_key].values()
+        if copy.report_key != old.report_key and copy.version > old.version and copy.is_copy_of(old)
+    ]
+
+
 def _adds_nothing(new: Copy, copy: Copy) -> bool:
     """Whether a copy of a report that we have need not be stored.
 

@@ -63,16 +63,20 @@ class Writer:
 
     def _write(self, tables: ReportTables, reports: list[Rows]) -> int:
         settled = settle(reports, table=f"{self._database}.{tables.report.name}", client=self._client)
-        self._delete(tables.parts, settled.moved)
-        for number, table in enumerate(tables.parts):
-            self._insert(table, [row for rows in settled.write for row in rows.parts[number]])
-        self._insert(tables.report, [rows.report for rows in settled.write])
+        self.delete(tables.parts, settled.moved)
+        self.write_again(tables, settled.write)
         # In the order of writing turned around: as long as its own row is there, a copy is found again.
-        self._delete((*tables.parts, tables.report), settled.superseded)
+        self.delete((*tables.parts, tables.report), settled.superseded)
         return settled.duplicates
 
-    def _delete(self, tables: Sequence[Table], stale: Sequence[Stale]) -> None:
-        """Together: a delete takes as long for one row as for many, and untrusted senders can cause it."""
+    def write_again(self, tables: ReportTables, reports: Sequence[Rows]) -> None:
+        """Write other rows of reports of one kind that are stored, their own rows last. Raises the same as write()."""
+        for number, table in enumerate(tables.parts):
+            self._insert(table, [row for rows in reports for row in rows.parts[number]])
+        self._insert(tables.report, [rows.report for rows in reports])
+
+    def delete(self, tables: Sequence[Table], stale: Sequence[Stale]) -> None:
+        """Delete rows together: that takes as long for one as for many, and untrusted senders can cause it."""
         for table in tables:
             for start in range(0, len(stale), _KEYS_A_COMMAND):
                 some = stale[start : start + _KEYS_A_COMMAND]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mailposture.ownership import Ownership
     from reports.document import Opened
     from reports.envelope import Envelope
+    from reports.rows import Rows
     from reports.tls.decode import Policy, TlsReport
 
 TLSA = "tlsa"
@@ -68,6 +69,15 @@ def attribute(report: TlsReport, opened: Opened, envelope: Envelope, ownership: 
     if not domains:
         raise _nothing_ours(report, opened)
     return Attribution(tuple(sorted(domains)), tuple(owned), tuple(dict.fromkeys(warnings)))
+
+
+def attribution_of(report: TlsReport, stored: Rows) -> Attribution:
+    """What was found when the report came: what decided it besides the report is kept nowhere else."""
+    known = sorted((row.policy_index, row.policy_domain) for row in stored.parts[0])
+    owned = (
+        OwnedPolicy(domain, index, report.policies[index]) for index, domain in known if index < len(report.policies)
+    )
+    return Attribution(stored.report.policy_domains, tuple(owned), ())
 
 
 class _Around(NamedTuple):

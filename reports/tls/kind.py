@@ -8,7 +8,7 @@ from typing import Final
 from reports.document import Form
 from reports.kind import ReportKind, ReportTables
 from reports.table import Table
-from reports.tls.attribution import Attribution, attribute
+from reports.tls.attribution import Attribution, attribute, attribution_of
 from reports.tls.decode import TlsReport, read
 from reports.tls.header import MAIL, claims
 from reports.tls.limits import FAILURE_DETAILS, POLICIES
@@ -28,6 +28,7 @@ TLS: Final[ReportKind[TlsReport, Attribution]] = ReportKind(
     most_entries=FAILURE_DETAILS + POLICIES,
     read=read,
     attribute=attribute,
+    attribution_of=attribution_of,
     claims=claims,
     rows=rows_of,
     tables=ReportTables(

@@ -261,6 +261,23 @@ def test_migrate_dry_run_prints_the_sql_and_changes_nothing(here):
     assert here.run("migrate") == "nothing to do\n"
 
 
+def test_reprocess_classifies_stored_reports_again(here):
+    (here.folder / "one.json").write_bytes(report())
+    here.run("import", "one.json")
+    table = "mailposture_tables.tls_failures"
+    older = f"INSERT INTO {table} SELECT * REPLACE ('unknown' AS category) FROM {table} FINAL"
+    assert here.run("sql", "--as-collector", older) == ""
+    category = "SELECT category FROM tls_failures_daily"
+    assert here.run("sql", category) == "unknown\n"
+    month = YESTERDAY[:7]
+    assert here.run("reprocess", "--from", YESTERDAY) == f"{month}: 1 reports, 1 changed, 0 unreadable\n"
+    assert here.run("sql", category) == "certificate\n"
+    assert here.run("reprocess", "--from", "2020-01-01", "--to", YESTERDAY).endswith(" 0 changed, 0 unreadable\n")
+    assert here.run("reprocess", "--from", "2020-01-01", "--to", "2020-12-31") == ""
+    here.run("reprocess", "--from", "2026-02-02", "--to", "2026-02-01", code=2)
+    assert "--from 2026-02-02 is after --to 2026-02-01" in here.said
+
+
 def test_sql_may_only_read(here):
     here.run("sql", "DROP TABLE mailposture_tables.tls_reports", code=1)
     assert "mailposture:" in here.said
@@ -306,7 +323,20 @@ def test_explain_has_words_for_a_result_type_and_a_hint_for_a_typo(empty):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "run", "init", "import", "summary", "sql", "explain", "quarantine", "migrate", "collector", "exporter"],
+    [
+        "",
+        "run",
+        "init",
+        "import",
+        "summary",
+        "sql",
+        "explain",
+        "quarantine",
+        "migrate",
+        "reprocess",
+        "collector",
+        "exporter",
+    ],
 )
 def test_help_teaches(empty, command):
     assert len(empty.run(*([command] if command else []), "--help").splitlines()) > 5

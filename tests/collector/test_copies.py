@@ -275,11 +275,11 @@ def test_re_signed_copy_is_gone_although_the_import_was_killed_before_it_was(ing
 
 
 def killed_before_it_deletes(ingest, rows):
-    delete = ingest.writer._delete
-    ingest.writer._delete = lambda _, stale: stale and (_ for _ in ()).throw(OperationalError("killed"))
+    delete = ingest.writer.delete
+    ingest.writer.delete = lambda _, stale: stale and (_ for _ in ()).throw(OperationalError("killed"))
     with pytest.raises(OperationalError):
         ingest.writer.write([rows])
-    ingest.writer._delete = delete
+    ingest.writer.delete = delete
 
 
 def test_many_copies_give_way_in_as_many_commands_as_one(ingest, storage, monkeypatch):
