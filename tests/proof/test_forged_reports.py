@@ -145,7 +145,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
 
 
 def _count(house: House, trust: str) -> float:
-    return house.metric("collector", f'mailposture_reports_stored_total{{trust="{trust}"}}')
+    return house.metric("collector", f'mailposture_reports_stored_total{{kind="tls",trust="{trust}"}}')
 
 
 def test_one_mail_under_anothers_name_neither_begins_nor_ends_an_alert(attacked: Attacked) -> None:
