@@ -54,8 +54,13 @@ class SpoolFile:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._turn = (folder / _TURN).open("wb")
             with self._own_turn():  # SQLite's own lock does not cover choosing the journal mode
+                # A statement that is cached keeps what was last bound to it: of each size of group, the largest bodies.
                 self._connection = sqlite3.connect(
-                    self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                    self.path,
+                    timeout=_BUSY_SECONDS,
+                    isolation_level=None,
+                    check_same_thread=False,
+                    cached_statements=0,
                 )
                 try:
                     self._prepare(durability)
