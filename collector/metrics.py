@@ -17,6 +17,11 @@ RECEIVED = Counter("mailposture_received", "Messages and posts made durable in t
 REFUSED = Counter(
     "mailposture_refused", "Peers turned away before anything was accepted, by source and reason", ["source", "reason"]
 )
+LEFT = Counter(
+    "mailposture_left_in_mailbox",
+    "Mails that stay in their mailbox, by source and reason (no-report, too-large, unreadable)",
+    ["source", "reason"],
+)
 CONNECTIONS = Counter("mailposture_connections", "Connections opened by senders, by source", ["source"])
 STORED = Counter("mailposture_reports_stored", "Reports written to ClickHouse, by kind and trust", ["kind", "trust"])
 REJECTED = Counter("mailposture_rejected", "Messages that held no usable report, by reason", ["reason"])
@@ -59,4 +64,11 @@ def _begin_at_zero() -> None:
             PRUNED.labels(state.value, cause)
 
 
+def _begin_mailboxes_at_zero() -> None:
+    for mailbox in filter(lambda source: source.is_mailbox, Source):
+        for why in ("no-report", "too-large", "unreadable"):
+            LEFT.labels(mailbox.value, why)
+
+
 _begin_at_zero()
+_begin_mailboxes_at_zero()

@@ -1,6 +1,6 @@
 """The receiver: a process that only receives, so that parsing and signatures are never in the way of whoever delivers.
 
-It also serves metrics and health for the whole collector. It must stay light: nothing that reads reports is imported.
+It also serves metrics and health for the whole collector. It must stay light: reports are not read here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from collector.documents.limits import LIMITS
 from collector.health import serve_health
 from collector.heartbeat import Heartbeat
 from collector.sources.https.server import serve_https
-from collector.sources.imap import ImapSource
+from collector.sources.mailbox.imap import ImapMailbox
+from collector.sources.mailbox.loop import MailboxLoop
+from collector.sources.mailbox.remembered import Remembered
 from collector.sources.memory import BodyMemory
 from collector.sources.smtp.server import serve_smtp
 from collector.spool import Spool, SpoolQueue
+from reports.kinds import BY_NAME
 
 if TYPE_CHECKING:
     from mailposture.config.model import Config
@@ -48,7 +51,15 @@ async def _receive(config: Config) -> None:
         memory = BodyMemory(largest=max(config.smtp.limits.message_size, config.https.body_size, LIMITS.message_bytes))
         smtp = await serve_smtp(config.smtp, recipients=config.accepted_recipients(), spool=spool, memory=memory)
         https = await serve_https(config.https, domains=config.domains, spool=spool, memory=memory)
-        mailboxes = [ImapSource(mailbox, spool=spool, memory=memory) for mailbox in config.imap]
+        mailboxes = [
+            MailboxLoop(
+                mailbox,
+                spool=spool,
+                memory=memory,
+                remembered=Remembered(config.data / "mailboxes", mailbox.name, kinds=BY_NAME),
+            )
+            for mailbox in map(ImapMailbox, config.imap)
+        ]
         for mailbox in mailboxes:
             mailbox.start()
         log.info("receiving")

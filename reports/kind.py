@@ -55,7 +55,7 @@ class Provenance:
 class MailForm:
     """How a mail says that it brings reports of a kind. Names and media types are in lower case."""
 
-    media_types: frozenset[bytes]  # of parts that are such reports
+    media_types: frozenset[bytes]  # of parts that are such reports, and nothing else
     mislabelled: frozenset[bytes]  # wrong ones that real reporters use, and that count where the header states a report
     fields: tuple[bytes, ...]  # header fields that are read; signed more than once they are unclear, except for
     repeatable: frozenset[bytes]  # those of which several may stand
@@ -83,6 +83,7 @@ class ReportKind(Generic[_Report, _Attribution]):
     title: str  # as people call it: "TLS report"
     mail: MailForm
     recognize: Callable[[Form, bytes], bool]  # whether a document should be such a report, by its form and first bytes
+    is_evident: Callable[[bytes], bool]  # whether a recognized document is such a report, without room to read it
     most_entries: int  # in all reports of one message together
     read: Callable[[Document], _Report]  # raises RejectedError
     attribute: Callable[[_Report, Opened, Envelope, Ownership], _Attribution]  # raises RejectedError: nothing is ours

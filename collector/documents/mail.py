@@ -36,6 +36,7 @@ class Part(NamedTuple):
 
     name: str
     content: bytes
+    media_type: str = ""  # as it is labelled, in lower case
 
 
 class Mail(NamedTuple):
@@ -128,7 +129,7 @@ def _leaves(root: fast_mail_parser.PyMimePart, limits: Limits) -> Iterator[Part]
         if node.children:
             pending += [(child, depth + 1) for child in reversed(node.children)]
         elif content := node.content:
-            yield Part(name=node.filename or "", content=content)
+            yield Part(name=node.filename or "", content=content, media_type=node.content_type.lower())
 
 
 def _read_leniently(body: bytes, fields: Collection[bytes], limits: Limits, *, fault: str) -> Mail:
@@ -147,7 +148,7 @@ def _read_leniently(body: bytes, fields: Collection[bytes], limits: Limits, *, f
                 continue
             content = node.get_payload(decode=True)
             if isinstance(content, bytes) and content:
-                parts.append(Part(name=node.get_filename() or "", content=content))
+                parts.append(Part(node.get_filename() or "", content, node.get_content_type()))
             if node.defects:
                 defect = type(node.defects[0]).__name__
                 undecodable.append(f"part {quoted(node.get_content_type())} is damaged: {defect}")

@@ -41,6 +41,11 @@ def open_message(body: bytes, *, as_mail: bool = False, limits: Limits = LIMITS)
     return _look_into_parts(search, read_mail(body, fields=FIELDS, limits=limits))
 
 
+def open_mail(mail: Mail, *, limits: Limits = LIMITS) -> Opened:
+    """Find the report documents in a mail that was taken apart. Raises RejectedError if there is no document at all."""
+    return _look_into_parts(_Search(limits), mail)
+
+
 def open_proven(proof: Proof, *, limits: Limits = LIMITS) -> Opened:
     """Find the report documents in what a signature proves.
 

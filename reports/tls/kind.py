@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +21,21 @@ def _recognize(form: Form, _content: bytes) -> bool:
     return form is Form.JSON
 
 
+# What every report has (RFC 8460, section 4.4) and hardly anything else, which may lie in a mailbox beside reports.
+_POLICIES: Final = re.compile(rb'"policies"\s*:')
+_PERIOD: Final = re.compile(rb'"date-range"\s*:')
+
+
+def _is_evident(content: bytes) -> bool:
+    return _POLICIES.search(content) is not None and _PERIOD.search(content) is not None
+
+
 TLS: Final[ReportKind[TlsReport, Attribution]] = ReportKind(
     name="tls",
     title="TLS report",
     mail=MAIL,
     recognize=_recognize,
+    is_evident=_is_evident,
     most_entries=FAILURE_DETAILS + POLICIES,
     read=read,
     attribute=attribute,

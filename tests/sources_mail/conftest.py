@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,18 @@ from imapclient import IMAPClient
 from pki import make_ca
 from ports import free_port, listens
 from programs import program
+from sources_mail.reading import Clock, RecordingSpool
+
+from collector.sources.mailbox.imap import ImapMailbox
+from collector.sources.mailbox.loop import MailboxLoop
+from collector.sources.mailbox.remembered import Remembered
+from collector.sources.memory import BodyMemory
+from mailposture.config.model import ImapMailbox as Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
+    from typing import Any
 
     from pki import CertificateAuthority
 
@@ -85,10 +94,26 @@ service anvil {{
 """
 
 
-def _configuration() -> str:
-    """In the words of the Dovecot that is here: 2.4, which Debian 13 has, refuses those of 2.3."""
+_LIMITS_OF_2_3 = {
+    "acl": "mail_plugins = acl\nplugin {\n  acl = vfile\n}",
+    "quota": "mail_plugins = quota\nplugin {{\n  quota = count:all\n  quota_vsizes = yes\n"
+    "  quota_rule = *:storage={}\n}}",
+}
+_LIMITS_OF_2_4 = {
+    "acl": "mail_plugins {\n  acl = yes\n}\nacl_driver = vfile",
+    "quota": 'mail_plugins {{\n  quota = yes\n}}\nquota "all" {{\n  storage_size = {}\n}}',
+}
+_OWNER = pwd.getpwnam("nobody")[2:4]
+
+
+def _is_2_3() -> bool:
+    """Which words Dovecot takes: 2.4, which Debian 13 has, refuses those of 2.3."""
     version = subprocess.run([program("dovecot"), "--version"], check=True, capture_output=True, text=True).stdout
-    return (_OF_2_3 if version.startswith("2.3.") else _OF_2_4) + _OF_BOTH
+    return version.startswith("2.3.")
+
+
+def _configuration() -> str:
+    return (_OF_2_3 if _is_2_3() else _OF_2_4) + _OF_BOTH
 
 
 @dataclass
@@ -101,6 +126,7 @@ class Dovecot:
     plain_port: int = field(default_factory=free_port)
     tls_port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
+    _dropped: int = 0
 
     def start(self) -> None:
         issued = self.authority.issue(["localhost"])
@@ -118,6 +144,11 @@ class Dovecot:
         )
         self._process = subprocess.Popen([program("dovecot"), "-F", "-c", str(configuration)])
         eventually("Dovecot listens", self._listens)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a configuration says about it."""
+        return {"port": self.tls_port, "certificate_authority": self.authority.certificate}
 
     def _listens(self) -> bool:
         assert self._process is not None
@@ -139,6 +170,28 @@ class Dovecot:
         with self.client() as client:
             for mail in mails:
                 client.append(folder, mail, msg_time=at)
+
+    def drop(self, *mails: bytes) -> None:
+        """Deliver mails past IMAP and its rights, in their order."""
+        folder = self._maildir / "new"
+        if not folder.exists():
+            self.deliver(b"Subject: makes the folders\r\n\r\n")
+            for made in (self._maildir / "cur", folder):
+                for path in made.iterdir():
+                    path.unlink()
+        for mail in mails:
+            self._dropped += 1
+            path = folder / f"{1_790_000_000 + self._dropped}.M{self._dropped}P1.test"
+            path.write_bytes(mail)
+            os.chown(path, *_OWNER)
+
+    def allow(self, rights: str) -> None:
+        """What the owner may do with the INBOX (RFC 4314); sessions that have begun keep what they had."""
+        (self._maildir / "dovecot-acl").write_text(f"owner {rights}\n")
+
+    @property
+    def _maildir(self) -> Path:
+        return self.home / "mail/reports/Maildir"
 
     def bodies(self, folder: str) -> list[bytes]:
         with self.client() as client:
@@ -164,9 +217,8 @@ def new_dovecot(authority: CertificateAuthority) -> Iterator[Callable[[str], Dov
         # Not below pytest's folder, which is closed to the user who owns the mails.
         home = Path(tempfile.mkdtemp(prefix="dovecot-"))
         home.chmod(0o755)
-        nobody = pwd.getpwnam("nobody")
         (home / "mail").mkdir()
-        os.chown(home / "mail", nobody.pw_uid, nobody.pw_gid)
+        os.chown(home / "mail", *_OWNER)
         server = Dovecot(home, authority, more)
         servers.append(server)
         server.start()
@@ -179,5 +231,73 @@ def new_dovecot(authority: CertificateAuthority) -> Iterator[Callable[[str], Dov
 
 
 @pytest.fixture
+def limited_dovecot(new_dovecot: Callable[[str], Dovecot]) -> Callable[..., Dovecot]:
+    """Starts a server with mails in a mailbox where we have some rights, or a quota."""
+
+    def new(*mails: bytes, rights: str = "", quota: str = "", more: str = "") -> Dovecot:
+        words = _LIMITS_OF_2_3 if _is_2_3() else _LIMITS_OF_2_4
+        limits = [words["quota"].format(quota)] if quota else [words["acl"]]
+        server = new_dovecot("\n".join([*limits, more]))
+        with server.client() as client:  # which makes the folders
+            client.create_folder("mailposture.processed")
+        server.drop(*mails)
+        if rights:
+            server.allow(rights)
+        return server
+
+    return new
+
+
+@pytest.fixture
 def dovecot(new_dovecot: Callable[[str], Dovecot]) -> Dovecot:
     return new_dovecot("")
+
+
+@pytest.fixture
+def spool() -> RecordingSpool:
+    return RecordingSpool()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """By which the loop waits before it tries again what was refused."""
+    return Clock()
+
+
+@pytest.fixture
+def read(tmp_path: Path, spool: RecordingSpool, clock: Clock) -> Iterator[Callable[..., MailboxLoop]]:
+    """Starts to read a mailbox on a server; it remembers what an earlier one of the same test did."""
+    loops = []
+
+    def start(
+        server: Any,
+        *,
+        limit: int = 1_000_000,
+        into: Any = spool,
+        memory: BodyMemory | None = None,
+        kinds: tuple[str, ...] = ("tls",),
+        **more: Any,
+    ) -> MailboxLoop:
+        (tmp_path / "password").write_text(f"{PASSWORD}\n")
+        settings: dict[str, Any] = {
+            "host": "localhost",
+            "user": "reports",
+            "password_file": tmp_path / "password",
+            "poll": timedelta(seconds=60),
+        }
+        mailbox = ImapMailbox(Settings(**{**settings, **server.settings, **more}))
+        loop = MailboxLoop(
+            mailbox,
+            spool=into,
+            memory=memory or BodyMemory(largest=limit),
+            remembered=Remembered(tmp_path / "mailboxes", mailbox.name, kinds=kinds),
+            limit=limit,
+            clock=clock,
+        )
+        loop.start()
+        loops.append(loop)
+        return loop
+
+    yield start
+    for loop in loops:
+        loop.stop()

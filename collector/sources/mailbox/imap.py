@@ -1,0 +1,219 @@
+"""A mailbox by IMAP4rev1 (RFC 3501).
+
+Nothing is ever deleted, nothing is marked as seen, and a mailbox that cannot be written is read all the same.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from imapclient import IMAPClient, SocketTimeout  # type: ignore[import-untyped]
+from imapclient.exceptions import (  # type: ignore[import-untyped]
+    IMAPClientAbortError,
+    IMAPClientError,
+    IMAPClientReadOnlyError,
+)
+
+from collector.sources.mailbox.mailbox import Fetched, Listed, LostError, RefusedError, TooLargeError
+from mailposture.net.verifying import verifying_context
+from mailposture.problems import ProblemError
+from reports.envelope import Source
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mailposture.config.model import ImapMailbox as Settings
+
+_NETWORK: Final = SocketTimeout(connect=30, read=60)  # seconds
+_LISTED_AT_ONCE: Final = 100
+_SEARCHED_AT_ONCE: Final = 32_768  # UIDs: an answer is one line, and imaplib takes lines of up to a million bytes
+_FOUND_AT_ONCE: Final = 50_000  # mails in a mailbox that is searched as a whole
+_PIECE: Final = 2 * 1024 * 1024  # of a large mail: it lies in memory several times while it is read
+_TICK: Final = 1.0  # seconds between two looks at whether to stop
+
+_Answer = TypeVar("_Answer")
+_Kind = TypeVar("_Kind")
+
+
+class ImapMailbox:
+    """One folder of an account."""
+
+    source = Source.IMAP
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ProblemError for a configuration that makes no sense."""
+        if settings.folder == settings.processed:
+            raise ProblemError(
+                f"imap {settings.host}: folder and processed are both {settings.folder!r}; name another folder in "
+                "`processed`, where mails go once they are read"
+            )
+        self._settings = settings
+        self.name = f"{settings.user} at {settings.host}, {settings.folder}"
+        self.trusted = settings.trusted
+
+    def mail_name(self, key: str) -> str:
+        return f"{self.name} UID {key}"
+
+    @contextmanager
+    def open(self) -> Iterator[ImapSession]:
+        """A session that is logged in, with our folder selected."""
+        settings = self._settings
+        password = settings.password_file.read_text(encoding="utf-8").rstrip("\r\n")  # each time: passwords change
+        context = verifying_context(settings.certificate_authority) if settings.tls else None
+        try:
+            client = IMAPClient(
+                settings.host, port=settings.port, ssl=settings.tls, ssl_context=context, timeout=_NETWORK
+            )
+            with client:
+                client.normalise_times = False  # or it turns times into those of our zone, and leaves the zone out
+                client.login(settings.user, password)
+                yield ImapSession(client, settings)
+        except IMAPClientError as error:
+            raise LostError(str(error)) from error
+
+
+class ImapSession:
+    """A folder that is selected. Keys are UIDs, which ascend (RFC 3501, section 2.3.1.1)."""
+
+    def __init__(self, client: Any, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._processed = ""  # its name on the server, once it is there
+        self._can_idle: bool = client.has_capability("IDLE")
+        folder = self._name_on_server(settings.folder)
+        self.read_only = False
+        try:
+            selected = client.select_folder(folder)
+        except IMAPClientReadOnlyError:
+            self.read_only = True
+            selected = client.select_folder(folder, readonly=True)
+        self.epoch = str(int(selected[b"UIDVALIDITY"]))
+        self._next = int(selected.get(b"UIDNEXT", 0))
+        self._is_large = int(selected[b"EXISTS"]) > _FOUND_AT_ONCE
+
+    def mails(self, after: str) -> Iterator[list[Listed]]:
+        first = int(after or 0) + 1
+        while self._is_large and first + _SEARCHED_AT_ONCE <= self._next:
+            yield from self._listed(first, str(first + _SEARCHED_AT_ONCE - 1))
+            first += _SEARCHED_AT_ONCE
+        yield from self._listed(first, "*")
+
+    def _listed(self, first: int, last: str) -> Iterator[list[Listed]]:
+        """With `*` for the last, a server finds the last mail even if its UID is below the first."""
+        found = self._ask(lambda: self._client.search(["UID", f"{first}:{last}", "NOT", "DELETED"]))
+        uids = sorted(uid for uid in found if uid >= first)
+        for start in range(0, len(uids), _LISTED_AT_ONCE):
+            some = uids[start : start + _LISTED_AT_ONCE]
+            try:
+                sizes = self._ask(lambda: self._client.fetch(some, ["RFC822.SIZE"]))  # noqa: B023  called at once
+            except RefusedError:
+                sizes = {}
+            yield [Listed(str(uid), _only(int, sizes.get(uid, {}).get(b"RFC822.SIZE"))) for uid in some]
+
+    def present(self, keys: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for start in range(0, len(keys), _LISTED_AT_ONCE):
+            some = ",".join(keys[start : start + _LISTED_AT_ONCE])
+            found.update(map(str, self._ask(lambda: self._client.search(["UID", some, "NOT", "DELETED"]))))  # noqa: B023
+        return found & set(keys)
+
+    def fetch(self, keys: Sequence[str]) -> Iterator[Fetched]:
+        uids = [int(key) for key in keys]
+        answers = self._ask(lambda: self._client.fetch(uids, ["INTERNALDATE", "BODY.PEEK[]"]))
+        for uid in uids:
+            if answer := answers.pop(uid, None):
+                body = _only(bytes, answer.get(b"BODY[]", answer.get(b"RFC822")))
+                yield Fetched(str(uid), _utc(answer.get(b"INTERNALDATE")), body)
+
+    def fetch_large(self, key: str, *, limit: int) -> Fetched:
+        uid = int(key)
+        delivered = self._ask(lambda: self._client.fetch([uid], ["INTERNALDATE"])).get(uid, {}).get(b"INTERNALDATE")
+        body = bytearray()
+        while piece := self._piece(uid, len(body)):
+            body += piece
+            if len(body) > limit:
+                raise TooLargeError(len(body))
+        return Fetched(key, _utc(delivered), bytes(body) or None)
+
+    def _piece(self, uid: int, start: int) -> bytes:
+        """Part of a mail (RFC 3501, section 6.4.5); empty after its end."""
+        answer = self._ask(lambda: self._client.fetch([uid], [f"BODY.PEEK[]<{start}.{_PIECE}>"])).get(uid, {})
+        return _only(bytes, next((part for name, part in answer.items() if name.startswith(b"BODY[]")), None)) or b""
+
+    def move(self, keys: Sequence[str]) -> None:
+        """By MOVE (RFC 6851) or, on old servers, by what it stands for."""
+        uids = [int(key) for key in keys]
+        self._ask(lambda: self._move(uids))
+
+    def _move(self, uids: Sequence[int]) -> None:
+        client, processed = self._client, self._processed_folder()
+        if client.has_capability("MOVE"):
+            client.move(uids, processed)
+            return
+        client.copy(uids, processed)
+        client.delete_messages(uids, silent=True)
+        # Without UIDPLUS an EXPUNGE would also take what others marked: then the mark alone must do.
+        if client.has_capability("UIDPLUS"):
+            client.uid_expunge(uids)
+
+    def _processed_folder(self) -> str:
+        if not self._processed:
+            name = self._name_on_server(self._settings.processed)
+            if not self._client.folder_exists(name):
+                self._client.create_folder(name)
+                self._client.subscribe_folder(name)
+            self._processed = name
+        return self._processed
+
+    def wait(self, stopping: threading.Event, *, at_most: float) -> None:
+        """By IDLE (RFC 2177), or for as long as the configuration says."""
+        seconds = min(at_most, self._settings.poll.total_seconds())
+        if self._can_idle:
+            try:
+                return self._ask(lambda: self._idle(stopping, until=time.monotonic() + seconds))
+            except RefusedError:  # though it says it can
+                self._can_idle = False
+        stopping.wait(seconds)
+        return None
+
+    def _idle(self, stopping: threading.Event, *, until: float) -> None:
+        self._client.idle()
+        while not stopping.is_set() and (now := time.monotonic()) < until:
+            said = self._client.idle_check(timeout=_TICK)
+            if said or time.monotonic() - now < _TICK / 2:  # no news before the time is over: the connection has ended
+                break
+        self._client.idle_done()
+
+    def _name_on_server(self, name: str) -> str:
+        """`a/b` with the server's separator, below its personal namespace (RFC 2342), which may be `INBOX.`."""
+        if name.upper() == "INBOX" or not self._client.has_capability("NAMESPACE"):
+            return name
+        personal = self._client.namespace().personal
+        prefix, separator = personal[0] if personal else ("", "/")
+        name = name.replace("/", separator or "/")
+        return name if name.startswith(prefix) else prefix + name
+
+    @staticmethod
+    def _ask(question: Callable[[], _Answer]) -> _Answer:
+        try:
+            return question()
+        except IMAPClientAbortError as error:
+            raise LostError(str(error)) from error
+        except OSError:
+            raise
+        except Exception as error:  # also what imapclient raises where an answer cannot be read
+            raise RefusedError(str(error) or repr(error)) from error
+
+
+def _only(kind: type[_Kind], value: object) -> _Kind | None:
+    """What a server says, unless it says something else than what was asked for."""
+    return value if isinstance(value, kind) else None
+
+
+def _utc(moment: object) -> datetime | None:
+    """INTERNALDATE (RFC 3501, section 2.3.3): when the mailbox accepted a mail, which may be long before we read it."""
+    return moment.astimezone(UTC) if isinstance(moment, datetime) else None

@@ -1,0 +1,93 @@
+"""What every kind of mailbox can do for the loop that reads it: list, fetch, and move what is done.
+
+A mail goes by a key, which means that mail for as long as the mailbox's epoch stays. Mails are listed in an order in
+which new ones come last, so that one key says how far it was read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from reports.envelope import Source
+
+
+class RefusedError(Exception):
+    """The server refuses what it was asked for; it goes on answering."""
+
+
+class LostError(Exception):
+    """There is no session any more, or none could begin; a later one may do better."""
+
+
+class TooLargeError(Exception):
+    """A mail is larger than asked for."""
+
+    def __init__(self, size: int) -> None:
+        """`size`: bytes that are known of it."""
+        super().__init__(f"more than {size} bytes")
+        self.size = size
+
+
+class Listed(NamedTuple):
+    """A mail in the mailbox."""
+
+    key: str
+    size: int | None  # bytes; None if the server does not say
+
+
+class Fetched(NamedTuple):
+    """A mail as it was delivered."""
+
+    key: str
+    delivered_at: datetime | None  # when the mailbox accepted it; UTC, aware
+    body: bytes | None  # None if the server answered without it
+
+
+class Session(Protocol):
+    """A mailbox that is open. Its methods raise RefusedError, LostError or OSError."""
+
+    @property
+    def epoch(self) -> str: ...  # with another one, keys mean other mails
+    @property
+    def read_only(self) -> bool: ...  # mails can be read, and nothing else
+
+    def mails(self, after: str) -> Iterator[list[Listed]]:
+        """What comes after a key, in order, some at a time; after an empty one, everything."""
+
+    def present(self, keys: Sequence[str]) -> set[str]:
+        """Those of some keys that are there still."""
+
+    def fetch(self, keys: Sequence[str]) -> Iterator[Fetched]:
+        """Some small mails; one that is gone is left out."""
+
+    def fetch_large(self, key: str, *, limit: int) -> Fetched:
+        """One mail in pieces, since an answer lies in memory twice. Raises TooLargeError beyond `limit` bytes."""
+
+    def move(self, keys: Sequence[str]) -> None:
+        """To where mails go that are done."""
+
+    def wait(self, stopping: threading.Event, *, at_most: float) -> None:
+        """Until there may be new mail, at most so many seconds."""
+
+
+class Mailbox(Protocol):
+    """How to open one."""
+
+    @property
+    def source(self) -> Source: ...
+    @property
+    def name(self) -> str: ...  # what a person would look for
+    @property
+    def trusted(self) -> bool: ...  # whether its own server has checked signatures, as the configuration says
+
+    def open(self) -> AbstractContextManager[Session]:
+        """A session. Raises LostError or OSError."""
+
+    def mail_name(self, key: str) -> str:
+        """What a person would look for to find one mail."""
