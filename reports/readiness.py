@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from mailposture.checks.reason import Reason
 from mailposture.checks.result import Outcome
 from reports.caption import caption
 
@@ -25,7 +26,16 @@ _PROBED_DAYS = 7
 _MOST = 20  # causes and senders that are named
 _CONCERNED = ("mx", "mta-sts-record", "mta-sts-policy", "mta-sts-mx", "starttls")  # checks that enforce depends on
 # What keeps mail away in every mode, as in the view: enforce makes it no worse.
-_IN_EVERY_MODE = ("timeout", "unreachable", "refused", "greeting-refused", "smtp-error", "mx-unusable")
+_IN_EVERY_MODE = (
+    Reason.TIMEOUT,
+    Reason.UNREACHABLE,
+    Reason.REFUSED,
+    Reason.GREETING_REFUSED,
+    Reason.SMTP_ERROR,
+    Reason.MX_UNUSABLE,
+    Reason.MX_WITHOUT_ADDRESS,
+    Reason.NULL_MX,
+)
 
 
 class Verdict(StrEnum):
