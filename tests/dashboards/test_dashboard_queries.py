@@ -172,9 +172,9 @@ def test_a_trouble_that_is_over_is_not_current(store: DemoStore) -> None:
 
 
 def test_commands_name_the_domain_and_the_failing_server(store: DemoStore) -> None:
-    (row,) = ask(store, "domain", panel_sql("domain", "What is wrong now, and what to do"), domain="bank.example")
-    assert "bank.example" in str(row["What to do"])
-    assert "example.com" not in str(row["What to do"])
+    for row in ask(store, "domain", panel_sql("domain", "What is wrong now, and what to do"), domain="bank.example"):
+        assert "bank.example" in str(row["What to do"])
+        assert "example.com" not in str(row["What to do"])
     meanings = ask(
         store, "domain", panel_sql("domain", "What each failure means, and what to do"), domain="shop.example"
     )

@@ -25,10 +25,31 @@ CATEGORIES: Final[dict[Category, tuple[str, str]]] = {
     Category.DANE: ("DANE", "#2BB8C4"),
     Category.OTHER: ("Other", "#9FA7B3"),
 }
-NO_REPORTS: Final = "no-reports"
-"""Beside the categories: a domain that nobody reports about any more."""
-PROBES: Final = "probes"
-"""Beside the categories: our own probes find a fault, whether anybody reports it or not."""
+_FROM_REPORTS: Final = {
+    "failure-ratio": ("Several causes", "#9FA7B3"),
+    "mail-refused": ("Mail refused", "#E0464F"),
+    "server-newly-failing": ("Server began to fail", "#FF9830"),
+    "no-reports": ("No reports", "#9FA7B3"),
+    "never-reported": ("No report yet", "#9FA7B3"),
+    "reports-late": ("Reports late", "#9FA7B3"),
+}
+_FROM_PROBES: Final = {
+    "mx-not-covered": "MX not in policy",
+    "mx-certificate-invalid": "MX certificate invalid",
+    "mx-certificate-expiring": "MX certificate due",
+    "mx-without-starttls": "MX without STARTTLS",
+    "mx-unreachable": "MX unreachable",
+    "mx-tlsa-mismatch": "TLSA mismatch",
+    "mx-failing": "MX failing",
+    "policy-unfetchable": "Policy unfetchable",
+    "policy-not-as-configured": "Policy differs",
+    "policy-max-age-small": "max_age small",
+    "policy-testing-long": "Testing for long",
+    "record-wrong": "DNS record wrong",
+    "dns-unanswered": "DNS unanswered",
+}
+CAUSES: Final = _FROM_REPORTS | {cause: (name, "#E55400") for cause, name in _FROM_PROBES.items()}
+"""Beside the categories: what only comparing reports, or our own probes find."""
 
 CATEGORY_COLORS: Final = dict(CATEGORIES.values())
 # Shades of the category that each belongs to.
@@ -47,8 +68,7 @@ RESULT_COLORS: Final = {
 }
 
 CATEGORY_WORDS: Final = words(
-    {category.value: look for category, look in CATEGORIES.items()}
-    | {NO_REPORTS: ("No reports", "#9FA7B3"), PROBES: ("Our own probes", "#E55400"), "": ("-", UNKNOWN)}
+    {category.value: look for category, look in CATEGORIES.items()} | CAUSES | {"": ("-", UNKNOWN)}
 )
 SEVERITY_WORDS: Final = words(
     {
@@ -80,7 +100,8 @@ CATEGORY_NAME: Final = "transform({{}}, [{}], [{}], 'Other')".format(
 )
 """SQL with a place for the column: how a category is called in a legend."""
 
-SUCCESS_RATE: Final = steps((None, "red"), (0.95, "orange"), (0.99, "green"))
+NO_JUDGEMENT: Final = steps((None, "text"))
+"""Of a rate: what is too low is for the domain's own threshold to say, so only what needs attention has colours."""
 COLORED_TEXT: Final[Json] = {"type": "color-text"}
 COLORED_CELL: Final[Json] = {"type": "color-background", "mode": "basic", "applyToRow": False}
 BAR: Final[Json] = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
@@ -97,9 +118,6 @@ def rate(name: str, *, width: int = 100) -> Column:
         unit="percentunit",
         decimals=2,
         width=width,
-        cell=COLORED_TEXT,
-        color={"mode": "thresholds"},
-        thresholds=SUCCESS_RATE,
     )
 
 

@@ -8,7 +8,6 @@ from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Colum
 from dashboards.builders.common.variables import (
     DATASOURCES,
     DOMAINS,
-    END,
     REPORTER,
     REPORTER_ID,
     cell,
@@ -30,12 +29,13 @@ _TO_CATEGORY = link("Explore these failures", "mailposture-failures", category=c
 _ANSWER = (
     stat(
         "$domain now",
-        "Causes that need attention: in the newest reports of all senders (of the last three report days), and what "
-        "our own last probes find wrong. The table below names them.",
+        "Causes that need attention at the end of the time range: in the newest reports of all senders, and in "
+        "what our "
+        "own last probes find; without what is acknowledged or only worth knowing. The table below names them.",
         rows(
             f"""{_CAUSES}
             SELECT if(found = 0 AND {questions.no_reports(DOMAINS)}, NULL, found) AS number
-            FROM (SELECT countIf(needs_attention AND severity != 'info') AS found FROM causes)"""
+            FROM (SELECT countIf(NOT acknowledged AND severity != 'info') AS found FROM causes)"""
         ),
         width=NUMBER_WIDTH,
         height=NUMBER_HEIGHT,
@@ -50,21 +50,19 @@ _ANSWER = (
     shared_panels.against_the_week_before(DOMAINS),
     stat(
         "Mail being refused",
-        "Failed sessions under the domain's MTA-STS policy in mode enforce, in the newest reports. Those senders do "
-        "not deliver: they try again and return the mail after some days.",
+        "Sessions that failed under the domain's MTA-STS policy in mode enforce, in the newest reports, from the "
+        "domain's "
+        "minimum of sessions on. Those senders do not deliver: they try again and return the mail after some days.",
         rows(
-            f"""
-            SELECT
-                if((SELECT count() FROM ({questions.last_words(DOMAINS)})) = 0, NULL, sum(failed_sessions)) AS refused
-            FROM tls_policies_daily
-            WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce'
-                AND (policy_domain, reporter, trust, day) IN ({questions.last_words(DOMAINS)})"""
+            f"""{_CAUSES}
+            SELECT if({questions.no_reports(DOMAINS)}, NULL, sumIf(affected, cause = 'mail-refused')) AS refused
+            FROM causes"""
         ),
         width=NUMBER_WIDTH,
         height=NUMBER_HEIGHT,
         unit="suffix:sessions",
         decimals=0,
-        thresholds=steps((None, look.GOOD), (1, "orange"), (20, look.BAD)),
+        thresholds=steps((None, look.GOOD), (1, look.BAD)),
         mappings=(words({"0": ("none", look.GOOD)}),),
     ),
     stat(
@@ -103,41 +101,30 @@ _ANSWER = (
     ),
 )
 
-_BESIDE_THE_CATEGORIES = f"""
-                ('{look.PROBES}',
-                'our own probes find this now, as senders do or soon will. Each fault is in the list below.',
-                '`mailposture check example.com` says what is wrong, and prints what to publish or to change.'),
-                ('{look.NO_REPORTS}',
-                'Nobody has reported for longer than this domain usually waits: what fails now is not known.',
-                '`mailposture check example.com` says whether the _smtp._tls record still asks for reports; Collector \
-health, whether others arrive.')"""
-
 _WRONG_NOW = table(
     "What is wrong now, and what to do",
-    "Each cause above the thresholds of the domain in the newest reports of all senders, and what our own last probes "
-    "find wrong. Commands name the domain and the server that failed most. Click the cause for its details.",
+    "Each cause that needs attention in the newest reports of all senders, or that our own last probes find: "
+    "what alerts "
+    "fire for. Commands name the domain and the server that is affected most. Acknowledged: until when, and "
+    "why; such a "
+    "cause alerts nobody (`mailposture acknowledge`). Click the cause for its details.",
     rows(
         f"""{_CAUSES}
         SELECT
             severity AS "Severity",
             cause AS "Cause",
-            if(since < '2000-01-01', NULL, since) AS "Since",
+            since AS "Since",
             {questions.in_place("action", "policy_domain", "server")} AS "What to do",
-            if(cause = '{look.PROBES}', concat(what, ': ', explanation), explanation) AS "What it means",
-            failed_now AS "Failed",
+            concat(explanation, if(details = '', '', ' '), details) AS "What it means",
+            nullIf(affected, 0) AS "Sessions",
             share_now AS "Of sessions",
-            servers AS "Receiving servers",
+            subjects AS "About",
             seen_by AS "Seen by",
+            known AS "Acknowledged",
             {questions.category_of("cause")} AS category,
             {questions.page_of("cause")} AS page
         FROM causes
-        LEFT JOIN (
-            SELECT term, explanation, action FROM failure_meanings WHERE kind = 'category'
-            UNION ALL
-            SELECT * FROM VALUES('term String, explanation String, action String', {_BESIDE_THE_CATEGORIES})
-        ) AS meaning ON term = cause
-        WHERE needs_attention
-        ORDER BY indexOf(['critical', 'warning', 'info'], severity), share_now DESC"""
+        ORDER BY acknowledged, indexOf(['critical', 'warning', 'info'], severity), share_now DESC, cause"""
     ),
     columns=(
         look.severity(),
@@ -145,10 +132,11 @@ _WRONG_NOW = table(
         look.day("Since"),
         Column(name="What to do", wrap=True),
         Column(name="What it means", width=260, wrap=True),
-        look.count("Failed", width=70),
+        look.count("Sessions", width=80),
         Column(name="Of sessions", unit="percentunit", decimals=1, width=95),
-        Column(name="Receiving servers", width=180, wrap=True),
+        Column(name="About", width=160, wrap=True),
         Column(name="Seen by", width=130, wrap=True),
+        Column(name="Acknowledged", width=120, wrap=True),
         look.hidden("category"),
         look.hidden("page"),
     ),

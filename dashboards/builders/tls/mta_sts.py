@@ -55,16 +55,9 @@ _ANSWER = (
         "reports of all senders. Those senders do not deliver: they try again and return the mail after some days.",
         rows(
             f"""
-            SELECT if({questions.no_reports(DOMAINS)}, NULL,
-                countIf(refused >= greatest(minimum_sessions, 1))) AS domains
-            FROM (
-                SELECT policy_domain, sum(failed_sessions) AS refused
-                FROM tls_policies_daily
-                WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND policy_type = 'sts' AND sts_mode = 'enforce'
-                    AND (policy_domain, reporter, trust, day) IN ({questions.last_words(DOMAINS)})
-                GROUP BY policy_domain
-            ) AS refusals
-            INNER JOIN domains USING (policy_domain)"""
+            SELECT if({questions.no_reports(DOMAINS)}, NULL, uniqExact(policy_domain)) AS domains
+            FROM attention_at(end = {END})
+            WHERE cause = 'mail-refused' AND {DOMAINS}"""
         ),
         width=6,
         unit="suffix:domains refused mail",
@@ -113,14 +106,12 @@ _ANSWER = (
     ),
     stat(
         "Certificates rejected",
-        "Receiving servers whose certificate a sender rejected in its newest report.",
+        "Receiving servers whose certificate senders reject in their newest reports, above the domain's thresholds.",
         rows(
             f"""
-            SELECT if({questions.no_reports(DOMAINS)}, NULL,
-                uniqExactIf((policy_domain, receiving_mx), receiving_mx != '')) AS servers
-            FROM tls_failures_daily
-            WHERE day >= {END} - 3 AND day <= {END} AND {DOMAINS} AND category = 'certificate'
-                AND (policy_domain, reporter, trust, day) IN ({questions.last_words(DOMAINS)})"""
+            SELECT if({questions.no_reports(DOMAINS)}, NULL, uniqExact(policy_domain, subject)) AS servers
+            FROM attention_at(end = {END})
+            WHERE cause = 'certificate' AND {DOMAINS}"""
         ),
         width=6,
         unit="suffix:servers",

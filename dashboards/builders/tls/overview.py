@@ -29,14 +29,14 @@ _CAUSES = questions.causes(OF_TEAM)
 _ANSWER = (
     stat(
         "Now",
-        "Domains with a cause that needs attention in the newest reports of all senders (of the last three report "
-        "days): more failures than the domain's thresholds, mail refused under MTA-STS mode enforce, a suspected "
-        "downgrade, a sender that is likely kept from our MTA-STS policy, or no reports any more; or a fault that our "
-        "own last probes find. The table below names them.",
+        "Domains with a cause that needs attention at the end of the time range, in the newest reports of all "
+        "senders or "
+        "in what our own last probes find: the same that alerts fire for, without what is acknowledged or only worth "
+        "knowing. The table below names them.",
         rows(
             f"""{_CAUSES}
             SELECT if(found = 0 AND {questions.no_reports(OF_TEAM)}, NULL, found) AS domains
-            FROM (SELECT uniqExactIf(policy_domain, needs_attention AND severity != 'info') AS found FROM causes)"""
+            FROM (SELECT uniqExactIf(policy_domain, NOT acknowledged AND severity != 'info') AS found FROM causes)"""
         ),
         width=NUMBER_WIDTH,
         height=NUMBER_HEIGHT,
@@ -90,9 +90,11 @@ _ANSWER = (
 
 _ATTENTION = table(
     "Needs attention now",
-    "Each domain and cause above its thresholds in the newest reports of all senders, and what our own last probes "
-    "find wrong. Since: the first day of this run of failures. Seen by: senders that report it, of those that report "
-    "about the domain. Click a domain for what to do, a cause for its details.",
+    "Each domain and cause that needs attention in the newest reports of all senders, or that our own last "
+    "probes find: "
+    "what alerts fire for. Since: the first day of this run. About: servers, senders or records. Seen by: senders that "
+    "report it, of those that report about the domain. Acknowledged: until when, and why; such a cause alerts nobody "
+    "(`mailposture acknowledge`). Click a domain for what to do, a cause for its details.",
     rows(
         f"""{_CAUSES}
         SELECT
@@ -100,27 +102,27 @@ _ATTENTION = table(
             policy_domain AS "Domain",
             cause AS "Cause",
             what AS "What",
-            if(since < '2000-01-01', NULL, since) AS "Since",
-            failed_now AS "Failed",
+            since AS "Since",
+            nullIf(affected, 0) AS "Sessions",
             share_now AS "Of sessions",
-            multiIf(cause IN ('{look.NO_REPORTS}', '{look.PROBES}'), '',
-                refused_now > 0, 'being refused', 'delivered') AS "Mail",
-            servers AS "Receiving servers",
+            multiIf(share_now IS NULL, '', refused, 'being refused', 'delivered') AS "Mail",
+            subjects AS "About",
             seen_by AS "Seen by",
+            known AS "Acknowledged",
             {questions.category_of("cause")} AS category,
             {questions.page_of("cause")} AS page
         FROM causes
-        WHERE needs_attention
-        ORDER BY indexOf(['critical', 'warning', 'info'], severity), refused_now > 0 DESC, share_now DESC
+        ORDER BY acknowledged, indexOf(['critical', 'warning', 'info'], severity), refused DESC, share_now DESC,
+            policy_domain, cause
         LIMIT 200"""
     ),
     columns=(
         look.severity(),
         Column(name="Domain", room=140, links=(_TO_DOMAIN,)),
         look.category(links=(_TO_CAUSE,)),
-        Column(name="What", width=255),
+        Column(name="What", width=240),
         look.day("Since"),
-        look.count("Failed", width=65),
+        look.count("Sessions", width=80),
         Column(name="Of sessions", unit="percentunit", decimals=1, width=95),
         Column(
             name="Mail",
@@ -128,13 +130,14 @@ _ATTENTION = table(
             cell=look.COLORED_TEXT,
             mappings=(words({"being refused": ("being refused", "red"), "delivered": ("delivered", "text")}),),
         ),
-        Column(name="Receiving servers", wrap=True, room=220),
-        Column(name="Seen by", wrap=True, room=220),
+        Column(name="About", wrap=True, room=160),
+        Column(name="Seen by", wrap=True, room=260),
+        Column(name="Acknowledged", wrap=True, width=130),
         look.hidden("category"),
         look.hidden("page"),
     ),
     width=24,
-    height=8,
+    height=10,
     nothing="Nothing to do: no cause is above the thresholds of its domain in the newest reports, "
     "and our probes find no fault.",
 )
@@ -172,10 +175,9 @@ _DOMAINS = table(
         SELECT
             policy_domain AS "Domain",
             team AS "Team",
-            multiIf(now_causes > 0, 'failing', probe_faults > 0, 'at fault',
-                missing > 0 OR all_sessions = 0, 'no reports', suspicions > 0, 'suspicious',
-                bad_days > 0, 'failed earlier', 'all good') AS "State",
-            if("State" = 'all good', '', top_cause) AS "Cause",
+            multiIf(failing > 0, 'failing', faults > 0, 'at fault', silent > 0 OR all_sessions = 0, 'no reports',
+                suspicions > 0, 'suspicious', bad_days > 0, 'failed earlier', 'all good') AS "State",
+            multiIf("State" = 'all good', '', "State" = 'failed earlier', earlier_cause, top_cause) AS "Cause",
             rate_now AS "With TLS",
             100 * (rate_now - rate_before) AS "Change",
             sessions_week AS "Sessions",
@@ -203,14 +205,25 @@ _DOMAINS = table(
         LEFT JOIN (
             SELECT
                 policy_domain,
-                countIf(needs_attention AND failed_now > 0) AS now_causes,
-                countIf(cause = '{questions.NOT_APPLIED}') AS suspicions,
-                countIf(cause = '{look.PROBES}') AS probe_faults,
-                countIf(cause = '{look.NO_REPORTS}') AS missing,
-                argMax(cause, (needs_attention, failed, cause = '{look.PROBES}')) AS top_cause
+                countIf(kind = 'tls' AND cause NOT IN ('no-reports', 'mta-sts-not-applied')) AS failing,
+                countIf(cause = 'mta-sts-not-applied') AS suspicions,
+                countIf(kind = 'outside') AS faults,
+                countIf(cause = 'no-reports') AS silent,
+                argMin(cause, (indexOf(['critical', 'warning', 'info'], severity), -affected)) AS top_cause
             FROM causes
+            WHERE NOT acknowledged AND severity != 'info'
             GROUP BY policy_domain
         ) AS troubles USING (policy_domain)
+        LEFT JOIN (
+            SELECT policy_domain, argMax(category, failed) AS earlier_cause
+            FROM (
+                SELECT policy_domain, category, sum(failed_sessions) AS failed
+                FROM tls_failures_daily
+                WHERE {IN_RANGE} AND {OF_TEAM}
+                GROUP BY policy_domain, category
+            )
+            GROUP BY policy_domain
+        ) AS earlier USING (policy_domain)
         LEFT JOIN (
             SELECT policy_domain, last_report_day, reporters_last_7_days FROM tls_freshness
         ) AS freshness USING (policy_domain)

@@ -1,23 +1,20 @@
 """The SQL that several dashboards ask.
 
-"Now" is what alerts mean by it too: each sender's newest report day within the last three of the time range. So a
-failure ends with the first clean reports, and not days later, and what happened in the middle of the range does not
-look current.
+"Now" is the end of the time range, and what needs attention then is what alerts mean by it too: the view `attention`,
+asked as of that day.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from dashboards.builders.common.look import NO_REPORTS, PROBES
 from dashboards.builders.common.variables import (
     DOMAINS,
     END,
     REPORTER,
     chosen,
 )
-from dashboards.builders.tls import probe_faults
-from reports.caption import caption
+from reports.causes import FROM_PROBES
 from reports.tls.failures import SUSPICIONS, Category
 
 THIS_WEEK: Final = f"day > {END} - 8 AND day < {END}"
@@ -26,11 +23,12 @@ WEEK_BEFORE: Final = f"day > {END} - 15 AND day < {END} - 7"
 
 IN_RANGE: Final = "$__dateFilter(day)"
 
-NOT_APPLIED: Final = Category.MTA_STS_NOT_APPLIED.value
-"""A cause without a failure: a sender stopped applying our MTA-STS policy."""
-
 SUSPECTED: Final = ", ".join(f"'{category.value}'" for category in sorted(SUSPICIONS))
 """SQL: the categories of no failure detail, as a list."""
+
+_EXPLORED: Final = ", ".join(f"'{category.value}'" for category in Category if category != Category.MTA_STS_NOT_APPLIED)
+_SEEN_BY_PROBES: Final = ", ".join(f"'{cause.term}'" for cause in FROM_PROBES)
+_SILENCES: Final = "'no-reports', 'never-reported', 'reports-late'"
 
 OF_TEAM: Final = f"{DOMAINS} AND " + chosen("policy_domain", "team").replace(
     "${team:singlequote}", "SELECT policy_domain FROM domains WHERE team IN (${team:singlequote})"
@@ -59,15 +57,15 @@ def category_of(cause: str) -> str:
 
     `$__all` is in two parts so that nobody takes it for a macro.
     """
-    everything = "concat('$', '__all')"
     reported = f"if({cause} = 'suspected-downgrade', 'starttls-not-supported', {cause})"
-    return f"if({cause} IN ('', '{NO_REPORTS}', '{PROBES}', '{NOT_APPLIED}'), {everything}, {reported})"
+    return f"if({cause} IN ({_EXPLORED}), {reported}, concat('$', '__all'))"
 
 
 def page_of(cause: str) -> str:
     """Which dashboard shows more of a cause: what is suspected of a sender is beside the other senders."""
     return f"""multiIf({cause} IN ({SUSPECTED}), 'mailposture-senders',
-                {cause} = '{PROBES}', 'mailposture-mta-sts', 'mailposture-failures')"""
+                {cause} IN ({_SEEN_BY_PROBES}), 'mailposture-mta-sts',
+                {cause} IN ({_SILENCES}), 'mailposture-collector', 'mailposture-failures')"""
 
 
 def in_place(words: str, domain: str, server: str) -> str:
@@ -80,22 +78,10 @@ def in_place(words: str, domain: str, server: str) -> str:
     return f"replaceAll({with_mark}, '\\x01', if({plain}, {server}, 'mx1.example.com'))"
 
 
-def last_words(domains: str) -> str:
-    """Which day is now for each sender and domain whose word counts: (policy_domain, reporter, trust, last_day)."""
-    return f"""
-        SELECT policy_domain, reporter, trust, max(day) AS last_day
-        FROM tls_sender_daily
-        WHERE day >= {END} - 3 AND day <= {END} AND {domains}
-            AND (policy_domain, reporter, trust) IN (
-                SELECT policy_domain, reporter, trust FROM tls_reporters WHERE counts)
-        GROUP BY policy_domain, reporter, trust"""
-
-
 def failures(domains: str) -> str:
-    """WITH clauses, the last of them `failures`: failed sessions of the time range with their cause.
+    """WITH clauses, the last of them `failures`: failed sessions of the time range: day, cause, sessions.
 
-    day, policy_domain, reporter, trust, name (of the reporter), receiving_mx, result_type, sessions, now, is_newcomer,
-    cause: the category, where suspected-downgrade is what a sender reports that had STARTTLS before.
+    The cause is the category, where suspected-downgrade is what a sender reports that had STARTTLS before.
     """
     return f"""WITH
     suspected AS (
@@ -103,15 +89,9 @@ def failures(domains: str) -> str:
         FROM tls_suspected_downgrades
         WHERE {IN_RANGE} AND {domains} AND likelihood IN ('likely', 'possible')
     ),
-    last_words AS ({last_words(domains)}
-    ),
-    newcomers AS (SELECT policy_domain, reporter, trust FROM tls_reporters WHERE {domains} AND standing = 'newcomer'),
     failures AS (
         SELECT
-            day, policy_domain, reporter, trust, {caption("organization")} AS name, receiving_mx, result_type,
-            failed_sessions AS sessions,
-            (policy_domain, reporter, trust, day) IN (SELECT * FROM last_words) AS now,
-            (policy_domain, reporter, trust) IN (SELECT * FROM newcomers) AS is_newcomer,
+            day, failed_sessions AS sessions,
             if(category = 'starttls-not-supported'
                 AND (day, policy_domain, reporter, trust, receiving_mx) IN (SELECT * FROM suspected),
                 'suspected-downgrade', category) AS cause
@@ -121,107 +101,38 @@ def failures(domains: str) -> str:
 
 
 def causes(domains: str) -> str:
-    """WITH clauses, the last of them `causes`: one row a domain and cause that failed in the time range.
+    """WITH clause `causes`: what needs attention at the end of the time range, as everywhere (the view `attention`).
 
-    policy_domain, cause (a category, no-reports, or probes: what our own find wrong now), severity, what (in words),
-    needs_attention, since (first day of the last run of failures; a day counts from a tenth of the worst day on, so
-    that background noise does not), failed, failed_now, share_now, refused_now (of the domain, under mode enforce),
-    server (that failed most), servers, seen_by (in words).
+    One row per domain, cause, severity and whether it is acknowledged: policy_domain, kind, cause, severity,
+    acknowledged, known (until when and why), what, explanation, action, since, affected (sessions), share_now, refused
+    (whether its mail is), server (that is affected most), subjects, details and seen_by (in words).
     """
-    return f"""{failures(domains)},
-    sessions_now AS (
-        SELECT policy_domain, sum(successful_sessions + failed_sessions) AS sessions,
-            uniqExact(reporter, trust) AS senders_in_all
-        FROM tls_sender_daily
-        WHERE day >= {END} - 3 AND day <= {END} AND {domains}
-            AND (policy_domain, reporter, trust, day) IN (SELECT * FROM last_words)
-        GROUP BY policy_domain
-    ),
-    refusals_now AS (
-        SELECT policy_domain, sum(failed_sessions) AS refused
-        FROM tls_policies_daily
-        WHERE day >= {END} - 3 AND day <= {END} AND {domains} AND policy_type = 'sts' AND sts_mode = 'enforce'
-            AND (policy_domain, reporter, trust, day) IN (SELECT * FROM last_words)
-        GROUP BY policy_domain
-    ),
-    totals AS (
+    return f"""WITH causes AS (
         SELECT
-            policy_domain,
-            cause,
-            sumMap([day], [sessions]) AS by_day,
-            arrayFilter((d, failed_then) -> failed_then * 10 >= arrayMax(by_day.2), by_day.1, by_day.2) AS bad_days,
-            arrayLast(
-                (d, before) -> d - before > 3, bad_days, arrayPushFront(arrayPopBack(bad_days), bad_days[1] - 100)
-            ) AS since,
-            sum(sessions) AS failed,
-            sumIf(sessions, now) AS failed_now,
-            if(failed_now > 0, topKWeightedIf(3)(receiving_mx, sessions, now AND receiving_mx != ''),
-                topKWeightedIf(3)(receiving_mx, sessions, receiving_mx != '')) AS worst_servers,
-            topKWeighted(1)(result_type, sessions)[1] AS result_type,
-            countIf(now AND NOT is_newcomer) > 0 OR uniqExactIf((reporter, trust), now) > 1 AS not_one_newcomer,
-            if(failed_now > 0, uniqExactIf((reporter, trust), now), uniqExact(reporter, trust)) AS senders,
-            arrayStringConcat(if(failed_now > 0, topKWeightedIf(2)(name, sessions, now),
-                topKWeighted(2)(name, sessions)), ', ') AS sender_names
-        FROM failures
-        GROUP BY policy_domain, cause
-        HAVING failed > 0
-    ),
-    causes AS (
-        SELECT
-            policy_domain, cause, meaning.severity AS severity,
-            if(result.category = cause, result.title, meaning.title) AS what, since, failed, failed_now,
-            failed_now / nullIf(sessions, 0) AS share_now,
-            refused AS refused_now,
-            worst_servers[1] AS server,
-            arrayStringConcat(worst_servers, ', ') AS servers,
-            concat(toString(senders), ' of ', toString(senders_in_all), ': ', sender_names) AS seen_by,
-            (failed_now > 0 AND cause = 'suspected-downgrade')
-                OR (failed_now >= greatest(minimum_sessions, 1) AND not_one_newcomer
-                    AND (share_now > failure_ratio_threshold OR refused >= greatest(minimum_sessions, 1)))
-                AS needs_attention
-        FROM totals
-        INNER JOIN domains USING (policy_domain)
-        LEFT JOIN sessions_now USING (policy_domain)
-        LEFT JOIN refusals_now USING (policy_domain)
-        LEFT JOIN (SELECT term, severity, title FROM failure_meanings WHERE kind = 'category') AS meaning
-            ON meaning.term = cause
-        LEFT JOIN (SELECT term, category, title FROM failure_meanings WHERE kind = 'result-type') AS result
-            ON result.term = result_type
-        UNION ALL
-        SELECT
-            policy_domain, '{NOT_APPLIED}', any(meaning.severity), any(meaning.title), min(last_applied_day) + 1, 0, 0,
-            NULL, 0, '', '', concat(toString(uniqExact(reporter, trust)), ' of ', toString(any(senders_in_all)), ': ',
-                arrayStringConcat(topK(2)({caption("organization")}), ', ')), 1
-        FROM mta_sts_suspected_downgrades
-        INNER JOIN (SELECT policy_domain, senders_in_all FROM sessions_now) AS everybody USING (policy_domain)
-        CROSS JOIN (SELECT severity, title FROM failure_meanings WHERE term = '{NOT_APPLIED}') AS meaning
-        WHERE day >= {END} - 3 AND day <= {END} AND {domains} AND likelihood = 'likely'
-            AND (policy_domain, reporter, trust, day) IN (SELECT * FROM last_words)
-        GROUP BY policy_domain
-        UNION ALL
-        SELECT
-            policy_domain, '{PROBES}', min(severity),
-            arrayStringConcat(arraySlice(arraySort(groupUniqArray((severity, fault))).2, 1, 3), ', '), toDate(0), 0, 0,
-            NULL, 0, argMinIf(receiving_mx, severity, receiving_mx != ''),
-            arrayStringConcat(arraySort(groupUniqArrayIf(3)(receiving_mx, receiving_mx != '')), ', '), 'our probes', 1
-        FROM ({probe_faults.faults(domains)})
-        WHERE again
-        GROUP BY policy_domain
-        UNION ALL
-        SELECT
-            policy_domain, '{NO_REPORTS}', if(never, 'info', 'warning'),
-            if(never, 'No report yet', 'No report any more'), silent_since, 0, 0, NULL, 0, '', '', '', 1
-        FROM (
-            SELECT
-                policy_domain,
-                last_report_day IS NULL AS never,
-                ifNull(last_report_day, toDate(0)) + 1 AS silent_since
-            FROM tls_freshness
-            WHERE {domains}
-        ) AS freshness
-        INNER JOIN domains USING (policy_domain)
-        WHERE {END} = (SELECT today FROM clock)
-            AND dateDiff('second', toDateTime(silent_since, 'UTC'), (SELECT now FROM clock)) > stale_after_seconds
+            policy_domain, kind, cause, severity, acknowledged,
+            if(acknowledged, concat('until ', toString(max(acknowledged_until)), ': ', any(acknowledged_because)), '')
+                AS known,
+            any(title) AS what, any(explanation) AS explanation, any(action) AS action, min(since) AS since,
+            sum(of_subject.affected) AS affected, affected / nullIf(max(of), 0) AS share_now,
+            kind = 'tls' AND affected > 0 AND max(cause = 'mail-refused') OVER (PARTITION BY policy_domain) AS refused,
+            argMax(subject, of_subject.affected) AS server,
+            arrayStringConcat(arraySlice(arraySort(groupUniqArray(subject)), 1, 5), ', ') AS subjects,
+            arrayStringConcat(arraySlice(arraySort(groupUniqArrayIf(detail, detail != '')), 1, 3), ' ') AS details,
+            arraySort(arrayDistinct(arrayFlatten(groupArray(of_subject.seen_by)))) AS reporters,
+            multiIf(kind = 'outside', 'our probes', empty(reporters), '', concat(
+                toString(length(reporters)), ' of ', toString(any(senders)), ': ', reporters[1],
+                if(length(reporters) > 1, ', …', ''))) AS seen_by
+        FROM (SELECT * FROM attention_at(end = {END}) WHERE {domains}) AS of_subject
+        LEFT JOIN (
+            SELECT term AS cause, title, explanation, action FROM failure_meanings WHERE kind IN ('category', 'cause')
+        ) AS meaning USING (cause)
+        LEFT JOIN (
+            SELECT policy_domain, uniqExact({REPORTER}) AS senders
+            FROM tls_sender_daily
+            WHERE day >= {END} - 3 AND day < {END} AND {domains}
+            GROUP BY policy_domain
+        ) AS everybody USING (policy_domain)
+        GROUP BY policy_domain, kind, cause, severity, acknowledged
     )"""
 
 

@@ -26,7 +26,7 @@ def with_tls(domains: str) -> Panel:
         height=NUMBER_HEIGHT,
         unit="percentunit",
         decimals=2,
-        thresholds=look.SUCCESS_RATE,
+        thresholds=look.NO_JUDGEMENT,
     )
 
 

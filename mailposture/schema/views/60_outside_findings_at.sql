@@ -46,7 +46,7 @@ WITH
                     probe = 'mta-sts' AND reason = 'mx-not-covered', ('mx-not-covered', if(enforced, 'critical', 'warning')),
                     probe = 'mta-sts' AND reason LIKE 'policy-%' AND reason != 'policy-differs', ('policy-unfetchable', 'warning'),
                     probe != 'mx' OR reason IN ('outbound-port-25-blocked', 'dns-error', 'probe-timeout', 'probe-error'), ('', ''),
-                    last.6 = false, ('mx-unreachable', 'warning'),
+                    last.6 = false OR reason = 'unreachable', ('mx-unreachable', 'warning'),
                     reason = 'starttls-not-offered', ('mx-without-starttls', 'critical'),
                     reason = 'tlsa-mismatch', ('mx-tlsa-mismatch', 'critical'),
                     reason LIKE 'certificate-%', ('mx-certificate-invalid', if(enforced, 'critical', 'warning')),
@@ -64,7 +64,7 @@ SELECT
     policy_domain, each.1 AS cause, multiIf(probe = 'mx', mx, probe = 'dns' AND cause = 'record-wrong', toString(record), '') AS subject,
     each.2 AS severity, 'any' AS judged_by,
     if(cause IN ('mx-certificate-expiring', 'policy-max-age-small'), NULL, toNullable(min(since))) AS since,
-    toUInt64(count()) AS affected, toUInt64(0) AS of,
+    toUInt64(0) AS affected, toUInt64(0) AS of,
     multiIf(
         cause = 'mx-certificate-expiring', concat('Its certificate expires on ', toString(toDate(min(assumeNotNull(not_after)))), '.'),
         cause = 'policy-max-age-small', concat('max_age is ', toString(any(max_age)), ' seconds.'),
