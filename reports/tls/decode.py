@@ -19,8 +19,8 @@ from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, Config
 from mailposture.quoting import quoted
 from reports.rejection import Reason, RejectedError
 from reports.tls import fields
-from reports.tls.fields import NO_ADDRESS, Remarks
 from reports.tls.limits import FAILURE_DETAILS, JSON_DEPTH, JSON_VALUES, POLICIES
+from reports.values import NO_ADDRESS, Remarks
 
 if TYPE_CHECKING:
     from reports.document import Document

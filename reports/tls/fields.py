@@ -7,50 +7,32 @@ gives up a report: what cannot be used reads as empty, and a remark says so. Onl
 from __future__ import annotations
 
 import math
-import socket
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from mailposture.domain_names import normalize, normalize_pattern
+from mailposture.domain_names import normalize_pattern
 from mailposture.quoting import quoted
-from reports.limits import NAME_LENGTH, TERM_LENGTH, TEXT_LENGTH, WARNINGS
+from reports.limits import NAME_LENGTH, TERM_LENGTH, TEXT_LENGTH
 from reports.rejection import Reason, RejectedError
 from reports.text import clean
 from reports.tls.limits import LIST_ENTRIES
+from reports.values import LONGEST_NAME, NO_ADDRESS, Remarks, domain_name, packed_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pydantic import ValidationInfo
 
 _POLICY_TYPES: Final = frozenset(("sts", "tlsa", "no-policy-found"))
-NO_ADDRESS: Final = bytes(16)  # `::`, which no server has
-_V4_MAPPED: Final = bytes(10) + b"\xff\xff"  # RFC 4291, section 2.5.5.2
 # Nobody has that many sessions with one domain in a day; one absurd report must not bend every sum, nor overflow it.
 _LARGEST_COUNT: Final = 10**12
 
-# The same few hosts fill most reports. Long text stays out of the caches, where strangers could fill memory with it.
-_known_name: Final = lru_cache(maxsize=65_536)(normalize)
+# Long text stays out of the cache, where untrusted senders could fill memory with it.
 _known_pattern: Final = lru_cache(maxsize=65_536)(normalize_pattern)
 _LONGEST_LINES: Final = LIST_ENTRIES * TEXT_LENGTH
-_LONGEST_NAME: Final = 300  # of a name with white space around it
-
-
-class Remarks:
-    """What was odd about a report and how it was read; each once, at most WARNINGS of them."""
-
-    def __init__(self) -> None:
-        self._remarks: dict[str, None] = {}
-
-    def add(self, remark: str) -> None:
-        if len(self._remarks) <= WARNINGS:
-            self._remarks[clean(remark, TEXT_LENGTH)] = None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._remarks)
 
 
 def _remark(info: ValidationInfo, remark: str) -> None:
@@ -108,15 +90,11 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-def _name(value: Any) -> str | None:
-    return _known_name(value) if type(value) is str and len(value) <= _LONGEST_NAME else None
-
-
 def host(value: Any, info: ValidationInfo) -> str:
     """A host name, normalized; empty if it is none."""
     if not value:
         return ""
-    found = _name(value)
+    found = domain_name(value)
     if found is None:
         _remark(info, f"{_shown(value)} is not a host name and was left out")
         return ""
@@ -127,7 +105,7 @@ def policy_domain(value: Any, info: ValidationInfo) -> str | None:
     """A policy domain, normalized; empty if there is none; None if there is something that is no domain name."""
     if not value:
         return ""
-    found = _name(value)
+    found = domain_name(value)
     if found is None:
         _remark(info, f"policy-domain {_shown(value)} is not a domain name; its policy was left out")
     return found
@@ -137,30 +115,11 @@ def address(value: Any, info: ValidationInfo) -> bytes:
     """An IP address as 16 bytes, IPv4 mapped into IPv6; NO_ADDRESS if it is missing or unusable."""
     if not value:
         return NO_ADDRESS
-    packed = _packed(value) or _packed(_bare_address(value)) if type(value) is str else None
+    packed = packed_address(value) if type(value) is str else None
     if packed is None:
         _remark(info, f"{_shown(value)} is not an IP address and was left out")
         return NO_ADDRESS
     return packed
-
-
-def _packed(written: str) -> bytes | None:
-    try:
-        if ":" in written:
-            return socket.inet_pton(socket.AF_INET6, written)
-        return _V4_MAPPED + socket.inet_pton(socket.AF_INET, written)
-    except (OSError, ValueError):  # ValueError: a NUL in it
-        return None
-
-
-def _bare_address(written: str) -> str:
-    """Without brackets, port, zone id (RFC 4007) or the `IPv6:` tag of address literals (RFC 5321, section 4.1.3)."""
-    bare = written.strip()
-    if bare.startswith("["):
-        bare = bare[1:].partition("]")[0]
-    elif bare.count(":") == 1:
-        bare = bare.partition(":")[0]
-    return bare.partition("%")[0].lower().removeprefix("ipv6:").strip()
 
 
 def objects(limit: int, reason: str) -> Callable[[Any, ValidationInfo], list[dict[str, Any]]]:
@@ -201,7 +160,7 @@ def mx_patterns(value: Any, info: ValidationInfo) -> tuple[str, ...]:
     written = [value] if type(value) is str else value if isinstance(value, list) else []
     patterns = []
     for entry in written[:LIST_ENTRIES]:
-        usable = type(entry) is str and len(entry) <= _LONGEST_NAME
+        usable = type(entry) is str and len(entry) <= LONGEST_NAME
         pattern = _known_pattern(entry.removeprefix("mx:")) if usable else None
         if pattern:
             patterns.append(pattern)
