@@ -43,7 +43,8 @@ _FILE = """\
 # The domains that receive mail and are yours; reports about any other domain are rejected.
 domains:
 {domains}
-# The addresses that senders mail reports to (rua= of the _smtp._tls record); tlsrpt@<each domain> if absent.
+# The addresses that reports are mailed to (rua= of the _smtp._tls and _dmarc records); tlsrpt@ and dmarc@<each
+# domain> if absent.
 # recipients: [tlsrpt@reports.example.com]
 
 # Everything that must survive: the spool, the engine's data and its passwords.

@@ -82,9 +82,10 @@ def _listeners(config: Config, log_file: Path | None) -> Iterator[str]:
 
 
 def _recipients(config: Config) -> str:
-    addresses = sorted(config.accepted_recipients())
-    more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
-    return addresses[0] + more if addresses else "nobody: every domain is parked"
+    """Two addresses, of the first domain where each has its own."""
+    addresses = sorted(config.accepted_recipients(), key=lambda address: (address.partition("@")[2], address))
+    more = f" and {len(addresses) - 2} more" if len(addresses) > 2 else ""
+    return ", ".join(addresses[:2]) + more
 
 
 def _records(config: Config) -> Iterator[str]:

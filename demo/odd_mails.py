@@ -57,7 +57,7 @@ def odd_mails(today: date, keys: dict[str, SigningKey]) -> Iterator[DemoMail]:
             _NORTHWIND, "news.example", key, name="report.xml", media_type="application/xml", content=_DMARC_REPORT
         ),
         Fate.REJECTED,
-        "a DMARC report, mailed to the address for TLS reports",
+        "a DMARC report whose clock stands at 1970",
     )
     foreign = replace(
         genuine,

@@ -57,6 +57,10 @@ class Ownership:
         """Whether a (normalized) name is one of our domains."""
         return name in self._names
 
+    def domain_above(self, name: str) -> str:
+        """The domain of ours that a (normalized) name is or lies below, the longest of several; or empty."""
+        return next(self._above(name), "")
+
     def _owners_of(self, host: str) -> Owners:
         """The domains of ours that a (normalized) policy domain or MX host may belong to."""
         parent = host.partition(".")[2]

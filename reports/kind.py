@@ -61,6 +61,7 @@ class MailForm:
     repeatable: frozenset[bytes]  # those of which several may stand
     # Whether a signed header states a report: its fields by name, and report-type= of its Content-Type or None.
     states: Callable[[Mapping[bytes, tuple[bytes, ...]], bytes | None], bool]
+    is_file_name: Callable[[str], bool]  # whether only such reports are called so, which then states one as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ class ReportKind(Generic[_Report, _Attribution]):
     mail: MailForm
     recognize: Callable[[Form, bytes], bool]  # whether a document should be such a report, by its form and first bytes
     is_evident: Callable[[bytes], bool]  # whether a recognized document is such a report, without room to read it
+    document_bytes: int  # the largest document that is read
     most_entries: int  # in all reports of one message together
     read: Callable[[Document], _Report]  # raises RejectedError
     attribute: Callable[[_Report, Opened, Envelope, Ownership], _Attribution]  # raises RejectedError: nothing is ours

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from reports.dmarc.kind import DMARC
 from reports.tls.kind import TLS
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from reports.document import Form
     from reports.kind import ReportKind
 
-KINDS: Final[tuple[ReportKind[Any, Any], ...]] = (TLS,)
+KINDS: Final[tuple[ReportKind[Any, Any], ...]] = (TLS, DMARC)
 BY_NAME: Final = {kind.name: kind for kind in KINDS}
 
 

@@ -18,9 +18,10 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable"  # a file that cannot be opened, or is none
     EMPTY = "empty"
     NO_REPORT = "no-report"  # readable, but no report in it
-    DMARC_REPORT = "dmarc-report"
     NOT_A_TLS_REPORT = "not-a-tls-report"  # JSON, but of something else
+    NOT_A_DMARC_REPORT = "not-a-dmarc-report"  # XML, but of something else
     NOT_JSON = "not-json"
+    NOT_XML = "not-xml"  # XML that is not well-formed, or has a DOCTYPE
     BAD_ENCODING = "bad-encoding"
     BAD_COMPRESSION = "bad-compression"  # truncated or damaged gzip or zip
     TOO_LARGE = "too-large"  # bytes in, bytes out or compression ratio

@@ -22,6 +22,7 @@ EMPTY_ZIP_MAGIC: Final = b"PK\x05\x06"
 
 _GZIP_WINDOW: Final = 31  # zlib's word for "a gzip header and trailer around it"
 _CENTRAL_DIRECTORY_ENTRY: Final = b"PK\x01\x02"
+_END_RECORD: Final = 22  # bytes
 _ENCRYPTED: Final = 0x1
 # What zipfile raises for damaged archives: it was written for files that a user chose to open.
 _ZIP_FAULTS: Final = (
@@ -93,6 +94,11 @@ def gunzip(packed: bytes, *, budget: Budget) -> tuple[bytes, bool]:
         rest = stream.unused_data
     budget.spend(packed=len(packed), unpacked=len(output), what=f"gzip of {len(packed)} bytes")
     return output, bool(rest.strip(b"\0\r\n"))
+
+
+def ends_as_zip(content: bytes) -> bool:
+    """Whether nothing follows a zip: it ends with its end record, without a comment (APPNOTE.TXT, section 4.3.16)."""
+    return content[-_END_RECORD:].startswith(EMPTY_ZIP_MAGIC)
 
 
 def unzip(packed: bytes, *, budget: Budget) -> Iterator[tuple[str, bytes]]:

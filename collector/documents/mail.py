@@ -37,6 +37,8 @@ class Part(NamedTuple):
     name: str
     content: bytes
     media_type: str = ""  # as it is labelled, in lower case
+    kinds: frozenset[str] | None = None  # of reports that it may be; None for any
+    whole: bool = False  # whether it must be an archive and nothing else
 
 
 class Mail(NamedTuple):

@@ -7,13 +7,13 @@ way what a document is, its first bytes say. Pure: bytes in, bytes out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from collector.documents.compression import Budget, gunzip, unzip
+from collector.documents.compression import Budget, ends_as_zip, gunzip, unzip
 from collector.documents.content import encoding_of, kind_of
 from collector.documents.limits import LIMITS, Limits
 from collector.documents.mail import Mail, is_mail, read_mail
-from collector.documents.signed_mail import read_signed
+from collector.documents.signed_mail import UnclearError, read_signed
 from reports.document import Document, Form, Opened
 from reports.file_names import policy_domain_of_file_name
 from reports.kinds import KINDS, recognize
@@ -36,7 +36,7 @@ def open_message(body: bytes, *, as_mail: bool = False, limits: Limits = LIMITS)
     """
     search = _search(body, limits)
     if not as_mail and (kind_of(body) or not is_mail(body)):
-        search.look_into(body, name="")
+        search.look_into(body, _Place())
         return search.result(Mail(parts=()))
     return _look_into_parts(search, read_mail(body, fields=FIELDS, limits=limits))
 
@@ -64,9 +64,33 @@ def _search(body: bytes, limits: Limits) -> _Search:
 
 def _look_into_parts(search: _Search, mail: Mail, *, proven: bool = False) -> Opened:
     for part in mail.parts:
-        search.look_into(part.content, name=part.name)
+        search.look_into(part.content, _Place(clean(part.name, NAME_LENGTH), kinds=part.kinds, whole=part.whole))
     search.faults += [Fault(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
     return search.result(mail, proven=proven)
+
+
+class _Place(NamedTuple):
+    """Where in a message something was found. As text: words that follow what is said about it."""
+
+    name: str = ""  # of the part, file or member of an archive, cleaned
+    within: tuple[str, ...] = ()  # names of the archives around it
+    nesting: int = 0  # archives around it
+    kinds: frozenset[str] | None = None  # of reports that it may be; None for any
+    whole: bool = False  # whether it must be an archive and nothing else
+
+    def __str__(self) -> str:
+        return f" in {self.name!r}" if self.name else ""
+
+    def unpacked(self) -> _Place:
+        return self._replace(nesting=self.nesting + 1, whole=False)
+
+    def member(self, name: str) -> _Place:
+        return self._replace(name=clean(name, NAME_LENGTH), within=(*self.within, self.name), nesting=self.nesting + 1)
+
+    def domains(self) -> tuple[str, ...]:
+        """The policy domains in the names."""
+        found = map(policy_domain_of_file_name, (*self.within, self.name))
+        return tuple(dict.fromkeys(filter(None, found)))
 
 
 class _Search:
@@ -78,57 +102,55 @@ class _Search:
         self._budget = Budget(limits=limits)
         self._documents: list[Document] = []
         self._warnings: list[str] = []
-        self._unknown: list[str] = []
+        self._unknown = 0
 
-    def look_into(self, content: bytes, *, name: str, within: tuple[str, ...] = (), nesting: int = 0) -> None:
-        """`within`: the names of the archives around it."""
-        name = clean(name, NAME_LENGTH)
+    def look_into(self, content: bytes, place: _Place) -> None:
         try:
-            self._look_into(content, name, within, nesting)
+            self._look_into(content, place)
         except RejectedError as error:
             self.faults.append(error.fault)
 
-    def _look_into(self, content: bytes, name: str, within: tuple[str, ...], nesting: int) -> None:
+    def _look_into(self, content: bytes, place: _Place) -> None:
         kind = kind_of(content)
-        if kind in ("gzip", "zip") and nesting >= self._limits.archive_nesting:
+        if kind in ("gzip", "zip") and place.nesting >= self._limits.archive_nesting:
             raise RejectedError(
-                Reason.TOO_NESTED, f"archive in archive, more than {self._limits.archive_nesting} deep{_in(name)}"
+                Reason.TOO_NESTED, f"archive in archive, more than {self._limits.archive_nesting} deep{place}"
             )
         match kind:
             case "json" | "xml":
-                self._take(Form(kind), content, name, within)
+                self._take(Form(kind), content, place)
             case "gzip":
                 unpacked, more = gunzip(content, budget=self._budget)
+                if more and place.whole:
+                    raise UnclearError("its Content-Type is not signed, and bytes follow the gzip that it is")
                 if more:
-                    self._warnings.append(f"bytes after the end of the gzip{_in(name)} were ignored")
-                self._look_into(unpacked, name, within, nesting + 1)
+                    self._warnings.append(f"bytes after the end of the gzip{place} were ignored")
+                self._look_into(unpacked, place.unpacked())
             case "zip":
+                if place.whole and not ends_as_zip(content):
+                    raise UnclearError("its Content-Type is not signed, and bytes follow the zip that it is")
                 for member, unpacked in unzip(content, budget=self._budget):
-                    self.look_into(unpacked, name=member, within=(*within, name), nesting=nesting + 1)
+                    self.look_into(unpacked, place.member(member))
             case _:
-                self._unknown.append(name)
+                self._unknown += 1
 
-    def _take(self, form: Form, content: bytes, name: str, within: tuple[str, ...]) -> None:
-        kind = recognize(form, content)
+    def _take(self, form: Form, content: bytes, place: _Place) -> None:
+        kind = recognize(form, content, [kind for kind in KINDS if place.kinds is None or kind.name in place.kinds])
         if kind is None:
-            if form is Form.XML and b"<feedback" in content[:4096]:
-                raise RejectedError(Reason.DMARC_REPORT, f"a DMARC aggregate report, not a TLS report{_in(name)}")
-            self._unknown.append(name)
+            self._unknown += 1
             return
-        domains = map(policy_domain_of_file_name, (*within, name))
+        allowed = min(kind.document_bytes, self._limits.document_bytes)
+        if len(content) > allowed:
+            raise RejectedError(Reason.TOO_LARGE, f"{kind.title} of {len(content)} bytes{place}; {allowed} are allowed")
         self._documents.append(
             Document(
                 kind=kind.name,
-                content=self._as_utf8(content, name) if form is Form.JSON else content,
-                domains=tuple(dict.fromkeys(filter(None, domains))),
+                content=self._as_utf8(content, place) if form is Form.JSON else content,
+                domains=place.domains(),
             )
         )
 
-    def _as_utf8(self, content: bytes, name: str) -> bytes:
-        if len(content) > self._limits.document_bytes:
-            raise RejectedError(
-                Reason.TOO_LARGE, f"JSON of {len(content)} bytes{_in(name)}; {self._limits.document_bytes} are allowed"
-            )
+    def _as_utf8(self, content: bytes, place: _Place) -> bytes:
         encoding = encoding_of(content)
         if encoding is None:
             return content
@@ -137,7 +159,7 @@ class _Search:
         except UnicodeDecodeError as error:
             raise RejectedError(
                 Reason.BAD_ENCODING,
-                f"JSON{_in(name)} is not {error.encoding} as it begins, at byte {error.start}",
+                f"JSON{place} is not {error.encoding} as it begins, at byte {error.start}",
             ) from error
         self._warnings.append(
             "a byte order mark was left out" if encoding == "utf-8-sig" else f"was read as {encoding.upper()}"
@@ -160,14 +182,9 @@ class _Search:
     def _worst_fault(self) -> Fault:
         if self.faults:
             return self.faults[0]
-        parts = len(self._unknown)
         return Fault(
             Reason.NO_REPORT,
-            f"none of its {parts} parts is JSON, gzip or zip"
-            if parts > 1
-            else "it is not JSON, gzip or zip, nor a mail of these",
+            f"none of its {self._unknown} parts is JSON, XML, gzip or zip that could be a report"
+            if self._unknown > 1
+            else "it is not JSON, XML, gzip or zip that could be a report, nor a mail of these",
         )
-
-
-def _in(name: str) -> str:
-    return f" in {name!r}" if name else ""

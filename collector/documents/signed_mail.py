@@ -13,7 +13,8 @@ signed, the body itself must say what it is, and in one way only: as a multipart
 boundary is taken from there. With that boundary there is a last delimiter and nothing behind it; and no other line
 begins with two hyphens, so that no other boundary, and no multipart in the multipart, could be meant. A preamble, an
 epilogue, a line of dashes in a text: unclear. An attacker who has some of the text of a signed mail (an invitation, a
-comment) has neither its first line nor its end. A single document would have to be believed for how it begins: unclear.
+comment) has neither its first line nor its end. Or the whole body is base64 of an archive and nothing else, as Google
+sends DMARC reports. Any other single document would have to be believed for how it begins: unclear.
 
 If Content-Type was signed, its boundary decides; text before the first and after the last delimiter is ignored, as
 RFC 2046, section 5.1.1 has it. A multipart has no Content-Transfer-Encoding (section 5.1). That of a single document,
@@ -25,7 +26,8 @@ there twice, or malformed, or repeats a parameter, is read differently by differ
 forwards and auto-replies carry the words of others. A report is a part that says so by its media type, as the mail
 itself or directly in its one multipart; never inside a `message/*` or another multipart, never in text or HTML. And the
 mail says so too, in the way of its kind (ReportKind.mail), as RFC 8460, section 5.3 demands for TLS reports: by
-`multipart/report` with `report-type=tlsrpt`, by its own header fields, or by its Subject, each only if it was signed. A
+`multipart/report` with `report-type=tlsrpt`, by its own header fields, or by its Subject, each only if it was signed.
+Or a part is called as RFC 7489, section 7.2.1.1 has DMARC reports called. What it holds must be of the stated kind. A
 forwarded attachment keeps its media type, but the mail around it is another. Mailing lists and auto-replies may keep
 all of that and sign it as their own; they sign as well that they are a list, or what they answer. In a mail that says
 that it is a report, the wrong labels that real reporters use (`application/json`, `-gzip`, `-zip`, `octet-stream`) pass
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from collector.documents.limits import Limits
     from reports.kind import ReportKind
 
+_DOCUMENTS: Final = ("gzip", "zip", "json", "xml")
 _IDENTITY: Final = frozenset((b"", b"7bit", b"8bit", b"binary"))
 
 _MEDIA_TYPE: Final = re.compile(rb"([\w!#$&^.+-]+/[\w!#$&^.+-]+)[ \t]*(?=;|$)")
@@ -64,6 +67,7 @@ _BOUNDARY: Final = re.compile(rb"[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]", re.ASCI
 _FIRST_DELIMITER: Final = re.compile(rb"(?:\r\n)*--([\w'()+,./:=?-]{1,70})[ \t]*\r\n", re.ASCII)
 _REST_OF_DELIMITER: Final = re.compile(rb"(--)?[ \t]*(?:\r\n|\Z)")
 _NOT_QUOTED_PRINTABLE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r\n)")
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{16}")
 _OF_OTHERS: Final = (b"list-id", b"in-reply-to")  # RFC 2919; RFC 5322, section 3.6.4
 
 
@@ -95,24 +99,41 @@ def read_signed(proof: Proof, *, kinds: Sequence[ReportKind[Any, Any]], limits: 
     said = _field(proof.fields, b"content-type")
     content_type = None if said is None else _value(_MEDIA_TYPE, said or b"text/plain", "Content-Type")
     report_type = content_type.parameters.get(b"report-type") if content_type is not None else None
-    stated = [kind.mail for kind in kinds if kind.mail.states(proof.fields, report_type)]
-    labels = frozenset[bytes]().union(*(mail.media_types | mail.mislabelled for mail in stated))
+    stated = [kind for kind in kinds if kind.mail.states(proof.fields, report_type)]
+    labels = _Labels(kinds, stated)
     if content_type is None:
-        if not stated:
-            raise UnclearError("its Content-Type is not signed, and nothing else that is says that it is a report")
-        first = _FIRST_DELIMITER.match(proof.body)
-        if first is None:
-            raise UnclearError("its Content-Type is not signed, and its body does not begin as a multipart does")
-        parts = _parts(proof.body, first[1], labels, limits, strict=True)
+        parts = _parts_by_body(proof, labels, limits)
     elif content_type.what.startswith(b"multipart/"):
         parts = _parts(proof.body, _boundary(content_type), labels, limits, strict=False)
-    elif content_type.what in labels or any(content_type.what in kind.mail.media_types for kind in kinds):
-        parts = [_single(proof, content_type.parameters)]
     else:
-        raise _no_report()
+        parts = _single(proof, content_type, labels)
     if not parts:
         raise _no_report()
     return Mail(parts=tuple(map(_read, parts)), fields=fields)
+
+
+class _Labels:
+    """Which kinds of reports a part may be by what it says of itself."""
+
+    def __init__(self, kinds: Sequence[ReportKind[Any, Any]], stated: Sequence[ReportKind[Any, Any]]) -> None:
+        """`stated` are those of `kinds` that the header says the mail brings."""
+        self.stated = frozenset(kind.name for kind in stated)
+        self._kinds = kinds
+        self.types = frozenset[bytes]().union(*(kind.mail.media_types | kind.mail.mislabelled for kind in kinds))
+
+    def kinds_of(self, media_type: bytes, name: str) -> frozenset[str]:
+        """Of a part in a mail whose header states them, or that is called as a report of its kind is."""
+        return frozenset(
+            kind.name
+            for kind in self._kinds
+            if (kind.name in self.stated and media_type in kind.mail.media_types | kind.mail.mislabelled)
+            or (media_type in kind.mail.mislabelled and kind.mail.is_file_name(name))
+        )
+
+    def kinds_alone(self, media_type: bytes, name: str) -> frozenset[str]:
+        """Of a mail that is such a part itself: a media type of its own says enough."""
+        own = (kind.name for kind in self._kinds if media_type in kind.mail.media_types)
+        return self.kinds_of(media_type, name).union(own)
 
 
 def _fields_read(proof: Proof, kinds: Sequence[ReportKind[Any, Any]]) -> dict[bytes, tuple[str, ...]]:
@@ -173,17 +194,37 @@ class _RawPart(NamedTuple):
     encoding: bytes | None  # None if only its bytes can say
     name: str
     content: bytes
+    kinds: frozenset[str]  # of reports that it may be
+    whole: bool = False  # whether it must be an archive and nothing else
 
 
-def _single(proof: Proof, parameters: Mapping[bytes, bytes]) -> _RawPart:
+def _single(proof: Proof, content_type: _Value, labels: _Labels) -> list[_RawPart]:
     """The mail itself, without parts."""
     encoding = _field(proof.fields, b"content-transfer-encoding")
     disposition = _field(proof.fields, b"content-disposition") or b""
-    name = _file_name(disposition, b"", parameters)
-    return _RawPart(None if encoding is None else encoding.lower(), name, proof.body)
+    if content_type.what not in labels.types:
+        return []
+    name = _file_name(disposition, b"", content_type.parameters)
+    if not (kinds := labels.kinds_alone(content_type.what, name)):
+        return []
+    return [_RawPart(None if encoding is None else encoding.lower(), name, proof.body, kinds)]
 
 
-def _parts(body: bytes, boundary: bytes, labels: frozenset[bytes], limits: Limits, *, strict: bool) -> list[_RawPart]:
+def _parts_by_body(proof: Proof, labels: _Labels, limits: Limits) -> list[_RawPart]:
+    """What the body itself shows in one way only, since nobody signed how it is to be read."""
+    if not labels.stated:
+        raise UnclearError("its Content-Type is not signed, and nothing else that is says that it is a report")
+    first = _FIRST_DELIMITER.match(proof.body)
+    if first is not None:
+        return _parts(proof.body, first[1], labels, limits, strict=True)
+    if _BASE64.match(proof.body) and kind_of(_from_base64(proof.body)) in ("gzip", "zip"):
+        return [_RawPart(b"base64", "", proof.body, labels.stated, whole=True)]
+    raise UnclearError(
+        "its Content-Type is not signed, and its body neither begins as a multipart does nor is an archive in base64"
+    )
+
+
+def _parts(body: bytes, boundary: bytes, labels: _Labels, limits: Limits, *, strict: bool) -> list[_RawPart]:
     """The parts of a multipart that say they are reports; `strict` where the boundary is only what the body shows."""
     mark = b"\r\n--" + boundary
     preamble, *pieces = (b"\r\n" + body).split(
@@ -216,7 +257,7 @@ def _no_end() -> UnclearError:
     return UnclearError("its parts do not end where a last delimiter says so")
 
 
-def _raw_part(text: bytes, labels: frozenset[bytes], limits: Limits) -> _RawPart | None:
+def _raw_part(text: bytes, labels: _Labels, limits: Limits) -> _RawPart | None:
     """None for what can be no report, however it is to be read."""
     if text.startswith(b"\r\n"):
         return None
@@ -225,13 +266,15 @@ def _raw_part(text: bytes, labels: frozenset[bytes], limits: Limits) -> _RawPart
         raise RejectedError(Reason.TOO_LARGE, f"a part's header has more than {limits.header_bytes} bytes")
     fields = dict(_part_fields(header + b"\r\n"))
     said = fields.get(b"content-type", b"")
-    if not said.lower().startswith(b"application/"):
+    if not said.lower().startswith((b"application/", b"text/xml")):
         return None
     content_type = _value(_MEDIA_TYPE, said, "part's Content-Type")
-    if content_type.what not in labels:
+    if content_type.what not in labels.types:
         return None
     name = _file_name(fields.get(b"content-disposition", b""), said, content_type.parameters)
-    return _RawPart(fields.get(b"content-transfer-encoding", b"").lower(), name, content)
+    if not (kinds := labels.kinds_of(content_type.what, name)):
+        return None
+    return _RawPart(fields.get(b"content-transfer-encoding", b"").lower(), name, content, kinds)
 
 
 def _part_fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -280,25 +323,25 @@ def _read(part: _RawPart) -> Part:
     if encoding is None:
         encoding = _encoding_of(content)
     if encoding == b"base64":
-        return Part(name=part.name, content=_from_base64(content))
+        return Part(name=part.name, content=_from_base64(content), kinds=part.kinds, whole=part.whole)
     if encoding == b"quoted-printable":
         if _NOT_QUOTED_PRINTABLE.search(content):
             raise UnclearError("a part is not the quoted-printable that it says it is")
-        return Part(name=part.name, content=binascii.a2b_qp(content))
+        return Part(name=part.name, content=binascii.a2b_qp(content), kinds=part.kinds)
     if encoding not in _IDENTITY:
         raise UnclearError(f"a part has the unknown Content-Transfer-Encoding {encoding[:40]!r}")
-    return Part(name=part.name, content=content)
+    return Part(name=part.name, content=content, kinds=part.kinds)
 
 
 def _encoding_of(content: bytes) -> bytes:
     """How a document is encoded whose encoding was not signed."""
-    if kind_of(content) in ("gzip", "zip", "json"):
+    if kind_of(content) in _DOCUMENTS:
         if b"=" in content and binascii.a2b_qp(content) != content:
             raise UnclearError("its Content-Transfer-Encoding is not signed, and it could be read in two ways")
         return b""
-    if kind_of(_from_base64(content)) in ("gzip", "zip", "json"):
+    if kind_of(_from_base64(content)) in _DOCUMENTS:
         return b"base64"
-    raise UnclearError("its Content-Transfer-Encoding is not signed, and it is neither JSON nor gzip nor zip")
+    raise UnclearError("its Content-Transfer-Encoding is not signed, and it is no JSON, XML, gzip or zip")
 
 
 def _from_base64(content: bytes) -> bytes:

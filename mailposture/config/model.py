@@ -280,7 +280,7 @@ class Config(_Section):
     domains: Annotated[tuple[Domain, ...], AfterValidator(_told_apart)]
     recipients: tuple[
         MailAddress, ...
-    ] = ()  # addresses that reports are mailed to; tlsrpt@<each domain that is not parked> if empty
+    ] = ()  # that reports are mailed to; if empty dmarc@<each domain>, tlsrpt@<each that is not parked>
     data: Path = Path("data")
     smtp: Smtp = Smtp()
     https: Https = Https()
@@ -314,5 +314,8 @@ class Config(_Section):
 
     def accepted_recipients(self) -> frozenset[str]:
         """The addresses that the SMTP and LMTP listeners accept, in lower case."""
-        own = (f"tlsrpt@{domain.name}" for domain in self.domains if not domain.parked)
-        return frozenset(address.lower() for address in self.recipients or own)
+        if self.recipients:
+            return frozenset(address.lower() for address in self.recipients)
+        # No mail is sent to parked domains, but anybody may send some in their name, which DMARC reports are about.
+        tls = {f"tlsrpt@{domain.name}" for domain in self.domains if not domain.parked}
+        return frozenset(tls | {f"dmarc@{domain.name}" for domain in self.domains})

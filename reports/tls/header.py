@@ -74,4 +74,5 @@ MAIL: Final = MailForm(
     fields=(_DOMAIN, _SUBMITTER, b"subject"),
     repeatable=frozenset((_DOMAIN,)),
     states=_states_a_report,
+    is_file_name=lambda _name: False,  # RFC 8460 has better ways
 )

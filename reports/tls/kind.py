@@ -12,7 +12,7 @@ from reports.table import Table
 from reports.tls.attribution import Attribution, attribute, attribution_of
 from reports.tls.decode import TlsReport, read
 from reports.tls.header import MAIL, claims
-from reports.tls.limits import FAILURE_DETAILS, POLICIES
+from reports.tls.limits import FAILURE_DETAILS, JSON_BYTES, POLICIES
 from reports.tls.rows import FailureRow, PolicyRow, ReportRow, rows_of
 
 
@@ -36,6 +36,7 @@ TLS: Final[ReportKind[TlsReport, Attribution]] = ReportKind(
     mail=MAIL,
     recognize=_recognize,
     is_evident=_is_evident,
+    document_bytes=JSON_BYTES,
     most_entries=FAILURE_DETAILS + POLICIES,
     read=read,
     attribute=attribute,

@@ -5,6 +5,7 @@ The widest senders' are 1 to 20 KB of JSON, the largest seen a few megabytes; ev
 
 from typing import Final
 
+JSON_BYTES: Final = 16 * 1024 * 1024  # one document unpacked: some 50,000 failure details
 JSON_VALUES: Final = 500_000  # values in one document: each costs up to 250 bytes once parsed
 JSON_DEPTH: Final = 254  # a report nests 6 deep; orjson writes no more than this
 POLICIES: Final = 1_000  # in one report: one for each policy domain and policy type

@@ -61,6 +61,8 @@ def filled(config: Config) -> tuple[dict[str, int], list[tuple[object, ...]]]:
         storage.put("tls_policies", {"report_key": 1, "successful_sessions": 5, "failed_sessions": 1})
         storage.put("tls_policies", {"report_key": 2, "successful_sessions": 7, "organization": "Sender Two"})
         storage.put("tls_failures", {"report_key": 1})
+        storage.put("dmarc_reports", {})
+        storage.put("dmarc_records", {}, {"record_index": 1, "passed": False})
         storage.put("probe_results", {})
         storage.put("rejections", {})
         rows = counted(storage)

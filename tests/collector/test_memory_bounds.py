@@ -19,11 +19,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from dmarc_samples import POLICY, feedback
+from dmarc_samples import record as dmarc_record
+from dmarc_samples import row as dmarc_row
 from eventually import eventually
 from memory import MIB, allowed, forget_peak, peak
 
 from bench.stack import Stack, running
 from collector.documents.limits import LIMITS
+from reports.dmarc.limits import RECORDS
 from reports.tls.limits import FAILURE_DETAILS, JSON_VALUES
 
 if TYPE_CHECKING:
@@ -77,7 +81,14 @@ MAILS: dict[str, Callable[[], bytes]] = {
     "JSON of as many values as are allowed": lambda: attached(
         gzip.compress(report(10, b', "x": [' + b"{}," * (JSON_VALUES - 1000) + b"{}]"), 1)
     ),
+    "a DMARC report of as many bytes as are allowed": lambda: attached(gzip.compress(dmarc_report(), 1)),
 }
+
+
+def dmarc_report() -> bytes:
+    """A DMARC report of nearly 64 MiB, in 150,000 records."""
+    records = (dmarc_record(dmarc_row(count=str(number))) for number in range(RECORDS * 3 // 4))
+    return feedback(*records, policy=POLICY.replace("example.com", DOMAIN))
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,7 @@ def _rows(config: Config, messages: list[tuple[Envelope, bytes]]) -> list[Rows]:
 def _rejections(today: date) -> Iterator[RejectionRow]:
     faults = (
         Fault(Reason.BAD_COMPRESSION, "report.json.gz: the gzip stream ends in the middle"),
-        Fault(Reason.DMARC_REPORT, "report.xml is a DMARC report"),
+        Fault(Reason.NOT_XML, "not well-formed XML: mismatched tag in line 7, column 2"),
         Fault(Reason.NO_REPORT, "no part of the mail is a report"),
     )
     for number, fault in enumerate(faults):

@@ -80,7 +80,10 @@ def test_noise_and_letters_hold_no_report(body):
 
 def test_a_mail_without_report_says_how_many_parts_were_looked_at():
     fault = rejection(mail(("text/plain", b"hello"), ("image/png", b"\x89PNG\r\n")))
-    assert (fault.reason, fault.detail) == (Reason.NO_REPORT, "none of its 2 parts is JSON, gzip or zip")
+    assert (fault.reason, fault.detail) == (
+        Reason.NO_REPORT,
+        "none of its 2 parts is JSON, XML, gzip or zip that could be a report",
+    )
 
 
 DMARC = b'<?xml version="1.0"?>\n<feedback><report_metadata><org_name>x</org_name></report_metadata></feedback>'
@@ -98,8 +101,8 @@ def test_a_mail_with_much_text_behind_a_boundary_says_that_this_was_counted():
     [DMARC, gzip.compress(DMARC), zipped(("a.xml", DMARC)), mail(("application/gzip", gzip.compress(DMARC)))],
     ids=["bare", "gzip", "zip", "mail"],
 )
-def test_a_dmarc_report_is_called_one(body):
-    assert rejection(body).reason is Reason.DMARC_REPORT
+def test_a_dmarc_report_is_recognized(body):
+    assert [document.kind for document in open_message(body).documents] == ["dmarc"]
 
 
 def test_truncated_and_damaged_gzip_is_bad_compression(sample):

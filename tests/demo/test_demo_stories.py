@@ -184,7 +184,7 @@ def test_odd_mails_meet_their_fate(judge, demo_keys, today, rows):
                 assert verdict.reports[0].report.report_key in known
     assert {verdict.fault.reason for verdict in verdicts if isinstance(verdict, Unusable)} == {
         "bad-compression",
-        "dmarc-report",
         "foreign-domain",
+        "invalid-field",
         "no-report",
     }

@@ -57,9 +57,10 @@ def test_domain_cannot_be_parked_and_receive(domain: dict[str, Any]) -> None:
         expected({"parked": True, **domain})
 
 
-def test_nobody_mails_reports_to_a_parked_domain() -> None:
+def test_parked_domains_get_no_tls_reports_but_may_be_abused_in_mail() -> None:
     names = [{"name": "example.com"}, {"name": "parked.example", "parked": True}]
-    assert Config.model_validate({"domains": names}).accepted_recipients() == {"tlsrpt@example.com"}
+    accepted = Config.model_validate({"domains": names}).accepted_recipients()
+    assert accepted == {"tlsrpt@example.com", "dmarc@example.com", "dmarc@parked.example"}
 
 
 def test_nothing_is_expected_of_a_domain_that_is_not_ours() -> None:

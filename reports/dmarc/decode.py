@@ -1,0 +1,328 @@
+"""A DMARC report (RFC 7489, appendix C; RFC 9990, section 3): XML of untrusted reporters read into a DmarcReport.
+
+A receiver says, for one period and one policy domain, from which addresses mail came in our name, how many messages,
+what the policy evaluation found, and what was done. One reader for both RFCs: they differ in what is optional, and
+reporters in more. A report cannot do without who says so, the period and the policy domain; all else may be missing.
+
+**Only `policy_evaluated` decides.** It says whether SPF or DKIM passed *and was aligned*, and only the word `pass` is a
+pass. `auth_results` are raw, of other domains too: they explain, and are kept as lists.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from xml.parsers import expat
+
+from mailposture.quoting import quoted
+from reports.dmarc.elements import Values, read_elements
+from reports.dmarc.limits import REASONS, REPAIRED_BYTES, RESULTS
+from reports.dmarc.repair import repaired
+from reports.limits import NAME_LENGTH, TERM_LENGTH, TEXT_LENGTH
+from reports.rejection import Reason, RejectedError
+from reports.text import clean
+from reports.values import NO_ADDRESS, Remarks, domain_name, packed_address
+
+if TYPE_CHECKING:
+    from reports.document import Document
+
+_BLANKS: Final = bytes.maketrans(b"\t\r\n", b"   ")
+_FIRST_REPORTS: Final = datetime(2011, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
+_LONGEST_PERIOD: Final = timedelta(days=366)
+_USUAL_PERIOD: Final = timedelta(hours=26)
+_LARGEST_COUNT: Final = 10**12  # one absurd record must not bend every sum, nor overflow it
+_DISPOSITIONS: Final = frozenset(("none", "quarantine", "reject"))
+_POLICIES: Final = frozenset(("none", "quarantine", "reject"))
+_REASONS: Final = frozenset(
+    ("forwarded", "sampled_out", "trusted_forwarder", "mailing_list", "local_policy", "policy_test_mode", "other")
+)
+
+
+class Published(NamedTuple):
+    """The policy as the reporter found it, in lower case; empty where the report does not say."""
+
+    domain: str
+    p: str
+    sp: str  # of subdomains; what p says where it is missing
+    np: str  # of subdomains that do not exist; what sp says where it is missing
+    adkim: str  # r or s
+    aspf: str
+    pct: int  # 100 where it is missing, as in every report by RFC 9990
+    fo: str
+    testing: str  # y or n
+    discovery_method: str  # psl or treewalk
+
+
+class AuthResult(NamedTuple):
+    """What SPF or a DKIM signature gave (RFC 8601), aligned or not. SPF has a scope where DKIM has a selector."""
+
+    domain: str
+    selector: str
+    result: str
+    human_result: str
+
+
+class Record(NamedTuple):
+    """Messages of one source that were evaluated alike."""
+
+    source_ip: bytes  # 16 bytes, IPv4 mapped; NO_ADDRESS if it is unusable
+    messages: int
+    disposition: str  # none, quarantine or reject; `pass` (RFC 9990) is none
+    dkim_aligned: bool
+    spf_aligned: bool
+    header_from: str
+    envelope_from: str
+    envelope_to: str
+    reasons: tuple[tuple[str, str], ...]  # why the policy was not applied: type and comment
+    dkim: tuple[AuthResult, ...]
+    spf: tuple[AuthResult, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DmarcReport:
+    """A report that can be used."""
+
+    organization: str
+    contact: str
+    extra_contact: str
+    report_id: str
+    generator: str
+    error: str  # what the reporter says went wrong
+    start: datetime
+    end: datetime
+    published: Published
+    records: tuple[Record, ...]
+    warnings: tuple[str, ...]
+    original: bytes  # the XML as received
+    file_domains: tuple[str, ...] = ()  # policy domains in the names of the files that it was in
+
+    @property
+    def entries(self) -> int:
+        """Records: what its size in memory comes from."""
+        return len(self.records)
+
+    @property
+    def canonical(self) -> bytes:
+        """The same content whatever white space was changed on the way (RFC 6376, section 3.4.4)."""
+        content = self.original.translate(_BLANKS)
+        while b"  " in content:  # halves every run; splitting would keep each word of 64 MB as an object
+            content = content.replace(b"  ", b" ")
+        return content.strip()
+
+
+def read(document: Document) -> DmarcReport:
+    """Read a report from XML. Raises RejectedError, which names the field or the fault."""
+    remarks = Remarks()
+    records: list[Record] = []
+    said = _elements(document.content, records, remarks)
+    metadata, policy = _group(said, "report_metadata"), _group(said, "policy_published")
+    organization, contact = _name(metadata.get("org_name")), _name(metadata.get("email"))
+    if not (organization or contact):
+        raise _missing("report_metadata.org_name", metadata.get("org_name"))
+    start, end = _period(_group(metadata, "date_range"), remarks)
+    return DmarcReport(
+        organization=organization or contact,
+        contact=contact,
+        extra_contact=_text(metadata.get("extra_contact_info")),
+        report_id=_name(metadata.get("report_id")),
+        generator=_text(metadata.get("generator")),
+        error=_text(metadata.get("error")),
+        start=start,
+        end=end,
+        published=_published(policy, remarks),
+        records=tuple(records),
+        warnings=tuple(remarks),
+        original=document.content,
+        file_domains=document.domains,
+    )
+
+
+def _elements(content: bytes, records: list[Record], remarks: Remarks) -> Values:
+    try:
+        return read_elements(content, lambda values: records.append(_record(values, remarks)))
+    except expat.ExpatError as error:
+        fault = f"{expat.ErrorString(error.code)} in line {error.lineno}, column {error.offset}"
+    text = repaired(content) if len(content) <= REPAIRED_BYTES else None
+    if text is not None:
+        records.clear()
+        try:
+            said = read_elements(text, lambda values: records.append(_record(values, remarks)))
+        except expat.ExpatError:
+            pass
+        else:
+            remarks.add(f"the XML was repaired: {fault}")
+            return said
+    raise RejectedError(Reason.NOT_XML, f"not well-formed XML: {fault}")
+
+
+def _record(values: Values, remarks: Remarks) -> Record:
+    row, identifiers, auth = _group(values, "row"), _group(values, "identifiers"), _group(values, "auth_results")
+    evaluated = _group(row, "policy_evaluated")
+    return Record(
+        source_ip=_address(row.get("source_ip", ""), remarks),
+        messages=_count(row.get("count", ""), remarks),
+        disposition=_disposition(evaluated.get("disposition", ""), remarks),
+        dkim_aligned=_passed(evaluated.get("dkim", ""), "dkim", remarks),
+        spf_aligned=_passed(evaluated.get("spf", ""), "spf", remarks),
+        header_from=_domain(identifiers.get("header_from", "")),
+        envelope_from=_domain(identifiers.get("envelope_from", "")),
+        envelope_to=_domain(identifiers.get("envelope_to", "")),
+        reasons=tuple(_reason(each) for each in evaluated.get("reason", ())[:REASONS]),
+        dkim=tuple(_result(each, "selector") for each in auth.get("dkim", ())[:RESULTS]),
+        spf=tuple(_result(each, "scope") for each in auth.get("spf", ())[:RESULTS]),
+    )
+
+
+def _group(values: Values, name: str) -> Values:
+    found = values.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+@lru_cache(maxsize=65_536)
+def _cleaned(text: str, length: int) -> str:
+    return clean(text, length)
+
+
+def _name(value: Any) -> str:
+    return clean(value, NAME_LENGTH) if value else ""
+
+
+def _text(value: Any) -> str:
+    return clean(value, TEXT_LENGTH) if value else ""
+
+
+def _term(value: str) -> str:
+    """A term of the RFC in lower case; what the RFC does not know is kept. The same few fill all reports."""
+    return _cleaned(value.lower(), TERM_LENGTH) if len(value) <= TERM_LENGTH else clean(value.lower(), TERM_LENGTH)
+
+
+def _domain(value: str) -> str:
+    """A domain, or that of an address; empty if it is neither."""
+    bare = value.strip().strip("<>")
+    return domain_name(bare.rpartition("@")[2]) or "" if bare else ""
+
+
+def _address(value: str, remarks: Remarks) -> bytes:
+    found = _known_address(value.strip()) if len(value) <= NAME_LENGTH else None
+    if found is None:
+        if value.strip():
+            remarks.add(f"source_ip {quoted(value)} is not an IP address and was left out")
+        return NO_ADDRESS
+    return found
+
+
+_known_address = lru_cache(maxsize=65_536)(packed_address)
+
+
+def _count(value: str, remarks: Remarks) -> int:
+    """A number of messages."""
+    if value.isascii() and value.isdigit() and len(value) <= 12:
+        return int(value)
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    read = min(max(int(number), 0), _LARGEST_COUNT) if math.isfinite(number) else 0
+    if str(read) != value.strip():
+        remarks.add(f"count {quoted(value)} was read as {read}")
+    return read
+
+
+def _disposition(value: str, remarks: Remarks) -> str:
+    word = value.strip().lower()
+    if word in _DISPOSITIONS:
+        return word
+    if word != "pass":  # RFC 9990, section 3.1.1.9: it passed under an enforcing policy
+        remarks.add(f"disposition {quoted(value)} was read as none")
+    return "none"
+
+
+def _passed(value: str, name: str, remarks: Remarks) -> bool:
+    word = value.strip().lower()
+    if word not in ("pass", "fail"):
+        remarks.add(f"policy_evaluated.{name} {quoted(value)} is no pass")
+    return word == "pass"
+
+
+def _reason(values: Values) -> tuple[str, str]:
+    kind = _term(values.get("type", ""))
+    return kind if kind in _REASONS else "other", _text(values.get("comment"))
+
+
+def _result(values: Values, selector: str) -> AuthResult:
+    return AuthResult(
+        _domain(values.get("domain", "")),
+        _term(values.get(selector, "")),
+        _term(values.get("result", "")),
+        _text(values.get("human_result")),
+    )
+
+
+def _published(policy: Values, remarks: Remarks) -> Published:
+    domain = _domain(policy.get("domain", ""))
+    if not domain:
+        raise _missing("policy_published.domain", policy.get("domain"))
+    p = _policy(policy, "p", "none", remarks)
+    sp = _policy(policy, "sp", p, remarks)
+    return Published(
+        domain=domain,
+        p=p,
+        sp=sp,
+        np=_policy(policy, "np", sp, remarks),
+        adkim="s" if policy.get("adkim", "").strip().lower() == "s" else "r",
+        aspf="s" if policy.get("aspf", "").strip().lower() == "s" else "r",
+        pct=_percentage(policy.get("pct", "")),
+        fo=_term(policy.get("fo", "")),
+        testing=_term(policy.get("testing", "")),
+        discovery_method=_term(policy.get("discovery_method", "")),
+    )
+
+
+def _policy(policy: Values, tag: str, default: str, remarks: Remarks) -> str:
+    written = policy.get(tag, "")
+    word = _term(written)
+    if word in _POLICIES:
+        return word
+    if word:
+        remarks.add(f"policy_published.{tag} {quoted(written)} was read as {default}")
+    return default
+
+
+def _percentage(written: str) -> int:
+    text = written.strip()
+    return min(int(text), 100) if text.isascii() and text.isdigit() and len(text) <= 3 else 100
+
+
+def _period(said: Values, remarks: Remarks) -> tuple[datetime, datetime]:
+    """Start and end of the reported period, by what is written: whether it is yet to come, a clock must say."""
+    start, end = _time(said.get("begin", "")), _time(said.get("end", ""))
+    if start is None:
+        raise _missing("report_metadata.date_range.begin", said.get("begin"))
+    if start < _FIRST_REPORTS:
+        raise RejectedError(
+            Reason.INVALID_FIELD, f"report_metadata.date_range.begin is {start:%Y-%m-%d}, before such reports existed"
+        )
+    if end is None or end < start or end - start > _LONGEST_PERIOD:
+        remarks.add("date_range.end is missing or unusable; a period of one day was assumed")
+        end = min(start, _LAST) + timedelta(days=1)
+    elif end - start > _USUAL_PERIOD:
+        days = (end - start) / timedelta(days=1)
+        remarks.add(f"it is about {days:.1f} days, all counted on the one in the middle")
+    return start, end
+
+
+def _time(written: str) -> datetime | None:
+    """Seconds since 1970, UTC. Some reporters write a fraction."""
+    try:
+        return datetime.fromtimestamp(int(float(written)), UTC) if len(written) <= 40 else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _missing(field: str, written: Any) -> RejectedError:
+    what = f"is {quoted(str(written))}" if written else "is missing"
+    return RejectedError(Reason.INVALID_FIELD, f"{field} {what}")

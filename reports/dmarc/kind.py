@@ -1,0 +1,49 @@
+"""DMARC aggregate reports (RFC 7489, RFC 9990) as a kind of report: is mail from us authenticated?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from reports.dmarc.attribution import Attribution, attribute, attribution_of
+from reports.dmarc.decode import DmarcReport, read
+from reports.dmarc.header import MAIL
+from reports.dmarc.limits import RECORDS, XML_BYTES
+from reports.dmarc.rows import RecordRow, ReportRow, rows_of
+from reports.document import Form
+from reports.kind import Claim, ReportKind, ReportTables
+from reports.table import Table
+
+
+def _recognize(form: Form, content: bytes) -> bool:
+    """XML with the root element of a report near its beginning, in whatever encoding."""
+    return form is Form.XML and b"feedback" in content[:4096].replace(b"\0", b"")
+
+
+def _is_evident(content: bytes) -> bool:
+    """What every report has (RFC 9990, section 3), in whatever encoding."""
+    text = content.replace(b"\0", b"")
+    return b"report_metadata" in text and b"policy_published" in text
+
+
+def _claims(*_: object) -> Claim | None:
+    """None but that of From, with which every signature that counts is aligned (RFC 7489, section 7.2.1.1)."""
+    return None
+
+
+DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
+    name="dmarc",
+    title="DMARC report",
+    mail=MAIL,
+    recognize=_recognize,
+    is_evident=_is_evident,
+    document_bytes=XML_BYTES,
+    most_entries=RECORDS,
+    read=read,
+    attribute=attribute,
+    attribution_of=attribution_of,
+    claims=_claims,
+    rows=rows_of,
+    tables=ReportTables(parts=(Table("dmarc_records", RecordRow),), report=Table("dmarc_reports", ReportRow)),
+    schema=Path(__file__).parent / "schema",
+)

@@ -1,0 +1,15 @@
+"""Hard limits on what a DMARC report may hold, each with its reason.
+
+Half of all reports have fewer than 2 KB of XML, one in two hundred more than 4 MB; the largest seen have 900,000 lines.
+"""
+
+from typing import Final
+
+XML_BYTES: Final = 64 * 1024 * 1024
+ELEMENTS: Final = 6_000_000  # each costs a third of a microsecond, known or not; a record has some thirty
+DEPTH: Final = 50  # a report nests 5 deep
+RECORDS: Final = 200_000  # in all reports of one message together: each costs half a kilobyte
+RESULTS: Final = 100  # DKIM or SPF results of a record that are kept; real ones have up to a dozen
+REASONS: Final = 20  # overrides of a record that are kept
+FIELD_TEXT: Final = 4_000  # characters of an element that are looked at, more than any kept text has
+REPAIRED_BYTES: Final = 16 * 1024 * 1024  # broken XML above this is not repaired: that needs several copies

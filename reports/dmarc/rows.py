@@ -1,0 +1,200 @@
+"""A DMARC report becomes rows: one for itself, one per record, in which signatures stand in arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from reports.dmarc.header import submitter
+from reports.limits import TEXT_LENGTH
+from reports.reporter import reporter_of
+from reports.rows import Rows, shortened
+from reports.table import Address, Day, Milliseconds, Seconds, UInt8, UInt32, UInt64
+from reports.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reports.dmarc.attribution import Attribution
+    from reports.dmarc.decode import DmarcReport
+    from reports.kind import Provenance
+    from reports.reporter import Reporter
+
+
+class ReportRow(NamedTuple):
+    """A row of dmarc_reports: its columns, in order."""
+
+    day: Day
+    report_key: UInt64
+    content_key: UInt64
+    reporter: str
+    reporter_proven: bool
+    organization: str
+    contact: str
+    extra_contact: str
+    submitter: str
+    report_id: str
+    period_start: Seconds
+    period_end: Seconds
+    received_at: Milliseconds
+    source: str
+    name: str
+    peer: str
+    trust: str
+    dkim_domain: str
+    policy_domains: tuple[str, ...]
+    published_domain: str
+    p: str
+    sp: str
+    np: str
+    adkim: str
+    aspf: str
+    pct: UInt8
+    fo: str
+    testing: str
+    discovery_method: str
+    generator: str
+    error: str
+    records: UInt32
+    messages: UInt64
+    passed_messages: UInt64
+    warnings: tuple[str, ...]
+    original: bytes
+    version: UInt8
+
+
+class RecordRow(NamedTuple):
+    """A row of dmarc_records: its columns, in order. The address is 16 bytes, IPv4 mapped."""
+
+    policy_domain: str
+    day: Day
+    report_key: UInt64
+    record_index: UInt32
+    reporter: str
+    reporter_proven: bool
+    organization: str
+    header_from: str
+    envelope_from: str
+    envelope_to: str
+    source_ip: Address
+    messages: UInt64
+    passed: bool
+    dkim_aligned: bool
+    spf_aligned: bool
+    disposition: str
+    published_policy: str
+    reasons: tuple[str, ...]
+    comments: tuple[str, ...]
+    dkim_domains: tuple[str, ...]
+    dkim_selectors: tuple[str, ...]
+    dkim_results: tuple[str, ...]
+    dkim_details: tuple[str, ...]
+    spf_domains: tuple[str, ...]
+    spf_scopes: tuple[str, ...]
+    spf_results: tuple[str, ...]
+    spf_details: tuple[str, ...]
+    trust: str
+    version: UInt8
+
+
+def rows_of(reports: Sequence[tuple[DmarcReport, Attribution]], provenance: Provenance) -> list[Rows]:
+    """The rows of the reports of one message."""
+    submitted_by = submitter(provenance.opened)
+    return [_rows_of(report, ours, provenance, submitted_by) for report, ours in reports]
+
+
+def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, submitted_by: str) -> Rows:
+    reporter = reporter_of(signer=provenance.signer, contact=report.contact, organization=report.organization)
+    content = hashlib.sha256(report.canonical).digest()
+    # The UTC day that most of the period lies in: four reporters in ten have days of other zones.
+    day, key = (report.start + (report.end - report.start) / 2).date(), _report_key(content, reporter)
+    (domain,), published = ours.domains, report.published
+    trusted, version = provenance.trust.value, provenance.trust.rank
+    records = []
+    messages = passed = 0
+    for index, record in enumerate(report.records):
+        aligned = record.dkim_aligned or record.spf_aligned
+        messages += record.messages
+        passed += record.messages if aligned else 0
+        dkim, spf = record.dkim, record.spf
+        records.append(
+            RecordRow(
+                domain,
+                day,
+                key,
+                index,
+                *reporter,
+                report.organization,
+                record.header_from,
+                record.envelope_from,
+                record.envelope_to,
+                record.source_ip,
+                record.messages,
+                aligned,
+                record.dkim_aligned,
+                record.spf_aligned,
+                record.disposition,
+                published.p if record.header_from in ("", published.domain) else published.sp,
+                tuple([kind for kind, _ in record.reasons]),
+                tuple([comment for _, comment in record.reasons]),
+                tuple([each.domain for each in dkim]),
+                tuple([each.selector for each in dkim]),
+                tuple([each.result for each in dkim]),
+                tuple([each.human_result for each in dkim]),
+                tuple([each.domain for each in spf]),
+                tuple([each.selector for each in spf]),
+                tuple([each.result for each in spf]),
+                tuple([each.human_result for each in spf]),
+                trusted,
+                version,
+            )
+        )
+    own_row = ReportRow(
+        day,
+        key,
+        int.from_bytes(content[:8]),
+        *reporter,
+        report.organization,
+        report.contact,
+        report.extra_contact,
+        submitted_by,
+        report.report_id,
+        report.start,
+        report.end,
+        provenance.arrived_at,
+        provenance.envelope.source.value,
+        clean(provenance.envelope.name, TEXT_LENGTH),
+        provenance.envelope.peer,
+        trusted,
+        provenance.signer,
+        ours.domains,
+        published.domain,
+        published.p,
+        published.sp,
+        published.np,
+        published.adkim,
+        published.aspf,
+        published.pct,
+        published.fo,
+        published.testing,
+        published.discovery_method,
+        report.generator,
+        report.error,
+        len(records),
+        messages,
+        passed,
+        shortened(provenance.opened.warnings + report.warnings),
+        report.original,
+        version,
+    )
+    return Rows("dmarc", own_row, (tuple(records),))
+
+
+def _report_key(content: bytes, reporter: Reporter) -> int:
+    """The identity of a report: its content, which holds organization, e-mail, report id and period, and who reports.
+
+    A report id alone identifies nothing: Google, Mimecast and GoDaddy use one again for another period.
+    """
+    digest = hashlib.sha256(content)
+    digest.update(b"\n" + reporter.domain.encode())
+    return int.from_bytes(digest.digest()[:8])
