@@ -229,10 +229,10 @@ def test_encrypted_member_is_named(write: Callable[[str, bytes], Path]) -> None:
 
 
 def test_zip_bomb_ends_early(write: Callable[[str, bytes], Path]) -> None:
-    bomb = write("bomb.zip", _zipped({f"{i}.json": b"\0" * 8_000_000 for i in range(20)}))
+    bomb = write("bomb.zip", _zipped({f"{i}.json": b"\0" * 8_000_000 for i in range(10)}))
     found = list(find([bomb]))
     assert found[-1].fault.reason is Reason.TOO_LARGE
-    assert len(found) < 10
+    assert len(found) <= 6  # half of them and the fault
 
 
 def test_zip_of_too_many_members_is_refused_before_its_directory_is_read(
