@@ -172,6 +172,16 @@ def test_the_words_are_those_of_explain(storage: Storage) -> None:
     )
 
 
+def test_where_a_caption_is_there_is_who_it_is(storage: Storage) -> None:
+    """Anybody can call himself anything: `organization` alone says nothing."""
+    columns = storage.ask(
+        "SELECT table, groupArray(name) FROM system.columns WHERE database = 'mailposture' GROUP BY table"
+    )
+    named = {table: set(names) for table, names in columns if "organization" in names}
+    assert {"tls_failures_daily", "tls_failure_details", "tls_report_log"} <= named.keys()
+    assert [table for table, names in named.items() if not {"reporter", "reporter_proven"} <= names] == []
+
+
 def test_filters_on_day_and_domain_reach_the_primary_key(storage: Storage) -> None:
     """Else every question would read every row."""
     storage.put("tls_policies", *({"day": days_ago(n), "report_key": n} for n in range(1, 91)))
