@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +15,15 @@ from rich.text import Text
 from cli.csv_cells import lines
 from cli.database import database
 from cli.options import domain_of, with_config
+from mailposture.quoting import printable
+from reports.causes import Severity
 from reports.summary import DomainSummary, Share, summarize
 
 if TYPE_CHECKING:
     from mailposture.config.model import Config
+    from reports.attention import Needed
+
+_SEVERITIES = {Severity.CRITICAL: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
 @click.command()
@@ -25,10 +32,10 @@ if TYPE_CHECKING:
 @click.option("--days", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Report days to look back.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 def command(config: Config, domain: str | None, days: int, form: str) -> None:
-    """Per domain: success rate and trend, why sessions failed, at which of our servers, and which senders saw it.
+    """Per domain: success rate and trend, why sessions failed, where and seen by whom, and what needs attention now.
 
     Sessions are counted by report day (UTC), over the last complete days, which end with yesterday. The trend compares
-    with as many days before, in percentage points.
+    with as many days before, in percentage points. What needs attention is what alerts fire for, whatever the days.
     """
     only = domain_of(config, domain) if domain else None
     with database(config, user=config.clickhouse.analyst_user) as client:
@@ -45,8 +52,8 @@ def command(config: Config, domain: str | None, days: int, form: str) -> None:
 def as_record(summary: DomainSummary) -> dict[str, Any]:
     """A summary as JSON types; rates are shares from 0 to 1."""
 
-    def named(shares: tuple[Share, ...], count: str = "failed_sessions") -> list[dict[str, Any]]:
-        return [{"name": share.name, count: share.sessions} for share in shares]
+    def named(shares: tuple[Share, ...]) -> list[dict[str, Any]]:
+        return [{"name": share.name, "failed_sessions": share.sessions} for share in shares]
 
     return {
         "policy_domain": summary.policy_domain,
@@ -58,20 +65,30 @@ def as_record(summary: DomainSummary) -> dict[str, Any]:
         "categories": named(summary.categories),
         "receiving_servers": named(summary.receiving_servers),
         "senders": named(summary.senders),
-        "suspected_downgrades": named(summary.suspected_downgrades),
-        "policy_not_applied": named(summary.policy_not_applied, "sessions"),
+        "attention": [_needed(needed) for needed in summary.attention],
     }
 
 
+def _needed(needed: Needed) -> dict[str, Any]:
+    record = {name: value for name, value in asdict(needed).items() if name != "policy_domain"}
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in record.items()}
+
+
 def _write_csv(summaries: list[DomainSummary]) -> None:
-    records = [as_record(summary) for summary in summaries]
+    records = [
+        {
+            **as_record(summary),
+            "attention": [{"cause": needed.cause, "severity": needed.severity} for needed in summary.attention],
+        }
+        for summary in summaries
+    ]
     head = list(records[0]) if records else ["policy_domain"]
     rows = ([_listed(value) if isinstance(value, list) else value for value in record.values()] for record in records)
     sys.stdout.writelines(lines([head, *rows]))
 
 
 def _listed(shares: list[dict[str, Any]]) -> str:
-    """Names and counts in one cell."""
+    """Names and what belongs to them, in one cell."""
     return ";".join("=".join(str(value) for value in share.values()) for share in shares)
 
 
@@ -82,9 +99,8 @@ def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
     text.append(f"{'domain':{width}}  {'sessions':>11}  {'with TLS':>10}  {'trend':>7}  last report\n", style="dim")
     for summary in summaries:
         rate, trend = summary.success_rate, summary.trend
-        style = (
-            "dim" if rate is None else "green" if not summary.failed_sessions else "yellow" if rate > 0.99 else "red"
-        )
+        waits = any(needed.waits for needed in summary.attention)
+        style = "red" if waits else "dim" if rate is None else "green"
         text.append(f"{summary.policy_domain:{width}}  {summary.sessions:>11,}  ", style="not bold")
         text.append(f"{'no reports' if rate is None else _percent(rate):>10}", style=f"{style} not bold")
         changed = "" if trend is None else f"{trend * 100:+.2f}"
@@ -93,17 +109,30 @@ def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
             ("why", summary.categories),
             ("at", summary.receiving_servers),
             ("seen by", summary.senders),
-            ("suspected downgrade", summary.suspected_downgrades),
-            ("MTA-STS not applied any more", summary.policy_not_applied),
         ):
             if shares:
                 named = " · ".join(f"{share.name} {share.sessions:,}" for share in shares)
                 text.append(f"    {label:7}  {named}\n", style="not bold")
-    troubled = [summary for summary in summaries if summary.failed_sessions or summary.policy_not_applied]
-    if summaries and not troubled and any(summary.sessions for summary in summaries):
-        text.append("All good: every reported session was encrypted.\n", style="green")
+        for needed in summary.attention:
+            text.append(f"    {needed.severity:8} ", style=_SEVERITIES[needed.severity])
+            text.append(f"{_in_words(needed)}\n", style="dim" if needed.acknowledged else "not bold")
+    waiting = [needed for summary in summaries for needed in summary.attention if needed.waits]
+    if not waiting and any(summary.sessions for summary in summaries):
+        text.append("All good: nothing needs attention.\n", style="green")
     text.rstrip()
     return text
+
+
+def _in_words(needed: Needed) -> str:
+    about = f" ({needed.subject})" if needed.subject else ""
+    number = f": {needed.affected:,} of {needed.of:,} sessions" if needed.of else ""
+    since = f" since {needed.since}" if needed.since else ""
+    known = (
+        f"; acknowledged until {needed.acknowledged_until}: {printable(needed.acknowledged_because)}"
+        if needed.acknowledged
+        else ""
+    )
+    return f"{needed.title}{about}{number}{since}{known}"
 
 
 def _percent(rate: float) -> str:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from reports.attention import read_attention
 from reports.caption import caption
+from reports.causes import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
+    from reports.attention import Needed
+
+_SEVERITIES = list(Severity)  # the worst first
 _MOST = 3  # causes, servers and senders that are named per domain
 _SENDER = caption()
 _BY_SENDER = "GROUP BY policy_domain, reporter, reporter_proven"
@@ -42,8 +47,7 @@ class DomainSummary:
     categories: tuple[Share, ...]
     receiving_servers: tuple[Share, ...]
     senders: tuple[Share, ...]
-    suspected_downgrades: tuple[Share, ...]  # by sender and likelihood; part of the failed sessions
-    policy_not_applied: tuple[Share, ...]  # by sender and likelihood; not failed, but without the policy as before
+    attention: tuple[Needed, ...]  # what needs attention today, whatever the days
 
     @property
     def sessions(self) -> int:
@@ -65,7 +69,7 @@ class DomainSummary:
 def summarize(client: Client, *, days: int, domain: str | None = None) -> list[DomainSummary]:
     """Summaries of the configured domains (or one of them) over so many report days, the worst first.
 
-    The days are the complete ones, those before today: the same that dashboards and metrics count.
+    The days are the complete ones, those before today. What needs attention is about today: what alerts fire for.
     """
     ((end,),) = client.query("SELECT today FROM clock").result_rows
     window: dict[str, Any] = {
@@ -102,19 +106,9 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> list[D
             f" FROM tls_sender_daily WHERE {inside} {_BY_SENDER} HAVING failed > 0"
         )
     )
-    downgrades = _shares(
-        ask(
-            f"SELECT policy_domain, concat({_SENDER}, ' (', likelihood, ')'), sum(failed_sessions)"
-            f" FROM tls_suspected_downgrades WHERE {inside} AND likelihood != 'server-fault' {_BY_SENDER}, likelihood"
-        )
-    )
-    not_applied = _shares(
-        ask(
-            f"SELECT policy_domain, concat({_SENDER}, ' (', argMax(likelihood, day), ')'), sum(sessions)"
-            f" FROM mta_sts_suspected_downgrades WHERE {inside} AND likelihood IN ('likely', 'possible')"
-            f" {_BY_SENDER}"
-        )
-    )
+    attention: defaultdict[str, list[Needed]] = defaultdict(list)
+    for needed in read_attention(client, domain=domain):
+        attention[needed.policy_domain].append(needed)
     summaries = []
     for name in sorted(set(sessions) | set(last_days)):
         successful, failed, earlier = sessions.get(name, (0, 0, None))
@@ -128,11 +122,16 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> list[D
                 categories=categories.get(name, ()),
                 receiving_servers=servers.get(name, ()),
                 senders=senders.get(name, ()),
-                suspected_downgrades=downgrades.get(name, ()),
-                policy_not_applied=not_applied.get(name, ()),
+                attention=tuple(attention.get(name, ())),
             )
         )
-    return sorted(summaries, key=lambda summary: 2.0 if summary.success_rate is None else summary.success_rate)
+    return sorted(summaries, key=_urgency)
+
+
+def _urgency(summary: DomainSummary) -> tuple[int, float]:
+    """The least is the most urgent: by what waits for attention, then by the share of mail without TLS."""
+    worst = min((_SEVERITIES.index(needed.severity) for needed in summary.attention if needed.waits), default=9)
+    return worst, 2.0 if summary.success_rate is None else summary.success_rate
 
 
 def _rate(successful: int, failed: int) -> float | None:

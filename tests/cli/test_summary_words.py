@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import date
 
 from cli.summary import as_text
-from reports.summary import DomainSummary, Share
+from reports.attention import Needed
+from reports.causes import Severity
+from reports.summary import DomainSummary
 
 WELL = DomainSummary(
     policy_domain="a.example",
@@ -17,13 +19,40 @@ WELL = DomainSummary(
     categories=(),
     receiving_servers=(),
     senders=(),
-    suspected_downgrades=(),
-    policy_not_applied=(),
+    attention=(),
+)
+NEEDED = Needed(
+    policy_domain="a.example",
+    cause="certificate",
+    subject="mx1.a.example",
+    severity=Severity.CRITICAL,
+    title="Certificate expired or invalid",
+    since=date(2026, 11, 20),
+    affected=60,
+    of=1000,
+    detail="",
+    acknowledged_until=None,
+    acknowledged_because="",
 )
 
 
-def test_all_good_is_said_only_where_nothing_is_suspected() -> None:
-    suspected = replace(WELL, policy_not_applied=(Share("Victim (likely)", 7),))
-    assert "All good" in as_text([WELL], days=7).plain
-    assert "All good" not in as_text([WELL, suspected], days=7).plain
-    assert "MTA-STS not applied any more  Victim (likely) 7" in as_text([suspected], days=7).plain
+def said(*needed: Needed) -> str:
+    return as_text([replace(WELL, attention=needed)], days=7).plain
+
+
+def test_what_needs_attention_is_named_with_its_server_and_its_sessions() -> None:
+    assert "critical Certificate expired or invalid (mx1.a.example): 60 of 1,000 sessions since 2026-11-20\n" in said(
+        NEEDED
+    )
+
+
+def test_all_good_is_said_only_where_nothing_waits_for_attention() -> None:
+    assert "All good" in said()
+    assert "All good" not in said(NEEDED)
+    assert "All good" in said(replace(NEEDED, severity=Severity.INFO))
+
+
+def test_what_is_acknowledged_is_shown_as_such() -> None:
+    known = replace(NEEDED, acknowledged_until=date(2026, 12, 24), acknowledged_because="renewed on\x1b[2J Monday")
+    assert "since 2026-11-20; acknowledged until 2026-12-24: renewed on�[2J Monday" in said(known)
+    assert "All good" in said(known)

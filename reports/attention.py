@@ -1,0 +1,73 @@
+"""What needs attention, as the view of that name says: for the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reports.causes import Severity
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from clickhouse_connect.driver import Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """A cause that needs attention, at one server, sender or record; rows of the view."""
+
+    policy_domain: str
+    cause: str
+    subject: str  # empty: the whole domain
+    severity: Severity
+    title: str
+    since: date | None
+    affected: int  # sessions
+    of: int  # sessions in all; 0 where that means nothing
+    detail: str
+    acknowledged_until: date | None  # None: it is not acknowledged
+    acknowledged_because: str
+
+    @property
+    def acknowledged(self) -> bool:
+        return self.acknowledged_until is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it keeps a domain from being called good, as on the dashboards."""
+        return not self.acknowledged and self.severity is not Severity.INFO
+
+
+def read_attention(client: Client, *, domain: str | None = None) -> tuple[Needed, ...]:
+    """What needs attention today, of all domains or one, the worst first and what is acknowledged last."""
+    rows = client.query(_ATTENTION, parameters={"domain": domain or ""}).result_rows
+    return tuple(
+        Needed(
+            policy_domain=policy_domain,
+            cause=cause,
+            subject=subject,
+            severity=Severity(severity),
+            title=title,
+            since=since,
+            affected=affected,
+            of=of,
+            detail=detail,
+            acknowledged_until=until,
+            acknowledged_because=because,
+        )
+        for policy_domain, cause, subject, severity, title, since, affected, of, detail, until, because in rows
+    )
+
+
+_ATTENTION = """
+    SELECT policy_domain, cause, subject, severity, title, since, affected, of, detail,
+        acknowledged_until, acknowledged_because
+    FROM attention
+    LEFT JOIN (
+        SELECT term AS cause, title FROM failure_meanings WHERE kind IN ('category', 'cause')
+    ) AS meaning USING (cause)
+    WHERE {domain:String} = '' OR policy_domain = {domain:String}
+    ORDER BY acknowledged, indexOf(['critical', 'warning', 'info'], severity), policy_domain, cause, affected DESC,
+        subject
+"""
