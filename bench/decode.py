@@ -141,7 +141,8 @@ def mailposture_decoder() -> Worker:
 
     def prove(mail: bytes) -> Proof:
         read = canonical.read(mail)
-        return proof_of(signature.read(read.fields[b"dkim-signature"][0]), read)
+        signed = signature.read(read.fields[b"dkim-signature"][0])
+        return proof_of(signed, read, signature.signed_header(signed, read))
 
     def decode(proof: Proof) -> object:
         opened = open_proven(proof)

@@ -3,16 +3,17 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from collector.dkim.canonical import BODY_FORMS, FIELD_FORMS, Mail
+from collector.dkim.canonical import BODY_FORMS, FIELD_FORMS, Mail, simple_field
 from collector.dkim.keys import PublicKey, shown
 from mailposture.domain_names import normalize
 
@@ -150,8 +151,36 @@ def _base64(tag: dict[bytes, bytes], name: bytes) -> bytes:
     return octets
 
 
-def verify(signature: Signature, mail: Mail, key: PublicKey) -> None:
-    """Check hashes and signature (RFC 6376, section 6.1.3); raises BadSignatureError."""
+class SignedHeader(NamedTuple):
+    """What a signature covers of the header."""
+
+    hashed: bytes  # the covered fields in canonical form, then the signature without its b= (section 3.7)
+    # The values that are covered, by lower-case name: unfolded, runs of blanks as one, from the bottom up.
+    # A name without values was signed as absent; one that is missing here was not signed, whatever the mail has.
+    fields: Mapping[bytes, tuple[bytes, ...]]
+
+
+def signed_header(signature: Signature, mail: Mail) -> SignedHeader:
+    """The fields that a signature covers: of repeated names from the bottom up (section 5.4.2)."""
+    relaxed = signature.header_form == b"relaxed"
+    hashed: list[bytes] = []
+    fields: dict[bytes, tuple[bytes, ...]] = {}
+    for name in signature.signed_fields:
+        covered = fields.get(name, ())
+        spellings = mail.fields.get(name, ())
+        if len(covered) < len(spellings):
+            spelling = spellings[-1 - len(covered)]
+            unfolded = b" ".join(spelling[1].split())
+            hashed.append(b"%b:%b" % (name, unfolded) if relaxed else simple_field(*spelling))
+            covered += (unfolded,)
+        fields[name] = covered
+    name, value = signature.field
+    hashed.append(FIELD_FORMS[signature.header_form](name, _B_TAG.sub(rb"\1", value, count=1)))
+    return SignedHeader(b"\r\n".join(hashed), fields)
+
+
+def verify(signature: Signature, mail: Mail, key: PublicKey) -> SignedHeader:
+    """Check hashes and signature (RFC 6376, section 6.1.3): what it covers. Raises BadSignatureError."""
     if key.algorithm != signature.key_type:
         raise BadSignatureError(f"is {signature.key_type}, but its key is {key.algorithm}", signature.domain)
     if key.exact_identity and signature.identity != signature.domain:
@@ -161,30 +190,12 @@ def verify(signature: Signature, mail: Mail, key: PublicKey) -> None:
             "does not match the body: it was changed on the way (for example by a gateway that adds a banner)",
             signature.domain,
         )
-    hashed = b"\r\n".join(_hashed_fields(signature, mail))
+    header = signed_header(signature, mail)
     try:
         if isinstance(key.key, RSAPublicKey):
-            key.key.verify(signature.signature, hashed, _PKCS1, _SHA256)
+            key.key.verify(signature.signature, header.hashed, _PKCS1, _SHA256)
         else:
-            key.key.verify(signature.signature, sha256(hashed).digest())
+            key.key.verify(signature.signature, sha256(header.hashed).digest())
     except InvalidSignature:
         raise BadSignatureError("does not match the header: it was changed on the way", signature.domain) from None
-
-
-def covered_fields(signature: Signature, mail: Mail) -> Iterator[tuple[bytes, bytes]]:
-    """The fields that a signature covers, as they are spelled: of repeated names from the bottom up (section 5.4.2)."""
-    used: dict[bytes, int] = {}
-    for name in signature.signed_fields:
-        spellings = mail.fields.get(name, ())
-        nth = used[name] = used.get(name, 0) + 1
-        if nth <= len(spellings):
-            yield spellings[-nth]
-
-
-def _hashed_fields(signature: Signature, mail: Mail) -> Iterator[bytes]:
-    """The covered fields, then the signature without its b= (section 3.7)."""
-    form = FIELD_FORMS[signature.header_form]
-    for spelling in covered_fields(signature, mail):
-        yield form(*spelling)
-    name, value = signature.field
-    yield form(name, _B_TAG.sub(rb"\1", value, count=1))
+    return header

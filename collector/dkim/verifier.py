@@ -46,9 +46,7 @@ class Proof:
     """What one valid signature proves."""
 
     domain: str  # who signed (d=)
-    # The values that were signed, by lower-case name: unfolded, runs of blanks as one, from the bottom of the header
-    # up. A name without values was signed as absent; one that is missing here was not signed, whatever the mail has.
-    fields: Mapping[bytes, tuple[bytes, ...]]
+    fields: Mapping[bytes, tuple[bytes, ...]]  # as SignedHeader has them
     body: bytes  # in its canonical form: what canonicalization leaves out, anybody may have changed
 
 
@@ -163,11 +161,11 @@ def _conclude(examined: _Examined, keys: Mapping[str, KeyLookup], now: datetime)
             faults.append(_sentence(each.domain, key.reason))
         elif examined.mail is not None:
             try:
-                signature.verify(each, examined.mail, key)
+                header = signature.verify(each, examined.mail, key)
             except BadSignatureError as error:
                 faults.append(_sentence(error.domain, error.reason))
                 continue
-            proofs.append(proof_of(each, examined.mail))
+            proofs.append(proof_of(each, examined.mail, header))
             arrived_at = max(arrived_at, arrival_after(each, examined.arrived_at, now=now))
     return DkimResult(
         outcome=_outcome(examined, proofs=proofs, unanswered=unanswered),
@@ -197,12 +195,9 @@ def _without_proof(examined: _Examined) -> Iterator[str]:
         yield "the mail has no DKIM signature"
 
 
-def proof_of(each: Signature, mail: Mail) -> Proof:
+def proof_of(each: Signature, mail: Mail, header: signature.SignedHeader) -> Proof:
     """What a signature proves that holds."""
-    fields: dict[bytes, tuple[bytes, ...]] = dict.fromkeys(each.signed_fields, ())
-    for name, value in signature.covered_fields(each, mail):
-        fields[name.lower()] += (b" ".join(value.split()),)
-    return Proof(domain=each.domain, fields=fields, body=mail.canonical_body(each.body_form))
+    return Proof(domain=each.domain, fields=header.fields, body=mail.canonical_body(each.body_form))
 
 
 def _sentence(domain: str, reason: str) -> str:

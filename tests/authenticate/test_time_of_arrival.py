@@ -43,9 +43,7 @@ def _signed_for(court: Court, plain: bytes, lifetime: timedelta) -> bytes:
     line = re.sub(rb"b=[A-Za-z0-9+/=\s]+$", b"b=AAAA", line.rstrip()) + b"\r\n"
     read = canonical.read(line + plain)
     one = signature.read(read.fields[b"dkim-signature"][0])
-    covered = [canonical.relaxed_field(*field) for field in signature.covered_fields(one, read)]
-    name, value = one.field
-    hashed = b"\r\n".join([*covered, canonical.relaxed_field(name, value.replace(b"b=AAAA", b"b="))])
+    hashed = signature.signed_header(one, read).hashed
     key: Any = load_pem_private_key(court.key.private, None)
     return line.replace(b"AAAA", base64.b64encode(key.sign(hashed, padding.PKCS1v15(), hashes.SHA256()))) + plain
 
