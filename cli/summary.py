@@ -66,6 +66,7 @@ def as_record(summary: DomainSummary) -> dict[str, Any]:
         "receiving_servers": named(summary.receiving_servers),
         "senders": named(summary.senders),
         "attention": [_needed(needed) for needed in summary.attention],
+        "parked": summary.parked,
     }
 
 
@@ -102,9 +103,11 @@ def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
         waits = any(needed.waits for needed in summary.attention)
         style = "red" if waits else "dim" if rate is None else "green"
         text.append(f"{summary.policy_domain:{width}}  {summary.sessions:>11,}  ", style="not bold")
-        text.append(f"{'no reports' if rate is None else _percent(rate):>10}", style=f"{style} not bold")
+        without = "parked" if summary.parked else "no reports"
+        text.append(f"{without if rate is None else _percent(rate):>10}", style=f"{style} not bold")
         changed = "" if trend is None else f"{trend * 100:+.2f}"
-        text.append(f"  {changed:>7}  {summary.last_report_day or 'none in 35 days'}\n", style="not bold")
+        never = "none expected" if summary.parked else "none in 35 days"
+        text.append(f"  {changed:>7}  {summary.last_report_day or never}\n", style="not bold")
         for label, shares in (
             ("why", summary.categories),
             ("at", summary.receiving_servers),

@@ -48,6 +48,7 @@ class DomainSummary:
     receiving_servers: tuple[Share, ...]
     senders: tuple[Share, ...]
     attention: tuple[Needed, ...]  # what needs attention today, whatever the days
+    parked: bool = False  # takes no mail, so no reports are expected
 
     @property
     def sessions(self) -> int:
@@ -95,6 +96,7 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> list[D
         )
     }
     last_days = dict(ask(f"SELECT policy_domain, last_report_day FROM tls_freshness WHERE {only}"))
+    parked = {name for (name,) in ask(f"SELECT policy_domain FROM domains WHERE parked AND {only}")}
     failures = f"sum(failed_sessions) AS failed FROM tls_failures_daily WHERE {inside}"
     categories = _shares(ask(f"SELECT policy_domain, category, {failures} GROUP BY 1, 2 HAVING failed > 0"))
     servers = _shares(
@@ -123,6 +125,7 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> list[D
                 receiving_servers=servers.get(name, ()),
                 senders=senders.get(name, ()),
                 attention=tuple(attention.get(name, ())),
+                parked=name in parked,
             )
         )
     return sorted(summaries, key=_urgency)

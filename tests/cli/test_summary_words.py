@@ -41,7 +41,7 @@ def said(*needed: Needed) -> str:
 
 
 def test_what_needs_attention_is_named_with_its_server_and_its_sessions() -> None:
-    assert "critical Certificate expired or invalid (mx1.a.example): 60 of 1,000 sessions since 2026-11-20\n" in said(
+    assert "critical Certificate expired or invalid (mx1.a.example): 60 of 1,000 sessions since 2026-11-20" in said(
         NEEDED
     )
 
@@ -56,3 +56,9 @@ def test_what_is_acknowledged_is_shown_as_such() -> None:
     known = replace(NEEDED, acknowledged_until=date(2026, 12, 24), acknowledged_because="renewed on\x1b[2J Monday")
     assert "since 2026-11-20; acknowledged until 2026-12-24: renewed on�[2J Monday" in said(known)
     assert "All good" in said(known)
+
+
+def test_nobody_misses_reports_about_a_parked_domain() -> None:
+    parked = replace(WELL, successful_sessions=0, last_report_day=None, parked=True)
+    (line,) = [line for line in as_text([parked], days=7).plain.splitlines() if line.startswith("a.example")]
+    assert line.split() == ["a.example", "0", "parked", "none", "expected"]

@@ -10,6 +10,7 @@ from engine import Storage, engine_config
 from cli.database import database
 from mailposture.config.model import Domain, Thresholds
 from reports.prepare import prepare
+from reports.summary import summarize
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,6 +50,8 @@ def test_parked_domain_is_known_as_one_and_is_not_asked_to_enforce(storage: Stor
         ("example.net", False),
     ]
     assert storage.ask("SELECT policy_domain FROM mta_sts_readiness") == [("example.net",)]
+    parked_of = {summary.policy_domain: summary.parked for summary in summarize(storage.client(), days=7)}
+    assert parked_of == {"example.com": True, "example.net": False}
 
 
 def test_command_with_another_configuration_changes_nothing_under_a_service(storage: Storage) -> None:
