@@ -59,6 +59,8 @@ WITH
             ]) AS found
         FROM probed
         INNER JOIN {views}.domains USING (policy_domain)
+        -- The last look at the servers of a domain that was parked since then is nobody's concern any more.
+        WHERE NOT parked OR probe != 'mx'
     )
 SELECT
     policy_domain, each.1 AS cause, multiIf(probe = 'mx', mx, probe = 'dns' AND cause = 'record-wrong', toString(record), '') AS subject,
