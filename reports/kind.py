@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mailposture.ownership import Ownership
     from reports.document import Document, Form, Opened
     from reports.envelope import Envelope, Trust
+    from reports.rejection import Fault
     from reports.rows import Rows
     from reports.table import Table
 
@@ -62,6 +63,8 @@ class MailForm:
     # Whether a signed header states a report: its fields by name, and report-type= of its Content-Type or None.
     states: Callable[[Mapping[bytes, tuple[bytes, ...]], bytes | None], bool]
     is_file_name: Callable[[str], bool]  # whether only such reports are called so, which then states one as well
+    # Parts that people take for such reports, and that are never read: by media type, with the reason for people.
+    refused: Mapping[str, Fault] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

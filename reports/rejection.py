@@ -18,6 +18,7 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable"  # a file that cannot be opened, or is none
     EMPTY = "empty"
     NO_REPORT = "no-report"  # readable, but no report in it
+    FAILURE_REPORT = "failure-report"  # about a single mail, by DMARC or from a feedback loop: personal data
     NOT_A_TLS_REPORT = "not-a-tls-report"  # JSON, but of something else
     NOT_A_DMARC_REPORT = "not-a-dmarc-report"  # XML, but of something else
     NOT_JSON = "not-json"
@@ -63,6 +64,11 @@ class RejectedError(Exception):
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.fault = Fault(reason, detail)
+
+    @classmethod
+    def of(cls, fault: Fault) -> RejectedError:
+        """To raise a fault that is known already."""
+        return cls(fault.reason, fault.detail)
 
 
 class RejectionRow(NamedTuple):

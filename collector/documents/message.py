@@ -29,6 +29,10 @@ FIELDS: Final = frozenset(name for kind in KINDS for name in kind.mail.fields)
 """Header fields that some kind of report reads, in lower case."""
 
 
+REFUSED: Final = {media_type: fault for kind in KINDS for media_type, fault in kind.mail.refused.items()}
+"""Media types of parts that are never read, with the reason."""
+
+
 def open_message(body: bytes, *, as_mail: bool = False, limits: Limits = LIMITS) -> Opened:
     """Find the report documents in a mail, JSON, gzip or zip; `as_mail` where it can be nothing but a mail.
 
@@ -64,6 +68,8 @@ def _search(body: bytes, limits: Limits) -> _Search:
 
 def _look_into_parts(search: _Search, mail: Mail, *, proven: bool = False) -> Opened:
     for part in mail.parts:
+        if part.media_type in REFUSED:
+            raise RejectedError.of(REFUSED[part.media_type])
         search.look_into(part.content, _Place(clean(part.name, NAME_LENGTH), kinds=part.kinds, whole=part.whole))
     search.faults += [Fault(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
     return search.result(mail, proven=proven)

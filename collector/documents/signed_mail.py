@@ -99,6 +99,7 @@ def read_signed(proof: Proof, *, kinds: Sequence[ReportKind[Any, Any]], limits: 
     said = _field(proof.fields, b"content-type")
     content_type = None if said is None else _value(_MEDIA_TYPE, said or b"text/plain", "Content-Type")
     report_type = content_type.parameters.get(b"report-type") if content_type is not None else None
+    _refuse(report_type, kinds)
     stated = [kind for kind in kinds if kind.mail.states(proof.fields, report_type)]
     labels = _Labels(kinds, stated)
     if content_type is None:
@@ -110,6 +111,14 @@ def read_signed(proof: Proof, *, kinds: Sequence[ReportKind[Any, Any]], limits: 
     if not parts:
         raise _no_report()
     return Mail(parts=tuple(map(_read, parts)), fields=fields)
+
+
+def _refuse(report_type: bytes | None, kinds: Sequence[ReportKind[Any, Any]]) -> None:
+    """A multipart/report names the media type of its second part (RFC 6522, section 3)."""
+    media_type = f"message/{(report_type or b'').decode('ascii', 'replace').lower()}"
+    for kind in kinds:
+        if media_type in kind.mail.refused:
+            raise RejectedError.of(kind.mail.refused[media_type])
 
 
 class _Labels:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from reports.kind import MailForm
+from reports.rejection import Fault, Reason
 from reports.values import domain_name
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ def is_file_name(name: str) -> bool:
     return _FILE.fullmatch(name) is not None
 
 
+# RFC 9991: the header, or all, of somebody's mail. Nothing of it is decoded or stored in ClickHouse.
+_FAILURE_REPORT: Final = Fault(
+    Reason.FAILURE_REPORT,
+    "a report on a single mail (RFC 9991), which holds personal data; mailposture reads aggregate reports only: take "
+    "this address out of ruf= in the _dmarc record",
+)
+
 MAIL: Final = MailForm(
     media_types=frozenset(),  # there is none of their own
     mislabelled=frozenset(
@@ -51,4 +59,5 @@ MAIL: Final = MailForm(
     repeatable=frozenset(),
     states=_states_a_report,
     is_file_name=is_file_name,
+    refused={"message/feedback-report": _FAILURE_REPORT},
 )

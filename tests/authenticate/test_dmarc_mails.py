@@ -12,6 +12,9 @@ import pytest
 from court import EVERYTHING, VICTIM, Court, body, court_of, field_lines, mail, report
 from dmarc_samples import METADATA, POLICY, feedback
 
+from collector.ingest.judge import Unusable
+from reports.rejection import Reason
+
 if TYPE_CHECKING:
     from collector.dkim.verifier import DkimVerifier
 
@@ -152,3 +155,33 @@ def test_what_is_stated_is_what_is_read(court: Court) -> None:
     )
     both = head + fields + b"\r\n" + body(gzip.compress(XML), media_type="application/tlsrpt+gzip", name="r.gz")
     assert court.refused(court.sign(both, "reporter.example", EVERYTHING)) == "no-report"
+
+
+def failure_report(media_type: str = "message/feedback-report") -> bytes:
+    """A report on a single mail (RFC 9991), with that mail's header."""
+    head = field_lines(
+        From="noreply@reporter.example",
+        Subject="FW: your invoice",
+        MIME_Version="1.0",
+        Content_Type='multipart/report; report-type=feedback-report; boundary="b0"',
+    )
+    return (
+        head
+        + b"\r\n--b0\r\nContent-Type: text/plain\r\n\r\nThis is an authentication failure report.\r\n"
+        + f"--b0\r\nContent-Type: {media_type}\r\n\r\nFeedback-Type: auth-failure\r\nVersion: 1\r\n".encode()
+        + b"--b0\r\nContent-Type: message/rfc822\r\n\r\nFrom: a@example.com\r\nTo: someone@example.net\r\n\r\nHello\r\n"
+        + b"--b0--\r\n"
+    )
+
+
+@pytest.mark.parametrize("media_type", ["message/feedback-report", "Message/Feedback-Report; charset=us-ascii"])
+def test_a_report_on_a_single_mail_is_refused_for_the_personal_data_in_it(court: Court, media_type: str) -> None:
+    for given, known in (
+        (court.sign(failure_report(media_type), "reporter.example"), {}),
+        (failure_report(media_type), {"vouched": True}),
+    ):
+        verdict = court(given, **known)
+        assert isinstance(verdict, Unusable)
+        assert verdict.fault.reason is Reason.FAILURE_REPORT
+        assert "ruf=" in verdict.fault.detail
+        assert "someone" not in verdict.fault.detail
