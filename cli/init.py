@@ -24,11 +24,17 @@ _DOMAIN = """\
     token: {token}
     # parked: false           # true: takes no mail and sends none, so no reports about it are expected
     # posts_count: false      # true: posts start and end alerts, so anybody can page you; if you receive by HTTPS only
-    # When failures deserve attention. The alert rules compare with these values.
+    # When failures deserve attention.
     thresholds:
       failure_ratio: 0.05     # more than this share of the sessions failed
       minimum_sessions: 20    # and at least this many did
       stale_after: 3d         # the newest report day is older than this
+    # What is known, or not ours, and alerts nobody until a day; `mailposture acknowledge` does the same at once.
+    # acknowledged:
+    #   - cause: certificate          # as `mailposture summary --format json` names it
+    #     subject: mx2.{name}         # a server, sender or record; all of them if absent
+    #     until: 2030-12-24
+    #     because: the provider renews it before Christmas
     # The MTA-STS policy that `mailposture policy-host` serves for the domain (RFC 8461).
     # mta_sts:
     #   mode: testing         # enforce once `mailposture readiness` says so

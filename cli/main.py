@@ -24,6 +24,7 @@ _COMMANDS = {
     "init": "init",
     "import": "import_",
     "summary": "summary",
+    "acknowledge": "acknowledge",
     "sql": "sql",
     "explain": "explain",
     "quarantine": "quarantine",

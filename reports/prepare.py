@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
+from reports.acknowledging import write_acknowledgements
 from reports.schema_groups import SCHEMA_GROUPS
 from reports.tls.meanings import write_failure_words
 
@@ -20,3 +21,4 @@ def prepare(client: Client, config: Config) -> None:
     migrate(client, config, SCHEMA_GROUPS)
     write_failure_words(client, config)
     write_domains(client, config)
+    write_acknowledgements(client, config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from ipaddress import ip_network
 from itertools import combinations
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from mailposture.config.values import (
     ByteSize,
+    Cause,
     ClusterName,
     DatabaseName,
     DomainName,
@@ -111,6 +112,15 @@ class Thresholds(_Section):
     certificate_expiry: Duration = timedelta(days=14)
 
 
+class Acknowledgement(_Section):
+    """A cause that needs attention and is known, or not ours: it alerts nobody until a day."""
+
+    cause: Cause
+    subject: str = ""  # the server, sender or record; all of them if empty
+    until: date  # from that day on it counts again
+    because: str = Field(min_length=1)
+
+
 class Domain(_Section):
     """A domain that receives mail, and is ours: only reports about such domains are kept."""
 
@@ -124,6 +134,7 @@ class Domain(_Section):
     thresholds: Thresholds = Thresholds()
     mta_sts: MtaStsPolicy | None = None
     parked: bool = False  # neither takes nor sends mail
+    acknowledged: tuple[Acknowledgement, ...] = ()
 
     @model_validator(mode="after")
     def _parked_takes_no_mail(self) -> Self:

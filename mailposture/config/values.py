@@ -141,3 +141,4 @@ ServerUrl = Annotated[str, _matching(r"https?://[^/]+", "http(s)://host:port, wi
 PublicUrl = Annotated[str, _matching(r"https://[^/]+", "https://host, with nothing behind it")]
 DatabaseName = Annotated[str, _matching(r"[a-z_][a-z0-9_]{0,63}", "at most 64 small letters, digits and underscores")]
 ClusterName = Annotated[str, _matching(r"[A-Za-z0-9_-]{1,64}", "at most 64 letters, digits, hyphens and underscores")]
+Cause = Annotated[str, _matching(r"[a-z][a-z0-9-]{0,63}", "a cause, as `mailposture explain` lists them")]

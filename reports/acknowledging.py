@@ -1,0 +1,95 @@
+"""What somebody has acknowledged: known, or not ours, until a day, because of something.
+
+It is stored in ClickHouse, where the view `attention` finds it: by `mailposture acknowledge`, or as the configuration
+says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from mailposture.clickhouse.reference import ReferenceTable, add_rows, known_rows
+from reports.tls.failures import ALL_CAUSES
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from clickhouse_connect.driver import Client
+
+    from mailposture.clickhouse.reference import Row
+    from mailposture.config.model import Config
+
+log = structlog.get_logger()
+
+_TABLE: Final = ReferenceTable(
+    "acknowledged_causes", ("policy_domain", "cause", "subject", "origin", "until", "because", "active")
+)
+BY_COMMAND, _BY_CONFIGURATION = "command", "configuration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """A cause of a domain that alerts nobody until a day."""
+
+    policy_domain: str
+    cause: str
+    subject: str  # empty: wherever it is
+    until: date  # from that day on it counts again
+    because: str
+    origin: str = BY_COMMAND
+
+
+def acknowledge(client: Client, config: Config, known: Acknowledgement) -> None:
+    """Store it; of the same cause and subject the last one counts. As the collector's SQL user."""
+    add_rows(client, config, _TABLE, {_row(known)})
+
+
+def withdraw(client: Client, config: Config, known: Acknowledgement) -> None:
+    """Take back what was stored by the command."""
+    add_rows(client, config, _TABLE, {(*_row(known)[:-1], False)})
+
+
+def acknowledgements(client: Client) -> list[Acknowledgement]:
+    """All that have not been withdrawn, those that are over too."""
+    rows = client.query(
+        "SELECT policy_domain, cause, subject, until, because, origin FROM acknowledgements"
+        " ORDER BY until, policy_domain, cause, subject, origin"
+    ).result_rows
+    return [
+        Acknowledgement(
+            policy_domain=policy_domain, cause=cause, subject=subject, until=until, because=because, origin=origin
+        )
+        for policy_domain, cause, subject, until, because, origin in rows
+    ]
+
+
+def write_acknowledgements(client: Client, config: Config) -> None:
+    """Make the table say what the configuration says; what left it is withdrawn."""
+    wanted: set[Row] = set()
+    for domain in config.domains:
+        for known in domain.acknowledged:
+            if known.cause not in ALL_CAUSES:
+                log.warning("acknowledged cause is none", domain=domain.name, cause=known.cause, known=list(ALL_CAUSES))
+            wanted.add(
+                _row(
+                    Acknowledgement(
+                        policy_domain=domain.name,
+                        cause=known.cause,
+                        subject=known.subject,
+                        until=known.until,
+                        because=known.because,
+                        origin=_BY_CONFIGURATION,
+                    )
+                )
+            )
+    stored = {row for row in known_rows(client, config, _TABLE) if row[3] == _BY_CONFIGURATION}
+    named = {row[:4] for row in wanted}
+    left: set[Row] = {(*row[:-1], False) for row in stored if row[:4] not in named}
+    add_rows(client, config, _TABLE, (wanted | left) - stored)
+
+
+def _row(known: Acknowledgement) -> Row:
+    return (known.policy_domain, known.cause, known.subject, known.origin, known.until, known.because, True)
