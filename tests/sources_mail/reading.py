@@ -46,12 +46,22 @@ def private_mail(number: int) -> bytes:
 
 
 def dmarc_report() -> bytes:
-    """A mail that another program wants."""
+    """A mail with a report of another kind."""
+    xml = b"<feedback><report_metadata/><policy_published/></feedback>"
+    return _with_xml("Report domain: shop.example Submitter: other.example", xml)
+
+
+def news_feed() -> bytes:
+    """A mail that looks like one with a report from outside."""
+    return _with_xml("Your feed", b"<rss><channel/></rss>")
+
+
+def _with_xml(subject: str, xml: bytes) -> bytes:
     mail = EmailMessage()
-    mail["From"], mail["Subject"] = "dmarc@other.example", "Report domain: shop.example Submitter: other.example"
-    xml = b'<?xml version="1.0"?><feedback><report_metadata/></feedback>'
-    name = "other.example!shop.example!1!2.xml.gz"
-    mail.add_attachment(gzip.compress(xml), maintype="application", subtype="gzip", filename=name)
+    mail["From"], mail["Subject"] = "robot@other.example", subject
+    content = gzip.compress(b'<?xml version="1.0"?>' + xml, mtime=0)
+    mail.add_attachment(content, maintype="application", subtype="gzip", filename="a!shop.example!1!2.xml.gz")
+    mail.set_boundary("b0")
     return mail.as_bytes().replace(b"\n", b"\r\n")
 
 

@@ -10,7 +10,7 @@ import pytest
 from eventually import eventually
 from proof.house import running_house, settings
 from sources_mail.conftest import PASSWORD
-from sources_mail.reading import dmarc_report, private_mail, report, report_mail
+from sources_mail.reading import news_feed, private_mail, report, report_mail
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def recent(number: int) -> bytes:
 
 
 def test_reports_are_stored_and_other_mail_is_no_trouble(dovecot: Any, tmp_path: Path) -> None:
-    others = [private_mail(1), dmarc_report(), private_mail(2)]
+    others = [private_mail(1), news_feed(), private_mail(2)]
     dovecot.deliver(others[0], recent(1), *others[1:], recent(2))
     (tmp_path / "imap-password").write_text(PASSWORD)
     mailbox = {"host": "127.0.0.1", "port": dovecot.plain_port, "tls": False, "user": "reports", "trusted": True}

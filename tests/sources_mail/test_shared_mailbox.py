@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from eventually import eventually
-from sources_mail.reading import Clock, RecordingSpool, dmarc_report, events, private_mail, report, report_mail
+from sources_mail.reading import (
+    Clock,
+    RecordingSpool,
+    dmarc_report,
+    events,
+    news_feed,
+    private_mail,
+    report,
+    report_mail,
+)
 from structlog.testing import capture_logs
 
 if TYPE_CHECKING:
@@ -31,12 +40,13 @@ def flags(dovecot: Any, folder: str = "INBOX") -> list[tuple[bytes, ...]]:
 def test_only_reports_are_stored_and_moved(
     dovecot: Any, spool: RecordingSpool, read: Callable[..., MailboxLoop]
 ) -> None:
-    others = [private_mail(1), dmarc_report(), private_mail(2)]
-    dovecot.deliver(others[0], report_mail(1), others[1], report_mail(2), others[2])
+    others = [private_mail(1), news_feed(), private_mail(2)]
+    reports = [report_mail(1), dmarc_report(), report_mail(2)]
+    dovecot.deliver(others[0], reports[0], others[1], *reports[1:], others[2])
     with capture_logs() as said:
         read(dovecot)
         eventually("that it is said", lambda: events(said, "without a report"))
-    assert spool.bodies == dovecot.bodies(PROCESSED) == [report_mail(1), report_mail(2)]
+    assert spool.bodies == dovecot.bodies(PROCESSED) == reports
     assert dovecot.bodies("INBOX") == others
     assert [set(each) - {b"\\Recent"} for each in flags(dovecot)] == [set()] * 3  # not even seen
     (line,) = events(said, "without a report")

@@ -1,8 +1,8 @@
 """One loop reads every kind of mailbox: list, fetch, spool what holds a report, move it.
 
-Mailboxes are shared: with DMARC reports that another tool wants, with private mail. So a mail is read first, and only
-one that holds a report is stored, and then moved; any other stays as it was, unseen, and is not downloaded again. A
-report moves only after the spool has it on disk: killed in between, we find it again, and the same report counts once.
+Mailboxes are shared with other mail. So a mail is read first, and only one that holds a report is stored, and then
+moved; any other stays as it was, unseen, and is not downloaded again. A report moves only after the spool has it on
+disk: killed in between, we find it again, and the same report counts once.
 
 One refusal stops nothing. What cannot be read or moved is left, said once, and tried again later; the rest goes on.
 """
@@ -39,6 +39,7 @@ _log = structlog.get_logger()
 _GROUP_BYTES: Final = 8 * 1024 * 1024  # in memory at once, unless one mail alone is larger
 _SESSION_WAITS: Final = (1.0, 300.0)  # seconds before the next try: the first, and the longest
 _A_DAY: Final = 86_400.0
+_LOOKING: Final = threading.Lock()  # by one mailbox at a time: it takes twice the bytes of the mail again
 
 
 class MailboxLoop:
@@ -169,7 +170,8 @@ class MailboxLoop:
     def _holds_report(self, body: bytes, key: str) -> bool:
         """A fault of ours is no reason to leave a mail: ingest shall say what it is."""
         try:
-            return holds_report(body)
+            with _LOOKING:
+                return holds_report(body)
         except Exception:
             self._log.exception("a mail could not be looked into; it is stored", mail=self._mailbox.mail_name(key))
             return True
