@@ -31,7 +31,7 @@ class PolicySite:
         """Answer one request; never with a redirect, never with another domain's policy."""
         policy = self.policies.get(_host_of(request) or "")
         response = self._respond(request, policy)
-        # Strangers choose the host names they ask for; only our own become labels.
+        # Clients choose the host names they ask for; only our own become labels.
         self._requests.labels(policy.domain if policy else "other", str(response.status)).inc()
         return response
 

@@ -1,7 +1,7 @@
 """Ready to enforce? What senders reported under a domain's MTA-STS policy and what is seen from here, weighed.
 
 In mode testing senders deliver, and report, what mode enforce would refuse (RFC 8461, section 5). So weeks of testing
-tell in advance whose mail would be lost, if enough senders looked, and if the servers are still what they were.
+show in advance whose mail would be lost, if enough senders looked, and if the servers are still what they were.
 """
 
 from __future__ import annotations

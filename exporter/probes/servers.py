@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class SharedServers:
     """Remembers what each server showed lately, and lets those who ask meanwhile wait for the same look.
 
-    A thousand domains often have the same MX. Asking it a thousand times an interval tells nothing more, takes up all
+    A thousand domains often have the same MX. Asking it a thousand times an interval shows nothing more, takes up all
     slots while it hangs, and has large mail services turn us away for connecting without ever sending mail.
     """
 
     def __init__(self, *, vantage: Vantage, kept: float, now: Callable[[], float] = time.monotonic) -> None:
-        """`kept`: seconds that a look counts; less than the interval, so that a domain's next probe looks anew."""
+        """`kept`: seconds that a look counts; less than the interval, so that a domain's next probe looks again."""
         self._vantage = vantage
         self._kept = kept
         self._now = now

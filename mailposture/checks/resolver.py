@@ -77,7 +77,7 @@ class Resolver:
         )
 
     def _words(self, error: Exception) -> str:
-        """Why there is no answer, in one line: dnspython tells every attempt."""
+        """Why there is no answer, in one line: dnspython lists every attempt."""
         if isinstance(error, dns.resolver.LifetimeTimeout):
             return f"no nameserver answered within {self._resolver.lifetime:g} s"
         if isinstance(error, dns.resolver.NoNameservers):

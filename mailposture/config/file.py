@@ -18,7 +18,7 @@ _DEEPEST = 50  # our own sections nest four deep; some thousands overflow the st
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]
-    """YAML of bounded depth: what resolves tags is told of each node on the way down and up."""
+    """YAML of bounded depth: what resolves tags sees each node on the way down and up."""
 
     depth = 0
 
@@ -33,7 +33,7 @@ class _Loader(_SafeLoader):  # type: ignore[misc]
         self.depth -= 1
 
 
-_MOST_FAULTS = 20  # of one file are told at once: a key that is wrong in each of ten thousand domains is one mistake
+_MOST_FAULTS = 20  # of one file are shown at once: a key that is wrong in each of ten thousand domains is one mistake
 
 
 class ConfigError(Exception):

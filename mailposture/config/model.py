@@ -216,7 +216,7 @@ class Spool(_Section):
     keep_free: ByteSize = 256 * MIB
     held_size: ByteSize = 1024 * MIB  # quarantine takes at most this, what was rejected as much again
     held_for: Duration = timedelta(days=90)
-    deferred_size: ByteSize = 128 * MIB  # mail whose DKIM key DNS does not tell; some 20,000 reports
+    deferred_size: ByteSize = 128 * MIB  # mail whose DKIM key DNS does not give; some 20,000 reports
 
 
 class ClickHouse(_Section):

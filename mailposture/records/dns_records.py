@@ -16,7 +16,7 @@ TTL = 3600  # seconds; also how long senders may miss a policy's new id
 
 @dataclass(frozen=True, kw_only=True)
 class DnsRecord:
-    """One record to publish. `value` is a TXT text in one piece, and None where the configuration does not tell it."""
+    """One record to publish. `value` is a TXT text in one piece, and None where the configuration lacks it."""
 
     name: str  # absolute, without the final dot
     type: str

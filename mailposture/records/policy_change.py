@@ -17,7 +17,7 @@ from mailposture.records.mta_sts import Policy, policy_host_name, policy_id, rec
 class Stage(StrEnum):
     """How far a change has come."""
 
-    UNKNOWN = "unknown"  # DNS does not answer: what senders know cannot be told
+    UNKNOWN = "unknown"  # DNS does not answer: what senders know is not known
     NOT_CONFIGURED = "not-configured"  # no policy, and none is known outside
     NAME_MX = "name-mx"  # the configured policy lacks MX hosts
     COVER_MX = "cover-mx"  # the configured policy would have mail refused
@@ -118,7 +118,7 @@ def _unconfigured(seen: Situation) -> Step:
 def _unknown(seen: Situation) -> Step:
     return Step(
         stage=Stage.UNKNOWN,
-        instruction=f"DNS does not answer for {', '.join(seen.unanswered)}, so what senders see cannot be told. Ask "
+        instruction=f"DNS does not answer for {', '.join(seen.unanswered)}, so nobody knows what senders see. Ask "
         "again, or ask another resolver with --nameserver; change nothing before.",
     )
 

@@ -54,7 +54,7 @@ class Posts:
         requests: Admission,
     ) -> None:
         self._config = config
-        # By digest: how long a look-up takes then tells nothing about the tokens.
+        # By digest: how long a look-up takes then reveals nothing about the tokens.
         self._domain_of_token = {_digest(domain.token): domain.name for domain in domains if domain.token}
         self._spool = spool
         self._memory = memory

@@ -2,7 +2,7 @@
 
 aiosmtpd gives the protocol plumbing and its command table. What it does at a cost per command and per connection
 (addresses read by the e-mail library, sign-in mechanisms found by introspection, a message read line by line, a timer
-set anew for each command) is replaced here, and so is what it does more leniently than Postfix does today.
+set again for each command) is replaced here, and so is what it does more leniently than Postfix does today.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def parse_path(keyword: str, argument: str) -> Path | None:
 def comparable(address: str) -> str:
     """The form in which two spellings of an address are equal: case and Unicode composition.
 
-    RFC 5321 lets a host tell `Tlsrpt` from `tlsrpt`; no reporter means two mailboxes by that.
+    RFC 5321 lets a host distinguish `Tlsrpt` from `tlsrpt`; no reporter means two mailboxes by that.
     """
     local, at, domain = address.rpartition("@")
     if not at:
