@@ -8,8 +8,6 @@ from reports.dmarc.kind import DMARC
 from reports.tls.kind import TLS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from reports.document import Form
     from reports.kind import ReportKind
 
@@ -17,6 +15,6 @@ KINDS: Final[tuple[ReportKind[Any, Any], ...]] = (TLS, DMARC)
 BY_NAME: Final = {kind.name: kind for kind in KINDS}
 
 
-def recognize(form: Form, content: bytes, among: Iterable[ReportKind[Any, Any]] = KINDS) -> ReportKind[Any, Any] | None:
+def recognize(form: Form, content: bytes) -> ReportKind[Any, Any] | None:
     """The kind of report that a document should be, or None."""
-    return next((kind for kind in among if kind.recognize(form, content)), None)
+    return next((kind for kind in KINDS if kind.recognize(form, content)), None)

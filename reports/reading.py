@@ -9,7 +9,7 @@ from reports.kinds import BY_NAME
 from reports.rejection import Reason, RejectedError
 
 if TYPE_CHECKING:
-    from reports.document import Opened
+    from reports.document import Document, Opened
     from reports.kind import Report, ReportKind
     from reports.rejection import Fault
 
@@ -30,24 +30,31 @@ class ReadReports(NamedTuple):
 
 def read_reports(opened: Opened) -> ReadReports:
     """The reports of a message, in order. Raises RejectedError if none can be used, or together they are too much."""
+    if len(opened.documents) == 1:
+        (only,) = opened.documents
+        return ReadReports((_read(only),))
     reports: list[Read] = []
     faults: list[Fault] = []
     entries: Counter[str] = Counter()
     for document in opened.documents:
-        kind = BY_NAME[document.kind]
         try:
-            report = kind.read(document)
+            read = _read(document)
         except RejectedError as error:
             faults.append(error.fault)
             continue
-        reports.append(Read(kind, report))
-        entries[kind.name] += report.entries
-        if len(opened.documents) > 1 and entries[kind.name] > kind.most_entries:
+        reports.append(read)
+        entries[read.kind.name] += read.report.entries
+        if entries[read.kind.name] > read.kind.most_entries:
             raise RejectedError(
                 Reason.TOO_MANY,
-                f"its {len(opened.documents)} reports have more than {kind.most_entries} entries together; "
+                f"its {len(opened.documents)} reports have more than {read.kind.most_entries} entries together; "
                 "they can be imported one by one",
             )
     if not reports:
-        raise RejectedError(faults[0].reason, faults[0].detail)
+        raise RejectedError.of(faults[0])
     return ReadReports(tuple(reports), tuple(faults))
+
+
+def _read(document: Document) -> Read:
+    kind = BY_NAME[document.kind]
+    return Read(kind, kind.read(document))

@@ -42,6 +42,11 @@ def domain_name(value: object) -> str | None:
 
 def packed_address(written: str) -> bytes | None:
     """An IP address as 16 bytes, IPv4 mapped into IPv6; or None. What is written around one is left out."""
+    return _known_address(written) if len(written) <= LONGEST_NAME else None
+
+
+@lru_cache(maxsize=65_536)
+def _known_address(written: str) -> bytes | None:
     return _packed(written) or _packed(_bare_address(written))
 
 

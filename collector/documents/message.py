@@ -55,7 +55,7 @@ def open_proven(proof: Proof, *, limits: Limits = LIMITS) -> Opened:
 
     Raises UnclearError if that does not say in one way what it is, and RejectedError if there is no document.
     """
-    return _look_into_parts(_search(proof.body, limits), read_signed(proof, kinds=KINDS, limits=limits), proven=True)
+    return _look_into_parts(_search(proof.body, limits), read_signed(proof, limits=limits), proven=True)
 
 
 def _search(body: bytes, limits: Limits) -> _Search:
@@ -141,8 +141,8 @@ class _Search:
                 self._unknown += 1
 
     def _take(self, form: Form, content: bytes, place: _Place) -> None:
-        kind = recognize(form, content, [kind for kind in KINDS if place.kinds is None or kind.name in place.kinds])
-        if kind is None:
+        kind = recognize(form, content)
+        if kind is None or (place.kinds is not None and kind.name not in place.kinds):
             self._unknown += 1
             return
         allowed = min(kind.document_bytes, self._limits.document_bytes)

@@ -39,22 +39,24 @@ from __future__ import annotations
 import binascii
 import email.message
 import re
+from collections import defaultdict
 from email.utils import collapse_rfc2231_value
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collector.dkim.canonical import FIELD
 from collector.documents.content import kind_of
 from collector.documents.limits import LIMITS
 from collector.documents.mail import Mail, Part
 from reports.file_names import policy_domain_of_file_name
+from reports.kinds import KINDS
 from reports.rejection import Reason, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from collector.dkim.verifier import Proof
     from collector.documents.limits import Limits
-    from reports.kind import ReportKind
 
 _DOCUMENTS: Final = ("gzip", "zip", "json", "xml")
 _IDENTITY: Final = frozenset((b"", b"7bit", b"8bit", b"binary"))
@@ -86,7 +88,7 @@ class _Value(NamedTuple):
     parameters: Mapping[bytes, bytes]
 
 
-def read_signed(proof: Proof, *, kinds: Sequence[ReportKind[Any, Any]], limits: Limits) -> Mail:
+def read_signed(proof: Proof, *, limits: Limits) -> Mail:
     """The parts that are reports of some kind, and the fields around them.
 
     Raises UnclearError, or RejectedError for its size.
@@ -95,13 +97,13 @@ def read_signed(proof: Proof, *, kinds: Sequence[ReportKind[Any, Any]], limits: 
         raise UnclearError(
             f"it passes on or answers the words of others: its signed header has {others.decode().title()}"
         )
-    fields = _fields_read(proof, kinds)
+    fields = _fields_read(proof)
     said = _field(proof.fields, b"content-type")
     content_type = None if said is None else _value(_MEDIA_TYPE, said or b"text/plain", "Content-Type")
     report_type = content_type.parameters.get(b"report-type") if content_type is not None else None
-    _refuse(report_type, kinds)
-    stated = [kind for kind in kinds if kind.mail.states(proof.fields, report_type)]
-    labels = _Labels(kinds, stated)
+    if report_type is not None:
+        _refuse(report_type)
+    labels = _labels(frozenset(kind.name for kind in KINDS if kind.mail.states(proof.fields, report_type)))
     if content_type is None:
         parts = _parts_by_body(proof, labels, limits)
     elif content_type.what.startswith(b"multipart/"):
@@ -113,48 +115,51 @@ def read_signed(proof: Proof, *, kinds: Sequence[ReportKind[Any, Any]], limits: 
     return Mail(parts=tuple(map(_read, parts)), fields=fields)
 
 
-def _refuse(report_type: bytes | None, kinds: Sequence[ReportKind[Any, Any]]) -> None:
+def _refuse(report_type: bytes) -> None:
     """A multipart/report names the media type of its second part (RFC 6522, section 3)."""
-    media_type = f"message/{(report_type or b'').decode('ascii', 'replace').lower()}"
-    for kind in kinds:
+    media_type = f"message/{report_type.decode('ascii', 'replace').lower()}"
+    for kind in KINDS:
         if media_type in kind.mail.refused:
             raise RejectedError.of(kind.mail.refused[media_type])
 
 
 class _Labels:
-    """Which kinds of reports a part may be by what it says of itself."""
+    """Which kinds of reports a part may be by what it says of itself, where the header states some kinds."""
 
-    def __init__(self, kinds: Sequence[ReportKind[Any, Any]], stated: Sequence[ReportKind[Any, Any]]) -> None:
-        """`stated` are those of `kinds` that the header says the mail brings."""
-        self.stated = frozenset(kind.name for kind in stated)
-        self._kinds = kinds
-        self.types = frozenset[bytes]().union(*(kind.mail.media_types | kind.mail.mislabelled for kind in kinds))
+    def __init__(self, stated: frozenset[str]) -> None:
+        self.stated = stated
+        self._by_type: defaultdict[bytes, frozenset[str]] = defaultdict(frozenset)  # what the header states
+        self._own: defaultdict[bytes, frozenset[str]] = defaultdict(frozenset)  # whatever the header states
+        for kind in KINDS:
+            for media_type in kind.mail.media_types | kind.mail.mislabelled if kind.name in stated else ():
+                self._by_type[media_type] |= {kind.name}
+            for media_type in kind.mail.media_types:
+                self._own[media_type] |= {kind.name}
 
     def kinds_of(self, media_type: bytes, name: str) -> frozenset[str]:
         """Of a part in a mail whose header states them, or that is called as a report of its kind is."""
-        return frozenset(
-            kind.name
-            for kind in self._kinds
-            if (kind.name in self.stated and media_type in kind.mail.media_types | kind.mail.mislabelled)
-            or (media_type in kind.mail.mislabelled and kind.mail.is_file_name(name))
+        return self._by_type.get(media_type) or frozenset(
+            kind.name for kind in KINDS if media_type in kind.mail.mislabelled and kind.mail.is_file_name(name)
         )
 
     def kinds_alone(self, media_type: bytes, name: str) -> frozenset[str]:
         """Of a mail that is such a part itself: a media type of its own says enough."""
-        own = (kind.name for kind in self._kinds if media_type in kind.mail.media_types)
-        return self.kinds_of(media_type, name).union(own)
+        return self._own.get(media_type) or self.kinds_of(media_type, name)
 
 
-def _fields_read(proof: Proof, kinds: Sequence[ReportKind[Any, Any]]) -> dict[bytes, tuple[str, ...]]:
+_labels: Final = lru_cache(_Labels)
+_TYPES: Final = frozenset[bytes]().union(*(kind.mail.media_types | kind.mail.mislabelled for kind in KINDS))
+_FIELDS: Final = {name: name in kind.mail.repeatable for kind in KINDS for name in kind.mail.fields}
+
+
+def _fields_read(proof: Proof) -> dict[bytes, tuple[str, ...]]:
     """The signed values of the fields that some kind reads."""
     found: dict[bytes, tuple[str, ...]] = {}
-    for mail in (kind.mail for kind in kinds):
-        for name in mail.fields:
-            values = proof.fields.get(name)
-            if values:
-                if name not in mail.repeatable:
-                    _field(proof.fields, name)
-                found[name] = tuple(value.decode("ascii", "replace") for value in values)
+    for name, repeatable in _FIELDS.items():
+        if values := proof.fields.get(name):
+            if len(values) > 1 and not repeatable:
+                _field(proof.fields, name)
+            found[name] = tuple([value.decode("ascii", "replace") for value in values])
     return found
 
 
@@ -211,7 +216,7 @@ def _single(proof: Proof, content_type: _Value, labels: _Labels) -> list[_RawPar
     """The mail itself, without parts."""
     encoding = _field(proof.fields, b"content-transfer-encoding")
     disposition = _field(proof.fields, b"content-disposition") or b""
-    if content_type.what not in labels.types:
+    if content_type.what not in _TYPES:
         return []
     name = _file_name(disposition, b"", content_type.parameters)
     if not (kinds := labels.kinds_alone(content_type.what, name)):
@@ -278,7 +283,7 @@ def _raw_part(text: bytes, labels: _Labels, limits: Limits) -> _RawPart | None:
     if not said.lower().startswith((b"application/", b"text/xml")):
         return None
     content_type = _value(_MEDIA_TYPE, said, "part's Content-Type")
-    if content_type.what not in labels.types:
+    if content_type.what not in _TYPES:
         return None
     name = _file_name(fields.get(b"content-disposition", b""), said, content_type.parameters)
     if not (kinds := labels.kinds_of(content_type.what, name)):

@@ -207,15 +207,12 @@ def _domain(value: str) -> str:
 
 
 def _address(value: str, remarks: Remarks) -> bytes:
-    found = _known_address(value.strip()) if len(value) <= NAME_LENGTH else None
+    found = packed_address(value)
     if found is None:
         if value.strip():
             remarks.add(f"source_ip {quoted(value)} is not an IP address and was left out")
         return NO_ADDRESS
     return found
-
-
-_known_address = lru_cache(maxsize=65_536)(packed_address)
 
 
 def _count(value: str, remarks: Remarks) -> int:

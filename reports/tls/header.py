@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from mailposture.domain_names import normalize
 from reports.kind import Claim, MailForm
 from reports.limits import NAME_LENGTH
 from reports.text import clean
+from reports.values import domain_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ def subject_domain(opened: Opened) -> str:
 
 def submitter(opened: Opened) -> str:
     """TLS-Report-Submitter, normalized; empty if it is no domain name with a dot: `localhost` names nobody."""
-    name = normalize(next(iter(opened.fields.get(_SUBMITTER, ())), "")) or ""
+    name = domain_name(next(iter(opened.fields.get(_SUBMITTER, ())), "")) or ""
     return name if "." in name else ""
 
 
@@ -50,7 +50,7 @@ def claims(_report: TlsReport, opened: Opened) -> Claim | None:
 
 
 def _domain(written: str) -> str:
-    return normalize(written) or clean(written, NAME_LENGTH)
+    return domain_name(written) or clean(written, NAME_LENGTH)
 
 
 def _states_a_report(fields: Mapping[bytes, tuple[bytes, ...]], report_type: bytes | None) -> bool:
