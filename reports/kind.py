@@ -41,8 +41,7 @@ class Claim(NamedTuple):
     field: str  # that says so, as people know it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
+class Provenance(NamedTuple):
     """How the reports of one message came, and why they are believed."""
 
     opened: Opened

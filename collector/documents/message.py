@@ -88,15 +88,15 @@ class _Place(NamedTuple):
         return f" in {self.name!r}" if self.name else ""
 
     def unpacked(self) -> _Place:
-        return self._replace(nesting=self.nesting + 1, whole=False)
+        return _Place(self.name, self.within, self.nesting + 1, self.kinds)
 
     def member(self, name: str) -> _Place:
-        return self._replace(name=clean(name, NAME_LENGTH), within=(*self.within, self.name), nesting=self.nesting + 1)
+        return _Place(clean(name, NAME_LENGTH), (*self.within, self.name), self.nesting + 1, self.kinds)
 
     def domains(self) -> tuple[str, ...]:
         """The policy domains in the names."""
-        found = map(policy_domain_of_file_name, (*self.within, self.name))
-        return tuple(dict.fromkeys(filter(None, found)))
+        names = (*self.within, self.name) if self.within else (self.name,)
+        return tuple(dict.fromkeys(filter(None, map(policy_domain_of_file_name, names))))
 
 
 class _Search:
