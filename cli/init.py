@@ -80,7 +80,7 @@ https:
 #   - host: imap.example.com
 #     user: tlsrpt
 #     password_file: imap-password
-#     trusted: false          # true: your mail server has checked DKIM, believe what is in the mailbox
+#     trusted: false          # true: your mail server has checked DKIM, accept what is in the mailbox
 
 # Reports by mail without a valid DKIM signature of the reporting domain wait in quarantine.
 # authentication:

@@ -30,7 +30,7 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 def command(config: Config, first: datetime, last: datetime | None) -> None:
     """Read stored reports again, after a release that classifies failures otherwise than the one that stored them.
 
-    Their originals are kept for that. Who reports, why it is believed, which of our domains it is about and when it
+    Their originals are kept for that. Who reports, why it is trusted, which of our domains it is about and when it
     came stay as they are. Reports go on arriving meanwhile; do not import any. It may be ended and run again at any
     time: what is right already is left alone.
 

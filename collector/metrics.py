@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 from collector.spool import HeldState
 from reports.envelope import Source, Trust
 from reports.kinds import KINDS
-from reports.rejection import Reason, UnprovenReason
+from reports.rejection import QuarantineReason, Reason
 
 RECEIVED = Counter("mailposture_received", "Messages and posts made durable in the spool, by source", ["source"])
 REFUSED = Counter(
@@ -53,7 +53,7 @@ def _begin_at_zero() -> None:
             STORED.labels(kind.name, trust.value)
     for reason in Reason:
         REJECTED.labels(reason.value)
-    for why in UnprovenReason:
+    for why in QuarantineReason:
         for kind in KINDS:
             QUARANTINED.labels(kind.name, why.value)
     for outcome in ("stored", "failed", "refused"):

@@ -1,8 +1,8 @@
-"""Whom to believe: the step between what a report is about and its rows.
+"""Whether a report is authenticated: the step between what it is about and its rows.
 
-A report by mail is believed for what a DKIM signature of the reporting organization proves (RFC 8460, section 3, and
-alignment.py); anybody can mail a forgery that pages you. Without such a proof it goes to quarantine, unless an operator
-vouches for it: by an import, a release, or a mailbox that the configuration trusts.
+A report by mail is accepted if an aligned DKIM signature of the reporting organization proves it (RFC 8460, section 3,
+and alignment.py): anyone can mail a forgery that pages you. Otherwise it is quarantined, unless an operator accepts it:
+by an import, a release, or a mailbox that the configuration trusts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collector.alignment import same_organization
 from collector.dkim.keys import KeyCache
 from collector.dkim.verifier import DkimResult, DkimVerifier, Outcome
 from reports.envelope import Envelope, Trust
-from reports.rejection import UnprovenReason
+from reports.rejection import QuarantineReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,9 +31,9 @@ __all__ = ["Decision", "DkimResult", "DkimVerifier", "KeyCache", "Verdict", "dec
 class Verdict(StrEnum):
     """What to do with a report."""
 
-    BELIEVE = "believe"
-    QUARANTINE = "quarantine"
-    RETRY = "retry"  # DNS did not answer, or a clock is wrong: ask again later, it is not the report's fault
+    ACCEPTED = "accepted"
+    QUARANTINED = "quarantined"
+    DEFERRED = "deferred"  # DNS did not answer, or a clock is wrong: try again later, it is not the report's fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,23 +43,23 @@ class Decision:
     verdict: Verdict
     trust: Trust = Trust.NONE
     dkim_domain: str = ""  # the signing domain that proves who reports
-    reason: UnprovenReason | None = None  # unless it is believed
-    detail: str = ""  # the same for people
+    reason: QuarantineReason | None = None  # unless it is accepted
+    detail: str = ""  # the reason in words
 
 
-_NOT_YET = (Outcome.DNS_FAILURE, Outcome.EARLY)
+_DEFERRING = (Outcome.DNS_FAILURE, Outcome.EARLY)
 _REASONS = {
-    Outcome.NO_SIGNATURE: UnprovenReason.NO_SIGNATURE,
-    Outcome.NOT_ALIGNED: UnprovenReason.NOT_ALIGNED,
-    Outcome.INVALID: UnprovenReason.INVALID,
-    Outcome.DNS_FAILURE: UnprovenReason.DNS_FAILURE,
-    Outcome.EARLY: UnprovenReason.EARLY,
+    Outcome.NO_SIGNATURE: QuarantineReason.NO_SIGNATURE,
+    Outcome.NOT_ALIGNED: QuarantineReason.NOT_ALIGNED,
+    Outcome.INVALID: QuarantineReason.INVALID,
+    Outcome.DNS_FAILURE: QuarantineReason.DNS_FAILURE,
+    Outcome.EARLY: QuarantineReason.EARLY,
 }
 
 
 def needs_dkim(envelope: Envelope) -> bool:
-    """Whether a signature could matter: mail that no operator vouches for."""
-    return envelope.source.is_mail and not (envelope.vouched or envelope.from_trusted_mailbox)
+    """Whether signatures decide about it: mail that no operator has accepted."""
+    return envelope.source.is_mail and not (envelope.by_operator or envelope.from_trusted_mailbox)
 
 
 def proof_of(dkim: DkimResult) -> Proof | None:
@@ -83,8 +83,8 @@ def decide_trust(
     what they prove cannot be read, or is empty; `claim` is whom the signed header says it is from; `policy_domains`
     are those of ours that the report is about.
     """
-    if envelope.vouched or envelope.from_trusted_mailbox:
-        return Decision(verdict=Verdict.BELIEVE, trust=Trust.OPERATOR if envelope.vouched else Trust.MAILBOX)
+    if envelope.by_operator or envelope.from_trusted_mailbox:
+        return Decision(verdict=Verdict.ACCEPTED, trust=Trust.OPERATOR if envelope.by_operator else Trust.MAILBOX)
     if dkim is None:
         return _by_token(envelope, policy_domains)
     return _by_signature(dkim, unclear=unclear, claim=claim, rules=rules, now=now)
@@ -95,26 +95,26 @@ def _by_signature(
 ) -> Decision:
     proof = proof_of(dkim)
     if proof is None:
-        if dkim.outcome in _NOT_YET and now - dkim.arrived_at < rules.dns_give_up:
-            return Decision(verdict=Verdict.RETRY, reason=_REASONS[dkim.outcome], detail=dkim.detail)
-        return _unproven(_REASONS[dkim.outcome], dkim.detail)
+        if dkim.outcome in _DEFERRING and now - dkim.arrived_at < rules.dns_give_up:
+            return Decision(verdict=Verdict.DEFERRED, reason=_REASONS[dkim.outcome], detail=dkim.detail)
+        return _quarantined(_REASONS[dkim.outcome], dkim.detail)
     if unclear:
-        return _unproven(UnprovenReason.UNCLEAR, unclear)
+        return _quarantined(QuarantineReason.UNCLEAR, unclear)
     if claim is not None and not same_organization(proof.domain, claim.domain):
         detail = f"{claim.field} says {claim.domain}, but the mail is signed by {proof.domain}"
-        return _unproven(UnprovenReason.NOT_ALIGNED, detail)
-    return Decision(verdict=Verdict.BELIEVE, trust=Trust.DKIM, dkim_domain=proof.domain)
+        return _quarantined(QuarantineReason.NOT_ALIGNED, detail)
+    return Decision(verdict=Verdict.ACCEPTED, trust=Trust.DKIM, dkim_domain=proof.domain)
 
 
 def _by_token(envelope: Envelope, policy_domains: Collection[str]) -> Decision:
-    """A post to a domain's secret path vouches for reports about that domain only (RFC 8460 authenticates no post)."""
+    """A post to a domain's secret path is accepted for that domain only (RFC 8460 authenticates no post)."""
     if envelope.token_domain and all(domain == envelope.token_domain for domain in policy_domains):
-        return Decision(verdict=Verdict.BELIEVE, trust=Trust.TOKEN)
+        return Decision(verdict=Verdict.ACCEPTED, trust=Trust.TOKEN)
     detail = "posted without a domain's secret path"
     if envelope.token_domain:
         detail = f"posted to the secret path of {envelope.token_domain}, but about {', '.join(sorted(policy_domains))}"
-    return _unproven(UnprovenReason.NO_TOKEN, detail)
+    return _quarantined(QuarantineReason.NO_TOKEN, detail)
 
 
-def _unproven(reason: UnprovenReason, detail: str) -> Decision:
-    return Decision(verdict=Verdict.QUARANTINE, reason=reason, detail=detail)
+def _quarantined(reason: QuarantineReason, detail: str) -> Decision:
+    return Decision(verdict=Verdict.QUARANTINED, reason=reason, detail=detail)

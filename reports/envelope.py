@@ -46,7 +46,7 @@ class Source(StrEnum):
 
 
 class Trust(StrEnum):
-    """Why a report is believed, from the strongest reason to none."""
+    """Why a report is trusted, from the strongest reason to none."""
 
     DKIM = "dkim"  # a valid signature of the reporting domain (RFC 8460, section 3)
     OPERATOR = "operator"  # imported or released by hand
@@ -72,7 +72,7 @@ class Envelope:
     mail_from: str = ""
     recipients: tuple[str, ...] = ()
     token_domain: str = ""  # HTTPS: the domain whose secret path was used
-    vouched: bool = False  # an operator stands behind it: import, release
+    by_operator: bool = False  # accepted by an operator: import, release
     from_trusted_mailbox: bool = False  # nobody looked at it, but the configuration trusts the mailbox it was in
 
     @property

@@ -42,7 +42,7 @@ class Claim(NamedTuple):
 
 
 class Provenance(NamedTuple):
-    """How the reports of one message came, and why they are believed."""
+    """How the reports of one message came, and why they are trusted."""
 
     opened: Opened
     envelope: Envelope

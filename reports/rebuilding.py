@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reports.kind import ReportKind
     from reports.rows import Rows
 
-# What a report is, how it came and why it is believed: the original does not say, or it must not change any more.
+# What a report is, how it came and why it is trusted: the original does not say, or it must not change any more.
 _KEPT: Final = frozenset(
     {
         "day",

@@ -34,8 +34,8 @@ class Reason(StrEnum):
     INTERNAL = "internal"  # our own fault; the bytes are kept for a later version
 
 
-class UnprovenReason(StrEnum):
-    """Why a report is not believed; bounded as well."""
+class QuarantineReason(StrEnum):
+    """Why a report is quarantined; bounded as well."""
 
     NO_SIGNATURE = "no-signature"
     INVALID = "invalid"  # no DKIM signature holds

@@ -1,7 +1,7 @@
 """From the bytes that came in to the report documents inside.
 
 There are two ways in: open_proven() for what a signature proves, which is read strictly, and open_message() for all
-else, which is read generously, since nobody believes it before a person has looked at it, or has given it to us. Either
+else, which is read leniently, since it is accepted only once an operator has looked at it, or has imported it. Either
 way what a document is, its first bytes say. Pure: bytes in, bytes out.
 """
 

@@ -184,4 +184,4 @@ def _fault(path: Path, fault: Fault) -> Found:
 def _envelope(name: str) -> Envelope:
     """Names are shown on terminals and kept in tables, and strangers name the members of archives: escape the rest."""
     printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
-    return Envelope(source=Source.FILE, received_at=datetime.now(UTC), name=printable, vouched=True)
+    return Envelope(source=Source.FILE, received_at=datetime.now(UTC), name=printable, by_operator=True)

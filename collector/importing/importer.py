@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from collector.ingest.judge import Believed, Judge, Unusable
+from collector.ingest.judge import Accepted, Judge, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -68,13 +68,13 @@ class Importer:
             while readable:
                 verdicts = self._judge.judge([(each.envelope, each.body) for each in readable], now=datetime.now(UTC))
                 judged = list(zip(readable, verdicts, strict=False))
-                believed = [verdict.reports for _, verdict in judged if isinstance(verdict, Believed)]
-                self._store([rows for reports in believed for rows in reports], account)
-                rejected += [(each, verdict.fault) for each, verdict in judged if isinstance(verdict, Unusable)]
+                accepted = [verdict.reports for _, verdict in judged if isinstance(verdict, Accepted)]
+                self._store([rows for reports in accepted for rows in reports], account)
+                rejected += [(each, verdict.fault) for each, verdict in judged if isinstance(verdict, Rejected)]
                 rejected += [
                     (each, verdict.lost)
                     for each, verdict in judged
-                    if isinstance(verdict, Believed) and verdict.lost is not None
+                    if isinstance(verdict, Accepted) and verdict.lost is not None
                 ]
                 readable = readable[len(judged) :]
             self._rejected.keep(rejected)

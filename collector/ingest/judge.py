@@ -1,4 +1,4 @@
-"""What becomes of one message: rows, a place in quarantine, a rejection, or another try later.
+"""The verdict on one message: accepted, quarantined, rejected or deferred.
 
 One straight line: what signatures prove of it is read, each report in it is attributed to domains of ours, trusted or
 not, and only then made into rows. Bytes and envelope in, verdict out; nothing is stored here. Ingest judges what the
@@ -28,7 +28,7 @@ from reports.envelope import Trust
 from reports.kind import Provenance
 from reports.kinds import BY_NAME
 from reports.reading import read_reports
-from reports.rejection import Fault, Reason, RejectedError, UnprovenReason
+from reports.rejection import Fault, QuarantineReason, Reason, RejectedError
 from reports.rows import with_warnings
 
 if TYPE_CHECKING:
@@ -52,40 +52,40 @@ _CLOCK_SKEW = timedelta(days=2)  # that the clocks of senders may be ahead
 
 
 @dataclass(frozen=True, slots=True)
-class Believed:
-    """Reports that count."""
+class Accepted:
+    """Reports to store."""
 
     reports: tuple[Rows, ...]
     lost: Fault | None = None  # something beside them that could not be read; its bytes are worth keeping
 
 
 @dataclass(frozen=True, slots=True)
-class Unproven:
+class Quarantined:
     """Unauthenticated reports."""
 
     kind: str  # of the first of them
-    reason: UnprovenReason
+    reason: QuarantineReason
     detail: str
     signers: tuple[str, ...] = ()  # domains whose signatures hold, though they prove no report
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
-    """No report that we could use."""
+class Rejected:
+    """No usable report."""
 
     fault: Fault
     signers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class NotYet:
-    """DNS did not answer, or a clock is wrong; that is not the report's fault."""
+class Deferred:
+    """To be judged again later: DNS did not answer, or a clock is wrong, which is not the report's fault."""
 
     detail: str
     signers: tuple[str, ...] = ()
 
 
-Judgement = Believed | Unproven | Unusable | NotYet
+Judgement = Accepted | Quarantined | Rejected | Deferred
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,29 +139,29 @@ class Judge:
         try:
             return self._judge_reports(_read(envelope, body, dkim, now), now)
         except RejectedError as error:
-            return Unusable(error.fault, dkim.domains if dkim else ())
+            return Rejected(error.fault, dkim.domains if dkim else ())
         except Exception as error:  # whatever untrusted senders wrote must not stop the others
-            return Unusable(_our_fault(error))
+            return Rejected(_our_fault(error))
 
     def _judge_reports(self, message: _Message, now: datetime) -> Judgement:
-        """Reports that are about others are left out beside one that is about us; what remains is believed, or none."""
+        """Reports about other domains are left out beside one about ours; the rest share one verdict."""
         reports, unread = read_reports(message.opened)
         unread = (*message.opened.faults, *unread)
         ours: defaultdict[str, list[tuple[Report, Attribution]]] = defaultdict(list)
         foreign: list[Fault] = []
-        trust, signer = Trust.NONE, ""  # vouched for is a message, so of all its reports they are the same
+        trust, signer = Trust.NONE, ""  # of the message, so the same for all reports in it
         for read in reports:
             try:
                 judged = self._judge_report(message, read, now)
             except RejectedError as error:
                 foreign.append(error.fault)
                 continue
-            if isinstance(judged, Unproven | NotYet):
+            if isinstance(judged, Quarantined | Deferred):
                 return judged
             about_us, trust, signer = judged
             ours[read.kind.name].append((read.report, about_us))
         if not ours:
-            return Unusable(foreign[0], _signers(message))
+            return Rejected(foreign[0], _signers(message))
         provenance = Provenance(
             opened=message.opened,
             envelope=message.envelope,
@@ -171,12 +171,12 @@ class Judge:
         )
         beside = tuple(f"beside this report: {fault.detail}" for fault in (*unread, *foreign))
         rows = (rows for name, some in ours.items() for rows in BY_NAME[name].rows(some, provenance))
-        return Believed(tuple(with_warnings(each, beside) for each in rows), lost=next(iter(unread), None))
+        return Accepted(tuple(with_warnings(each, beside) for each in rows), lost=next(iter(unread), None))
 
     def _judge_report(
         self, message: _Message, read: Read, now: datetime
-    ) -> tuple[Attribution, Trust, str] | Unproven | NotYet:
-        """Attribute, then trust: what is ours of a report, why it is believed, and who signed it.
+    ) -> tuple[Attribution, Trust, str] | Quarantined | Deferred:
+        """Attribute, then trust: what is ours of a report, why it is trusted, and who signed it.
 
         Raises RejectedError for what is not about us, or not about a day that we keep."""
         kind, report = read
@@ -190,10 +190,10 @@ class Judge:
             rules=self._rules,
             now=now,
         )
-        if decision.verdict is Verdict.RETRY:
-            return NotYet(decision.detail, _signers(message))
-        if decision.verdict is Verdict.QUARANTINE and decision.reason is not None:
-            return Unproven(kind.name, decision.reason, decision.detail, _signers(message))
+        if decision.verdict is Verdict.DEFERRED:
+            return Deferred(decision.detail, _signers(message))
+        if decision.verdict is Verdict.QUARANTINED and decision.reason is not None:
+            return Quarantined(kind.name, decision.reason, decision.detail, _signers(message))
         if report.start > now + _CLOCK_SKEW:
             return self._yet_to_come(message, report, now)
         if report.start.date() < now.date() - self._retention:
@@ -204,18 +204,18 @@ class Judge:
             )
         return ours, decision.trust, decision.dkim_domain
 
-    def _yet_to_come(self, message: _Message, report: Report, now: datetime) -> NotYet:
-        """A report of the future is wrong, or our clock is: it waits as it would for DNS, unless it lies in a file."""
-        told = f"about {report.start.date()}, which is yet to come; is the clock of this machine right?"
+    def _yet_to_come(self, message: _Message, report: Report, now: datetime) -> Deferred:
+        """A report about the future is wrong, or our clock is: it is deferred as for DNS, but not in a file."""
+        detail = f"about {report.start.date()}, which is in the future; is the clock of this machine right?"
         if message.envelope.source.is_file or now - message.arrived_at >= self._rules.dns_give_up:
-            raise RejectedError(Reason.INVALID_FIELD, told)
-        return NotYet(told, _signers(message))
+            raise RejectedError(Reason.INVALID_FIELD, detail)
+        return Deferred(detail, _signers(message))
 
 
 def _in_groups(results: Iterator[DkimResult | None]) -> Iterator[DkimResult | None]:
-    """The same, some at a time: a processor that goes to and fro between two tasks forgets the code of the other.
+    """The same results, fetched some at a time: alternating two tasks evicts their code from the CPU cache.
 
-    A fifth of the time of judging is saved by that.
+    This saves a fifth of the time of judging.
     """
     while group := list(islice(results, _TOGETHER)):
         yield from group
@@ -240,13 +240,13 @@ def _signers(message: _Message) -> tuple[str, ...]:
 
 
 def _size(judgement: Judgement) -> int:
-    """About how many bytes of memory it takes, until it is stored."""
-    if not isinstance(judgement, Believed):
+    """Approximate bytes of memory that it takes until it is stored."""
+    if not isinstance(judgement, Accepted):
         return 0
     entries = sum(len(part) for rows in judgement.reports for part in rows.parts)
     return sum(2 * len(rows.report.original) for rows in judgement.reports) + _ENTRY_BYTES * entries
 
 
 def _our_fault(error: Exception) -> Fault:
-    log.exception("a message could not be judged: please report this with its bytes", error=repr(error))
+    log.exception("a message could not be judged; please report this with its bytes", error=repr(error))
     return Fault(Reason.INTERNAL, f"mailposture could not read it ({type(error).__name__}); the bytes are kept")

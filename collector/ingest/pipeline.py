@@ -14,14 +14,14 @@ import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import metrics
-from collector.ingest.judge import Believed, Judge, Judgement, NotYet, Unproven, Unusable
+from collector.ingest.judge import Accepted, Deferred, Judge, Judgement, Quarantined, Rejected
 from collector.ingest.rejection_rows import RejectionRows
 from collector.ingest.writer import RowsRefusedError
 from collector.origin import origin_of
 from collector.spool import HeldState, Origin, Spooled, SpoolQueue
 from collector.spool.queue import LONGEST_WAIT
 from mailposture.clickhouse.faults import reason
-from reports.rejection import Fault, Reason, UnprovenReason
+from reports.rejection import Fault, QuarantineReason, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ Judged: TypeAlias = "list[tuple[Spooled, Judgement]]"
 def is_heavy(judged: Judged) -> bool:
     """Whether a batch takes so much memory that no other should be there at the same time."""
     bodies = sum(len(message.body) for message, _ in judged)
-    reports = [rows for _, verdict in judged if isinstance(verdict, Believed) for rows in verdict.reports]
+    reports = [rows for _, verdict in judged if isinstance(verdict, Accepted) for rows in verdict.reports]
     rows = sum(1 + sum(map(len, each.parts)) for each in reports)
     originals = sum(len(each.report.original) for each in reports)
     return bodies + originals + rows * _ROW_BYTES > _HEAVY_BYTES
@@ -101,7 +101,7 @@ class Pipeline:
         """The first of these messages with what becomes of them."""
         with self._suspects.judging(messages) as worth_trying:
             if not worth_trying:
-                return [(each, Unusable(_FATAL)) for each in messages]
+                return [(each, Rejected(_FATAL)) for each in messages]
             contents = [(each.envelope, each.body) for each in messages]
             verdicts = self._judge.judge(contents, now=datetime.now(UTC), seconds=_BATCH_SECONDS)
         return list(zip(messages, verdicts, strict=False))
@@ -135,7 +135,7 @@ class Pipeline:
             wait = min(wait * 2, _LONGEST_WAIT)
 
     def _write(self, judged: Judged) -> None:
-        rows = [rows for _, verdict in judged if isinstance(verdict, Believed) for rows in verdict.reports]
+        rows = [rows for _, verdict in judged if isinstance(verdict, Accepted) for rows in verdict.reports]
         faults = [(each, _fault(verdict)) for each, verdict in judged]
         rejected = [self._rejections.of(each, fault) for each, fault in faults if fault is not None]
         if rows:
@@ -151,12 +151,12 @@ class Pipeline:
             self.store(judged[middle:])
             return
         ((message, verdict),) = judged
-        if isinstance(verdict, Unusable):  # even its rejection is refused: keep the bytes at least
+        if isinstance(verdict, Rejected):  # even its rejection is refused: keep the bytes at least
             self._hold_rejected(message, verdict.fault, _origin(message, verdict.signers))
             return
         log.error("ClickHouse refuses the rows of a message", name=message.envelope.name, reason=why)
         fault = Fault(Reason.INTERNAL, "ClickHouse refuses its rows; the bytes are kept, the log has the reason")
-        self.store([(message, Unusable(fault))])
+        self.store([(message, Rejected(fault))])
 
     def _settle(self, judged: Judged) -> None:
         """Stored: forget, hold or defer."""
@@ -165,7 +165,7 @@ class Pipeline:
         stored = []
         for message, verdict in judged:
             match verdict:
-                case Believed(reports, lost):
+                case Accepted(reports, lost):
                     if lost is None:
                         stored.append(message.id)
                     else:  # the reports are safe, what could not be read beside them is not
@@ -175,11 +175,11 @@ class Pipeline:
                     for rows in reports:
                         metrics.STORED.labels(rows.kind, rows.report.trust).inc()
                     metrics.QUERYABLE.observe((now - message.envelope.received_at).total_seconds())
-                case Unproven(kind, reason, detail, signers):
+                case Quarantined(kind, reason, detail, signers):
                     self._quarantine(message, kind, reason, detail, _origin(message, signers))
-                case Unusable(fault, signers):
+                case Rejected(fault, signers):
                     self._hold_rejected(message, fault, _origin(message, signers))
-                case NotYet(detail, signers):
+                case Deferred(detail, signers):
                     self._defer(message, now, detail, signers)
         self._queue.forget(stored)
         if stored:
@@ -192,9 +192,9 @@ class Pipeline:
         for displaced in self._queue.defer(message, until=now + wait, reason=why, origin=_origin(message, signers)):
             other = message if displaced.id == message.id else self._queue.read(displaced.id)
             detail = f"{displaced.reason}; deferred mail has used up its room (spool.deferred_size)"
-            self._quarantine(other, "unknown", UnprovenReason.NO_ROOM, detail, displaced.origin)
+            self._quarantine(other, "unknown", QuarantineReason.NO_ROOM, detail, displaced.origin)
 
-    def _quarantine(self, message: Spooled, kind: str, reason: UnprovenReason, detail: str, origin: Origin) -> None:
+    def _quarantine(self, message: Spooled, kind: str, reason: QuarantineReason, detail: str, origin: Origin) -> None:
         metrics.QUARANTINED.labels(kind, reason.value).inc()
         self._hold(message, HeldState.QUARANTINED, reason.value, detail, origin)
 
@@ -224,8 +224,8 @@ def _origin(message: Spooled, signers: tuple[str, ...]) -> Origin:
 def _fault(verdict: Judgement) -> Fault | None:
     """What of a message could not be used, all or a part of it."""
     match verdict:
-        case Unusable(fault):
+        case Rejected(fault):
             return fault
-        case Believed(_, lost):
+        case Accepted(_, lost):
             return lost
     return None

@@ -21,7 +21,7 @@ def encode(envelope: Envelope) -> bytes:
             _storable(envelope.mail_from),
             [_storable(recipient) for recipient in envelope.recipients],
             envelope.token_domain,
-            envelope.vouched,
+            envelope.by_operator,
             envelope.from_trusted_mailbox,
             envelope.delivered_at,
         )
@@ -29,7 +29,9 @@ def encode(envelope: Envelope) -> bytes:
 
 
 def decode(text: bytes) -> Envelope:
-    source, received_at, name, peer, mail_from, recipients, token_domain, vouched, trusted, delivered_at = _values(text)
+    source, received_at, name, peer, mail_from, recipients, token_domain, by_operator, trusted, delivered_at = _values(
+        text
+    )
     return Envelope(
         source=Source(source),
         received_at=datetime.fromisoformat(received_at),
@@ -38,7 +40,7 @@ def decode(text: bytes) -> Envelope:
         mail_from=mail_from,
         recipients=tuple(recipients),
         token_domain=token_domain,
-        vouched=vouched,
+        by_operator=by_operator,
         from_trusted_mailbox=trusted,
         delivered_at=datetime.fromisoformat(delivered_at) if delivered_at else None,
     )

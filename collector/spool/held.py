@@ -174,13 +174,13 @@ class HeldMessages:
         return names
 
     def release(self, name: str) -> int:
-        """Put a message back into the queue, to be believed on the operator's word; returns its spool id.
+        """Put a message back into the queue, to be accepted on the operator's word; returns its spool id.
 
         Raises NotHeldError.
         """
         with self._lock, self._file.writing() as connection:
             row = self._find(connection, name)
-            envelope = replace(envelope_text.decode(row[6]), vouched=True)
+            envelope = replace(envelope_text.decode(row[6]), by_operator=True)
             return _put_back(connection, row[0], envelope_text.encode(envelope), zlib.decompress(row[7]))
 
     def judge_again(self) -> int:

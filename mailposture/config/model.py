@@ -196,11 +196,11 @@ class ImapMailbox(_Section):
     folder: str = "INBOX"
     processed: str = "mailposture/processed"
     poll: Wait = timedelta(minutes=5)
-    trusted: bool = False  # true: the mailbox's own server has checked DKIM, believe what is in it
+    trusted: bool = False  # true: the mailbox's own server has checked DKIM, accept what is in it
 
 
 class Authentication(_Section):
-    """Whom to believe. RFC 8460, section 3: a mailed report without a valid DKIM signature must be ignored."""
+    """Authentication. RFC 8460, section 3: a mailed report without a valid DKIM signature must be ignored."""
 
     nameservers: tuple[Nameserver, ...] = ()  # IP or IP@port; the system's resolver if empty
     dns_timeout: Wait = timedelta(seconds=5)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from collector.ingest.judge import Believed, Judge, Judgement, Unproven, Unusable
+from collector.ingest.judge import Accepted, Judge, Judgement, Quarantined, Rejected
 from mailposture.config.model import Config
 from reports.envelope import Envelope, Source
 
@@ -47,18 +47,18 @@ class Court:
         envelope = Envelope(**{"source": source, "received_at": now, "recipients": (f"tlsrpt@{VICTIM}",), **known})
         return self.judge.judge([(envelope, mail)], now=now)[0]
 
-    def believed(self, mail: bytes, **known: Any) -> ReportRow:
+    def accepted(self, mail: bytes, **known: Any) -> ReportRow:
         """The row of the one report that the mail was believed to be."""
         verdict = self(mail, **known)
-        assert isinstance(verdict, Believed), verdict
+        assert isinstance(verdict, Accepted), verdict
         (rows,) = verdict.reports
         return rows.report
 
     def refused(self, mail: bytes, **known: Any) -> str:
         """Why it was not believed: a bounded reason."""
         verdict = self(mail, **known)
-        assert isinstance(verdict, Unproven | Unusable), verdict
-        return (verdict.reason if isinstance(verdict, Unproven) else verdict.fault.reason).value
+        assert isinstance(verdict, Quarantined | Rejected), verdict
+        return (verdict.reason if isinstance(verdict, Quarantined) else verdict.fault.reason).value
 
 
 def court_of(verifier: DkimVerifier, name_server: Any, key: Any, *domains: str) -> Court:

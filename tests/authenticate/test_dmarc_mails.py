@@ -12,7 +12,7 @@ import pytest
 from court import EVERYTHING, VICTIM, Court, body, court_of, field_lines, mail, report
 from dmarc_samples import METADATA, POLICY, feedback
 
-from collector.ingest.judge import Unusable
+from collector.ingest.judge import Rejected
 from reports.rejection import Reason
 
 if TYPE_CHECKING:
@@ -70,14 +70,14 @@ def attached(
 
 
 def test_a_mail_that_is_an_archive_is_read_though_nobody_signed_how(court: Court) -> None:
-    row = court.believed(court.sign(alone(zipped()), "reporter.example", GOOGLE))
+    row = court.accepted(court.sign(alone(zipped()), "reporter.example", GOOGLE))
     assert (row.reporter, row.reporter_proven, row.trust) == ("reporter.example", True, "dkim")
     assert row.policy_domains == (VICTIM,)
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/tlsrpt+json", 'multipart/mixed; boundary="x"'])
 def test_what_nobody_signed_changes_nothing(court: Court, media_type: str) -> None:
-    row = court.believed(court.sign(alone(zipped(), media_type=media_type), "reporter.example", GOOGLE))
+    row = court.accepted(court.sign(alone(zipped(), media_type=media_type), "reporter.example", GOOGLE))
     assert row.reporter == "reporter.example"
 
 
@@ -104,12 +104,12 @@ def test_an_archive_with_another_behind_it_is_not_believed(court: Court) -> None
 @pytest.mark.parametrize("subject", [SUBJECT, "[Preview] " + SUBJECT, "DMARC aggregate report"])
 def test_the_usual_shapes_are_believed(court: Court, content: bytes, media_type: str, name: str, subject: str) -> None:
     signed = court.sign(attached(content, media_type=media_type, name=name, subject=subject), "reporter.example")
-    assert court.believed(signed).reporter == "reporter.example"
+    assert court.accepted(signed).reporter == "reporter.example"
 
 
 def test_a_subject_states_a_report_that_is_called_otherwise(court: Court) -> None:
     signed = court.sign(attached(gzip.compress(XML), name="report.gz"), "reporter.example")
-    assert court.believed(signed).reporter == "reporter.example"
+    assert court.accepted(signed).reporter == "reporter.example"
 
 
 @pytest.mark.parametrize("subject", [f"Fwd: {SUBJECT}", f"Re: {SUBJECT}", "look at this"])
@@ -128,7 +128,7 @@ def test_who_reports_is_the_author_whatever_the_report_says(court: Court) -> Non
         policy=POLICY.replace("example.com", VICTIM), metadata=METADATA.replace("Receiver Example", "google.com")
     )
     signed = court.sign(attached(gzip.compress(claims), author="a@attacker.example"), "attacker.example")
-    row = court.believed(signed)
+    row = court.accepted(signed)
     assert (row.reporter, row.organization) == ("attacker.example", "google.com")
 
 
@@ -139,7 +139,7 @@ def test_a_report_about_another_domain_is_not_ours(court: Court) -> None:
 
 def test_a_policy_of_a_subdomain_counts_for_the_domain_above(court: Court) -> None:
     below = feedback(policy=POLICY.replace("example.com", f"news.{VICTIM}"))
-    row = court.believed(court.sign(attached(gzip.compress(below)), "reporter.example"))
+    row = court.accepted(court.sign(attached(gzip.compress(below)), "reporter.example"))
     assert (row.policy_domains, row.published_domain) == ((VICTIM,), f"news.{VICTIM}")  # type: ignore[attr-defined]
 
 
@@ -178,10 +178,10 @@ def failure_report(media_type: str = "message/feedback-report") -> bytes:
 def test_a_report_on_a_single_mail_is_refused_for_the_personal_data_in_it(court: Court, media_type: str) -> None:
     for given, known in (
         (court.sign(failure_report(media_type), "reporter.example"), {}),
-        (failure_report(media_type), {"vouched": True}),
+        (failure_report(media_type), {"by_operator": True}),
     ):
         verdict = court(given, **known)
-        assert isinstance(verdict, Unusable)
+        assert isinstance(verdict, Rejected)
         assert verdict.fault.reason is Reason.FAILURE_REPORT
         assert "ruf=" in verdict.fault.detail
         assert "someone" not in verdict.fault.detail

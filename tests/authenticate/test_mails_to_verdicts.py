@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from collector.ingest.judge import Believed, Judge, NotYet, Unproven
+from collector.ingest.judge import Accepted, Deferred, Judge, Quarantined
 from mailposture.config.model import Config, Domain
 from reports.envelope import Envelope, Source, Trust
 
@@ -61,7 +61,7 @@ def test_signed_report_is_believed_for_its_signature(
 ) -> None:
     name_server.records[KEY] = [rsa_key.record + services]
     verdict = _judge(judge, rsa_key.sign(_report()))
-    assert isinstance(verdict, Believed)
+    assert isinstance(verdict, Accepted)
     (rows,) = verdict.reports
     assert (rows.report.trust, rows.report.dkim_domain) == (Trust.DKIM, "example.net")
 
@@ -69,7 +69,7 @@ def test_signed_report_is_believed_for_its_signature(
 def test_banner_of_a_gateway_means_quarantine_with_that_reason(judge: Judge, name_server: Any, rsa_key: Any) -> None:
     name_server.records[KEY] = [rsa_key.record]
     verdict = _judge(judge, rsa_key.sign(_report()).replace(b"A report.", b"EXTERNAL EMAIL! A report."))
-    assert isinstance(verdict, Unproven)
+    assert isinstance(verdict, Quarantined)
     assert verdict.reason == "invalid"
     assert "by a gateway that adds a banner" in verdict.detail
 
@@ -77,7 +77,7 @@ def test_banner_of_a_gateway_means_quarantine_with_that_reason(judge: Judge, nam
 def test_key_for_other_mail_means_quarantine(judge: Judge, name_server: Any, rsa_key: Any) -> None:
     name_server.records[KEY] = [rsa_key.record + b"; s=email"]
     verdict = _judge(judge, rsa_key.sign(_report()))
-    assert isinstance(verdict, Unproven)
+    assert isinstance(verdict, Quarantined)
     assert "for 'email' only, not for TLS reports" in verdict.detail
 
 
@@ -86,7 +86,7 @@ def test_name_of_google_above_the_signature_of_another_is_a_caption(
 ) -> None:
     name_server.records[KEY] = [rsa_key.record]
     verdict = _judge(judge, rsa_key.sign(_report("Google Inc.", "smtp-tls-reporting@google.com")))
-    assert isinstance(verdict, Believed)
+    assert isinstance(verdict, Accepted)
     report = verdict.reports[0].report
     assert (report.reporter, report.reporter_proven, report.organization) == ("example.net", True, "Google Inc.")
 
@@ -96,7 +96,7 @@ def test_author_at_google_with_the_signature_of_another_means_quarantine(
 ) -> None:
     name_server.records[KEY] = [rsa_key.record]
     verdict = _judge(judge, rsa_key.sign(_report().replace(b"<tls-reports@example.net>", b"<tls@google.com>")))
-    assert isinstance(verdict, Unproven)
+    assert isinstance(verdict, Quarantined)
     assert (verdict.reason, verdict.detail) == ("not-aligned", "the mail is signed by example.net")
 
 
@@ -107,7 +107,7 @@ def test_report_waits_for_dns_and_is_believed_when_it_answers(
     name_server.records[KEY] = [rsa_key.record]
     name_server.failing.add(KEY)
     mail = rsa_key.sign(_report())
-    assert isinstance(_judge(judge, mail), NotYet)
-    assert isinstance(_judge(judge, mail, after=timedelta(days=3)), Unproven)
+    assert isinstance(_judge(judge, mail), Deferred)
+    assert isinstance(_judge(judge, mail, after=timedelta(days=3)), Quarantined)
     name_server.failing.clear()
-    assert isinstance(_judge(judge, mail), Believed)
+    assert isinstance(_judge(judge, mail), Accepted)

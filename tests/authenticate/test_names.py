@@ -41,7 +41,7 @@ def court(verifier: DkimVerifier, name_server: Any, rsa_key: Any) -> Court:
 @pytest.mark.parametrize("contact", ["tls@evil.example", "smtp-tls-reporting@google.com"])
 def test_a_report_under_another_name_is_of_who_signed_it(court: Court, name: str, contact: str) -> None:
     content = report(organization=name, contact=contact)
-    row = court.believed(court.sign(mail("tls@mail.evil.example", content), "mail.evil.example"))
+    row = court.accepted(court.sign(mail("tls@mail.evil.example", content), "mail.evil.example"))
     assert (row.reporter, row.reporter_proven) == ("evil.example", True)
 
 
@@ -49,12 +49,12 @@ def test_a_report_under_another_name_is_of_who_signed_it(court: Court, name: str
 def test_a_post_in_another_name_is_marked_as_unproven(court: Court, name: str) -> None:
     """Its path stands in the public record that we tell people to publish."""
     content = report(organization=name, contact="smtp-tls-reporting@google.com")
-    row = court.believed(content, source=Source.HTTPS, token_domain=VICTIM, recipients=())
+    row = court.accepted(content, source=Source.HTTPS, token_domain=VICTIM, recipients=())
     assert (row.trust, row.reporter, row.reporter_proven) == (Trust.TOKEN, "google.com", False)
 
 
 @pytest.mark.parametrize("contact", [None, "", "call us", 7, ["smtp-tls-reporting@google.com"], {"google.com": 1}])
 def test_a_contact_that_names_nobody_makes_nobody_of_it(court: Court, contact: object) -> None:
     content = json.dumps({**json.loads(report(organization="Google Inc.")), "contact-info": contact}).encode()
-    row = court.believed(content, source=Source.HTTPS, token_domain=VICTIM, recipients=())
+    row = court.accepted(content, source=Source.HTTPS, token_domain=VICTIM, recipients=())
     assert not row.reporter_proven

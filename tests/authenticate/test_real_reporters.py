@@ -169,7 +169,7 @@ REPORTERS = {
 @pytest.mark.parametrize("reporter", REPORTERS)
 def test_mail_as_a_real_reporter_signs_it_is_believed(court: Court, reporter: str) -> None:
     mail, signer, fields = REPORTERS[reporter]()
-    row = court.believed(court.sign(mail, signer, fields))
+    row = court.accepted(court.sign(mail, signer, fields))
     assert (row.policy_domains, row.dkim_domain, row.failed_sessions) == ((VICTIM,), signer, 5)
     assert (row.reporter, row.reporter_proven) == (reporter if "." in reporter else "reporter.example", True)
     assert row.warnings == ()
@@ -179,14 +179,14 @@ def test_mail_as_a_real_reporter_signs_it_is_believed(court: Court, reporter: st
 @pytest.mark.parametrize("reporter", REPORTERS)
 def test_canonicalization_makes_no_difference(court: Court, reporter: str, form: tuple[bytes, bytes]) -> None:
     mail, signer, fields = REPORTERS[reporter]()
-    usual = court.believed(court.sign(mail, signer, fields))
-    assert court.believed(court.sign(mail, signer, fields, form=form))._replace(received_at=usual.received_at) == usual
+    usual = court.accepted(court.sign(mail, signer, fields))
+    assert court.accepted(court.sign(mail, signer, fields, form=form))._replace(received_at=usual.received_at) == usual
 
 
 @pytest.mark.parametrize("reporter", REPORTERS)
 def test_lines_that_a_mailbox_ends_by_lf_alone_make_no_difference(court: Court, reporter: str) -> None:
     mail, signer, fields = REPORTERS[reporter]()
-    court.believed(court.sign(mail, signer, fields).replace(b"\r\n", b"\n"))
+    court.accepted(court.sign(mail, signer, fields).replace(b"\r\n", b"\n"))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_samples_are_believed_if_their_sender_signs_them(court: Court, sample: s
     if sample in NOT_A_SIGNED_REPORT:
         assert court.refused(signed) == "unclear"
     else:
-        assert court.believed(signed).reporter == "sender.example"
+        assert court.accepted(signed).reporter == "sender.example"
 
 
 # The first is damaged by a gateway, so that its signature does not hold; the other says nowhere that it is a report.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from court import EVERYTHING, GOOGLE, VICTIM, WITHOUT_REPORT_FIELDS, Court, court_of, mail, report
 
-from collector.ingest.judge import Believed
+from collector.ingest.judge import Accepted
 
 if TYPE_CHECKING:
     from collector.dkim.verifier import DkimVerifier
@@ -54,7 +54,7 @@ def test_what_survives_a_change_is_read_as_it_was(court: Court, fields: Any, for
         for _ in range(chance.choice((1, 1, 2))):
             mutant = _changed(mutant, chance)
         verdict = court(mutant)
-        if isinstance(verdict, Believed):
+        if isinstance(verdict, Accepted):
             survivors += 1
             assert _told(verdict) == usual, mutant
     assert survivors > MUTANTS / 50, "so few that this says nothing"
@@ -73,7 +73,7 @@ def _changed(mail: bytes, chance: random.Random) -> bytes:
 
 
 def _told(verdict: Any) -> Any:
-    assert isinstance(verdict, Believed), verdict
+    assert isinstance(verdict, Accepted), verdict
     return [
         (rows.report._replace(received_at=None, original=b"", warnings=()), rows.policies, rows.failures)
         for rows in verdict.reports

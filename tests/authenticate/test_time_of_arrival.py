@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from collector.dkim import canonical, signature
-from collector.ingest.judge import Believed, NotYet, Unproven, Unusable
+from collector.ingest.judge import Accepted, Deferred, Quarantined, Rejected
 from reports.envelope import Envelope, Source
 
 if TYPE_CHECKING:
@@ -61,19 +61,19 @@ def _judged(
 def test_mailbox_that_is_read_for_the_first_time_loses_nothing(court: Court, signed: bytes) -> None:
     delivered = SIGNED_AT + timedelta(hours=1)
     verdict = _judged(court, signed, read=timedelta(days=30), source=Source.IMAP, delivered_at=delivered)
-    assert isinstance(verdict, Believed)
+    assert isinstance(verdict, Accepted)
     assert verdict.reports[0].report.received_at == delivered
 
 
 def test_spool_that_waits_for_weeks_loses_nothing(court: Court, signed: bytes) -> None:
     verdict = _judged(court, signed, received=timedelta(hours=1), read=timedelta(days=30))
-    assert isinstance(verdict, Believed)
+    assert isinstance(verdict, Accepted)
     assert verdict.reports[0].report.received_at == SIGNED_AT + timedelta(hours=1)
 
 
 def test_replay_of_an_expired_signature_proves_nothing(court: Court, signed: bytes) -> None:
     verdict = _judged(court, signed, read=timedelta(days=8))
-    assert isinstance(verdict, Unproven)
+    assert isinstance(verdict, Quarantined)
     assert "had expired when the mail came" in verdict.detail
 
 
@@ -81,48 +81,48 @@ def test_replay_of_an_expired_signature_proves_nothing(court: Court, signed: byt
 def test_report_waits_while_our_clock_is_behind_and_is_believed_once_it_is_right(
     court: Court, signed: bytes, behind: timedelta
 ) -> None:
-    assert isinstance(_judged(court, signed, received=-behind, read=-behind), NotYet)
+    assert isinstance(_judged(court, signed, received=-behind, read=-behind), Deferred)
     verdict = _judged(court, signed, received=-behind, read=timedelta(minutes=5))
-    assert isinstance(verdict, Believed)
+    assert isinstance(verdict, Accepted)
     assert verdict.reports[0].report.received_at == SIGNED_AT
     later = _judged(court, signed, received=-behind, read=timedelta(days=30))
-    assert isinstance(later, Believed)
+    assert isinstance(later, Accepted)
 
 
 def test_signature_of_some_hours_to_come_makes_no_arrival_that_is_yet_to_come(court: Court, signed: bytes) -> None:
     """Else a signer that is first heard of today has a second day of arrival today."""
     came = timedelta(hours=-14)
-    assert isinstance(_judged(court, signed, received=came, read=came), NotYet)
+    assert isinstance(_judged(court, signed, received=came, read=came), Deferred)
     verdict = _judged(court, signed, received=came, read=timedelta(hours=-9))
-    assert isinstance(verdict, Believed)
+    assert isinstance(verdict, Accepted)
     assert verdict.reports[0].report.received_at == SIGNED_AT + timedelta(hours=-9)
 
 
 def test_report_that_came_while_our_clock_was_ahead_is_believed_once_it_is_right(court: Court, signed: bytes) -> None:
     verdict = _judged(court, signed, received=timedelta(days=40), read=timedelta(hours=1))
-    assert isinstance(verdict, Believed)
+    assert isinstance(verdict, Accepted)
     assert verdict.reports[0].report.received_at == SIGNED_AT + timedelta(hours=1)
 
 
 def test_clock_that_never_becomes_right_ends_in_quarantine(court: Court, signed: bytes) -> None:
     verdict = _judged(court, signed, received=timedelta(days=-400), read=timedelta(days=-397))
-    assert isinstance(verdict, Unproven)
+    assert isinstance(verdict, Quarantined)
     assert (verdict.reason, "is the clock of this machine right?" in verdict.detail) == ("early", True)
 
 
 def test_post_about_a_day_that_is_yet_to_come_waits_for_our_clock(court: Court) -> None:
     post = {"source": Source.HTTPS, "token_domain": VICTIM}
     behind = timedelta(days=-400)
-    assert isinstance(_judged(court, report(), received=behind, read=behind, **post), NotYet)
-    assert isinstance(_judged(court, report(), received=behind, read=timedelta(0), **post), Believed)
+    assert isinstance(_judged(court, report(), received=behind, read=behind, **post), Deferred)
+    assert isinstance(_judged(court, report(), received=behind, read=timedelta(0), **post), Accepted)
     late = _judged(court, report(), received=behind, read=timedelta(days=-390), **post)
-    assert isinstance(late, Unusable)
-    assert f"about {DAY}, which is yet to come" in late.fault.detail
+    assert isinstance(late, Rejected)
+    assert f"about {DAY}, which is in the future" in late.fault.detail
 
 
 def test_import_of_a_day_that_is_yet_to_come_says_so_at_once(court: Court) -> None:
-    verdict = _judged(court, report(), read=timedelta(days=-400), source=Source.FILE, vouched=True)
-    assert isinstance(verdict, Unusable)
+    verdict = _judged(court, report(), read=timedelta(days=-400), source=Source.FILE, by_operator=True)
+    assert isinstance(verdict, Rejected)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,6 @@ def test_mail_in_a_file_came_when_its_last_server_says_so(
 ) -> None:
     below = field_lines(Received="from x by y; Fri, 01 Mar 2024 11:00:00 +0000")
     message = field_lines(Received=received) + below + mail("tls@reporter.example", report())
-    verdict = _judged(court, message, read=timedelta(days=30), source=Source.FILE, vouched=True, name=f"/in/{name}")
-    assert isinstance(verdict, Believed)
+    verdict = _judged(court, message, read=timedelta(days=30), source=Source.FILE, by_operator=True, name=f"/in/{name}")
+    assert isinstance(verdict, Accepted)
     assert verdict.reports[0].report.received_at == came

@@ -15,7 +15,7 @@ from collector.trust import Decision, DkimResult, Verdict, decide_trust, needs_d
 from mailposture.config.model import Authentication
 from reports.envelope import Envelope, Source, Trust
 from reports.kind import Claim
-from reports.rejection import UnprovenReason
+from reports.rejection import QuarantineReason
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -67,13 +67,13 @@ def _decide(
 )
 def test_signature_of_the_reporting_organization_is_believed(submitter: str, signer: str) -> None:
     decision = _decide(_signed(signer), submitter=submitter)
-    assert decision == Decision(verdict=Verdict.BELIEVE, trust=Trust.DKIM, dkim_domain=signer)
+    assert decision == Decision(verdict=Verdict.ACCEPTED, trust=Trust.DKIM, dkim_domain=signer)
 
 
 @pytest.mark.parametrize("submitter", ["google.com", "attacker.co.uk", "co.uk", "net"])
 def test_signed_submitter_of_another_organization_is_quarantined(submitter: str) -> None:
     decision = _decide(_signed("attacker.example"), submitter=submitter)
-    assert (decision.verdict, decision.reason) == (Verdict.QUARANTINE, UnprovenReason.NOT_ALIGNED)
+    assert (decision.verdict, decision.reason) == (Verdict.QUARANTINED, QuarantineReason.NOT_ALIGNED)
     assert decision.detail == f"TLS-Report-Submitter says {submitter}, but the mail is signed by attacker.example"
 
 
@@ -122,15 +122,15 @@ def test_of_several_proofs_the_one_counts_that_says_how_the_body_is_to_be_read()
 @pytest.mark.parametrize(
     ("outcome", "reason"),
     [
-        (Outcome.INVALID, UnprovenReason.INVALID),
-        (Outcome.NO_SIGNATURE, UnprovenReason.NO_SIGNATURE),
-        (Outcome.NOT_ALIGNED, UnprovenReason.NOT_ALIGNED),
+        (Outcome.INVALID, QuarantineReason.INVALID),
+        (Outcome.NO_SIGNATURE, QuarantineReason.NO_SIGNATURE),
+        (Outcome.NOT_ALIGNED, QuarantineReason.NOT_ALIGNED),
     ],
 )
-def test_mail_without_proof_is_quarantined_with_its_reason(outcome: Outcome, reason: UnprovenReason) -> None:
+def test_mail_without_proof_is_quarantined_with_its_reason(outcome: Outcome, reason: QuarantineReason) -> None:
     decision = _decide(_unproven(outcome, "it was changed on the way"))
     assert (decision.verdict, decision.reason, decision.detail) == (
-        Verdict.QUARANTINE,
+        Verdict.QUARANTINED,
         reason,
         "it was changed on the way",
     )
@@ -139,22 +139,22 @@ def test_mail_without_proof_is_quarantined_with_its_reason(outcome: Outcome, rea
 def test_proof_that_can_be_read_in_two_ways_is_quarantined_with_its_reason() -> None:
     decision = _decide(_signed(), unclear="two boundaries")
     assert (decision.verdict, decision.reason, decision.detail) == (
-        Verdict.QUARANTINE,
-        UnprovenReason.UNCLEAR,
+        Verdict.QUARANTINED,
+        QuarantineReason.UNCLEAR,
         "two boundaries",
     )
 
 
 @pytest.mark.parametrize(
     ("outcome", "reason"),
-    [(Outcome.DNS_FAILURE, UnprovenReason.DNS_FAILURE), (Outcome.EARLY, UnprovenReason.EARLY)],
+    [(Outcome.DNS_FAILURE, QuarantineReason.DNS_FAILURE), (Outcome.EARLY, QuarantineReason.EARLY)],
 )
-def test_what_may_yet_be_proven_is_retried_until_we_give_up(outcome: Outcome, reason: UnprovenReason) -> None:
+def test_what_may_yet_be_proven_is_retried_until_we_give_up(outcome: Outcome, reason: QuarantineReason) -> None:
     rules = Authentication(dns_give_up=timedelta(days=2))
     early = _decide(_unproven(outcome), rules=rules, now=NOW + timedelta(hours=47))
     late = _decide(_unproven(outcome), rules=rules, now=NOW + timedelta(hours=49))
-    assert (early.verdict, early.trust) == (Verdict.RETRY, Trust.NONE)
-    assert (late.verdict, late.reason) == (Verdict.QUARANTINE, reason)
+    assert (early.verdict, early.trust) == (Verdict.DEFERRED, Trust.NONE)
+    assert (late.verdict, late.reason) == (Verdict.QUARANTINED, reason)
 
 
 def test_a_trusted_mailbox_is_believed_as_such() -> None:
@@ -164,7 +164,7 @@ def test_a_trusted_mailbox_is_believed_as_such() -> None:
 
 
 def test_operator_vouches_for_imports() -> None:
-    envelope = _mail(source=Source.FILE, vouched=True)
+    envelope = _mail(source=Source.FILE, by_operator=True)
     assert not needs_dkim(envelope)
     assert _decide(None, envelope=envelope).trust is Trust.OPERATOR
 
@@ -175,23 +175,23 @@ def test_secret_path_vouches_for_its_own_domain_only() -> None:
     assert _decide(None, envelope=envelope).trust is Trust.TOKEN
     other = _decide(None, envelope=envelope, policy_domains=("example.com", "example.org"))
     assert (other.verdict, other.detail) == (
-        Verdict.QUARANTINE,
+        Verdict.QUARANTINED,
         "posted to the secret path of example.com, but about example.com, example.org",
     )
 
 
 def test_post_without_secret_path_is_quarantined() -> None:
-    assert _decide(None, envelope=_mail(source=Source.HTTPS)).verdict is Verdict.QUARANTINE
+    assert _decide(None, envelope=_mail(source=Source.HTTPS)).verdict is Verdict.QUARANTINED
 
 
 @pytest.mark.parametrize("source", [Source.SMTP, Source.LMTP, Source.IMAP])
 def test_mail_needs_a_signature(source: Source) -> None:
     assert needs_dkim(_mail(source=source))
-    assert not needs_dkim(_mail(source=source, vouched=True))
+    assert not needs_dkim(_mail(source=source, by_operator=True))
 
 
 def test_the_guide_explains_each_reason_of_quarantine() -> None:
     guide = (Path(__file__).parents[2] / "docs/receiving.md").read_text()
     first_cells = [line.split("|")[1] for line in guide.splitlines() if line.startswith("| `")]
     explained = {word for cell in first_cells for word in re.findall(r"`([a-z-]+)`", cell)}
-    assert {reason.value for reason in UnprovenReason} <= explained
+    assert {reason.value for reason in QuarantineReason} <= explained

@@ -160,7 +160,7 @@ def test_part_that_may_be_read_in_two_ways_is_unclear(court: Court, shape: bytes
 @pytest.mark.parametrize("fields", [EVERYTHING, GOOGLE], ids=["everything signed", "as Google signs"])
 def test_text_beside_the_report_may_be_typed_as_it_likes(court: Court, text_type: bytes, fields: Any) -> None:
     odd = mail(REPORTER_AT, report()).replace(b"Content-Type: text/plain", b"Content-Type: " + text_type)
-    assert court.believed(court.sign(odd, REPORTER, fields)).reporter == REPORTER
+    assert court.accepted(court.sign(odd, REPORTER, fields)).reporter == REPORTER
 
 
 def test_signed_content_type_with_two_boundaries_is_unclear(court: Court) -> None:
@@ -172,7 +172,7 @@ def test_boundary_is_a_whole_line(court: Court) -> None:
     """Neither a longer line nor one in the middle of a text divides anything."""
     text = b"--b0x\r\nContent-Type: application/tlsrpt+json\r\n\r\n" + report(organization="Evil") + b"\r\n"
     signed = court.sign(mail(REPORTER_AT, report()).replace(b"This is an aggregate", text + b"This is"), REPORTER)
-    assert court.believed(signed).organization == "Reporter Inc."
+    assert court.accepted(signed).organization == "Reporter Inc."
 
 
 # Words of others under a true signature.
@@ -234,15 +234,15 @@ def test_list_or_reply_that_keeps_all_of_a_report_signs_that_it_is_one(court: Co
     assert court.refused(court.sign(plain, REPORTER, (*EVERYTHING, name))) == "unclear"
     without = mail(REPORTER_AT, report())
     signed = court.sign(without, REPORTER, (*EVERYTHING, name))  # signed as absent, as many do
-    assert court.believed(signed).reporter == REPORTER
+    assert court.accepted(signed).reporter == REPORTER
     ours = field_lines(**{said: "<tlsrpt.victim.example>"}) + court.sign(without, REPORTER)
-    assert court.believed(ours).reporter == REPORTER  # a list of ours passed it on
+    assert court.accepted(ours).reporter == REPORTER  # a list of ours passed it on
 
 
 def test_user_of_a_mail_service_reports_as_that_service_and_as_nobody_else(court: Court) -> None:
     """Whoever may send mail that a domain signs speaks for it; what he calls himself is a caption."""
     content = report(organization="Google Inc.", contact="tls@google.com")
-    row = court.believed(court.sign(mail("Ivan <ivan1990@mail.example>", content), "mail.example"))
+    row = court.accepted(court.sign(mail("Ivan <ivan1990@mail.example>", content), "mail.example"))
     assert (row.reporter, row.reporter_proven) == ("mail.example", True)
 
 
@@ -254,14 +254,14 @@ def test_author_that_the_signer_is_not_proves_nothing(court: Court, author: str)
 def test_submitter_counts_if_it_was_signed(court: Court) -> None:
     plain = mail("tls@evil.example", report(), fields=field_lines(TLS_Report_Submitter="google.com"))
     assert court.refused(court.sign(plain, "evil.example")) == "not-aligned"
-    row = court.believed(court.sign(plain, "evil.example", WITHOUT_REPORT_FIELDS))
+    row = court.accepted(court.sign(plain, "evil.example", WITHOUT_REPORT_FIELDS))
     assert (row.reporter, row.submitter) == ("evil.example", "")
 
 
 @pytest.mark.parametrize("submitter", ["localhost", "Reporter Inc."])
 def test_submitter_that_is_no_domain_claims_nothing(court: Court, submitter: str) -> None:
     plain = mail(REPORTER_AT, report(), fields=field_lines(TLS_Report_Submitter=submitter))
-    assert court.believed(court.sign(plain, REPORTER)).submitter == ""
+    assert court.accepted(court.sign(plain, REPORTER)).submitter == ""
 
 
 # What a report is about.
@@ -298,7 +298,7 @@ def test_foreign_domain_that_has_its_mail_sent_to_a_host_of_ours_is_not_ours(cou
     signed = court.sign(mail(REPORTER_AT, _dane(), **FOREIGN[where]), REPORTER)
     assert court.refused(signed) == "foreign-domain"
     unnamed = court.sign(mail(REPORTER_AT, _dane(), name="", subject="TLS report"), REPORTER)
-    assert court.believed(unnamed).policy_domains == (VICTIM,)
+    assert court.accepted(unnamed).policy_domains == (VICTIM,)
 
 
 def test_dane_belongs_to_the_domain_of_ours_beside_it_and_to_no_foreign_one(court: Court) -> None:
@@ -309,7 +309,7 @@ def test_dane_belongs_to_the_domain_of_ours_beside_it_and_to_no_foreign_one(cour
     foreign = court.sign(mail(REPORTER_AT, policies("attacker.example"), name="", subject="TLS report"), REPORTER)
     assert court.refused(foreign) == "foreign-domain"
     both = court.sign(mail(REPORTER_AT, policies("attacker.example", VICTIM), name=""), REPORTER)
-    assert court.believed(both).failed_sessions == 5  # sts and tlsa describe the same sessions
+    assert court.accepted(both).failed_sessions == 5  # sts and tlsa describe the same sessions
 
 
 def _dane() -> bytes:
@@ -322,7 +322,7 @@ def _dane() -> bytes:
 def test_report_field_above_the_signed_one_moves_nothing(court: Court, fields: Any) -> None:
     below = mail(REPORTER_AT, UNNAMED, fields=field_lines(TLS_Report_Domain=VICTIM))
     above = field_lines(TLS_Report_Domain="other.example") + court.sign(below, REPORTER, fields)
-    assert court.believed(above).policy_domains == (VICTIM,)
+    assert court.accepted(above).policy_domains == (VICTIM,)
 
 
 def test_report_field_that_was_not_signed_names_nothing(court: Court) -> None:
@@ -342,14 +342,14 @@ def test_blanks_that_relaxed_canonicalization_ignores_make_no_other_report(court
     head = mail(REPORTER_AT, b"").partition(b"\r\n\r\n")[0]
     parts = b"--b0\r\nContent-Type: application/tlsrpt+json\r\n\r\n" + content + b"\r\n--b0--\r\n"
     signed = court.sign(head + b"\r\n\r\n" + parts, REPORTER)
-    before, after = court.believed(signed), court.believed(signed.replace(b"of Here", b"of" + blanks + b"Here"))
+    before, after = court.accepted(signed), court.accepted(signed.replace(b"of Here", b"of" + blanks + b"Here"))
     assert (after.report_key, after.organization) == (before.report_key, "Reporter Inc. of Here")
 
 
 def test_the_same_report_signed_by_two_is_two_reports(court: Court) -> None:
     content = report(contact="tls@google.com")
-    genuine = court.believed(court.sign(mail("tls@google.com", content), "google.com"))
-    again = court.believed(court.sign(mail("tls@evil.example", content), "evil.example"))
-    copy = court.believed(mail("tls@google.com", content), vouched=True)
+    genuine = court.accepted(court.sign(mail("tls@google.com", content), "google.com"))
+    again = court.accepted(court.sign(mail("tls@evil.example", content), "evil.example"))
+    copy = court.accepted(mail("tls@google.com", content), by_operator=True)
     assert genuine.report_key != again.report_key
     assert genuine.report_key == copy.report_key

@@ -11,7 +11,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 from ingesting import arrived, report
 
-from collector.ingest.judge import Believed
+from collector.ingest.judge import Accepted
 from collector.ingest.suspects import Suspects
 from collector.ingest.writer import RowsRefusedError
 from collector.spool import HeldState, SpoolQueue
@@ -42,7 +42,7 @@ def test_posted_report_is_stored_with_the_trust_of_its_token(ingest, storage):
 
 def test_same_report_by_mail_and_https_counts_once_with_the_better_trust(ingest, storage):
     ingest.spool.put(arrived(), report())
-    ingest.spool.put(arrived(Source.SMTP, vouched=True), mail(report()))
+    ingest.spool.put(arrived(Source.SMTP, by_operator=True), mail(report()))
     ingest.spool.put(arrived(), report())
     ingest.drain()
     assert storage.ask("SELECT trust FROM mailposture_tables.tls_reports FINAL") == [("operator",)]
@@ -180,7 +180,7 @@ def test_report_about_others_is_left_out_beside_one_about_us(ingest, storage):
     message.set_content("Two TLS reports.")
     for document in (report(1, domain="foreign.example"), report(2)):
         message.add_attachment(document, maintype="application", subtype="tlsrpt+json")
-    ingest.spool.put(arrived(Source.SMTP, vouched=True), message.as_bytes())
+    ingest.spool.put(arrived(Source.SMTP, by_operator=True), message.as_bytes())
     ingest.drain()
     ((report_id, warnings),) = storage.ask("SELECT report_id, warnings FROM mailposture_tables.tls_reports FINAL")
     assert report_id == "2"
@@ -276,7 +276,7 @@ def test_column_values_that_arrow_cannot_hold_are_refused_alone(ingest, storage)
         first, *rest = judge(messages, now=now, seconds=seconds)
         rows = first.reports[0]
         broken = rows._replace(report=rows.report._replace(successful_sessions=2**70))
-        return [Believed((broken,)), *rest]
+        return [Accepted((broken,)), *rest]
 
     ingest.judge = replace_judge(oversized)
     ingest.drain()
@@ -289,6 +289,6 @@ def replace_judge(judge):
 
 
 def test_envelope_of_a_mailbox_that_the_operator_trusts_needs_no_signature(ingest, storage):
-    ingest.spool.put(replace(arrived(Source.IMAP), vouched=True), mail(report()))
+    ingest.spool.put(replace(arrived(Source.IMAP), by_operator=True), mail(report()))
     ingest.drain()
     assert storage.ask("SELECT trust, source FROM mailposture_tables.tls_reports FINAL") == [("operator", "imap")]

@@ -15,7 +15,7 @@ import pytest
 from ingesting import arrived
 
 from collector.importing.files import find
-from collector.ingest.judge import Judge, Unusable
+from collector.ingest.judge import Judge, Rejected
 from collector.trust import DkimVerifier, KeyCache
 from mailposture.config.model import Config
 from reports.envelope import Source
@@ -52,8 +52,8 @@ def judge() -> Iterator[Judge]:
 @pytest.mark.parametrize("body", JUNK.values(), ids=JUNK.keys())
 def test_the_verdict_on_junk_holds_none_of_it(judge, body):
     def verdict():
-        (found,) = judge.judge([(arrived(Source.FILE, vouched=True), body)], now=datetime.now(UTC))
-        assert isinstance(found, Unusable)
+        (found,) = judge.judge([(arrived(Source.FILE, by_operator=True), body)], now=datetime.now(UTC))
+        assert isinstance(found, Rejected)
         assert found.fault.reason != "internal"
         return found
 
@@ -119,5 +119,5 @@ def test_no_handler_keeps_its_exception(floor):
 
 
 def test_a_handler_that_keeps_its_exception_is_found():
-    source = "try:\n    read()\nexcept ValueError as error:\n    faults.append(error)\n    kept = Unusable(error)\n"
+    source = "try:\n    read()\nexcept ValueError as error:\n    faults.append(error)\n    kept = Rejected(error)\n"
     assert _kept_exceptions(ast.parse(source)) == [4, 5]

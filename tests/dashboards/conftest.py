@@ -13,7 +13,7 @@ from clock import NOW, TODAY
 from engine import engine, set_clock, storage  # noqa: F401  fixtures of that name
 from hostile_reports import hostile_reports
 
-from collector.ingest.judge import Believed, Judge
+from collector.ingest.judge import Accepted, Judge
 from collector.ingest.writer import Writer
 from collector.trust import DkimVerifier, KeyCache
 from demo.config import config_text
@@ -90,7 +90,7 @@ def demo_messages(today: date) -> Iterator[tuple[Envelope, bytes]]:
 
 def envelope(name: str, received_at: datetime) -> Envelope:
     """Of a mail that we vouch for: signatures are tested elsewhere."""
-    return Envelope(source=Source.SMTP, received_at=received_at, name=name, peer="198.18.0.25", vouched=True)
+    return Envelope(source=Source.SMTP, received_at=received_at, name=name, peer="198.18.0.25", by_operator=True)
 
 
 def _rows(config: Config, messages: list[tuple[Envelope, bytes]]) -> list[Rows]:
@@ -98,9 +98,9 @@ def _rows(config: Config, messages: list[tuple[Envelope, bytes]]) -> list[Rows]:
     with closing(KeyCache()) as keys:
         judge = Judge(config, verifier=DkimVerifier(keys=keys))
         verdicts = judge.judge(messages, now=NOW)
-    believed = [verdict for verdict in verdicts if isinstance(verdict, Believed)]
-    assert len(believed) == len(messages)
-    return [rows for verdict in believed for rows in verdict.reports]
+    accepted = [verdict for verdict in verdicts if isinstance(verdict, Accepted)]
+    assert len(accepted) == len(messages)
+    return [rows for verdict in accepted for rows in verdict.reports]
 
 
 def _rejections(today: date) -> Iterator[RejectionRow]:

@@ -32,7 +32,7 @@ def court() -> Judge:
     return judge()
 
 
-def steps(court: Judge, body: bytes, *, vouched: bool) -> int:
+def steps(court: Judge, body: bytes, *, by_operator: bool) -> int:
     count = 0
 
     def called(_frame: object, event: str, _argument: object) -> None:
@@ -41,17 +41,17 @@ def steps(court: Judge, body: bytes, *, vouched: bool) -> int:
 
     sys.setprofile(called)
     try:
-        judged(court, body, vouched=vouched)
+        judged(court, body, by_operator=by_operator)
     finally:
         sys.setprofile(None)
     return count
 
 
-@pytest.mark.parametrize("vouched", [False, True], ids=["unauthenticated", "believed"])
+@pytest.mark.parametrize("by_operator", [False, True], ids=["unauthenticated", "believed"])
 @pytest.mark.parametrize("name", MESSAGES)
-def test_a_message_takes_few_steps_per_byte(court: Judge, name: str, vouched: bool) -> None:
-    judged(court, MESSAGES[name](1), vouched=vouched)  # what is only done once, such as reading the suffix list
-    small, large = (steps(court, MESSAGES[name](kib), vouched=vouched) for kib in (SMALL, LARGE))
+def test_a_message_takes_few_steps_per_byte(court: Judge, name: str, by_operator: bool) -> None:
+    judged(court, MESSAGES[name](1), by_operator=by_operator)  # what is only done once, such as reading the suffix list
+    small, large = (steps(court, MESSAGES[name](kib), by_operator=by_operator) for kib in (SMALL, LARGE))
     assert large < MOST_STEPS_PER_KIB * LARGE
     assert large < 3 * small
 
@@ -67,8 +67,8 @@ def test_messages_that_take_long_are_judged_a_few_at_a_time() -> None:
 
 def test_no_name_in_a_message_is_converted_to_a_labels(court: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idna, "encode", pytest.fail)
-    for vouched in (False, True):
-        judged(court, MESSAGES["host names in U-labels"](40), vouched=vouched)
+    for by_operator in (False, True):
+        judged(court, MESSAGES["host names in U-labels"](40), by_operator=by_operator)
 
 
 def test_an_author_that_is_no_usual_one_names_nobody() -> None:

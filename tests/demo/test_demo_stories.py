@@ -7,7 +7,7 @@ import pytest
 import yaml
 from clock import NOW
 
-from collector.ingest.judge import Believed, Judge, Unproven, Unusable
+from collector.ingest.judge import Accepted, Judge, Quarantined, Rejected
 from collector.trust import DkimVerifier, KeyCache
 from demo.config import config_text
 from demo.keys import public_records
@@ -47,7 +47,7 @@ def judgements(judge, demo_mails):
 
 @pytest.fixture(scope="module")
 def rows(judgements):
-    return [each for verdict in judgements if isinstance(verdict, Believed) for each in verdict.reports]
+    return [each for verdict in judgements if isinstance(verdict, Accepted) for each in verdict.reports]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def days_of(failures, domain, result_type):
 
 
 def test_every_mail_of_the_month_is_believed_by_its_signature(judgements, demo_mails):
-    wrong = [verdict for verdict in judgements if not isinstance(verdict, Believed)]
+    wrong = [verdict for verdict in judgements if not isinstance(verdict, Accepted)]
     assert wrong == []
     assert {each.report.trust for verdict in judgements for each in verdict.reports} == {Trust.DKIM}
     assert 2_000 <= len(judgements) == len(demo_mails) <= 2_600
@@ -175,14 +175,14 @@ def test_odd_mails_meet_their_fate(judge, demo_keys, today, rows):
     for mail, verdict in zip(mails, verdicts, strict=True):
         match mail.fate:
             case Fate.QUARANTINED:
-                assert isinstance(verdict, Unproven), mail.note
+                assert isinstance(verdict, Quarantined), mail.note
             case Fate.REJECTED:
-                assert isinstance(verdict, Unusable), mail.note
+                assert isinstance(verdict, Rejected), mail.note
                 assert verdict.fault.reason != "internal"
             case Fate.DUPLICATE:
-                assert isinstance(verdict, Believed), mail.note
+                assert isinstance(verdict, Accepted), mail.note
                 assert verdict.reports[0].report.report_key in known
-    assert {verdict.fault.reason for verdict in verdicts if isinstance(verdict, Unusable)} == {
+    assert {verdict.fault.reason for verdict in verdicts if isinstance(verdict, Rejected)} == {
         "bad-compression",
         "foreign-domain",
         "invalid-field",

@@ -32,7 +32,7 @@ FROM dmarc_daily
 def give(ingest: Ingest, *contents: bytes) -> None:
     """As an operator does who vouches for them."""
     for content in contents:
-        ingest.spool.put(arrived(Source.FILE, vouched=True), content)
+        ingest.spool.put(arrived(Source.FILE, by_operator=True), content)
     ingest.drain()
 
 

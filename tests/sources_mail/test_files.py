@@ -33,7 +33,7 @@ PACKED = gzip.compress(JSON, mtime=0)
 def _bodies(*paths: Path) -> dict[str, bytes]:
     found = list(find(paths))
     assert [each for each in found if each.fault] == []
-    assert all(each.envelope.source is Source.FILE and each.envelope.vouched for each in found)
+    assert all(each.envelope.source is Source.FILE and each.envelope.by_operator for each in found)
     return {each.envelope.name: each.body for each in found}
 
 

@@ -59,7 +59,7 @@ def test_mails_reach_the_spool_and_then_the_processed_folder(
     assert spool.bodies == mails
     assert dovecot.bodies("INBOX") == []
     envelope = spool.got[0][0]
-    assert (envelope.source, envelope.vouched) == (Source.IMAP, False)
+    assert (envelope.source, envelope.by_operator) == (Source.IMAP, False)
     assert envelope.name == "reports at localhost, INBOX UID 1"
 
 

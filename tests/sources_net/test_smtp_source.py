@@ -39,7 +39,7 @@ def test_a_mail_lies_in_the_spool_as_it_was_sent(mail_server: Callable) -> None:
     assert message.envelope.peer == "127.0.0.1"
     assert message.envelope.mail_from == SENDER
     assert message.envelope.recipients == (RCPT,)
-    assert not message.envelope.vouched
+    assert not message.envelope.by_operator
     assert words.decode().endswith(f"queued as {message.envelope.name}")
     assert datetime.now(UTC) - message.envelope.received_at < timedelta(minutes=1)
 

@@ -215,7 +215,7 @@ def test_a_released_message_returns_to_the_queue_vouched_for(folder: Path) -> No
     held.release(name)
     (again,) = queue.claim(1, ALL)
     assert again.body == body
-    assert again.envelope.vouched
+    assert again.envelope.by_operator
     assert held.list() == []
     with pytest.raises(NotHeldError, match="nothing is held under"):
         held.release(name)

@@ -23,7 +23,7 @@ PANELS = (
     ),
     counted(
         "What became of them",
-        "Reports an hour that were stored, by why they are believed, and messages an hour that were rejected, "
+        "Reports an hour that were stored, by why they are trusted, and messages an hour that were rejected, "
         "quarantined, or deferred because DNS did not answer.",
         (an_hour("mailposture_reports_stored_total", "trust"), "stored ({{trust}})"),
         (an_hour("mailposture_rejected_total"), "rejected"),

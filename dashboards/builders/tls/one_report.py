@@ -1,4 +1,4 @@
-"""One report, chosen by its key: who sent it, why it is believed, and its original."""
+"""One report, chosen by its key: who sent it, why it is trusted, and its original."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FACTS: Final = {
     "Arrived": (
         "concat(formatDateTime(received_at, '%F %R'), ', ', toString(round(delay_hours)), ' h after, by ', source)"
     ),
-    "Believed for": "toString(trust)",
+    "Trusted for": "toString(trust)",
     "Signed by": "dkim_domain",
     "Report id": "report_id",
     "Warnings": "arrayStringConcat(warnings, '; ')",
@@ -31,7 +31,7 @@ _LINES: Final = ",\n                ".join(f"('{name}', {value})" for name, valu
 PANELS = (
     table(
         "The report",
-        "Who sent the chosen report, when it came, and why it is believed.",
+        "Who sent the chosen report, when it came, and why it is trusted.",
         rows(
             f"""
             SELECT line.1 AS "Field", line.2 AS "Content"

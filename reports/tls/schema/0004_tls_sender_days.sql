@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS {tables}.tls_sender_days {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     reporter LowCardinality(String) COMMENT 'Who reports',
-    trust LowCardinality(String) COMMENT 'Why it is believed; the same reporter proven and unproven are two',
+    trust LowCardinality(String) COMMENT 'Why it is trusted; the same reporter proven and unproven are two',
     month Date COMMENT 'First day of the month; bit 0 of the masks is that day',
     report_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days that it reported about',
     tls_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it had sessions with TLS',
