@@ -4,8 +4,8 @@ A report comes more than once: replayed, by mail and by HTTPS, out of an archive
 have the same key as well, and replace each other by their version; here is what keys alone cannot say:
 
 - What is not proven gives way to a proof of the same content, whichever came first, if the signer is of an organization
-  that it names: as its contact, or as TLS-Report-Submitter. Some reporters have others sign for them, so a post gives
-  way to any signer, as the post proves nothing.
+  that it names: as its contact, as its submitter, or in the name of its file. Some reporters have others sign for them,
+  so a post gives way to any signer, as the post proves nothing.
 - Whoever knows a report can sign it. So what an operator gave us (import, release) takes the place of the proof of a
   signer that it does not name; and of such a proof and a copy from a trusted mailbox, which may hold forgeries, the
   first stays.
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from mailposture.domain_names import organizational_domain
 from reports.envelope import Source, Trust
+from reports.file_names import sender_of_file_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 _KEYS_A_QUESTION = 2_000  # ClickHouse takes no parameter of more than 128 KiB
 
 _STORED = """
-SELECT day, content_key, report_key, reporter, reporter_proven, submitter, policy_domains, source, received_at, version
+SELECT
+    day, content_key, report_key, reporter, reporter_proven, submitter, policy_domains, source, name, received_at,
+    version
 FROM {table}
 WHERE day >= {{first:Date}} AND day <= {{last:Date}} AND content_key IN {{keys:Array(UInt64)}}
 ORDER BY version
@@ -54,7 +57,7 @@ class Copy:
     report_key: int
     reporter: str
     proven: bool
-    submitter: str  # whom the message says it is from, or empty
+    submitter: str  # whom the message or the name of its file says it is from, or empty
     domains: frozenset[str]
     by_post: bool
     received_at: datetime
@@ -68,7 +71,7 @@ class Copy:
             report_key=row.report_key,
             reporter=row.reporter,
             proven=row.reporter_proven,
-            submitter=row.submitter,
+            submitter=_submitter(row.submitter, row.source, row.name),
             domains=frozenset(row.policy_domains),
             by_post=Source(row.source).is_post,
             received_at=row.received_at,
@@ -92,6 +95,10 @@ class Copy:
     def names(self, signer: str) -> bool:
         """Whether an unproven copy says that it is of this organization."""
         return signer in (self.reporter, organizational_domain(self.submitter) or self.submitter)
+
+
+def _submitter(named: str, source: str, name: str) -> str:
+    return named or (sender_of_file_name(name) if Source(source).is_file else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,13 +203,25 @@ def _stored(reports: Sequence[Rows], table: str, client: Client) -> defaultdict[
         answer = client.query(
             _STORED.format(table=table), parameters={"first": min(days), "last": max(days), "keys": keys}
         )
-        for day, content, key, reporter, proven, submitter, domains, source, received_at, version in answer.result_rows:
+        for (
+            day,
+            content,
+            key,
+            reporter,
+            proven,
+            named,
+            domains,
+            source,
+            name,
+            received_at,
+            version,
+        ) in answer.result_rows:
             found[day, content][key] = Copy(
                 day=day,
                 report_key=key,
                 reporter=reporter,
                 proven=proven,
-                submitter=submitter,
+                submitter=_submitter(named, source, name),
                 domains=frozenset(domains),
                 by_post=Source(source).is_post,
                 received_at=received_at.replace(tzinfo=UTC),
