@@ -72,12 +72,13 @@ def parsedmarc_python() -> Path:
     return python
 
 
-def compare(mails: list[bytes], rounds: int, other_python: Path) -> tuple[float, float]:
+def compare(mails: list[bytes], rounds: int, other_python: Path, script: Path = Path(__file__)) -> tuple[float, float]:
     """Median processor seconds a mail: ours, parsedmarc's."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "mails"
         file.write_bytes(pickle.dumps(mails))
-        workers = [start("mailposture", Path(sys.executable), file), start("parsedmarc", other_python, file)]
+        pythons = {"mailposture": Path(sys.executable), "parsedmarc": other_python}
+        workers = [start(name, python, file, script) for name, python in pythons.items()]
         try:
             times = [[one_round(worker) for worker in workers] for _ in range(rounds + 1)][1:]  # the first warms up
         finally:
@@ -88,9 +89,9 @@ def compare(mails: list[bytes], rounds: int, other_python: Path) -> tuple[float,
     return statistics.median(ours) / len(mails), statistics.median(theirs) / len(mails)
 
 
-def start(name: str, python: Path, mails: Path) -> subprocess.Popen[str]:
+def start(name: str, python: Path, mails: Path, script: Path = Path(__file__)) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [python, "-P", __file__, "--worker", name],
+        [python, "-P", script, "--worker", name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -24,7 +24,7 @@ from reports.dmarc.repair import repaired
 from reports.limits import NAME_LENGTH, TERM_LENGTH, TEXT_LENGTH
 from reports.rejection import Reason, RejectedError
 from reports.text import clean
-from reports.values import NO_ADDRESS, Remarks, domain_name, packed_address
+from reports.values import LONGEST_NAME, NO_ADDRESS, Remarks, domain_name, packed_address
 
 if TYPE_CHECKING:
     from reports.document import Document
@@ -36,7 +36,8 @@ _LONGEST_PERIOD: Final = timedelta(days=366)
 _USUAL_PERIOD: Final = timedelta(hours=26)
 _LARGEST_COUNT: Final = 10**12  # one absurd record must not bend every sum, nor overflow it
 _DISPOSITIONS: Final = frozenset(("none", "quarantine", "reject"))
-_POLICIES: Final = frozenset(("none", "quarantine", "reject"))
+_POLICIES: Final = _DISPOSITIONS
+_VERDICTS: Final = frozenset(("pass", "fail"))
 _REASONS: Final = frozenset(
     ("forwarded", "sampled_out", "trusted_forwarder", "mailing_list", "local_policy", "policy_test_mode", "other")
 )
@@ -162,18 +163,19 @@ def _elements(content: bytes, records: list[Record], remarks: Remarks) -> Values
 def _record(values: Values, remarks: Remarks) -> Record:
     row, identifiers, auth = _group(values, "row"), _group(values, "identifiers"), _group(values, "auth_results")
     evaluated = _group(row, "policy_evaluated")
+    disposition, dkim, spf = evaluated.get("disposition", ""), evaluated.get("dkim", ""), evaluated.get("spf", "")
     return Record(
-        source_ip=_address(row.get("source_ip", ""), remarks),
-        messages=_count(row.get("count", ""), remarks),
-        disposition=_disposition(evaluated.get("disposition", ""), remarks),
-        dkim_aligned=_passed(evaluated.get("dkim", ""), "dkim", remarks),
-        spf_aligned=_passed(evaluated.get("spf", ""), "spf", remarks),
-        header_from=_domain(identifiers.get("header_from", "")),
-        envelope_from=_domain(identifiers.get("envelope_from", "")),
-        envelope_to=_domain(identifiers.get("envelope_to", "")),
-        reasons=tuple(_reason(each) for each in evaluated.get("reason", ())[:REASONS]),
-        dkim=tuple(_result(each, "selector") for each in auth.get("dkim", ())[:RESULTS]),
-        spf=tuple(_result(each, "scope") for each in auth.get("spf", ())[:RESULTS]),
+        _address(row.get("source_ip", ""), remarks),
+        _count(row.get("count", ""), remarks),
+        disposition if disposition in _DISPOSITIONS else _disposition(disposition, remarks),
+        dkim == "pass" if dkim in _VERDICTS else _passed(dkim, "dkim", remarks),
+        spf == "pass" if spf in _VERDICTS else _passed(spf, "spf", remarks),
+        _domain(identifiers.get("header_from", "")),
+        _domain(identifiers.get("envelope_from", "")),
+        _domain(identifiers.get("envelope_to", "")),
+        tuple([_reason(each) for each in evaluated["reason"][:REASONS]]) if "reason" in evaluated else (),
+        tuple([_result(each, "selector") for each in auth["dkim"][:RESULTS]]) if "dkim" in auth else (),
+        tuple([_result(each, "scope") for each in auth["spf"][:RESULTS]]) if "spf" in auth else (),
     )
 
 
@@ -201,9 +203,13 @@ def _term(value: str) -> str:
 
 
 def _domain(value: str) -> str:
-    """A domain, or that of an address; empty if it is neither."""
-    bare = value.strip().strip("<>")
-    return domain_name(bare.rpartition("@")[2]) or "" if bare else ""
+    """A domain, or that of an address; empty if it is neither. The same few fill all reports."""
+    return _known_domain(value) if value and len(value) <= LONGEST_NAME else ""
+
+
+@lru_cache(maxsize=65_536)
+def _known_domain(value: str) -> str:
+    return domain_name(value.strip().strip("<>").rpartition("@")[2]) or ""
 
 
 def _address(value: str, remarks: Remarks) -> bytes:
@@ -251,12 +257,18 @@ def _reason(values: Values) -> tuple[str, str]:
 
 
 def _result(values: Values, selector: str) -> AuthResult:
-    return AuthResult(
-        _domain(values.get("domain", "")),
-        _term(values.get(selector, "")),
-        _term(values.get("result", "")),
-        _text(values.get("human_result")),
-    )
+    domain, about = values.get("domain", ""), values.get(selector, "")
+    result, details = values.get("result", ""), values.get("human_result", "")
+    if len(domain) + len(about) + len(result) + len(details) <= LONGEST_NAME:
+        return _known_result(domain, about, result, details)
+    return _read_result(domain, about, result, details)
+
+
+def _read_result(domain: str, about: str, result: str, details: str) -> AuthResult:
+    return AuthResult(_domain(domain), _term(about), _term(result), _text(details))
+
+
+_known_result: Final = lru_cache(maxsize=65_536)(_read_result)  # of one sender's records all are the same
 
 
 def _published(policy: Values, remarks: Remarks) -> Published:

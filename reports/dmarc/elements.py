@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from xml.parsers import expat
 
-from reports.dmarc.limits import DEPTH, ELEMENTS, FIELD_TEXT, RECORDS
+from reports.dmarc.limits import DEPTH, MARKS, RECORDS
 from reports.rejection import Reason, RejectedError
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ _FEEDBACK: Final[_Schema] = {
     "record": _RECORD,
 }
 _DOCUMENT: Final[_Schema] = {"feedback": _FEEDBACK}
-_REPEATED: Final = frozenset((id(_RESULT), id(_REASON)))  # elements that stand several times side by side
 
 
 def _names(schema: _Schema) -> Iterator[str]:
@@ -65,17 +64,20 @@ def read_elements(content: bytes | str, record: Callable[[Values], None]) -> Val
 
     Raises RejectedError for what is refused, and expat.ExpatError if it is not well-formed.
     """
-    reader = _Reader(record)
+    if (content.count("<") if isinstance(content, str) else content.count(b"<")) > MARKS:
+        raise RejectedError(Reason.TOO_MANY, f"the XML has more than {MARKS} tags")
     parser = expat.ParserCreate()
     parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    reader = _Reader(record)
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
-    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.CharacterDataHandler = reader.texts.append
     parser.Parse(content, True)  # in one piece: expat before 2.6 is quadratic on long tokens in several
-    if reader.feedback is None:
+    if "feedback" not in reader.values:
         raise RejectedError(Reason.NOT_A_DMARC_REPORT, "XML without `feedback`, so not a report by RFC 9990")
-    return reader.feedback
+    feedback: Values = reader.values["feedback"]
+    return feedback
 
 
 def _refuse_doctype(*_: object) -> None:
@@ -83,69 +85,62 @@ def _refuse_doctype(*_: object) -> None:
 
 
 class _Reader:
-    """Handlers of expat. `_here` is the schema of the element around, `_values` what was read of it so far."""
+    """Handlers of expat, called for every tag; for text it is a list's own append, which costs least."""
+
+    __slots__ = ("_around", "_foreign", "_here", "_leaf", "_record", "_records", "texts", "values")
 
     def __init__(self, record: Callable[[Values], None]) -> None:
-        self.feedback: Values | None = None
+        self.values: Values = {}  # what was read of the element around so far
+        self.texts: list[str] = []  # what stands between elements too: dropped where one of ours begins
         self._record = record
-        self._here: Mapping[str, Any] = _DOCUMENT
-        self._values: Values = {}
+        self._here: Mapping[str, Any] = _DOCUMENT  # the schema of the element around
         self._around: list[tuple[Mapping[str, Any], Values]] = []
-        self._leaf = ""
-        self._text: list[str] = []
-        self._length = 0
+        self._leaf = ""  # the element whose text is being read, if any
         self._foreign = 0  # depth within an element that the schema does not have here
-        self._elements = self._records = 0
+        self._records = 0
 
     def start(self, name: str, _attributes: object) -> None:
-        self._elements += 1
-        if self._elements > ELEMENTS:
-            raise RejectedError(Reason.TOO_MANY, f"the XML has more than {ELEMENTS} elements")
         if self._foreign or self._leaf:
             self._foreign += 1
             if self._foreign > DEPTH:
                 raise RejectedError(Reason.TOO_NESTED, f"the XML nests more than {DEPTH} deep")
             return
-        if ":" in name:
+        here = self._here
+        inside = here.get(name, here)
+        if inside is here:  # not of the schema, or with a prefix
             name = name.rpartition(":")[2]
-        try:
-            inside = self._here[name]
-        except KeyError:
+            inside = here.get(name, here)
+        if inside is here:
             self._foreign = 1
-            return
-        if inside is None:
+        elif inside is None:
             self._leaf = name
-            return
-        self._around.append((self._here, self._values))
-        self._here, self._values = inside, {}
-
-    def text(self, text: str) -> None:
-        if self._leaf and not self._foreign and self._length < FIELD_TEXT:
-            self._text.append(text)
-            self._length += len(text)
+            self.texts.clear()
+        else:
+            self._around.append((here, self.values))
+            self._here, self.values = inside, {}
 
     def end(self, name: str) -> None:
         if self._foreign:
             self._foreign -= 1
-            return
-        if self._leaf:
-            if self._leaf not in self._values:
-                self._values[self._leaf] = "".join(self._text)[:FIELD_TEXT]
-            self._leaf, self._length = "", 0
-            self._text.clear()
-            return
-        ended, values = self._here, self._values
-        self._here, self._values = self._around.pop()
+        elif self._leaf:
+            if self._leaf not in self.values:
+                texts = self.texts
+                self.values[self._leaf] = texts[0] if len(texts) == 1 else "".join(texts)
+            self._leaf = ""
+        else:
+            self._end_group(name)
+
+    def _end_group(self, name: str) -> None:
+        ended, read = self._here, self.values
+        self._here, self.values = self._around.pop()
         if ended is _RECORD:
             self._records += 1
             if self._records > RECORDS:
                 raise RejectedError(Reason.TOO_MANY, f"report has more than {RECORDS} records")
-            self._record(values)
-        elif ended is _FEEDBACK:
-            self.feedback = values
-        else:
-            name = name.rpartition(":")[2]
-            if id(ended) in _REPEATED:
-                self._values.setdefault(name, []).append(values)
-            elif name not in self._values:
-                self._values[name] = values
+            self._record(read)
+            return
+        name = name.rpartition(":")[2]
+        if ended is _RESULT or ended is _REASON:  # these stand several times side by side
+            self.values.setdefault(name, []).append(read)
+        elif name not in self.values:
+            self.values[name] = read

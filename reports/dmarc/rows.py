@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reports.dmarc.header import submitter
 from reports.limits import TEXT_LENGTH
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reports.dmarc.attribution import Attribution
-    from reports.dmarc.decode import DmarcReport
+    from reports.dmarc.decode import AuthResult, DmarcReport
     from reports.kind import Provenance
     from reports.reporter import Reporter
 
@@ -97,6 +98,11 @@ class RecordRow(NamedTuple):
     version: UInt8
 
 
+_Columns = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+_NO_RESULTS: Final[_Columns] = ((), (), (), ())
+_USUAL_RESULTS: Final = 4  # long lists stay out of the cache, where untrusted reporters could fill memory with them
+
+
 def rows_of(reports: Sequence[tuple[DmarcReport, Attribution]], provenance: Provenance) -> list[Rows]:
     """The rows of the reports of one message."""
     submitted_by = submitter(provenance.opened)
@@ -116,7 +122,6 @@ def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, sub
         aligned = record.dkim_aligned or record.spf_aligned
         messages += record.messages
         passed += record.messages if aligned else 0
-        dkim, spf = record.dkim, record.spf
         records.append(
             RecordRow(
                 domain,
@@ -137,14 +142,8 @@ def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, sub
                 published.p if record.header_from in ("", published.domain) else published.sp,
                 tuple([kind for kind, _ in record.reasons]),
                 tuple([comment for _, comment in record.reasons]),
-                tuple([each.domain for each in dkim]),
-                tuple([each.selector for each in dkim]),
-                tuple([each.result for each in dkim]),
-                tuple([each.human_result for each in dkim]),
-                tuple([each.domain for each in spf]),
-                tuple([each.selector for each in spf]),
-                tuple([each.result for each in spf]),
-                tuple([each.human_result for each in spf]),
+                *_columns(record.dkim),
+                *_columns(record.spf),
                 trusted,
                 version,
             )
@@ -188,6 +187,21 @@ def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, sub
         version,
     )
     return Rows("dmarc", own_row, (tuple(records),))
+
+
+def _columns(results: tuple[AuthResult, ...]) -> _Columns:
+    """Domains, selectors (or scopes), results and details beside each other."""
+    if not results:
+        return _NO_RESULTS
+    return _known_columns(results) if len(results) <= _USUAL_RESULTS else _read_columns(results)
+
+
+def _read_columns(results: tuple[AuthResult, ...]) -> _Columns:
+    domains, selectors, words, details = zip(*results, strict=True)
+    return domains, selectors, words, details
+
+
+_known_columns: Final = lru_cache(maxsize=16_384)(_read_columns)
 
 
 def _report_key(content: bytes, reporter: Reporter) -> int:
