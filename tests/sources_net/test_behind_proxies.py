@@ -159,7 +159,7 @@ def test_who_is_named_a_proxy_and_sends_no_header_is_hung_up_on(mail_server: Cal
             client.sendall(b"EHLO x\r\n" * 3)
         with contextlib.suppress(ConnectionError):
             assert client.recv(100) == b""
-    eventually("its end", lambda: not len(server.server.admission))
+    eventually("its end", lambda: not len(server.server.shared.admission))
     assert server.received() == []
 
 
@@ -171,7 +171,7 @@ def test_header_that_never_comes_holds_a_place_for_seconds_only(
     with socket.create_connection(server.smtp, timeout=10) as silent, silent.makefile("rb") as replies:
         silent.sendall(b"PROXY TCP4")
         assert replies.read() == b""
-    eventually("its end", lambda: not len(server.server.admission))
+    eventually("its end", lambda: not len(server.server.shared.admission))
 
 
 @pytest.mark.parametrize("header", [b"PROXY TCP4 192.0.2.1 192.0.2.2 1 25\r\n", version_2(1, 0x11, IPV4)])

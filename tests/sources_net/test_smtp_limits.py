@@ -224,7 +224,7 @@ def test_clients_that_are_turned_away_do_not_fill_the_log(
     kept = Talk(server.smtp)
     for _ in range(50):
         assert Talk(server.smtp, greet=False).hear().startswith("421")
-    monkeypatch.setattr("collector.sources.smtp.server._LOG_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("collector.sources.smtp.shared._LOG_AGAIN_SECONDS", 0.0)
     assert Talk(server.smtp, greet=False).hear().startswith("421")
     kept.vanish()
     lines = [line for line in "".join(capfd.readouterr()).splitlines() if "too-many-connections" in line]

@@ -23,7 +23,7 @@ from mailposture.net.proxies import plain_address
 from reports.envelope import Source
 
 if TYPE_CHECKING:
-    from collector.sources.smtp.server import SmtpServer
+    from collector.sources.smtp.shared import Shared
 
 _COMMAND_LENGTH = 2048  # as Postfix; RFC 5321 asks for 512, extensions and long addresses for more
 _OVERLONG_LENGTH = 64 * 1024  # a line longer than this is no mistake
@@ -62,10 +62,10 @@ class SmtpConnection(SMTP):
 
     line_length_limit = _READ  # aiosmtpd's name for the stream's flow control; lines are bounded here
 
-    def __init__(self, server: SmtpServer, *, source: Source, loop: asyncio.AbstractEventLoop) -> None:
-        self._server = server
+    def __init__(self, shared: Shared, *, source: Source, loop: asyncio.AbstractEventLoop) -> None:
+        self._shared = shared
         self._source = source
-        super().__init__(_NoHandler(), enable_SMTPUTF8=True, hostname=server.hostname, loop=loop)
+        super().__init__(_NoHandler(), enable_SMTPUTF8=True, hostname=shared.hostname, loop=loop)
         self.peer = ""
         self._proxied = False
         self._place: Place | Refusal = Refusal.FULL  # until it is connected
@@ -84,16 +84,16 @@ class SmtpConnection(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peername = transport.get_extra_info("peername") or ("",)
         self.peer = plain_address(peername[0]) or ""
-        self._proxied = self._server.comes_from_proxy(self.peer, self._source)
-        self._server.begin(self)
-        self._place = self._server.admission.enter(None if self._proxied else self.peer)
+        self._proxied = self._shared.comes_from_proxy(self.peer, self._source)
+        self._shared.begin(self)
+        self._place = self._shared.admission.enter(None if self._proxied else self.peer)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
         if isinstance(self._place, Place):
             self._place.leave()
-        self._server.end(self)
+        self._shared.end(self)
 
     def eof_received(self) -> bool | None:
         """A client may close its side after its last command, and still wants the answers."""
@@ -120,10 +120,10 @@ class SmtpConnection(SMTP):
     def _reset_timeout(self, duration: float | None = None) -> None:
         """One timer a connection that looks at the clock, instead of a new one for each command."""
         if self._timeout_handle is None:
-            self._timeout_handle = self.loop.call_later(self._server.limits.idle.total_seconds(), self._timeout_cb)
+            self._timeout_handle = self.loop.call_later(self._shared.limits.idle.total_seconds(), self._timeout_cb)
 
     def _timeout_cb(self) -> None:
-        limits = self._server.limits
+        limits = self._shared.limits
         due = min(self._last_heard + limits.idle.total_seconds(), self._started + limits.session.total_seconds())
         left = due - self.loop.time()
         if self._writer.transport.is_closing():
@@ -152,7 +152,7 @@ class SmtpConnection(SMTP):
         except LeaveError as end:
             if end.reason:
                 REFUSED.labels(self._source.value, end.reason).inc()
-                self._server.log_end(self.peer, self._source, end.reason)
+                self._shared.log_end(self.peer, self._source, end.reason)
             self._output.append(end.reply)
         except (GoneError, ConnectionError, TimeoutError, ssl.SSLError):
             pass
@@ -164,7 +164,7 @@ class SmtpConnection(SMTP):
 
     async def _welcome(self) -> None:
         CONNECTIONS.labels(self._source.value).inc()
-        if self._server.closing:
+        if self._shared.closing:
             raise LeaveError("421 4.3.2 Service is shutting down, come back later", "shutting-down")
         refusal = await self._client() if isinstance(self._place, Place) else self._place
         if refusal is not None:
@@ -180,7 +180,7 @@ class SmtpConnection(SMTP):
         except NoClientError as error:
             # What came is no SMTP of a client that waits for a reply.
             REFUSED.labels(self._source.value, "no-proxy-header").inc()
-            self._server.log_end(self.peer, self._source, "no-proxy-header", detail=str(error))
+            self._shared.log_end(self.peer, self._source, "no-proxy-header", detail=str(error))
             raise GoneError from error
         if client is None:
             return None
@@ -189,7 +189,7 @@ class SmtpConnection(SMTP):
 
     async def _obey(self, line: bytes) -> None:
         self._commands += 1
-        if self._commands > self._server.limits.commands:
+        if self._commands > self._shared.limits.commands:
             raise LeaveError(
                 "421 4.7.0 Too many commands in one connection, come back with a new one", "too-many-commands"
             )
@@ -208,7 +208,7 @@ class SmtpConnection(SMTP):
     def _refuse(self, reply: str) -> None:
         self._output.append(reply)
         self._errors += reply.startswith("5")
-        if self._errors >= self._server.limits.errors:
+        if self._errors >= self._shared.limits.errors:
             raise LeaveError("421 4.7.0 Too many errors", "too-many-errors")
 
     async def _next_command(self) -> bytes:
@@ -244,7 +244,7 @@ class SmtpConnection(SMTP):
         self._write_replies()
         self._busy = True
         try:
-            await self._writer.start_tls(context, ssl_handshake_timeout=self._server.limits.idle.total_seconds())
+            await self._writer.start_tls(context, ssl_handshake_timeout=self._shared.limits.idle.total_seconds())
         finally:
             self._busy = False
         self.transport = self._writer.transport

@@ -52,8 +52,8 @@ class SmtpSession(SmtpConnection):
             raise RefusedError("501 5.5.4 Syntax: EHLO hostname")
         self._set_post_data_state()
         self._greeted = True
-        extensions = [*_EXTENSIONS, f"SIZE {self._server.limits.message_size}"]
-        if self._server.certificate is not None and not self._encrypted:
+        extensions = [*_EXTENSIONS, f"SIZE {self._shared.limits.message_size}"]
+        if self._shared.certificate is not None and not self._encrypted:
             extensions.append("STARTTLS")
         lines = [self.hostname, *extensions]
         self._reply("\r\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"]))
@@ -64,14 +64,14 @@ class SmtpSession(SmtpConnection):
     async def smtp_STARTTLS(self, argument: str) -> None:  # noqa: N802
         if argument:
             raise RefusedError("501 5.5.4 Syntax: STARTTLS")
-        if self._server.certificate is None or self._encrypted:
+        if self._shared.certificate is None or self._encrypted:
             raise RefusedError("503 5.5.1 TLS is not available now")
         if self._input or self._reader._buffer:  # type: ignore[attr-defined]  # noqa: SLF001  no public way to look
             # Commands sent before the handshake would be obeyed after it, as if they had been protected:
             # CVE-2011-0411.
             raise LeaveError("554 5.5.0 Nothing may follow STARTTLS before the handshake", "plaintext-injection")
         self._reply("220 2.0.0 Ready to start TLS")
-        await self._encrypt(self._server.certificate.context)
+        await self._encrypt(self._shared.certificate.context)
 
     async def smtp_MAIL(self, argument: str | None) -> None:  # noqa: N802
         if not self._greeted:
@@ -88,14 +88,14 @@ class SmtpSession(SmtpConnection):
         size = path.parameters.get("SIZE", "0")
         if not (size.isascii() and size.isdigit() and len(size) <= 20):
             raise RefusedError("501 5.5.4 SIZE is a number of bytes")
-        if int(size) > self._server.limits.message_size:
+        if int(size) > self._shared.limits.message_size:
             REFUSED.labels(self._source.value, "too-large").inc()
             raise RefusedError("552 5.3.4 Message is larger than this server accepts")
         self._non_ascii = "SMTPUTF8" in path.parameters
         if not (self._non_ascii or path.address.isascii()):
             raise RefusedError("553 5.6.7 An address that is not ASCII needs SMTPUTF8")
         try:
-            self._server.spool.check_room()
+            self._shared.spool.check_room()
         except SpoolError as error:
             raise RefusedError(self._not_stored(error)) from error
         self._declared = int(size)
@@ -112,10 +112,10 @@ class SmtpSession(SmtpConnection):
             raise RefusedError("555 5.5.4 RCPT parameter not known")
         if not (self._non_ascii or path.address.isascii()):
             raise RefusedError("553 5.6.7 An address that is not ASCII needs SMTPUTF8")
-        if not self._server.accepts(path.address):
+        if not self._shared.accepts(path.address):
             REFUSED.labels(self._source.value, "unknown-recipient").inc()
             raise RefusedError("550 5.1.1 No reports are received at that address")
-        if len(self._recipients) >= self._server.limits.recipients:
+        if len(self._recipients) >= self._shared.limits.recipients:
             raise RefusedError("452 4.5.3 Too many recipients")
         self._recipients.append(path.address)
         self._reply("250 2.1.5 OK")
@@ -129,7 +129,7 @@ class SmtpSession(SmtpConnection):
             # The client did not wait for our word: it talks past us, or somebody makes it (RFC 2920, section 3.1).
             raise LeaveError("554 5.5.0 Commands and message out of step", "out-of-step")
         mail_from, recipients = self._mail_from or "", tuple(self._recipients)
-        with self._server.memory.share(client_network(self.peer), end=self._end_for_room) as share:
+        with self._shared.memory.share(client_network(self.peer), end=self._end_for_room) as share:
             if not await share.announce(self._declared):
                 REFUSED.labels(self._source.value, "memory").inc()
                 self._set_post_data_state()
@@ -179,7 +179,7 @@ class SmtpSession(SmtpConnection):
                 recipients=recipients,
             )
             self._busy = True
-            await share.until(self._server.spool.put_async(envelope, message))
+            await share.until(self._shared.spool.put_async(envelope, message))
         except SpoolError as error:
             return self._not_stored(error)
         finally:
@@ -228,7 +228,7 @@ class SmtpSession(SmtpConnection):
 
     async def _overrun(self, size: int, share: Share) -> str:
         """Why a message of that size cannot be taken, if so; otherwise it has its room in memory now."""
-        most = self._server.limits.message_size
+        most = self._shared.limits.message_size
         if size > most:
             return "552 5.3.4 Message is larger than this server accepts"
         return "" if await share.grow(size, expected=most) else _NO_MEMORY
