@@ -66,7 +66,8 @@ def command(config: Config, query: str | None, form: str, *, as_collector: bool)
     with database(config, user=names.collector_user if as_collector else names.analyst_user) as client:
         if query is not None:
             sys.exit(_run(client, query, form))
-        rights = "SQL that may change everything" if as_collector else "Read-only SQL"
+        writing = f"SQL that may change everything, with the tables in {names.tables_database}"
+        rights = writing if as_collector else "Read-only SQL"
         _prompt(client, form if form != "TabSeparated" else "PrettyCompact", rights)
 
 
