@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 class Severity(StrEnum):
     """How bad it is by its nature; how many sessions it hits is for the thresholds to judge."""
 
-    CRITICAL = "critical"  # mail is held back where encryption is enforced, or travels readable where it is not
+    CRITICAL = "critical"  # mail is refused where encryption is enforced, or sent in plaintext where it is not
     WARNING = "warning"  # mail is delivered late or with less protection
     INFO = "info"
 
@@ -42,8 +42,8 @@ FROM_REPORTS: Final = (
         "mail-refused",
         Severity.CRITICAL,
         "Mail is being refused",
-        "Sessions failed under the domain's MTA-STS policy in mode enforce: those senders keep the mail, try "
-        "again, and return it after some days.",
+        "Sessions failed under the domain's MTA-STS policy in mode enforce: those senders do not deliver; they try "
+        "again, and return the mail after some days.",
         "`mailposture readiness example.com` lists for what causes and which senders; fix the cause first. "
         "Only if that takes longer than hours, and no downgrade is suspected (then the policy protects you), "
         "set its mode to testing.",
@@ -62,20 +62,19 @@ FROM_REPORTS: Final = (
         "no-reports",
         Severity.WARNING,
         "No report any more",
-        "Nobody has reported about the domain for longer than it usually takes, weekdays considered: what "
-        "fails now is not known.",
-        "`mailposture check example.com` says whether the _smtp._tls record still asks for reports, and "
-        "`mailposture records example.com` prints it. Then see on the dashboard Collector health whether "
-        "other reports arrive.",
+        "Nobody has reported about the domain for longer than it usually takes, weekdays considered: failures go "
+        "unnoticed.",
+        "`mailposture check example.com` says whether the _smtp._tls record still asks for reports, and `mailposture "
+        "records example.com` prints it. Then check on the dashboard Collector health whether other reports arrive.",
     ),
     Cause(
         "never-reported",
         Severity.INFO,
         "No report yet",
-        "The domain is configured, and no reporter whose word counts has reported about the last 35 days: "
-        "failures would not be seen.",
+        "The domain is configured, and no reporter that counts has reported about the last 35 days: failures would go "
+        "unnoticed.",
         "Is the record at _smtp._tls.example.com published? `mailposture records example.com` prints it, and "
-        "`mailposture check example.com` looks whether it is there. A domain without mail never gets reports.",
+        "`mailposture check example.com` checks whether it is there. A domain without mail never gets reports.",
     ),
     Cause(
         "reports-late",
@@ -83,9 +82,9 @@ FROM_REPORTS: Final = (
         "Reports come late",
         "Half of the reports about the domain arrive later after their day than the threshold for missing "
         "reports, so everything else here comes as late.",
-        "See on the dashboard Collector health whether they wait on our side: the queue of the mail server, "
-        'the mailbox, the spool (`mailposture sql "SELECT reporter, median(delay_hours) FROM tls_report_log '
-        'GROUP BY reporter"`). If only some senders are late, they are behind.',
+        "Check on the dashboard Collector health whether they wait on our side: the queue of the mail server, the "
+        'mailbox, the spool (`mailposture sql "SELECT reporter, median(delay_hours) FROM tls_report_log GROUP BY '
+        'reporter"`). If only some senders are late, the delay is theirs.',
     ),
 )
 
@@ -103,27 +102,27 @@ FROM_PROBES: Final = (
         "mx-certificate-invalid",
         Severity.CRITICAL,
         "A mail server shows a certificate that senders refuse",
-        "Our probe is shown a certificate that is expired, not trusted or for another name. Senders that "
-        "enforce the domain's MTA-STS policy keep the mail and return it after some days; others deliver.",
+        "Our probe is shown a certificate that is expired, not trusted or for another name. Senders that enforce the "
+        "domain's MTA-STS policy do not deliver, and return the mail after some days; others deliver.",
         "`mailposture check example.com` says what is wrong with it. Renew or install the full chain, reload "
         "the mail server, and check every address of the host.",
     ),
     Cause(
         "mx-certificate-expiring",
         Severity.WARNING,
-        "A certificate ends soon",
-        "The certificate of a mail server ends sooner than the domain's threshold "
-        "(thresholds.certificate_expiry): it should have been renewed automatically by now.",
-        "See why the renewal did not happen (`certbot certificates`), or whether the server has not read the "
-        "new file: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
-        "</dev/null | openssl x509 -noout -enddate`.",
+        "A certificate expires soon",
+        "The certificate of a mail server expires sooner than the domain's threshold (thresholds.certificate_expiry): "
+        "it should have been renewed automatically by now.",
+        "Check why it was not renewed (`certbot certificates`), or whether the server has not read the new file: "
+        "`openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com </dev/null | "
+        "openssl x509 -noout -enddate`.",
     ),
     Cause(
         "mx-without-starttls",
         Severity.CRITICAL,
         "A mail server offers no STARTTLS to our probe",
-        "The server answers on port 25 and offers no encryption. With MTA-STS in mode enforce, or DANE, mail "
-        "waits at the sender and bounces after some days; otherwise it travels readable.",
+        "The server answers on port 25 and offers no encryption. With MTA-STS in mode enforce, or DANE, mail waits at "
+        "the sender and bounces after some days; otherwise it is sent in plaintext.",
         "`openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null` from two networks: no "
         "STARTTLS from anywhere means that the server lost its TLS settings (`postconf "
         "smtpd_tls_security_level`).",
@@ -142,8 +141,8 @@ FROM_PROBES: Final = (
         "mx-tlsa-mismatch",
         Severity.CRITICAL,
         "TLSA records do not name the certificate",
-        "None of the server's TLSA records fits the certificate that our probe is shown: senders that check "
-        "DANE keep the mail and return it after some days.",
+        "None of the server's TLSA records matches the certificate that our probe is shown: senders that check DANE "
+        "do not deliver, and return the mail after some days.",
         "Most often the certificate was renewed with a new key: publish its record, which `mailposture check "
         "example.com` prints, or go back to the old key.",
     ),
@@ -153,14 +152,14 @@ FROM_PROBES: Final = (
         "A mail server fails our probe",
         "The server answers on port 25, and then something goes wrong: it refuses the greeting or STARTTLS, "
         "is too slow, or the TLS handshake fails. Senders may meet the same.",
-        "`mailposture check example.com` says what happens at which address. Then look into the log of the "
-        "mail server at the time of the probe.",
+        "`mailposture check example.com` says what happens at which address. Then look in the log of the mail server "
+        "at the time of the probe.",
     ),
     Cause(
         "policy-unfetchable",
         Severity.WARNING,
         "The MTA-STS policy cannot be fetched",
-        "Our probe cannot fetch or read the policy, and senders cannot either. Those that have a copy use it "
+        "Our probe cannot fetch or read the policy, and senders cannot either. Those that have a cached copy use it "
         "until its max_age is over; the others deliver without protection.",
         "`mailposture check example.com` says where it breaks; by hand: `curl -i "
         "https://mta-sts.example.com/.well-known/mta-sts.txt`.",
@@ -169,8 +168,8 @@ FROM_PROBES: Final = (
         "policy-not-as-configured",
         Severity.WARNING,
         "The MTA-STS policy is not the configured one",
-        "The policy that is served, or the id in the _mta-sts record, is not that of the configuration: "
-        "senders that keep an old copy do not learn of the change.",
+        "The policy that is served, or the id in the _mta-sts record, is not that of the configuration: senders with "
+        "a cached copy do not notice the change.",
         "`mailposture policy example.com` says the next step; `mailposture records example.com` prints the "
         "record with the id of the configured policy.",
     ),
@@ -205,9 +204,8 @@ FROM_PROBES: Final = (
         "dns-unanswered",
         Severity.WARNING,
         "No nameserver answers about the domain",
-        "Nobody answers our probe's question for the MX record: either the nameservers of the domain fail, "
-        "and its mail with them, or the resolver that the exporter asks does; then it is so with every "
-        "domain.",
+        "Nobody answers our probe's query for the MX record: either the nameservers of the domain fail, and its mail "
+        "with them, or the resolver that the exporter asks does; then every domain is affected.",
         "`dig +short NS example.com`, then ask each of them: `dig MX example.com @NAMESERVER`. If all answer,"
         " look at the resolver of the exporter (`probes.nameservers`).",
     ),

@@ -14,14 +14,14 @@ _REPOSITORY: Final = "https://github.com/mailposture/mailposture/blob/main"
 _GRAFANA: Final = '{{ or $externalLabels.grafana_url "http://localhost:3000" }}'
 _LAST_WORDS: Final = (
     "`mailposture summary --domain {{ $labels.policy_domain }}` names causes, servers and senders. Only reporters "
-    "whose word counts are in this (docs/alerts.md)."
+    "that count in alerts are included (docs/alerts.md)."
 )
 _MINUTES: Final = {"10m": 10, "30m": 30, "1h": 60, "1d": 1440}
 
 _RULES: Final = """\
 # What senders report about our domains. Written by `python -m reports.alerts` from reports/alerts/table.py: edit that.
 #
-# What needs attention is decided by the view `attention`, thresholds and whose word counts included (docs/alerts.md);
+# What needs attention is decided by the view `attention`, with thresholds and standing of reporters (docs/alerts.md);
 # the exporter makes one gauge of it, and all rules have one form: the gauge of a cause, joined with the domain's team.
 # `on (instance, policy_domain)` lets two exporters overlap during a restart; the outer max makes one alert of them.
 # `for` waits out a batch of reports that is being stored; `keep_firing_for` an exporter that starts while ClickHouse

@@ -49,9 +49,10 @@ ALERTS: Final = (
         severity=Severity.CRITICAL,
         summary="Senders reject the TLS certificate of a mail server of {{ $labels.policy_domain }}",
         description="In the newest reports, sessions to {{ $labels.policy_domain }} failed because the certificate "
-        "of a receiving server is expired, not trusted or for another name. Senders that enforce "
-        "MTA-STS or DANE hold the mail back and return it after some days. Look at the certificate with"
-        " `openssl s_client -starttls smtp -connect MX:25 -servername MX`, and renew or replace it.",
+        "of a receiving server is expired, not trusted or for another name. Senders that enforce MTA-STS "
+        "or DANE do not deliver: they retry, and return the mail after some days. Look at the "
+        "certificate with `openssl s_client -starttls smtp -connect MX:25 -servername MX`, and renew or "
+        "replace it.",
         dashboard=_failures("certificate"),
     ),
     Alert(
@@ -59,10 +60,10 @@ ALERTS: Final = (
         cause="starttls-not-supported",
         severity=Severity.CRITICAL,
         summary="A mail server of {{ $labels.policy_domain }} offers no STARTTLS",
-        description="In the newest reports, sessions to {{ $labels.policy_domain }} found no STARTTLS. Mail crosses"
-        " the Internet readable, or is held back where a policy enforces encryption. Either a server "
-        "lost its TLS configuration, or something in the path removes STARTTLS: the runbook tells them "
-        "apart.",
+        description="In the newest reports, sessions to {{ $labels.policy_domain }} found no STARTTLS. Mail is sent "
+        "in plaintext, or not delivered where a policy enforces encryption. Either a server lost its TLS "
+        "configuration, or something in the path removes STARTTLS: the runbook says how to find out "
+        "which.",
         dashboard=_failures("starttls-not-supported"),
     ),
     Alert(
@@ -79,10 +80,10 @@ ALERTS: Final = (
         name="DaneFailing",
         cause="dane",
         severity=Severity.CRITICAL,
-        summary="The TLSA records of a mail server of {{ $labels.policy_domain }} do not fit its certificate",
-        description="In the newest reports, sessions to {{ $labels.policy_domain }} failed DANE. Senders that check"
-        " TLSA records hold the mail back: put the records and the certificate in agreement, most often"
-        " by publishing the record of the new key.",
+        summary="The TLSA records of a mail server of {{ $labels.policy_domain }} do not match its certificate",
+        description="In the newest reports, sessions to {{ $labels.policy_domain }} failed DANE. Senders that check "
+        "TLSA records do not deliver: make the records match the certificate, most often by publishing "
+        "the record of the new key.",
         dashboard=_failures("dane"),
     ),
     Alert(
@@ -183,9 +184,9 @@ ALERTS: Final = (
         severity=Severity.WARNING,
         summary="No TLS reports about {{ $labels.policy_domain }} any more",
         description="Nobody has reported about {{ $labels.policy_domain }} for longer than its threshold, weekdays "
-        "without usual reports left out. Failures are not seen any more. Most often the record at "
-        "_smtp._tls.{{ $labels.policy_domain }} or the route of the reports changed: compare with "
-        "`mailposture records {{ $labels.policy_domain }}`.",
+        "without usual reports left out. Failures go unnoticed. Most often the record at _smtp._tls.{{ "
+        "$labels.policy_domain }} or the route of the reports changed: compare with `mailposture records "
+        "{{ $labels.policy_domain }}`.",
         after="30m",
     ),
     Alert(
@@ -193,9 +194,9 @@ ALERTS: Final = (
         cause="never-reported",
         severity=Severity.INFO,
         summary="No TLS report about {{ $labels.policy_domain }} has arrived yet",
-        description="{{ $labels.policy_domain }} is configured, and no reporter whose word counts has reported "
-        "about it in 35 days. Is the record at _smtp._tls.{{ $labels.policy_domain }} published? "
-        "`mailposture records {{ $labels.policy_domain }}` prints it.",
+        description="{{ $labels.policy_domain }} is configured, and no reporter that counts has reported about it in "
+        "35 days. Is the record at _smtp._tls.{{ $labels.policy_domain }} published? `mailposture "
+        "records {{ $labels.policy_domain }}` prints it.",
         after="1d",
     ),
     Alert(
@@ -205,7 +206,7 @@ ALERTS: Final = (
         summary="TLS reports about {{ $labels.policy_domain }} come late",
         description="Half of the reports about {{ $labels.policy_domain }} arrive later after the day they cover "
         "than the domain's threshold for missing reports, so alerts come as late. Either they wait on "
-        "our side (mail queue, mailbox, spool) or the senders are behind.",
+        "our side (mail queue, mailbox, spool) or the senders are late.",
         dashboard="mailposture-collector?from=now-14d&to=now",
         after="1h",
     ),

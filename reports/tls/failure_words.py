@@ -4,7 +4,7 @@ Written for a person who was paged at night and has not read the RFCs. Every tex
 one row. `mx1.example.com` and `example.com` stand for the receiving server and the policy domain of the failure.
 
 What a failure does to mail depends on what the sender enforces: an MTA-STS policy in mode `enforce` (RFC 8461,
-section 5) or DANE TLSA records (RFC 7672, section 2.2) make senders keep the mail and give up after some days; with
+section 5) or DANE TLSA records (RFC 7672, section 2.2) make senders queue the mail and return it after some days; with
 `testing`, or without a policy, they deliver anyway, without encryption if there is no other way.
 """
 
@@ -27,30 +27,30 @@ RESULT_TYPES: Final[dict[str, Words]] = {
         "The server did not offer STARTTLS",
         "The sender connected to your mail server, and the server did not offer encryption. If the domain's MTA-STS "
         "policy is in mode enforce, or the server has TLSA records, the mail waits at the sender and bounces after "
-        "some days. Otherwise it was delivered readable by anybody on the path.",
+        "some days. Otherwise it was delivered in plaintext.",
         "See what the server offers: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername "
         "mx1.example.com </dev/null`. No STARTTLS from anywhere: the server lost its TLS settings; on Postfix look at "
-        "`postconf smtpd_tls_security_level smtpd_tls_chain_files smtpd_tls_cert_file smtpd_tls_key_file` and the "
-        "log for `no server certs`. STARTTLS is there and only some senders miss it: look for a firewall that "
+        "`postconf smtpd_tls_security_level smtpd_tls_chain_files smtpd_tls_cert_file smtpd_tls_key_file` and the log "
+        "for `no server certs`. STARTTLS is there and only some senders do not see it: look for a firewall that "
         "rewrites SMTP (the EHLO answer shows XXXX), for a policy that hides STARTTLS from some clients (`postconf "
         "smtpd_discard_ehlo_keyword_address_maps`), and treat it as a suspected downgrade until explained.",
     ),
     "certificate-host-mismatch": Words(
         "The certificate is for another host name",
         "The server showed a certificate that does not contain the name of the MX host. Senders that enforce MTA-STS "
-        "try your other MX hosts, else keep the mail and give up after some days; in mode testing, or without a "
+        "try your other MX hosts, else queue the mail and return it after some days; in mode testing, or without a "
         "policy, it is delivered and only reported.",
         "List the names in the certificate: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername "
         "mx1.example.com </dev/null | openssl x509 -noout -ext subjectAltName`, and compare with `dig +short MX "
         "example.com`. Either get a certificate that contains the MX name, or let the MX record name a host that the "
-        "certificate contains. Check every address of the host; one of several machines is often behind. Some senders "
-        "also report this when the MX is missing in the policy: `mailposture check example.com` compares them.",
+        "certificate contains. Check every address of the host; often one of several machines is outdated. Some "
+        "senders also report this when the MX is missing in the policy: `mailposture check example.com` compares them.",
     ),
     "certificate-expired": Words(
         "The certificate has expired",
         "The server showed a certificate whose end date has passed. Senders that enforce MTA-STS try your other MX "
-        "hosts, else keep the mail and give up after some days, so renewing soon loses nothing; in mode testing, or "
-        "without a policy, mail is delivered and only reported. A sender with a wrong clock can also say this.",
+        "hosts, else queue the mail and return it after some days, so renewing soon loses nothing; in mode testing, "
+        "or without a policy, mail is delivered and only reported. A sender with a wrong clock can also say this.",
         "Read the end date: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
         "</dev/null | openssl x509 -noout -enddate`. If it has passed, renew (`certbot renew`) and reload the mail "
         "server (`postfix reload`). If the file is new but the server shows the old one, the reload after renewal is "
@@ -61,7 +61,7 @@ RESULT_TYPES: Final[dict[str, Words]] = {
         "The certificate is not trusted",
         "The sender could not link the server's certificate to an authority that it trusts: self-signed, a private "
         "authority, or a missing intermediate certificate. Senders that enforce MTA-STS try your other MX hosts, else "
-        "keep the mail and give up after some days; in mode testing, or without a policy, it is delivered and only "
+        "queue the mail and return it after some days; in mode testing, or without a policy, it is delivered and only "
         "reported.",
         "Look at the chain: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
         "-verify_return_error -showcerts </dev/null`. `unable to get local issuer certificate` mostly means that the "
@@ -70,9 +70,9 @@ RESULT_TYPES: Final[dict[str, Words]] = {
     ),
     "validation-failure": Words(
         "TLS failed for another reason",
-        "Something about encryption failed that has no name of its own in the standard; the reason code, if the "
-        "sender gave one, says what. Whether mail waits or was delivered anyway depends on what the sender enforces "
-        "(MTA-STS mode enforce or DANE: it waits).",
+        "TLS failed in a way for which the standard has no result type; the reason code, if the sender gave one, says "
+        "how. Whether mail waits or was delivered anyway depends on what the sender enforces (MTA-STS mode enforce or "
+        "DANE: it waits).",
         'Read the reason codes of these failures (`mailposture sql "SELECT reporter, receiving_mx, reason_code, '
         "sum(failed_sessions) FROM tls_failure_details WHERE policy_domain = 'example.com' AND day >= today() - 7 "
         "GROUP BY ALL\"`) and ask about one: `mailposture explain 'THE CODE'`. Then try it: `openssl s_client "
@@ -82,20 +82,19 @@ RESULT_TYPES: Final[dict[str, Words]] = {
     "tlsa-invalid": Words(
         "The TLSA record does not match the certificate",
         "The DANE record of the MX host is unusable, or does not match the certificate that the server shows: mostly "
-        "a new certificate or key without a new TLSA record. Senders that check DANE keep the mail and give up after "
-        "some days; many large senders do check.",
+        "a new certificate or key without a new TLSA record. Senders that check DANE queue the mail and return it "
+        "after some days; many large senders do check.",
         "Compare the record, `dig +dnssec _25._tcp.mx1.example.com TLSA`, with the server. For a record that begins "
         "with `3 1 1` the right hash is: `openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null | "
         "openssl x509 -noout -pubkey | openssl pkey -pubin -outform DER | openssl sha256`; `mailposture check "
-        "example.com` compares all kinds. Quickest cure: go back to the old key if you still have it; else publish "
-        "the new hash beside the old one and wait out the record's TTL. Next time publish first, change the key "
-        "after.",
+        "example.com` compares all kinds. Quickest fix: go back to the old key if you still have it; else publish the "
+        "new hash beside the old one and wait out the record's TTL. Next time publish first, change the key after.",
     ),
     "dnssec-invalid": Words(
         "DNSSEC of the domain or MX host is broken",
-        "The sender's resolver got no answer that it can prove: signatures missing, expired, or not matching the "
-        "parent zone; or a name server that does not answer TLSA questions. Senders that validate keep the mail and "
-        "give up after some days, and the rest of the zone, your website too, may be gone for many people.",
+        "The sender's resolver got no answer that it can validate: signatures missing, expired, or not matching the "
+        "parent zone; or a name server that does not answer TLSA queries. Senders that validate queue the mail and "
+        "return it after some days, and the rest of the zone, your website too, may be unreachable for many people.",
         "Ask a validating resolver: `dig +dnssec example.com MX @9.9.9.9` (SERVFAIL here, and an answer with `+cd`, "
         "means broken DNSSEC), then the same for `_25._tcp.mx1.example.com TLSA`. `delv example.com MX` names the "
         "fault. Usual causes: signatures expired because the signer stopped, or a DS record at the registrar that "
@@ -104,21 +103,21 @@ RESULT_TYPES: Final[dict[str, Words]] = {
     ),
     "dane-required": Words(
         "The sender demands DANE, and found no TLSA record",
-        "This sender is set to deliver to you only with DANE, and found no TLSA record that DNSSEC proves for the MX "
-        "host. Mail from this sender waits and bounces after some days; other senders do not mind.",
-        "Look: `dig +dnssec _25._tcp.mx1.example.com TLSA` (an answer with the flag `ad` is good). If you used to "
+        "This sender is configured to deliver to you only with DANE, and found no TLSA record authenticated by DNSSEC "
+        "for the MX host. Mail from this sender waits and bounces after some days; other senders are not affected.",
+        "Look: `dig +dnssec _25._tcp.mx1.example.com TLSA` (the answer must have the flag `ad`). If you used to "
         "publish TLSA records, they or the zone's signatures are gone: put them back. If you never did, it is the "
         "sender's own rule: publish TLSA, or ask the sender (the report's contact address) to relax it.",
     ),
     "sts-policy-fetch-error": Words(
         "The MTA-STS policy file could not be fetched",
         "DNS says that the domain has an MTA-STS policy, and the sender could not get the file from the policy host. "
-        "Mail is still delivered. Senders that remember an earlier policy go on with it until its max_age runs out; "
-        "all others are without protection.",
+        "Mail is still delivered. Senders with a cached policy use it until its max_age is over; all others deliver "
+        "without protection.",
         "Fetch it as a sender does: `curl -i https://mta-sts.example.com/.well-known/mta-sts.txt`. It must answer "
         "within a minute with status 200, no redirect, as text/plain, with a valid certificate for "
         "mta-sts.example.com; `mailposture check example.com` tests all of that. If you can fetch it: try IPv6 (`curl "
-        "-6`), look for a web firewall or country block in front of it, and see whether only one sender complains: "
+        "-6`), look for a web firewall or country block in front of it, and check whether only one sender reports it: "
         "`mailposture summary --domain example.com`.",
     ),
     "sts-policy-invalid": Words(
@@ -134,7 +133,7 @@ RESULT_TYPES: Final[dict[str, Words]] = {
         "The policy host's HTTPS certificate is not valid",
         "The web server that serves the MTA-STS policy showed a certificate that the sender rejects: expired, for "
         "another name, or not trusted. This is about https://mta-sts.example.com, not about the mail server. Mail is "
-        "still delivered, but only senders that remember an earlier policy are still protected.",
+        "still delivered, but only senders with a cached policy are still protected.",
         "Look: `openssl s_client -connect mta-sts.example.com:443 -servername mta-sts.example.com -verify_hostname "
         "mta-sts.example.com -verify_return_error </dev/null`. The certificate must be valid for mta-sts.example.com "
         "itself, also when that name is a CNAME to a provider. Renew it; `mailposture check example.com` confirms.",
@@ -155,16 +154,16 @@ CATEGORIES: Final[dict[str, Words]] = {
     "starttls-not-supported": Words(
         "No encryption offered",
         "Senders connected to a mail server and were not offered STARTTLS. With MTA-STS in mode enforce, or DANE, "
-        "mail waits and bounces after some days; otherwise it travelled readable by anybody on the path.",
+        "mail waits and bounces after some days; otherwise it was sent in plaintext.",
         "Look at one MX after the other: `openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null`. "
-        "All senders complain: the server lost its TLS settings (`postconf smtpd_tls_security_level`, then the mail "
-        "log). Only one sender or network complains: something on the path may remove STARTTLS; `mailposture explain "
+        "All senders report it: the server lost its TLS settings (`postconf smtpd_tls_security_level`, then the mail "
+        "log). Only one sender or network reports it: something on the path may remove STARTTLS; `mailposture explain "
         "suspected-downgrade`.",
     ),
     "mta-sts-policy": Words(
         "MTA-STS policy violation",
         "Senders could not fetch, read or fulfil the domain's MTA-STS policy. While the file cannot be fetched or "
-        "read mail is delivered, without protection once senders forget the old policy. When an MX is missing in a "
+        "read mail is delivered, without protection once senders' cached copies expire. When an MX is missing in a "
         "policy in mode enforce, mail to it is refused: that is an emergency.",
         "`mailposture check example.com` fetches the policy as senders do and compares it with the MX records. By "
         "hand: `curl -i https://mta-sts.example.com/.well-known/mta-sts.txt`, `dig +short TXT _mta-sts.example.com`, "
@@ -172,16 +171,16 @@ CATEGORIES: Final[dict[str, Words]] = {
     ),
     "dns": Words(
         "DNS resolution error",
-        "Senders could not look up the domain, an MX host or the policy host, or could not prove the answer with "
+        "Senders could not look up the domain, an MX host or the policy host, or could not validate the answer with "
         "DNSSEC. Mail waits at these senders and bounces after some days if DNS does not come back.",
         "Ask from outside: `dig +dnssec MX example.com @9.9.9.9` and `dig A mx1.example.com @9.9.9.9`. SERVFAIL that "
         "becomes an answer with `+cd` is broken DNSSEC (`delv example.com MX`). No answer at all: ask each name "
-        "server of `dig +short NS example.com` directly. Only one sender complains: it may be the sender's resolver.",
+        "server of `dig +short NS example.com` directly. Only one sender reports it: it may be the sender's resolver.",
     ),
     "timeout": Words(
         "Connection timed out or was cut",
-        "The server, or something before it, did not answer in time or hung up in the middle of the TLS handshake. "
-        "Senders try again, so mail is late rather than lost, unless it goes on for days.",
+        "The server, or something in front of it, did not answer in time or hung up in the middle of the TLS "
+        "handshake. Senders try again, so mail is late rather than lost, unless it goes on for days.",
         "Time it from outside: `time openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null`. Look at "
         "the load, at the process limit (`postconf default_process_limit smtpd_client_connection_count_limit`), at "
         "slow DNS or greeting delays, and at firewalls that drop large packets (`ping -M do -s 1472 mx1.example.com` "
@@ -190,30 +189,30 @@ CATEGORIES: Final[dict[str, Words]] = {
     "suspected-downgrade": Words(
         "Suspected downgrade of encryption",
         "A sender that used TLS with you in the past weeks now sees no STARTTLS, while others do. Something between "
-        "you may be removing encryption, and its mail may have travelled readable since (with mode enforce or DANE it "
-        "waits). No report proves an attack: a misconfigured firewall or proxy at the sender looks the same.",
-        "First rule out yourself: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername "
+        "you may be removing encryption, and its mail may have been sent in plaintext since (with mode enforce or "
+        "DANE it waits). No report proves an attack: a misconfigured firewall or proxy at the sender looks the same.",
+        "First rule out your own servers: `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername "
         "mx1.example.com </dev/null` from two networks outside, for each MX address. See the evidence: `mailposture "
         "sql \"SELECT * FROM tls_suspected_downgrades WHERE policy_domain = 'example.com'\"`. Then write to the "
         "sender's contact with day and sending addresses, and ask what its servers see. With the MTA-STS policy in "
-        "mode enforce such mail is held back instead of sent readable.",
+        "mode enforce, such senders do not deliver in plaintext.",
     ),
     "mta-sts-not-applied": Words(
         "MTA-STS policy no longer applied",
-        "A sender that applied the domain's MTA-STS policy in mode enforce in the past weeks now sends without it. Its "
-        "mail is probably still encrypted, but nothing insists on it any more. Either that sender has changed "
-        "something, or somebody keeps it from the DNS record or the policy file, which comes before removing "
-        "encryption. No report proves which.",
+        "A sender that applied the domain's MTA-STS policy in mode enforce in the past weeks now sends without it. "
+        "Its mail is probably still encrypted, but the sender no longer requires that. Either that sender has changed "
+        "something, or somebody keeps it from the DNS record or the policy file, which is what an attacker does "
+        "before removing encryption. No report proves which.",
         'See the evidence: `mailposture sql "SELECT * FROM mta_sts_suspected_downgrades WHERE policy_domain = '
-        "'example.com'\"`. Rule out yourself: `mailposture check example.com` from two networks outside, and a "
-        "firewall or rate limit before the policy host. If the sender still applies the policy of your other domains, "
-        "write to its contact, and ask what its servers get for `dig +short TXT _mta-sts.example.com` and `curl -i "
-        "https://mta-sts.example.com/.well-known/mta-sts.txt`.",
+        "'example.com'\"`. Rule out a fault of your own: `mailposture check example.com` from two networks outside, "
+        "and a firewall or rate limit in front of the policy host. If the sender still applies the policy of your "
+        "other domains, write to its contact, and ask what its servers get for `dig +short TXT _mta-sts.example.com` "
+        "and `curl -i https://mta-sts.example.com/.well-known/mta-sts.txt`.",
     ),
     "dane": Words(
         "DANE failure",
-        "A TLSA record of an MX host does not match the server's certificate, or one is demanded and missing. Senders "
-        "that check DANE keep the mail and give up after some days.",
+        "A TLSA record of an MX host does not match the server's certificate, or one is required and missing. Senders "
+        "that check DANE queue the mail and return it after some days.",
         "`dig +dnssec _25._tcp.mx1.example.com TLSA`, then `openssl s_client -starttls smtp -connect "
         'mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata "RECORD DATA" </dev/null`. After a '
         "key change, publish the new record beside the old one. `mailposture check example.com` compares all MX "
@@ -221,8 +220,8 @@ CATEGORIES: Final[dict[str, Words]] = {
     ),
     "other": Words(
         "Another failure",
-        "The sender says that TLS failed, and neither its result type nor its reason code is one that we know. "
-        "Whether mail waits depends on what the sender enforces (MTA-STS mode enforce or DANE: it waits).",
+        "The sender says that TLS failed, and neither its result type nor its reason code is a known one. Whether "
+        "mail waits depends on what the sender enforces (MTA-STS mode enforce or DANE: it waits).",
         'Read what the sender wrote: `mailposture sql "SELECT reporter, result_type, reason_code, '
         "additional_information, sum(failed_sessions) FROM tls_failure_details WHERE category = 'other' AND "
         "policy_domain = 'example.com' GROUP BY ALL\"`. Then test the server (`mailposture check example.com`) and "
@@ -235,10 +234,10 @@ REASONS: Final[dict[str, Words]] = {
     "io-timeout-during-handshake": Words(
         "The sender gave up waiting",
         "The sender waited for an answer and gave up. Senders try again, so mail is late rather than lost, unless it "
-        "goes on for days. For a policy file (sts-policy-fetch-error) mail is delivered, only the policy is not seen.",
+        "goes on for days. For a policy file (sts-policy-fetch-error) mail is delivered, but without the policy.",
         "Time it from outside: `time openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null`; a "
-        "policy host: `curl -m 60 -v https://mta-sts.example.com/.well-known/mta-sts.txt`. Fast for you: look at the "
-        "load at that hour, and for a firewall that drops packets of that sender's network.",
+        "policy host: `curl -m 60 -v https://mta-sts.example.com/.well-known/mta-sts.txt`. If it is fast for you, "
+        "look at the load at that hour, and for a firewall that drops packets of that sender's network.",
     ),
     "connection-closed-during-handshake": Words(
         "The connection was cut",
@@ -257,9 +256,9 @@ REASONS: Final[dict[str, Words]] = {
     ),
     "tls-remote-alert": Words(
         "Your server refused the TLS handshake",
-        "Your mail server ended the handshake with a TLS alert: it did not like the sender's TLS version, ciphers or "
-        "certificate, or has an inner error. Mail waits if the sender enforces encryption, else it may have been sent "
-        "readable.",
+        "Your mail server ended the handshake with a TLS alert: it rejected the sender's TLS version, ciphers or "
+        "certificate, or had an internal error. Mail waits if the sender enforces encryption, else it may have been "
+        "sent in plaintext.",
         "Search your mail log for `SSL_accept error` and the sending address. Test what you accept: `openssl s_client "
         "-starttls smtp -connect mx1.example.com:25 -tls1_2 </dev/null` and the same with `-tls1_3`. Look at "
         "`postconf smtpd_tls_protocols smtpd_tls_mandatory_ciphers smtpd_tls_req_ccert`.",
@@ -267,23 +266,24 @@ REASONS: Final[dict[str, Words]] = {
     "tls-handshake-failure": Words(
         "No common TLS version or cipher",
         "Sender and server could not agree on how to encrypt: one is too old, too strict, or does not speak TLS "
-        "properly. Mail waits if the sender enforces encryption, else it may have been sent readable.",
+        "properly. Mail waits if the sender enforces encryption, else it may have been sent in plaintext.",
         "Offer TLS 1.2 and 1.3 with common ciphers: `openssl s_client -starttls smtp -connect mx1.example.com:25 "
         "-tls1_2 </dev/null`, then `-tls1_3`. Look at `postconf smtpd_tls_protocols smtpd_tls_ciphers` and the mail "
-        "log. Only an old sender complains: that may be fine.",
+        "log. If only an old sender reports it, that may be acceptable.",
     ),
     "dns-extended-error": Words(
         "DNS error",
-        "The sender's resolver could not get or prove an answer about your names, and says why by an extended DNS "
-        "error (RFC 8914). Mail waits at the sender and bounces after some days if DNS does not come back.",
+        "The sender's resolver could not get or validate an answer about your names, and gives the reason as an "
+        "extended DNS error (RFC 8914). Mail waits at the sender and bounces after some days if DNS does not come "
+        "back.",
         "Ask from outside: `dig +dnssec MX example.com @9.9.9.9` shows the same extended error (EDE) if it is yours. "
-        "Then `delv example.com MX`, and each name server of `dig +short NS example.com`. You see no error: it may be "
-        "the sender's resolver, or be over already.",
+        "Then `delv example.com MX`, and each name server of `dig +short NS example.com`. If you see no error, it may "
+        "be the sender's resolver, or be over already.",
     ),
     "dns-lookup-failed": Words(
         "A name could not be looked up",
         "The sender asked DNS about your domain, MX host or policy host and got no usable answer. Mail waits at the "
-        "sender; for a policy file (sts-policy-fetch-error) mail is delivered, only the policy is not seen.",
+        "sender; for a policy file (sts-policy-fetch-error) mail is delivered, but without the policy.",
         "`dig MX example.com @9.9.9.9`, `dig A mx1.example.com @9.9.9.9`, `dig mta-sts.example.com @9.9.9.9`. "
         "NXDOMAIN: the record is missing or misspelt. SERVFAIL: `delv example.com MX` says whether DNSSEC is broken.",
     ),
@@ -291,23 +291,23 @@ REASONS: Final[dict[str, Words]] = {
         "The policy host answered with an HTTP error",
         "The web server for the MTA-STS policy answered with something other than 200. 404: the file is not there; "
         "3xx: senders must not follow redirects; 403: a web firewall; 5xx: the server is broken. Mail is still "
-        "delivered, but only senders that remember an earlier policy are still protected.",
+        "delivered, but only senders with a cached policy are still protected.",
         "`curl -i https://mta-sts.example.com/.well-known/mta-sts.txt` must say 200. If you no longer want MTA-STS, "
         "do not just remove the file: serve `mode: none` first, until the old max_age has passed.",
     ),
     "mx-not-in-policy": Words(
         "The MX host is not in the MTA-STS policy",
         "The domain's MX record names a host that its MTA-STS policy does not list. With mode enforce, mail to that "
-        "host is refused: senders keep it and give up after some days. With mode testing it is delivered and "
+        "host is refused: senders queue it and return it after some days. With mode testing it is delivered and "
         "reported.",
         "Compare `dig +short MX example.com` with the `mx:` lines of `curl "
         "https://mta-sts.example.com/.well-known/mta-sts.txt`. Add the host to the policy, then change the id in "
-        "`_mta-sts.example.com`. Senders that remember the old policy look again at the new id, mostly within a day. "
-        "An MX you do not know: find out who changed DNS.",
+        "`_mta-sts.example.com`. Senders with a cached policy notice the new id, mostly within a day. If you do not "
+        "know the MX, find out who changed DNS.",
     ),
     "certificate-has-expired": Words(
         "The certificate has expired",
-        "The certificate's end date has passed (or, seldom, its start date has not come). Where encryption is "
+        "The certificate's end date has passed (or, rarely, its start date is in the future). Where encryption is "
         "enforced mail waits and bounces after some days; else it is delivered and reported.",
         "`openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com </dev/null | "
         "openssl x509 -noout -dates`. Renew (`certbot renew`), then reload the mail server (`postfix reload`). If the "
@@ -316,7 +316,7 @@ REASONS: Final[dict[str, Words]] = {
     "self-signed-certificate": Words(
         "The certificate is self-signed",
         "The server shows a certificate that it signed itself (many mail servers install one), or the chain ends in "
-        "an unknown root. Senders that enforce MTA-STS keep the mail; without a policy it is delivered and reported.",
+        "an unknown root. Senders that enforce MTA-STS queue the mail; without a policy it is delivered and reported.",
         "`openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com -showcerts "
         "</dev/null`. Expected another certificate? Look where the server takes it from: `postconf "
         "smtpd_tls_chain_files smtpd_tls_cert_file`. Get one from a public authority, for example with `certbot "
@@ -324,7 +324,7 @@ REASONS: Final[dict[str, Words]] = {
     ),
     "certificate-name-mismatch": Words(
         "The certificate is for another host name",
-        "The certificate does not contain the name that the sender looked for. Senders that enforce MTA-STS keep the "
+        "The certificate does not contain the name that the sender looked for. Senders that enforce MTA-STS queue the "
         "mail; in mode testing, or without a policy, it is delivered and reported.",
         "`openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com </dev/null | "
         "openssl x509 -noout -ext subjectAltName` must contain the name in `dig +short MX example.com`.",
@@ -340,17 +340,17 @@ REASONS: Final[dict[str, Words]] = {
     ),
     "tlsa-mismatch": Words(
         "DANE check failed",
-        "The TLSA record does not match the certificate, is unusable, or is missing although the sender wants it. "
-        "Senders that check DANE keep the mail and give up after some days.",
+        "The TLSA record does not match the certificate, is unusable, or is missing although the sender requires it. "
+        "Senders that check DANE queue the mail and return it after some days.",
         "`dig +dnssec _25._tcp.mx1.example.com TLSA`, then `openssl s_client -starttls smtp -connect "
         'mx1.example.com:25 -dane_tlsa_domain mx1.example.com -dane_tlsa_rrdata "RECORD DATA" </dev/null`. '
-        "`mailposture explain tlsa-invalid` says how to mend it.",
+        "`mailposture explain tlsa-invalid` says how to fix it.",
     ),
     "starttls-refused": Words(
         "STARTTLS was not offered or refused",
-        "The server did not offer STARTTLS, or offered it and then said no (for example `454 4.7.0 TLS not "
+        "The server did not offer STARTTLS, or offered it and then refused it (for example `454 4.7.0 TLS not "
         "available`: it could not load its certificate or key). Where encryption is enforced mail waits; else it was "
-        "sent readable.",
+        "sent in plaintext.",
         "`openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null`, then the mail log: `cannot get "
         "certificate`, `no server certs`, `key values mismatch` name the file. `postconf smtpd_tls_security_level "
         "smtpd_tls_chain_files smtpd_tls_cert_file smtpd_tls_key_file`.",
