@@ -17,11 +17,15 @@ from cli.database import database
 from cli.options import domain_of, with_config
 from mailposture.quoting import printable
 from reports.causes import Severity
+from reports.dmarc import summary as dmarc_summary
 from reports.summary import DomainSummary, Share, summarize
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mailposture.config.model import Config
     from reports.attention import Needed
+    from reports.dmarc.summary import DmarcSummary
 
 _SEVERITIES = {Severity.CRITICAL: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
@@ -34,19 +38,26 @@ _SEVERITIES = {Severity.CRITICAL: "red", Severity.WARNING: "yellow", Severity.IN
 def command(config: Config, domain: str | None, days: int, form: str) -> None:
     """Per domain: success rate and trend, why sessions failed, where and seen by whom, and what needs attention now.
 
+    Below, what DMARC reports say about mail from the domain: how much passed, and which addresses sent what did not.
+
     Sessions are counted by report day (UTC), over the last complete days, which end with yesterday. The trend compares
     with as many days before, in percentage points. What needs attention is what alerts fire for, whatever the days.
     """
     only = domain_of(config, domain) if domain else None
     with database(config, user=config.clickhouse.analyst_user) as client:
         summaries = summarize(client, days=days, domain=only)
+        dmarc = dmarc_summary.summarize(client, days=days, domain=only)
     if form == "json":
-        json.dump([as_record(summary) for summary in summaries], sys.stdout, indent=2)
+        records = [{**as_record(summary), "dmarc": _dmarc(dmarc.get(summary.policy_domain))} for summary in summaries]
+        json.dump(records, sys.stdout, indent=2)
         click.echo()
     elif form == "csv":
-        _write_csv(summaries)
+        _write_csv(summaries, dmarc)
     else:
-        Console(highlight=False).print(as_text(summaries, days=days))
+        console = Console(highlight=False)
+        console.print(as_text(summaries, days=days))
+        if dmarc:
+            console.print(Text("\n") + dmarc_as_text(dmarc, days=days))
 
 
 def as_record(summary: DomainSummary) -> dict[str, Any]:
@@ -75,11 +86,29 @@ def _needed(needed: Needed) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, date) else value for name, value in record.items()}
 
 
-def _write_csv(summaries: list[DomainSummary]) -> None:
+def _dmarc(summary: DmarcSummary | None) -> dict[str, Any] | None:
+    if summary is None:
+        return None
+    return {
+        "messages": summary.messages,
+        "passed_messages": summary.passed_messages,
+        "quarantined_messages": summary.quarantined_messages,
+        "rejected_messages": summary.rejected_messages,
+        "pass_rate": summary.pass_rate,
+        "trend": summary.trend,
+        "policy": summary.policy,
+        "last_report_day": summary.last_report_day.isoformat(),
+        "failing": [source._asdict() for source in summary.failing],
+    }
+
+
+def _write_csv(summaries: list[DomainSummary], dmarc: Mapping[str, DmarcSummary]) -> None:
     records = [
         {
             **as_record(summary),
             "attention": [{"cause": needed.cause, "severity": needed.severity} for needed in summary.attention],
+            "dmarc_messages": known.messages if (known := dmarc.get(summary.policy_domain)) else 0,
+            "dmarc_passed_messages": known.passed_messages if known else 0,
         }
         for summary in summaries
     ]
@@ -122,6 +151,30 @@ def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
     waiting = [needed for summary in summaries for needed in summary.attention if needed.waits]
     if not waiting and any(summary.sessions for summary in summaries):
         text.append("All good: nothing needs attention.\n", style="green")
+    text.rstrip()
+    return text
+
+
+def dmarc_as_text(summaries: Mapping[str, DmarcSummary], *, days: int) -> Text:
+    """What receivers say about mail from our domains, for a terminal of 80 columns, the most that failed first."""
+    text = Text(f"Mail from our domains, last {days} report days\n", style="bold")
+    width = max([len("domain"), *map(len, summaries)])
+    head = f"{'domain':{width}}  {'messages':>11}  {'DMARC pass':>10}  {'trend':>7}  {'policy':10}  last report\n"
+    text.append(head, style="dim")
+    for summary in sorted(
+        summaries.values(), key=lambda each: (each.passed_messages - each.messages, each.policy_domain)
+    ):
+        rate, trend = summary.pass_rate, summary.trend
+        text.append(f"{summary.policy_domain:{width}}  {summary.messages:>11,}  ", style="not bold")
+        text.append(f"{'no mail' if rate is None else _percent(rate):>10}", style="not bold")
+        changed = "" if trend is None else f"{trend * 100:+.2f}"
+        text.append(f"  {changed:>7}  {summary.policy:10}  {summary.last_report_day}\n", style="not bold")
+        if summary.failing:
+            named = " · ".join(f"{each.address or 'no address'} {each.messages:,}" for each in summary.failing)
+            text.append(f"    failing  {named}\n", style="not bold")
+        if summary.quarantined_messages or summary.rejected_messages:
+            refused = f"{summary.quarantined_messages:,} quarantined · {summary.rejected_messages:,} rejected"
+            text.append(f"    of all   {refused}\n", style="not bold")
     text.rstrip()
     return text
 
