@@ -11,6 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import structlog
+
 from collector.ingest.arrow import from_arrow
 from collector.ingest.copies import superseded
 from collector.ingest.writer import Writer
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
     from reports.kind import ReportKind
     from reports.table import Table
 
+log = structlog.get_logger()
+
 MOST_SHOWN = 20
 _BATCH_REPORTS = 500
+_ROWS_A_COMMAND = 2_000  # ClickHouse takes no parameter of more than 128 KiB
 _BATCH_BYTES = 8 * 1024 * 1024  # of originals; their rows take some ten times as much memory
 
 
@@ -96,9 +101,12 @@ class Reprocessor:
                     new = rebuilt(stored.rows, kind)
                 except RejectedError as error:
                     account.leave(f"report {stored.rows.report.report_key} about {day}: {error.fault.detail}")
-                    continue
-                if _differs(stored.rows, new):
-                    changed.append((stored, new))
+                except Exception as error:  # whatever untrusted senders wrote must not stop the others
+                    log.exception("a stored report could not be read: please report this with its original")
+                    account.leave(f"report {stored.rows.report.report_key} about {day}: {error!r}")
+                else:
+                    if _differs(stored.rows, new):
+                        changed.append((stored, new))
             if changed:
                 self._replace(kind, changed)
                 account.changed += len(changed)
@@ -153,12 +161,13 @@ class Reprocessor:
                 for stored, new in changed
                 for row, row_key in _missing(stored.parts[number], new.parts[number], columns)
             ]
-            if gone:
-                keys = [new.report.report_key for _, new in changed]
+            keys = [new.report.report_key for _, new in changed]
+            for start in range(0, len(gone), _ROWS_A_COMMAND):
+                some = gone[start : start + _ROWS_A_COMMAND]
                 self._client.command(
                     f"DELETE FROM {self._name(table)} WHERE day = {{day:Date}} AND report_key IN {{keys:Array(UInt64)}}"
                     f" AND cityHash64({self._sorting_key(table)}, version) IN {{gone:Array(UInt64)}}",
-                    parameters={"day": changed[0][1].report.day, "keys": keys, "gone": gone},
+                    parameters={"day": changed[0][1].report.day, "keys": keys, "gone": some},
                 )
         # A better proven copy may have come meanwhile, so that its rows were gone, and are there again.
         outdone = superseded([new for _, new in changed], table=self._name(kind.tables.report), client=self._client)

@@ -147,6 +147,7 @@ def test_few_reports_at_a_time_come_to_the_same(
 ) -> None:
     monkeypatch.setattr(reprocessing, "_BATCH_REPORTS", most)
     monkeypatch.setattr(reprocessing, "_BATCH_BYTES", size)
+    monkeypatch.setattr(reprocessing, "_ROWS_A_COMMAND", 1)
     writer(storage).write(some_reports())
     today = stored(storage)
     storage.empty()
@@ -165,6 +166,20 @@ def test_a_report_that_today_is_rejected_stays_as_it_is(storage: Storage) -> Non
     (why,) = account.first_unreadable
     assert why.startswith(f"report {rows.report.report_key} about 2026-11-01: ")
     assert stored(storage) == before
+
+
+def test_a_fault_of_ours_in_one_report_stops_no_other(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer(storage).write(map(as_before, some_reports()))
+    broken = proven("sender.example").report.report_key
+    whole = reprocessing.rebuilt
+
+    def rebuilt(stored: Rows, kind: Any) -> Rows:
+        if stored.report.report_key == broken:
+            raise IndexError
+        return whole(stored, kind)
+
+    monkeypatch.setattr(reprocessing, "rebuilt", rebuilt)
+    assert run(storage) == (4, 3, 1)
 
 
 def test_a_better_proven_copy_that_comes_meanwhile_is_the_one_that_stays(
