@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS {tables}.tls_reports {on_cluster}
     successful_sessions UInt64 COMMENT 'Sessions with TLS, each counted once',
     failed_sessions UInt64 COMMENT 'Sessions that failed, each counted once',
     warnings Array(String) COMMENT 'What was odd about the report and how it was read',
-    original String COMMENT 'The JSON as received' CODEC(ZSTD(6)),
+    original String COMMENT 'The JSON as received' CODEC(ZSTD(1)),
     version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
 )
 ENGINE = {replacing}(version)
