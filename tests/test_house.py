@@ -95,3 +95,13 @@ def test_tests_start_other_programs_only_by_their_path():
             if len(words) > 1 and isinstance(words[0], ast.Constant) and words[0].value in {*PACKAGES, *NOT_IN_DEBIAN}:
                 unguarded.add(f"{file.relative_to(ROOT)}:{node.lineno}: write program({words[0].value!r})")
     assert not unguarded
+
+
+def test_what_follows_from_a_source_is_asked_of_it():
+    """SQL that names one would miss the next."""
+    named = re.compile(r"\bsource\s*(?:=|!=|<>|(?:NOT\s+)?IN\s*\()\s*'", re.IGNORECASE)
+    files = [
+        file for package in PACKAGES_OF_OURS for file in (ROOT / package).rglob("*") if file.suffix in (".py", ".sql")
+    ]
+    files += ROOT.glob("dashboards/*.json")
+    assert [str(file.relative_to(ROOT)) for file in files if named.search(file.read_text(encoding="utf-8"))] == []

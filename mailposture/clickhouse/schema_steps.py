@@ -13,13 +13,13 @@ each safe to run twice; `{views}` and `{tables}` stand for the two databases.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mailposture.config.model import ClickHouse
 
@@ -32,6 +32,7 @@ class Group:
 
     name: str  # part of the names of its steps, which the database remembers
     folder: Path
+    words: Mapping[str, str] = field(default_factory=dict)  # of its own, that its templates may name: SQL
 
 
 COMMON = Group(name="common", folder=Path(__file__).parent.parent / "schema")
@@ -55,7 +56,7 @@ def tables(groups: Iterable[Group], config: ClickHouse) -> list[Step]:
         template = path.read_text(encoding="utf-8")
         # Of the template: another cluster or retention is not another step.
         checksum = _checksum(template)
-        steps.append(Step(name=f"{group}/{path.name}", sql=_render(template, config), checksum=checksum))
+        steps.append(Step(name=f"{group.name}/{path.name}", sql=_render(template, group, config), checksum=checksum))
     return steps
 
 
@@ -63,9 +64,9 @@ def views(groups: Iterable[Group], config: ClickHouse) -> list[Step]:
     """The views, each after those that it reads."""
     steps = []
     for group, path in _files(groups, "views/*.sql"):
-        sql = _render(path.read_text(encoding="utf-8"), config)
+        sql = _render(path.read_text(encoding="utf-8"), group, config)
         view = path.stem.partition("_")[2]  # behind its number
-        steps.append(Step(name=f"{group}/views/{path.name}", sql=sql, checksum=_checksum(sql), view=view))
+        steps.append(Step(name=f"{group.name}/views/{path.name}", sql=sql, checksum=_checksum(sql), view=view))
     return steps
 
 
@@ -100,15 +101,16 @@ def on_cluster(config: ClickHouse) -> str:
     return f"ON CLUSTER `{config.cluster}`" if config.cluster else ""
 
 
-def _files(groups: Iterable[Group], pattern: str) -> Iterator[tuple[str, Path]]:
+def _files(groups: Iterable[Group], pattern: str) -> Iterator[tuple[Group, Path]]:
     for group in groups:
         for path in sorted(group.folder.glob(pattern)):
-            yield group.name, path
+            yield group, path
 
 
-def _render(template: str, config: ClickHouse) -> str:
+def _render(template: str, group: Group, config: ClickHouse) -> str:
     return template.format_map(
         {
+            **group.words,
             "views": config.database,
             "tables": config.tables_database,
             "on_cluster": on_cluster(config),

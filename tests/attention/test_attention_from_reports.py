@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from engine import days_ago
+
+from reports.envelope import Source
 
 if TYPE_CHECKING:
     from sample_reports import Reports
@@ -203,3 +206,15 @@ def test_a_sender_that_alone_stops_applying_our_policy_is_suspected(reports: Rep
     row = attention.read()["mta-sts-not-applied", "victim.example"]
     assert (row.severity, row.affected, row.since) == ("warning", 8, days_ago(2))
     assert attention.causes("other.example") == {}
+
+
+# ── Delay ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("source", list(Source))
+def test_reports_are_late_only_by_a_way_on_which_they_come_when_they_are_sent(
+    reports: Reports, attention: Attention, source: Source
+) -> None:
+    reports.add(DOMAIN, day=6, successful=1, delay=timedelta(days=4), source=source.value)
+    reports.add(DOMAIN, day=1, successful=1, source="file")
+    assert ("reports-late" in attention.causes()) == (source is not Source.FILE)

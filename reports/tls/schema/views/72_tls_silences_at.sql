@@ -34,7 +34,7 @@ FROM
     -- Files are imported whenever somebody likes: their delay says nothing about the way that reports take.
     SELECT arrayJoin(policy_domains) AS policy_domain, reporter, trust, dateDiff('second', period_end, received_at) AS delay
     FROM {tables}.tls_reports FINAL
-    WHERE day >= today - 7 AND day < today AND source != 'file'
+    WHERE day >= today - 7 AND day < today AND source IN ({sources_with_delay})
 ) AS lately
 INNER JOIN {views}.domains USING (policy_domain)
 WHERE {{end:Date}} = today AND (policy_domain, reporter, trust) IN (
