@@ -94,7 +94,7 @@ class _Reader:
         self.texts: list[str] = []  # what stands between elements too: dropped where one of ours begins
         self._record = record
         self._here: Mapping[str, Any] = _DOCUMENT  # the schema of the element around
-        self._around: list[tuple[Mapping[str, Any], Values]] = []
+        self._around: list[tuple[Mapping[str, Any], Values, str]] = []  # with the name of what began there
         self._leaf = ""  # the element whose text is being read, if any
         self._foreign = 0  # depth within an element that the schema does not have here
         self._records = 0
@@ -116,10 +116,10 @@ class _Reader:
             self._leaf = name
             self.texts.clear()
         else:
-            self._around.append((here, self.values))
+            self._around.append((here, self.values, name))
             self._here, self.values = inside, {}
 
-    def end(self, name: str) -> None:
+    def end(self, _name: str) -> None:
         if self._foreign:
             self._foreign -= 1
         elif self._leaf:
@@ -128,18 +128,17 @@ class _Reader:
                 self.values[self._leaf] = texts[0] if len(texts) == 1 else "".join(texts)
             self._leaf = ""
         else:
-            self._end_group(name)
+            self._end_group()
 
-    def _end_group(self, name: str) -> None:
+    def _end_group(self) -> None:
         ended, read = self._here, self.values
-        self._here, self.values = self._around.pop()
+        self._here, self.values, name = self._around.pop()
         if ended is _RECORD:
             self._records += 1
             if self._records > RECORDS:
                 raise RejectedError(Reason.TOO_MANY, f"report has more than {RECORDS} records")
             self._record(read)
             return
-        name = name.rpartition(":")[2]
         if ended is _RESULT or ended is _REASON:  # these stand several times side by side
             self.values.setdefault(name, []).append(read)
         elif name not in self.values:

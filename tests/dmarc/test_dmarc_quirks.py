@@ -250,6 +250,5 @@ def test_identity_is_what_is_said_and_who_says_it(dmarc_rows):
     rewrapped = dmarc_rows(feedback().replace(b"><", b">\r\n  <")).report
     other_period = dmarc_rows(feedback(metadata=METADATA.replace("1772409600", "1772323200"))).report
     other_mail = dmarc_rows(feedback(metadata=METADATA.replace("dmarc@", "rua@"))).report
-    assert usual.report_key == again.report_key
+    assert usual.report_key == again.report_key == rewrapped.report_key
     assert len({usual.report_key, other_period.report_key, other_mail.report_key}) == 3
-    assert rewrapped.report_key != usual.report_key  # white space between tokens is not what relaxed forms leave out
