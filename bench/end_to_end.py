@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--mails", type=int, default=20_000)
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--one-mail", action="store_true", help="one mail a connection")
-    parser.add_argument("--rate", type=float, default=0, help="mails a second; 0 is as fast as they are taken")
+    parser.add_argument("--rate", type=float, default=0, help="mails per second; 0 is as fast as they are accepted")
     parser.add_argument("--parsedmarc-python", type=Path, help="interpreter of an environment that has parsedmarc")
     arguments = parser.parse_args()
     logs.set_up("bench", least=logging.WARNING)
@@ -108,7 +108,7 @@ def _signed(mail: bytes, keys: dict[str, SigningKey]) -> bytes:
 
 
 def _parsedmarc_rate(mails: list[bytes], python: Path) -> float:
-    """Reports a second that parsedmarc's parser does on one core."""
+    """Reports per second that parsedmarc's parser does on one core."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(pickle.dumps(mails))
         file.flush()

@@ -133,7 +133,7 @@ def _revive_at_once(processes: list[Child]) -> None:
 
 
 def _send(number: int, port: int, key: SigningKey, acknowledged: Acknowledged, stop: threading.Event) -> None:
-    """Mail reports, each another one, until told to stop."""
+    """Mail reports, each another one, until stopped."""
     serial = 0
     while not stop.is_set():
         try:

@@ -1,4 +1,4 @@
-"""How many mails a second the receiver makes durable, and what one costs it, beside plain aiosmtpd that stores nothing.
+"""Mails per second that the receiver makes durable, and the cost of one, beside plain aiosmtpd that stores nothing.
 
     python -m bench.receive [--seconds 5] [--connections 20] [--profile]
 
@@ -62,7 +62,7 @@ SERVERS = {"aiosmtpd, nothing stored": _serve_reference, "mailposture, durable":
 
 
 def serve(name: str, folder: Path, pipe: Connection, profile: bool) -> None:
-    """Run one server until told to stop; then tell its CPU seconds and its memory."""
+    """Run one server until stopped; then report its CPU seconds and its memory."""
 
     async def run() -> None:
         port, _server = await SERVERS[name](folder)

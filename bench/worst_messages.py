@@ -203,7 +203,7 @@ def judge(clock: Callable[[], float] = time.monotonic) -> Judge:
 
 
 def judged(by: Judge, body: bytes, *, by_operator: bool) -> Judgement:
-    """What becomes of a message; its rows are only made if somebody vouches for it."""
+    """The verdict on a message; its rows are only made if an operator accepts it."""
     return by.judge([(Envelope(source=Source.SMTP, received_at=NOW, by_operator=by_operator), body)], now=NOW)[0]
 
 

@@ -3,7 +3,7 @@ a report; failures in one report of two hundred, and in every fifth of one domai
 where some lose STARTTLS, and one sender has stopped applying the policy in the last three days.
 
 Months arrive day by day; the newest days in many small inserts, one of them twice, so that FINAL has something to
-merge, as in life. Months that are over are merged, as the tables' settings have ClickHouse do by itself within a day.
+merge, as in life. Months that are over are merged, as the tables' settings let ClickHouse do within a day.
 """
 
 from __future__ import annotations

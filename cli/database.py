@@ -43,7 +43,7 @@ def database(config: Config, *, user: str) -> Iterator[Client]:
 
 @contextmanager
 def _connection(config: Config, user: str, endpoint: Endpoint) -> Iterator[Client]:
-    """A client whose connections are closed in the end: an engine that is told to stop waits for open ones."""
+    """A client whose connections are closed in the end: an engine that stops waits for open ones."""
     client = connect(config, user=user, endpoint=endpoint)
     try:
         yield client

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def command(config: Config, paths: tuple[Path, ...]) -> None:
     """Store reports from .eml, .json, .json.gz, .zip, mbox, maildir, and folders of them; - reads standard input.
 
-    You vouch for what you import: no DKIM signature is asked for. A report that is there already counts once. Our own
+    Imported reports are trusted: no DKIM signature is required. A report that is already stored counts once. Our own
     data folder is left out of the folders that it lies in.
 
     \b
@@ -42,7 +42,7 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
       zcat reports.mbox.gz | mailposture import -
     """
     if any(_holds(path, config.data) for path in paths):
-        click.echo(f"left out: {config.data}, which holds what is stored and received already", err=True)
+        click.echo(f"skipped: {config.data}, mailposture's own data folder", err=True)
     with (
         database(config, user=config.clickhouse.collector_user) as client,
         closing(HeldMessages(config.data / "spool", rules=config.spool)) as held,
@@ -64,7 +64,7 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
             transient=True,
         ) as progress:
             task = progress.add_task("importing", total=total)
-            account = importer.run(files.find(paths, without=config.data), tell=lambda: progress.advance(task))
+            account = importer.run(files.find(paths, without=config.data), on_each=lambda: progress.advance(task))
     _print(account)
     sys.exit(FAILED if account.rejected else DONE)
 
@@ -81,6 +81,6 @@ def _print(account: Account) -> None:
         click.echo(f"rejected  {file.name}: {file.detail} ({file.reason})", err=True)
     if account.rejected.total() > len(account.first_rejected):
         every = ", ".join(f"{reason} {count:,}" for reason, count in account.rejected.most_common())
-        click.echo(f"rejected in all: {every}", err=True)
+        click.echo(f"rejected in total: {every}", err=True)
     if account.rejected:
         click.echo("`mailposture quarantine list --state rejected` lists them, with their bytes", err=True)

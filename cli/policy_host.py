@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def command(config_path: Path | None) -> None:
     """Serve https://mta-sts.DOMAIN/.well-known/mta-sts.txt for every domain with `mta_sts` (RFC 8461).
 
-    With `policy_host.tls` it speaks HTTPS by itself; without, it speaks HTTP for a proxy in front (see
+    With `policy_host.tls` it serves HTTPS directly; without, it serves HTTP for a proxy in front (see
     provisioning/caddy). SIGHUP reads the configuration again; certificates are read again when their files change.
     """
     from mailposture import logs  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`mailposture quarantine`: what is held, and what becomes of it."""
+"""`mailposture quarantine`: messages that are held: quarantined or rejected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATES = {"quarantined": HeldState.QUARANTINED, "rejected": HeldState.REJECTED,
 def command() -> None:
     """List, show, release or discard what is held.
 
-    Reports that are not authenticated are quarantined: anybody can mail a forged report. Bytes that hold no usable
+    Reports that are not authenticated are quarantined: anyone can mail a forged report. Messages without a usable
     report are rejected, and kept too. Both are dropped after spool.held_for, or when they take more than
     spool.held_size; then whoever sent most loses first. IDs may be shortened to an unambiguous beginning.
     """
@@ -40,7 +40,7 @@ def _held(config: Config) -> HeldMessages:
 @command.command(name="list")
 @with_config
 @click.option("--state", type=click.Choice(list(_STATES)), default="quarantined", show_default=True)
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The newest this many.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most this many, the newest.")
 def list_(config: Config, state: str, limit: int) -> None:
     """List what is held, the newest first."""
     messages = _held(config).list(_STATES[state], limit=limit)
@@ -64,7 +64,7 @@ def list_(config: Config, state: str, limit: int) -> None:
 @command.command()
 @with_config
 @click.argument("held_id", metavar="ID")
-@click.option("--bytes", "raw", is_flag=True, help="Print the bytes as they were received, and nothing else.")
+@click.option("--bytes", "raw", is_flag=True, help="Print the message as it was received, and nothing else.")
 def show(config: Config, held_id: str, raw: bool) -> None:
     """Show one message: where it came from, why it is held, and what is in it."""
     with _told():
@@ -96,7 +96,7 @@ def show(config: Config, held_id: str, raw: bool) -> None:
 @with_config
 @click.argument("held_ids", metavar="ID...", nargs=-1, required=True)
 def release(config: Config, held_ids: tuple[str, ...]) -> None:
-    """Believe messages on your word: they are read again, and stored as authenticated by the operator."""
+    """Accept messages on your word: they are read again, and stored with trust `operator`."""
     held = _held(config)
     for held_id in held_ids:
         with _told():

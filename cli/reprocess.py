@@ -28,7 +28,7 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 @click.option("--from", "first", metavar="DAY", type=_DAY, required=True, help="The first report day, as 2026-10-01.")
 @click.option("--to", "last", metavar="DAY", type=_DAY, help="The last one; today, if left out.")
 def command(config: Config, first: datetime, last: datetime | None) -> None:
-    """Read stored reports again, after a release that classifies failures otherwise than the one that stored them.
+    """Read stored reports again, after a release that classifies failures differently from the one that stored them.
 
     Their originals are kept for that. Who reports, why it is trusted, which of our domains it is about and when it
     came stay as they are. Reports go on arriving meanwhile; do not import any. It may be ended and run again at any

@@ -103,7 +103,7 @@ class _Engine:
         self._engine.keep_log_small()
         if self._engine.alive() or time.monotonic() < self._again_at:
             return
-        log.error("the embedded engine ended, starting it again; the spool keeps what arrives")
+        log.error("the embedded engine ended, restarting it; the spool keeps what arrives")
         try:
             self._engine.start(patience=0)  # nobody beats for the others meanwhile
         except ProblemError as error:

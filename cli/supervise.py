@@ -1,4 +1,4 @@
-"""Keep a set of processes running until we are told to stop."""
+"""Keep a set of processes running until a signal to stop."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def supervise(
     """Start children and start again whichever dies, until a signal ends all.
 
     Their logs, and those of this process, go to standard error or to `log_file`, which is kept small. `first` is called
-    once they have been started, `each_beat` a few times a second.
+    once they have been started, `each_beat` several times per second.
     """
     with ExitStack() as stack:
         words = stack.enter_context(log_file.open("ab")) if log_file else None

@@ -71,7 +71,7 @@ def _accepting(spool: Spool) -> bool:
 async def serve_health(listen: Listen, *, spool: Spool, queue: SpoolQueue, heartbeat: Heartbeat) -> web.AppRunner:
     """Serve /metrics, /healthz (both processes run) and /readyz (reports are accepted) until the runner is cleaned up.
 
-    ClickHouse being away makes neither fail: the spool keeps what is accepted. /healthz tells it all the same. Raises
+    A ClickHouse that is down makes neither fail: the spool keeps what is accepted. /healthz says so. Raises
     ProblemError for an address that is taken.
     """
     registry = CollectorRegistry()

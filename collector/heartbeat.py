@@ -39,5 +39,5 @@ class Heartbeat:
 
     @property
     def database_answers(self) -> bool:
-        """Whether ClickHouse took or answered what ingest last asked of it, as far as ingest can tell."""
+        """Whether ClickHouse took or answered what ingest last asked of it, as far as ingest knows."""
         return self.ingest_runs and self._stored.exists()

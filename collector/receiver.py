@@ -64,7 +64,7 @@ async def _receive(config: Config) -> None:
             mailbox.start()
         log.info("receiving")
         await stopping.wait()
-        log.info("stopping: finishing what was begun")
+        log.info("shutting down: finishing transfers")
         await asyncio.gather(smtp.close(), https.close())
         for mailbox in mailboxes:
             await asyncio.to_thread(mailbox.stop)

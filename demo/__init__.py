@@ -1,4 +1,4 @@
-"""A believable month of TLS reports about domains that do not exist, for looking around without a domain of one's own.
+"""A plausible month of TLS reports about domains that do not exist, for looking around without a domain of one's own.
 
 Everything here is made up: organizations end in "(demo)", names end in .example (RFC 2606), addresses are from the
 ranges for documentation and benchmarks (RFC 5737, RFC 2544). The mails are real, though: signed, and sent through the

@@ -1,6 +1,6 @@
 """Since when the demo's senders are known, written straight into ClickHouse.
 
-The demo mails its month in a few seconds, so all its senders would be newcomers, whose word counts for little. In truth
+The demo mails its month in a few seconds, so all its senders would be newcomers, which hardly count in alerts. In truth
 their reports would have come day by day: these are the days that they would have come on.
 """
 

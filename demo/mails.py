@@ -26,7 +26,7 @@ class Fate(StrEnum):
 
     STORED = "stored"
     DUPLICATE = "duplicate"  # stored before; counts once
-    QUARANTINED = "quarantined"  # readable, but nothing proves who sent it
+    QUARANTINED = "quarantined"  # a report, but not authenticated
     REJECTED = "rejected"
 
 

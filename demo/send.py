@@ -1,4 +1,4 @@
-"""Mails the demo through a real SMTP listener, as senders do: several mails a connection, several connections."""
+"""Mails the demo through a real SMTP listener, as senders do: several mails per connection, several connections."""
 
 import smtplib
 from collections.abc import Iterable, Sequence

@@ -15,7 +15,7 @@ univ.example    5 days ago mx1 got a new key without a new TLSA record, fixed on
                 senders that honour DANE; all others noticed nothing.
 library.example Nothing. A small domain where everything works; its policy is in testing and ready for enforce.
 
-Probes tell the same (probes.py), and one thing more: the certificate of mx1.clinic.example expires in 11 days.
+Probes show the same (probes.py), and one thing more: the certificate of mx1.clinic.example expires in 11 days.
 
 Beside the stories large senders lose a connection now and then, as everywhere (not at library.example).
 """

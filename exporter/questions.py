@@ -5,7 +5,7 @@ becomes one gauge, and the alert rules compare nothing but that. The others say 
 
 Reports cover a day and come hours to weeks later, so everything looks at report days, never at arrival: at each
 reporter's newest report day among the last three (the view tls_last_words_at). These numbers page people, and anybody
-can sign reports with a domain of his own: so only those count whose word counts in alerts (the view tls_reporters).
+can sign reports with a domain of their own: so only reporters that count in alerts are in them (view tls_reporters).
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def normalize(name: str) -> str | None:
     """Return the lower-case form of a host or domain name, without a trailing dot, or None if it is no name.
 
     For untrusted input: reports, mail and DNS carry A-labels (RFC 8460, section 4.2), and making them of U-labels costs
-    a millisecond per name, of which one message may hold a hundred thousand. normalize_typed() is for people.
+    a millisecond per name, of which one message may hold a hundred thousand. normalize_typed() is for typed names.
     """
     name = name.strip().rstrip(".").lower()
     return name if len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) else None

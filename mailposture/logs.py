@@ -36,11 +36,11 @@ def set_up(service: str, path: Path | None = None, *, least: int = logging.INFO)
         logger_factory=structlog.PrintLoggerFactory(stream),
     )
     structlog.contextvars.bind_contextvars(service=service)
-    # What these say comes as an exception too, and is told from there in our words.
+    # What these log is raised as an exception too, and logged from there.
     for library in ("clickhouse_connect", "urllib3"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def _inert(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Without what a terminal acts on: reasons and tracebacks may repeat what strangers sent. JSON escapes it."""
+    """Without what a terminal acts on: reasons and tracebacks may contain untrusted input. JSON escapes it."""
     return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}

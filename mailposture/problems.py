@@ -1,4 +1,4 @@
-"""Faults that a user can mend."""
+"""Faults that a user can fix."""
 
 from __future__ import annotations
 

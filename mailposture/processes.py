@@ -76,7 +76,7 @@ class Child:
 
 
 def look_after(children: Sequence[Child]) -> None:
-    """Start again whichever child has died; call this a few times a second."""
+    """Start again whichever child has died; call this several times per second."""
     now = time.monotonic()
     for child in children:
         child.look_after(now)

@@ -1,4 +1,4 @@
-"""Text that strangers wrote, made safe for a message to people."""
+"""Untrusted text, made safe to quote in messages."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class _Source:
             not_after=leaf.not_valid_after_utc,
             context=self._files.context,
         )
-        log.info("certificate read", names=self.certificate.names, not_after=leaf.not_valid_after_utc.isoformat())
+        log.info("certificate loaded", names=self.certificate.names, not_after=leaf.not_valid_after_utc.isoformat())
 
 
 def _follow(sources: Iterable[_Source]) -> list[str]:
@@ -109,7 +109,7 @@ def _follow(sources: Iterable[_Source]) -> list[str]:
             source.follow()
         except CertificateError as error:
             problems.append(str(error))
-            log.error("certificate not read", reason=str(error))
+            log.error("certificate not loaded", reason=str(error))
     return problems
 
 

@@ -73,14 +73,14 @@ class PolicyHost:
         await self._internal.close()
 
     def reload(self) -> None:
-        """Apply the configuration file as it is now. A file that cannot be used changes nothing, and that is said."""
+        """Apply the configuration file as it is now. An invalid file changes nothing, and is logged."""
         try:
             config = load(self._config_path)
             if self.certificates and config.policy_host.tls:
                 self.certificates.use(config.policy_host.tls)
         except (ConfigError, CertificateError) as error:
             self._metrics.reload_successful.set(0)
-            log.error("configuration not usable; the one read before stays in use", reason=str(error))
+            log.error("configuration invalid; the previous one stays in use", reason=str(error))
             return
         fixed = _needs_restart(self._config, config)
         if fixed:
@@ -89,7 +89,7 @@ class PolicyHost:
         for host, policy in self._site.policies.items():
             if host not in policies and policy.mode is not PolicyMode.NONE:
                 log.warning(
-                    "policy dropped, but senders keep their copy",
+                    "policy dropped, but senders keep their cached copy",
                     policy_domain=policy.domain,
                     mode=policy.mode.value,
                     next_step=f"host mode none for {policy.max_age} seconds first (RFC 8461, section 8.3)",
@@ -97,7 +97,7 @@ class PolicyHost:
         self._config = config
         self._site.policies = policies
         self._note_success()
-        log.info("configuration read again", policies=len(self._site.policies))
+        log.info("configuration reloaded", policies=len(self._site.policies))
 
     async def watch_certificates(self) -> None:
         """Read changed certificate files again, for ever."""

@@ -72,7 +72,9 @@ def write_acknowledgements(client: Client, config: Config) -> None:
     for domain in config.domains:
         for known in domain.acknowledged:
             if known.cause not in ALL_CAUSES:
-                log.warning("acknowledged cause is none", domain=domain.name, cause=known.cause, known=list(ALL_CAUSES))
+                log.warning(
+                    "unknown cause in `acknowledged`", domain=domain.name, cause=known.cause, known=list(ALL_CAUSES)
+                )
             wanted.add(
                 _row(
                     Acknowledgement(

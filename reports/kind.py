@@ -62,7 +62,7 @@ class MailForm:
     # Whether a signed header states a report: its fields by name, and report-type= of its Content-Type or None.
     states: Callable[[Mapping[bytes, tuple[bytes, ...]], bytes | None], bool]
     is_file_name: Callable[[str], bool]  # whether only such reports are called so, which then states one as well
-    # Parts that people take for such reports, and that are never read: by media type, with the reason for people.
+    # Parts that people take for such reports, and that are never read: by media type, with the reason in words.
     refused: Mapping[str, Fault] = field(default_factory=dict)
 
 
@@ -80,7 +80,7 @@ _Attribution = TypeVar("_Attribution", bound=Attribution)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportKind(Generic[_Report, _Attribution]):
-    """A kind of report. Its functions are pure; those that raise say RejectedError, with a sentence for people."""
+    """A kind of report. Its functions are pure; those that raise say RejectedError, with a sentence that says why."""
 
     name: str  # bounded: a label of metrics, and what `Document.kind` says
     title: str  # as people call it: "TLS report"

@@ -1,4 +1,4 @@
-"""Why bytes did not become a report: a bounded reason for metrics, a sentence for people."""
+"""Why bytes did not become a report: a bounded reason for metrics, a sentence to read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Reason(StrEnum):
 
     UNREADABLE = "unreadable"  # a file that cannot be opened, or is none
     EMPTY = "empty"
-    NO_REPORT = "no-report"  # readable, but no report in it
+    NO_REPORT = "no-report"  # can be read, but holds no report
     FAILURE_REPORT = "failure-report"  # about a single mail, by DMARC or from a feedback loop: personal data
     NOT_A_TLS_REPORT = "not-a-tls-report"  # JSON, but of something else
     NOT_A_DMARC_REPORT = "not-a-dmarc-report"  # XML, but of something else

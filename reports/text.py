@@ -1,4 +1,4 @@
-"""Free text of strangers, made safe to store and to show."""
+"""Untrusted free text, made safe to store and to show."""
 
 from __future__ import annotations
 

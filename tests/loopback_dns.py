@@ -1,4 +1,4 @@
-"""A DNS server on loopback that tells what a zone file says."""
+"""A DNS server on loopback that serves a zone file."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def make_ca(folder: Path) -> CertificateAuthority:
 
 
 def self_signed(folder: Path, names: Sequence[str]) -> Issued:
-    """A certificate that nobody vouches for."""
+    """A self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     certificate = (

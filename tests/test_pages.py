@@ -1,4 +1,4 @@
-"""Pages for people point to what is there: files move, and a link or a path that nobody follows stays behind."""
+"""Pages point to what is there: files move, and a link or a path that nobody follows stays behind."""
 
 from __future__ import annotations
 

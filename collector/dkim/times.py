@@ -25,7 +25,7 @@ class Timeliness(Enum):
 
 
 def arrival(accepted_at: datetime, *, now: datetime) -> datetime:
-    """When a mail came, as far as our clock can be believed."""
+    """When a mail came, as far as our clock can be trusted."""
     return now if accepted_at > now + CLOCK_SLOP else accepted_at
 
 

@@ -57,7 +57,7 @@ class DkimResult:
     outcome: Outcome
     arrived_at: datetime  # as the signatures allow; see times.py
     proofs: tuple[Proof, ...] = ()  # of every signature that holds
-    detail: str = ""  # for people: what is wrong with the signatures that do not hold
+    detail: str = ""  # in words: what is wrong with the signatures that do not verify
 
     @property
     def domains(self) -> tuple[str, ...]:

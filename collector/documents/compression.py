@@ -102,7 +102,7 @@ def ends_as_zip(content: bytes) -> bool:
 
 
 def unzip(packed: bytes, *, budget: Budget) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each file in a zip. Sizes written in the archive are not believed.
+    """Yield name and content of each file in a zip. Sizes declared in the archive are not trusted.
 
     Raises RejectedError: truncated, damaged, encrypted, an unusual method, too many members, or too large.
     """

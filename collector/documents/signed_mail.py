@@ -14,7 +14,7 @@ boundary is taken from there. With that boundary there is a last delimiter and n
 begins with two hyphens, so that no other boundary, and no multipart in the multipart, could be meant. A preamble, an
 epilogue, a line of dashes in a text: unclear. An attacker who has some of the text of a signed mail (an invitation, a
 comment) has neither its first line nor its end. Or the whole body is base64 of an archive and nothing else, as Google
-sends DMARC reports. Any other single document would have to be believed for how it begins: unclear.
+sends DMARC reports. Any other single document would have to be recognized by how it begins: unclear.
 
 If Content-Type was signed, its boundary decides; text before the first and after the last delimiter is ignored, as
 RFC 2046, section 5.1.1 has it. A multipart has no Content-Transfer-Encoding (section 5.1). That of a single document,

@@ -91,7 +91,7 @@ def _gzip(file: BinaryIO) -> Iterator[Content]:
 def _mbox(file: BinaryIO) -> Iterator[Content]:
     """Mails of an mbox (RFC 4155): each begins with a line `From …` at the start or after an empty line.
 
-    Such lines inside a mail carry a `>` in front, which is taken off (mboxrd; mboxo cannot be told apart).
+    Such lines inside a mail carry a `>` in front, which is taken off (mboxrd; mboxo cannot be distinguished).
     """
     number, mail = 0, io.BytesIO()
     after_empty_line, at_line_start = True, True

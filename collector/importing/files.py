@@ -1,6 +1,6 @@
 """Reports out of files: mails, JSON, JSON in gzip, zips, mbox, maildir, folders of all these, and standard input.
 
-An operator who imports files vouches for them. Whatever cannot be read is found too, with its reason: an import that
+Files that an operator imports are trusted. Whatever cannot be read is found too, with its reason: an import that
 passes over a file in silence has lost it.
 """
 
@@ -21,7 +21,7 @@ from reports.envelope import Envelope, Source
 from reports.rejection import Fault, Reason
 
 STANDARD_INPUT = Path("-")
-_SINGLE = (".eml", ".json", ".gz")  # names that count() believes: opening each of 100,000 files would take seconds
+_SINGLE = (".eml", ".json", ".gz")  # names that count() goes by: opening each of 100,000 files would take seconds
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -182,6 +182,6 @@ def _fault(path: Path, fault: Fault) -> Found:
 
 
 def _envelope(name: str) -> Envelope:
-    """Names are shown on terminals and kept in tables, and strangers name the members of archives: escape the rest."""
+    """Names are shown on terminals and kept in tables, and those of archive members are untrusted: escape the rest."""
     printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
     return Envelope(source=Source.FILE, received_at=datetime.now(UTC), name=printable, by_operator=True)

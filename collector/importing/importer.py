@@ -56,8 +56,8 @@ class Importer:
         self._writer = writer
         self._rejected = rejected
 
-    def run(self, found: Iterable[Found], *, tell: Callable[[], None]) -> Account:
-        """Store all that is found; `tell` is called once for each.
+    def run(self, found: Iterable[Found], *, on_each: Callable[[], None]) -> Account:
+        """Store all that is found; `on_each` is called once for each.
 
         Raises what ClickHouse raises, and SpoolError: run it again then.
         """
@@ -81,7 +81,7 @@ class Importer:
             for each, fault in rejected:
                 account.reject(each.envelope.name, fault)
             for _ in batch:
-                tell()
+                on_each()
         return account
 
     def _store(self, reports: list[Rows], account: Account) -> None:

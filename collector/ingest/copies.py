@@ -51,7 +51,7 @@ SETTINGS max_threads = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """What tells copies of a report apart."""
+    """What distinguishes copies of a report."""
 
     day: date
     report_key: int

@@ -129,7 +129,7 @@ class Pipeline:
                 return
             self._heartbeat.database(answers=False)
             log.warning(
-                "ClickHouse did not take a batch; trying again", wait_seconds=wait, messages=len(judged), reason=why
+                "ClickHouse did not accept a batch; trying again", wait_seconds=wait, messages=len(judged), reason=why
             )
             self._pause(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
@@ -144,18 +144,18 @@ class Pipeline:
             self._writer.reject({row.held_id: row for row in rejected}.values())
 
     def _divide(self, judged: Judged, why: str) -> None:
-        """ClickHouse refuses something in a batch: find the message, and let the others pass."""
+        """ClickHouse rejects something in a batch: find the message, and store the others."""
         if len(judged) > 1:
             middle = len(judged) // 2
             self.store(judged[:middle])
             self.store(judged[middle:])
             return
         ((message, verdict),) = judged
-        if isinstance(verdict, Rejected):  # even its rejection is refused: keep the bytes at least
+        if isinstance(verdict, Rejected):  # even its rejection cannot be stored: keep the bytes at least
             self._hold_rejected(message, verdict.fault, _origin(message, verdict.signers))
             return
-        log.error("ClickHouse refuses the rows of a message", name=message.envelope.name, reason=why)
-        fault = Fault(Reason.INTERNAL, "ClickHouse refuses its rows; the bytes are kept, the log has the reason")
+        log.error("ClickHouse rejects the rows of a message", name=message.envelope.name, reason=why)
+        fault = Fault(Reason.INTERNAL, "ClickHouse rejects its rows; the bytes are kept, the log has the reason")
         self.store([(message, Rejected(fault))])
 
     def _settle(self, judged: Judged) -> None:
@@ -206,7 +206,7 @@ class Pipeline:
         held = self._queue.hold(message, state=state, reason=reason, detail=detail, origin=origin)
         metrics.PRUNED.labels(state.value, "budget").inc(held.pruned)
         log.warning(
-            "held" if held.kept else "not held: its sender takes up most of spool.held_size",
+            "held" if held.kept else "not held: its sender already uses most of spool.held_size",
             held_id=held.id,
             state=state.value,
             reason=reason,

@@ -79,7 +79,7 @@ def run_ingest(config: Config) -> None:
             keep_storing(pipeline, upkeep, storing=storing, heartbeat=heartbeat, stopping=stopping)
         except SpoolError as error:
             # The next start claims again what could not be settled; it counts once.
-            log.error("the spool fails: its disk is full or the file damaged; ending", reason=str(error))
+            log.error("the spool failed: its disk is full or the file is damaged; exiting", reason=str(error))
             sys.exit(1)
 
 

@@ -29,7 +29,7 @@ class Certificate:
         try:
             self._files.follow()
         except CertificateError as error:
-            raise ProblemError(f"{error}; mend smtp.tls or https.tls in the configuration") from error
+            raise ProblemError(f"{error}; fix smtp.tls or https.tls in the configuration") from error
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -46,7 +46,7 @@ class Certificate:
             renewed = self._files.follow()
         except CertificateError as error:
             # Most likely one of the two files is renewed and the other is about to be.
-            _log.warning("certificate not taken over", reason=str(error), until="the files change again")
+            _log.warning("certificate not reloaded", reason=str(error), until="the files change again")
         else:
             if renewed:
-                _log.info("certificate read again", certificate=str(self._files.files.certificate))
+                _log.info("certificate reloaded", certificate=str(self._files.files.certificate))

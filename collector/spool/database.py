@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DATABASE = "spool.sqlite"
 _TURN = "spool.turn"
-APPLICATION_ID = 0x6D706F73  # "mpos": tells our file from any other SQLite file
+APPLICATION_ID = 0x6D706F73  # "mpos": marks our file among SQLite files
 _PAGE_SIZE = 8192  # most reports fit in one page
 _CHECKPOINT_PAGES = 2000  # 16 MiB of log between checkpoints: their two extra fsyncs are spread over thousands of mails
 _SHRINK_FROM_PAGES = 4096  # 32 MiB of empty pages are kept for reuse

@@ -51,5 +51,5 @@ def _values(text: bytes) -> Any:
 
 
 def _storable(text: str) -> str:
-    """Strangers' bytes decoded with surrogateescape are no Unicode: keep them readable instead of failing."""
+    """Untrusted bytes decoded with surrogateescape are not valid Unicode: escape them instead of failing."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _GROUP_MESSAGES = 500
 _GROUP_BYTES = 8 * 1024 * 1024  # SQLite copies what a statement is given
-_RECHECK_SECONDS = 1.0  # how long "there is room" and "there is none" are believed
+_RECHECK_SECONDS = 1.0  # how long the last answer about free space is used
 
 _Waiter = asyncio.Future[int] | Future[int]
 _Outcome = int | Refusal
@@ -148,7 +148,7 @@ class Spool:
 
 
 def _wake(group: list[_Arrival], outcomes: list[_Outcome]) -> None:
-    """Tell every waiter its outcome; each event loop is woken once a group."""
+    """Give every waiter its outcome; each event loop is woken once per group."""
     by_loop: defaultdict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], _Outcome]]] = defaultdict(list)
     for arrival, outcome in zip(group, outcomes, strict=True):
         if isinstance(arrival.waiter, Future):

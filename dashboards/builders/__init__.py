@@ -6,5 +6,5 @@ everywhere (colours, units, words), variables.py the choices on top and the link
 that several of them ask.
 
 Two rules hold everywhere. Time is the report day in UTC, never the arrival (but on the collector's own dashboard). And
-text that strangers wrote (organizations, host names, result types) never gets into a query: it goes on as a hash.
+untrusted text (organizations, host names, result types) never gets into a query: it is passed on as a hash.
 """

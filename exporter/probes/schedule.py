@@ -86,7 +86,7 @@ class Scheduler:
                 outcome = await probe.run(domain, self._context)
         except TimeoutError:
             outcome = ProbeOutcome(success=False, reason=Reason.TOO_SLOW)
-            log.warning("probe takes too long", probe=probe.name, domain=domain.name, seconds=self._patience)
+            log.warning("probe timed out", probe=probe.name, domain=domain.name, seconds=self._patience)
         except Exception:  # a fault of ours must not end the schedule
             outcome = ProbeOutcome(success=False, reason=Reason.BROKEN)
             log.exception("probe failed", probe=probe.name, domain=domain.name)

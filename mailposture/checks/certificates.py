@@ -1,4 +1,4 @@
-"""Why a certificate is refused, in terms bounded enough for a label and sentences clear enough for people."""
+"""Why a certificate is refused, in terms bounded enough for a label and sentences clear enough to act on."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class CheckResult:
     subject: str  # the name that was looked at
     outcome: Outcome
     reason: Reason | None = None  # None when good
-    detail: str = ""  # a sentence for people
+    detail: str = ""  # a sentence to show
     instruction: str = ""  # what to do; where it is a record, the line to paste
 
     @property

@@ -271,7 +271,7 @@ def running_endpoint(config: Config) -> Endpoint | None:
     """Where the embedded engine that a service runs on this data folder answers right now, if it does.
 
     Only while an engine has the folder's lock: the port of a dead one may be anybody's by now, and whoever listens
-    there would be told a password. Raises EngineError for a data folder that cannot be used, and for an engine that
+    there would receive a password. Raises EngineError for a data folder that cannot be used, and for an engine that
     takes connections and does not answer.
     """
     folder = EngineFolder(config)

@@ -4,7 +4,7 @@
 
 FOLDER holds conf/ (config.xml and users.xml) and store/ (the data). The program lives as long as its standard input
 stays open, so that it ends with whoever started it, however that one ends. It gets an empty environment, and shuts
-itself in before any thread of the engine runs. Exit codes tell the parent what to say; words go to standard error.
+itself in before any thread of the engine runs. Exit codes say what happened; messages go to standard error.
 
 Nothing that SQL can say may lead to a file, or to a pipe: who opens one of the engine's again under /proc/self/fd and
 reads it waits for ever. Table functions need a grant, which only the boot session has. Three that ask nobody are

@@ -148,7 +148,7 @@ def _locked(client: Client, config: ClickHouse) -> Iterator[None]:
                 raise
         holder = {"database": config.tables_database, "lock": _LOCK, "seconds": _LOCK_IS_DEAD_AFTER}
         if _ask(client, _LOCK_IS_DEAD, **holder):
-            log.warning("lock of a migration that died is broken", database=config.database)
+            log.warning("broke the lock of a migration that died", database=config.database)
             _run(client, drop)
         else:
             time.sleep(_LOOK_EVERY)

@@ -271,7 +271,7 @@ class Probes(_Section):
     certificate_authority: Path | None = None  # instead of the system's roots
 
 
-def _told_apart(domains: tuple[Domain, ...]) -> tuple[Domain, ...]:
+def _distinct_domains(domains: tuple[Domain, ...]) -> tuple[Domain, ...]:
     if not domains:
         raise ValueError("names no domain; add one, as in `- name: example.com`")
     seen = set[str]()
@@ -288,7 +288,7 @@ def _told_apart(domains: tuple[Domain, ...]) -> tuple[Domain, ...]:
 class Config(_Section):
     """The whole file."""
 
-    domains: Annotated[tuple[Domain, ...], AfterValidator(_told_apart)]
+    domains: Annotated[tuple[Domain, ...], AfterValidator(_distinct_domains)]
     recipients: tuple[
         MailAddress, ...
     ] = ()  # that reports are mailed to; if empty dmarc@<each domain>, tlsrpt@<each that is not parked>

@@ -1,6 +1,6 @@
 """Proxies in front of our listeners: which are ours, and for which client they come.
 
-What a proxy says of its client is believed only if its own address is in a network that the configuration names.
+What a proxy says about its client is trusted only if its own address is in a network that the configuration names.
 Anybody can write such a header; from anybody else it is ignored.
 """
 

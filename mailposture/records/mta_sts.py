@@ -1,8 +1,8 @@
 """MTA-STS, the pure part: policies and the record that announces them (RFC 8461).
 
-A domain that publishes an MTA-STS policy tells senders: deliver to me only over authenticated TLS, and only to these
+A domain that publishes an MTA-STS policy asks senders: deliver to me only over authenticated TLS, and only to these
 MX hosts. The policy is a small text file at a fixed HTTPS address; a TXT record at `_mta-sts.<domain>` says that there
-is one, and its `id` tells a sender that keeps a copy when to fetch it again. Nothing here does I/O: what the policy
+is one, and a new `id` makes senders with a cached copy fetch it again. Nothing here does I/O: what the policy
 host renders and what a sender reads meet in `render()` and `read_policy()`.
 """
 

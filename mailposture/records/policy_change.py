@@ -145,7 +145,7 @@ def _withdraw(seen: Situation) -> Step:
 
 
 def words_for(seconds: int) -> str:
-    """A duration for people, in its two largest units."""
+    """A duration in words, in its two largest units."""
     units = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
     parts = []
     for name, size in units:

@@ -1,9 +1,9 @@
-"""A TLS report (RFC 8460, section 4): JSON of strangers read into a TlsReport.
+"""A TLS report (RFC 8460, section 4): untrusted JSON read into a TlsReport.
 
-A sending server tells, for one period, which policies it found for a domain (MTA-STS, DANE, or none), how many sessions
-succeeded and failed under each, and what the failures were. A report cannot do without who says so, the period and its
-policies; everything else may be missing, null or odd. The models below are the table of what is read from where; how
-odd values are read is in fields.py.
+A sending server reports, for one period, which policies it found for a domain (MTA-STS, DANE or none), how many
+sessions succeeded and failed under each, and what the failures were. A report cannot do without who says so, the period
+and its policies; everything else may be missing, null or odd. The models below are the table of what is read from
+where; how odd values are read is in fields.py.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class TlsReport:
     policies: tuple[Policy, ...]
     warnings: tuple[str, ...]
     original: bytes  # the JSON as received
-    canonical: bytes  # the same content written in one way, to tell whether two reports are one
+    canonical: bytes  # the same content in canonical form, to find out whether two reports are one
     file_domains: tuple[str, ...] = ()  # policy domains in the names of the files that it was in
 
     @property

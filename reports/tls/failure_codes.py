@@ -38,7 +38,7 @@ EXTENDED_DNS_ERRORS: Final[dict[int, str]] = {
     29: "synthesized",
 }
 
-# Those that mean that an answer cannot be proven: validating resolvers get nothing until the zone is mended.
+# Those that mean that an answer does not validate: validating resolvers get nothing until the zone is fixed.
 DNSSEC_ERRORS: Final = frozenset({6, 7, 8, 9, 10, 11, 12, 25})
 
 # RFC 8446, section 6.2: alerts that a server sends in a handshake, in a few words.

@@ -66,7 +66,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """What a term means, in words for people."""
+    """What a term means, in words."""
 
     term: str
     kind: Kind
@@ -98,7 +98,7 @@ _RESULT_TYPES: Final[dict[str, Classification]] = {
     # RFC 8460 lists it under DANE, but the cure is in the zone's signatures, and more than mail is broken.
     "dnssec-invalid": Classification(Category.DNS, Severity.CRITICAL),
     "dane-required": Classification(Category.DANE, Severity.CRITICAL),
-    # Without a readable policy senders deliver (RFC 8461, sections 3.3 and 5): less protection, no lost mail.
+    # Without a usable policy senders deliver (RFC 8461, sections 3.3 and 5): less protection, no lost mail.
     "sts-policy-fetch-error": Classification(Category.MTA_STS_POLICY, Severity.WARNING),
     "sts-policy-invalid": Classification(Category.MTA_STS_POLICY, Severity.WARNING),
     "sts-webpki-invalid": Classification(Category.MTA_STS_POLICY, Severity.WARNING),
@@ -125,11 +125,11 @@ def _rule(term: str, pattern: str, category: Category, severity: Severity) -> _R
 
 
 def _together(*patterns: str) -> str:
-    """A pattern for texts that hold a match of each, in any order; linear, unlike `a.*b`, whatever strangers write."""
+    """A pattern for texts that hold a match of each, in any order; linear, unlike `a.*b`, whatever the text."""
     return "^" + "".join(f"(?=.*(?:{pattern}))" for pattern in patterns)
 
 
-# The first that matches wins: the telling before the general. Patterns see normalized text: lower case, every run of
+# The first that matches wins: the specific before the general. Patterns see normalized text: lower case, every run of
 # other characters than letters, digits and dots is one hyphen.
 _REASONS: Final[tuple[_ReasonRule, ...]] = (
     _rule(
@@ -229,7 +229,7 @@ _REFINED_BY_REASON: Final[dict[str, frozenset[Category]]] = {
     "sts-policy-fetch-error": frozenset({Category.TIMEOUT, Category.DNS, Category.MTA_STS_POLICY}),
 }
 _UNKNOWN: Final = Classification(Category.OTHER, Severity.WARNING)
-_LONGEST_REASON = 200  # characters that are read of a stranger's text; real codes have up to a hundred
+_LONGEST_REASON = 200  # characters that are read of untrusted text; real codes have up to a hundred
 _SEPARATORS = re.compile(r"[^a-z0-9.]+")
 _FIRST_NUMBER = re.compile(r"\d{1,4}")
 

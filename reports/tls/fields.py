@@ -60,7 +60,7 @@ term: Final = _text_up_to(TERM_LENGTH)  # of the RFC, such as a result type; wha
 
 
 def policy_type(value: Any) -> str:
-    """A policy-type; in lower case where it is one of the RFC's, whose rows are told apart by it."""
+    """A policy-type; in lower case where it is one of the RFC's, whose rows are distinguished by it."""
     read = term(value)
     return lowered if (lowered := read.lower()) in _POLICY_TYPES else read
 

@@ -232,7 +232,7 @@ def _report_key(report: TlsReport, content: bytes, reporter: Reporter, domains: 
     The content holds organization, contact, report-id, period and policies. A report-id alone identifies nothing:
     every Postfix reporter sends the same one. Who reports is proven, or the domain of the contact, which nearly always
     is the same: so a copy that nobody proves is the same report, and two that sign the same words are two. Our domains
-    tell apart reports that leave the policy domain out, and only those: else a report that is imported again once
+    distinguish reports that leave the policy domain out, and only those: else a report that is imported again once
     another domain of it is configured would count twice. How it came in is no part of it. Copies that the keys do not
     show to be copies, copies.py finds.
     """

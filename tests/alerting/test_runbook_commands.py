@@ -1,4 +1,4 @@
-"""What runbooks and alerts tell people to type works."""
+"""The commands in runbooks and alerts work."""
 
 from __future__ import annotations
 

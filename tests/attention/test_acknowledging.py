@@ -64,7 +64,7 @@ def test_a_cause_is_acknowledged_wherever_it_is(failing: Storage, attention: Att
 
 @pytest.mark.parametrize(("days", "counts"), [(1, True), (2, False)])
 def test_it_is_over_on_its_day(failing: Storage, attention: Attention, days: int, *, counts: bool) -> None:
-    """The sender's last word counts for three days."""
+    """A sender's newest report counts for three days."""
     over = replace(known("certificate"), until=TODAY + timedelta(days=days))
     acknowledge(failing.client(), failing.config, over)
     assert attention.causes() == {}

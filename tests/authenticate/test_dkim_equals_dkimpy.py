@@ -88,4 +88,4 @@ def _dkimpy(mail: bytes, record: bytes) -> bool:
     try:
         return bool(dkim.verify(mail, dnsfunc=lambda _name, timeout: record, tlsrpt=True))
     except Exception:
-        return False  # dkimpy lets some faults of strangers escape
+        return False  # dkimpy lets some faults in untrusted input escape

@@ -47,7 +47,7 @@ def test_a_report_under_another_name_is_of_who_signed_it(court: Court, name: str
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_post_in_another_name_is_marked_as_unproven(court: Court, name: str) -> None:
-    """Its path stands in the public record that we tell people to publish."""
+    """Its path is in the public record."""
     content = report(organization=name, contact="smtp-tls-reporting@google.com")
     row = court.accepted(content, source=Source.HTTPS, token_domain=VICTIM, recipients=())
     assert (row.trust, row.reporter, row.reporter_proven) == (Trust.TOKEN, "google.com", False)

@@ -163,13 +163,13 @@ def test_a_trusted_mailbox_is_believed_as_such() -> None:
     assert _decide(None, envelope=envelope).trust is Trust.MAILBOX
 
 
-def test_operator_vouches_for_imports() -> None:
+def test_imports_are_accepted_by_the_operator() -> None:
     envelope = _mail(source=Source.FILE, by_operator=True)
     assert not needs_dkim(envelope)
     assert _decide(None, envelope=envelope).trust is Trust.OPERATOR
 
 
-def test_secret_path_vouches_for_its_own_domain_only() -> None:
+def test_secret_path_is_accepted_for_its_own_domain_only() -> None:
     envelope = _mail(source=Source.HTTPS, token_domain="example.com")
     assert not needs_dkim(envelope)
     assert _decide(None, envelope=envelope).trust is Trust.TOKEN

@@ -162,7 +162,7 @@ async def test_closed_port_is_said(looking: Callable[..., Vantage]) -> None:
     assert fetch.result.reason == "policy-host-unreachable"
 
 
-async def test_missing_address_and_dead_nameservers_are_told_apart(looking: Callable[..., Vantage], zone: Zone) -> None:
+async def test_missing_address_and_dead_nameservers_differ(looking: Callable[..., Vantage], zone: Zone) -> None:
     zone.text = "example.test. 300 IN A 127.0.0.1\n"
     assert (await fetch_policy("example.test", vantage=looking())).result.reason == "policy-host-without-address"
     zone.broken.add("mta-sts.example.test")

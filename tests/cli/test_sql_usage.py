@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(("arguments", "given"), [((" ; ",), ""), ((), ""), ((), "\n")])
 def test_an_empty_query_is_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], given: str) -> None:
-    """A script whose variable is empty is told so, and no engine is started for it."""
+    """A script whose variable is empty gets an error, and no engine is started for it."""
     (tmp_path / "mailposture.yaml").write_text("domains: [{name: example.com}]\n")
     done = CliRunner().invoke(main, ["sql", "--config", str(tmp_path / "mailposture.yaml"), *arguments], input=given)
     assert done.exit_code == 2

@@ -25,7 +25,7 @@ FAR_APART = ("Pacific/Kiritimati", "Pacific/Pago_Pago")  # UTC+14 and UTC-11: in
 ALLOWED = {
     "mailposture/schema/views/01_clock.sql": 1,
     "mailposture/clickhouse/migrate.py": 1,  # how long ago a lock was made, by the clock of the server that made it
-    "reports/tls/failure_words.py": 1,  # a query for people to type, whose sessions are in UTC
+    "reports/tls/failure_words.py": 1,  # a query to type, whose sessions are in UTC
 }
 
 

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 
 class Command:
-    """A command that uses the engine, in a thread, until it is told that it is done."""
+    """A command that uses the engine, in a thread, until it is released."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -124,13 +124,13 @@ class Eavesdropper(http.server.ThreadingHTTPServer):
     """Another program that got the port of an engine that was killed."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.received: list[str] = []
         super().__init__(("127.0.0.1", 0), _Listening)
 
 
 class _Listening(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.server.told += [f"{name}: {value}" for name, value in self.headers.items()]
+        self.server.received += [f"{name}: {value}" for name, value in self.headers.items()]
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"mailposture\n")
@@ -164,8 +164,8 @@ def test_nobody_who_listens_on_the_port_of_a_dead_engine_is_told_a_password(
     assert lock is not None
     folder.tidy()  # the next engine has begun to start
     assert running_endpoint(config) is None
-    assert eavesdropper.told == []
+    assert eavesdropper.received == []
     with os.fdopen(lock):
         folder.state.write_text(stale)
         assert running_endpoint(config) is not None, "the listener would have been believed, were it asked"
-        assert any("X-Clickhouse-Key" in header.title() for header in eavesdropper.told)
+        assert any("X-Clickhouse-Key" in header.title() for header in eavesdropper.received)

@@ -39,7 +39,7 @@ def import_(paths: list[Path], ingest: Ingest, storage: Storage, rules: Spool | 
     with closing(HeldMessages(ingest.folder, rules=rules)) if rules else nullcontext(ingest.held) as held:
         rejected = RejectedFiles(held=held, writer=ingest.writer, client=storage.client())
         importer = Importer(judge=ingest.judge, writer=ingest.writer, rejected=rejected)
-        return importer.run(find(paths), tell=lambda: None)
+        return importer.run(find(paths), on_each=lambda: None)
 
 
 def rejections(storage: Storage) -> list[tuple[object, ...]]:

@@ -128,7 +128,7 @@ class RunningStack:
         return self.run("docker", "compose", *arguments, given=given, within=within)
 
     def account(self) -> str:
-        """State and last words of all containers; for people."""
+        """State and last log lines of all containers, to read."""
         pieces = []
         for arguments in (["ps", "--all"], ["logs", "--no-color", "--tail", "15"]):
             command = ["docker", "compose", *arguments]

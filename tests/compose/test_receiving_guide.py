@@ -97,7 +97,7 @@ def test_addresses_on_the_page_are_ours(root: Path) -> None:
 
 
 @needs("swaks")
-def test_the_test_mail_is_accepted_and_strangers_addresses_are_not(root: Path, mail_server: MailServer) -> None:
+def test_the_test_mail_is_accepted_and_other_recipients_are_not(root: Path, mail_server: MailServer) -> None:
     assert "250 2.0.0 OK: queued" in swaks(root, mail_server.smtp)
     (message,) = mail_server.received()
     assert message.body.rstrip().endswith(b"not a report")

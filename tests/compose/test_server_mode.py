@@ -191,7 +191,7 @@ def test_reports_by_mail_reach_a_server_and_metrics(stack: Stack) -> None:
     # ClickHouse goes away: mail is accepted all the same, health says so, and rows follow when it is back.
     stack.server.stop()
     assert send(second, host="127.0.0.1", port=stack.smtp) == 30
-    eventually("health tells", lambda: "ClickHouse does not answer" in fetch(f"{stack.collector}/healthz"))
+    eventually("health says so", lambda: "ClickHouse does not answer" in fetch(f"{stack.collector}/healthz"))
     stack.server.start()
     eventually("sixty reports stored", lambda: stack.stored() == 60)
     assert send(second, host="127.0.0.1", port=stack.smtp) == 30

@@ -202,8 +202,8 @@ def test_a_mistake_in_every_domain_is_told_twenty_times(tmp_path):
     path.write_text("domains:\n" + "- {name: a.example, teem: x}\n" * 1000)
     with pytest.raises(ConfigError) as caught:
         load(path)
-    *told, rest = str(caught.value).splitlines()
-    assert told == [f"{path}:{n + 2}: domains[{n}].teem: there is no such key; did you mean team?" for n in range(20)]
+    *faults, rest = str(caught.value).splitlines()
+    assert faults == [f"{path}:{n + 2}: domains[{n}].teem: there is no such key; did you mean team?" for n in range(20)]
     assert rest == f"{path}: and 980 faults more"
 
 

@@ -89,7 +89,7 @@ def demo_messages(today: date) -> Iterator[tuple[Envelope, bytes]]:
 
 
 def envelope(name: str, received_at: datetime) -> Envelope:
-    """Of a mail that we vouch for: signatures are tested elsewhere."""
+    """Of a mail that an operator accepted: signatures are tested elsewhere."""
     return Envelope(source=Source.SMTP, received_at=received_at, name=name, peer="198.18.0.25", by_operator=True)
 
 

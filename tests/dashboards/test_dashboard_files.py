@@ -107,10 +107,11 @@ def test_a_dashboard_opens_with_the_answer_in_words(board: dict[str, Any]) -> No
 
 
 def test_a_counter_that_has_no_series_before_its_first_event_blames_no_scrape() -> None:
-    """Every other counter of the collector begins with zeros; why a peer is turned away is not known beforehand."""
-    panel = next(panel for panel in BOARDS["collector"]["panels"] if panel["title"] == "Turned away")
+    """Every other counter of the collector begins with zeros; why a peer is refused is not known beforehand."""
+    title = "Refused connections and messages"
+    (panel,) = (panel for panel in BOARDS["collector"]["panels"] if panel["title"] == title)
     assert "mailposture_refused_total" in panel["targets"][0]["expr"]
-    assert panel["fieldConfig"]["defaults"]["noValue"] == "Nobody was turned away in this time range"
+    assert panel["fieldConfig"]["defaults"]["noValue"] == "Nothing was refused in this time range"
 
 
 @pytest.mark.parametrize(("board", "panel"), PANELS)
@@ -231,7 +232,7 @@ def test_the_dashboards_all_lead_to_each_other(board: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("board", "panel"), PANELS)
-def test_what_strangers_wrote_goes_on_as_a_hash_only(board: dict[str, Any], panel: dict[str, Any]) -> None:
+def test_untrusted_text_is_passed_on_as_a_hash_only(board: dict[str, Any], panel: dict[str, Any]) -> None:
     for link in _links(panel):
         query = link["url"].split("?")[1]
         for name, value in re.findall(r"\bvar-(result|sender|server)=([^&]*)", query):

@@ -215,7 +215,7 @@ WITH_PROBES = (
     "Fetching the policy",
     "What probes found wrong",
     "Every receiving server, as senders meet it",
-    "Our servers, as probes met them",
+    "Our servers, as probes saw them",
     "Days to certificate expiry",
     "Days to certificate expiry, over time",
 )
@@ -255,7 +255,7 @@ def test_probes_that_do_not_get_out_say_nothing_about_servers(hostile_store: Dem
         hostile_store, "mta-sts", panel_sql("mta-sts", "Every receiving server, as senders meet it"), **bank
     )
     assert (server["STARTTLS"], server["Chain"], server["Names host"]) == ("unknown", "unknown", "unknown")
-    (state,) = ask(hostile_store, "mta-sts", panel_sql("mta-sts", "Our servers, as probes met them"), **bank)
+    (state,) = ask(hostile_store, "mta-sts", panel_sql("mta-sts", "Our servers, as probes saw them"), **bank)
     assert state["Value"] == 0
     assert ask(hostile_store, "mta-sts", panel_sql("mta-sts", "What probes found wrong"), **bank) == []
 
@@ -362,7 +362,7 @@ def threshold(store: DemoStore, name: str, expiry: timedelta) -> Iterator[None]:
             write_domains(client, store.config)
 
 
-def test_expired_and_misnamed_certificates_are_told_apart(store: DemoStore) -> None:
+def test_expired_and_misnamed_certificates_are_distinguished(store: DemoStore) -> None:
     sql = panel_sql("mta-sts", "Every receiving server, as senders meet it")
     then = NOW - timedelta(days=9)
     rows = ask(store, "mta-sts", sql, span=(then - timedelta(days=1), then))
@@ -375,7 +375,7 @@ def test_expired_and_misnamed_certificates_are_told_apart(store: DemoStore) -> N
 
 
 def test_servers_right_now_come_from_metrics(tmp_path: Path) -> None:
-    """Faults are counted; a closed port is told from a fault; without probes there is no number at all."""
+    """Faults are counted; a closed port is distinguished from a fault; without probes there is no number at all."""
     (expression,) = [
         panel["targets"][0]["expr"] for panel in BOARDS["mta-sts"]["panels"] if panel["title"] == "Servers right now"
     ]

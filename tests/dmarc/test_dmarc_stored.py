@@ -30,7 +30,7 @@ FROM dmarc_daily
 
 
 def give(ingest: Ingest, *contents: bytes) -> None:
-    """As an operator does who vouches for them."""
+    """As an operator imports them."""
     for content in contents:
         ingest.spool.put(arrived(Source.FILE, by_operator=True), content)
     ingest.drain()

@@ -53,7 +53,7 @@ def test_sts_and_tlsa_of_the_same_sessions_are_not_added_up(reports: Reports, ga
     assert gauges.read()["tlsrpt_sessions shop.example successful"] == 100
 
 
-def test_last_report_day_and_arrival_are_told_apart(reports: Reports, gauges: Gauges) -> None:
+def test_last_report_day_and_arrival_are_distinguished(reports: Reports, gauges: Gauges) -> None:
     reports.add("shop.example", day=2, successful=1, delay=timedelta(hours=10))
     found = gauges.read()
     midnight = datetime.combine(TODAY, time(), UTC).timestamp()

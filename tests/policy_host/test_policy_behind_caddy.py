@@ -96,7 +96,7 @@ async def test_policy_is_served_with_a_certificate_ordered_on_demand(caddy: Cadd
 
 
 async def test_no_certificate_is_ordered_for_a_name_that_we_do_not_serve(caddy: Caddy) -> None:
-    for host in ("mta-sts.plain.example", "stranger.example"):
+    for host in ("mta-sts.plain.example", "unknown.example"):
         status, output = await caddy.fetch(host)
         assert status == 35, output  # handshake failed
     ordered = {path.name for path in (caddy.root.parents[3] / "certificates").glob("*/*")}
@@ -105,7 +105,7 @@ async def test_no_certificate_is_ordered_for_a_name_that_we_do_not_serve(caddy: 
 
 async def test_other_host_on_the_same_connection_gets_404(caddy: Caddy) -> None:
     status, output = await caddy.fetch(
-        "mta-sts.enforced.example", "--header", "Host: stranger.example", "--write-out", "%{http_code}"
+        "mta-sts.enforced.example", "--header", "Host: unknown.example", "--write-out", "%{http_code}"
     )
     assert status == 0, output
     assert output.endswith("404")

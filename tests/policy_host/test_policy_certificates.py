@@ -54,7 +54,7 @@ async def test_clients_without_sni_or_with_another_name_get_the_first_certificat
     start: Callable[..., Awaitable[Running]], authority: CertificateAuthority
 ) -> None:
     running = await start(authority.issue(["mta-sts.enforced.example"]), authority.issue(["*.wild.example"]))
-    for name in (None, "stranger.example", "mta-sts.deep.wild.example"):
+    for name in (None, "unknown.example", "mta-sts.deep.wild.example"):
         assert await shown_names(running.port, name) == ["mta-sts.enforced.example"]
 
 
@@ -183,7 +183,7 @@ async def test_change_of_permissions_is_reason_to_read_again(
     assert certificates is not None
     with structlog.testing.capture_logs() as logs:
         certificates.reload_changed()
-    assert [line["event"] for line in logs] == ["certificate read"]
+    assert [line["event"] for line in logs] == ["certificate loaded"]
 
 
 def test_encrypted_key_is_said_and_nobody_asked_for_its_password(authority: CertificateAuthority) -> None:

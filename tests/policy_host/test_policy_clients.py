@@ -80,7 +80,7 @@ async def test_noise_gets_no_policy_and_harms_nobody(start: Callable[..., Awaita
     assert b"STSv1" in await policy_from(running.port)
 
 
-async def test_strangers_cannot_fill_the_log_and_our_faults_are_in_it(
+async def test_clients_cannot_fill_the_log_and_our_faults_are_in_it(
     start: Callable[..., Awaitable[Running]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = await start()

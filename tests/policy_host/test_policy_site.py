@@ -59,7 +59,7 @@ async def test_host_is_recognized_however_it_is_written(start: Callable[..., Awa
     "host",
     [
         "mta-sts.plain.example",
-        "mta-sts.stranger.example",
+        "mta-sts.unknown.example",
         "enforced.example",
         "mta-sts.sub.enforced.example",
         "mta-sts.enforced.example.evil.example",
@@ -124,12 +124,12 @@ async def test_caddy_may_order_certificates_only_for_domains_that_we_serve(
     assert (await ask(running.port, "localhost", "/ask?domain=mta-sts.enforced.example"))[0] == 404
 
 
-async def test_metrics_count_by_domain_and_status_and_strangers_make_no_labels(
+async def test_metrics_count_by_domain_and_status_and_foreign_names_make_no_labels(
     start: Callable[..., Awaitable[Running]],
 ) -> None:
     running = await start()
     for number in range(50):
-        await ask(running.port, f"mta-sts.stranger{number}.example")
+        await ask(running.port, f"mta-sts.unknown{number}.example")
     _, _, body = await ask(running.port, "mta-sts.tested.example")
     await ask(running.port, "mta-sts.tested.example", "/robots.txt")
     _, _, text = await ask(running.metrics_port, "localhost", "/metrics")
@@ -137,7 +137,7 @@ async def test_metrics_count_by_domain_and_status_and_strangers_make_no_labels(
     assert 'mailposture_policy_host_requests_total{policy_domain="other",status="404"} 50.0' in metrics
     assert 'mailposture_policy_host_requests_total{policy_domain="tested.example",status="200"} 1.0' in metrics
     assert 'mailposture_policy_host_requests_total{policy_domain="tested.example",status="404"} 1.0' in metrics
-    assert "stranger" not in metrics
+    assert "unknown" not in metrics
     info = f'mta_sts_hosted_policy_info{{id="{policy_id(body)}",mode="testing",policy_domain="tested.example"}} 1.0'
     assert info in metrics
     assert 'mta_sts_hosted_policy_max_age_seconds{policy_domain="enforced.example"} 1.2096e+06' in metrics
@@ -169,7 +169,7 @@ async def test_changed_configuration_is_served_after_reload(start: Callable[...,
         running.host.reload()
     assert (await ask(running.port, "mta-sts.new.example"))[0] == 200
     assert (await ask(running.port, "mta-sts.enforced.example"))[0] == 404
-    dropped = [entry for entry in logs if entry["event"] == "policy dropped, but senders keep their copy"]
+    dropped = [entry for entry in logs if entry["event"] == "policy dropped, but senders keep their cached copy"]
     assert [entry["policy_domain"] for entry in dropped] == ["enforced.example", "tested.example"]
 
 

@@ -53,7 +53,7 @@ _dmarc.{DOMAIN}. 300 IN TXT "v=DMARC1; p=reject"
     outcome = await probe_dns(parked.domain, parked.context())
     assert measured(outcome) == {f"dns_record_success {record}": 1 for record in ("mx", "spf", "dmarc")}
     expecting = measured(await probe_dns(world.domain, world.context()))
-    assert expecting["dns_record_failure mx null-mx"] == 1, "mail is expected, and senders are told that there is none"
+    assert expecting["dns_record_failure mx null-mx"] == 1, "mail is expected, and the record says that there is none"
 
 
 async def test_unanswered_record_is_a_dns_error_and_the_others_are_told(world: World) -> None:

@@ -265,7 +265,7 @@ async def test_tlsa_records_that_senders_of_mail_skip_accuse_nobody(world: World
     assert f"mx_server_tlsa_match {MX}" not in measured(outcome)
 
 
-async def test_mx_without_address_and_mx_that_dns_does_not_tell_are_told_apart(world: World) -> None:
+async def test_mx_without_address_and_mx_that_dns_does_not_answer_are_distinguished(world: World) -> None:
     world.zone.text += f"{DOMAIN}. 300 IN MX 20 gone.example.test.\n{DOMAIN}. 300 IN MX 30 broken.example.test.\n"
     world.zone.broken = {"broken.example.test"}
     async with faulty_smtp.serving(world.authority.issue([MX]).server_context()) as (_, port):

@@ -1,4 +1,4 @@
-"""What strangers may put wherever a report has room for text, and the reports and mails that carry it.
+"""What an attacker may put wherever a report has room for text, and the reports and mails that carry it.
 
 Every hostile text has a harmless twin: whatever the twin's report changes in a number, a label or a row, the hostile
 one must change too, and nothing else.
@@ -56,7 +56,7 @@ def reports(domain: str, words: tuple[str, ...], *, first: date, last: date) -> 
 
 
 def mails(domain: str, day: date) -> Iterator[bytes]:
-    """Mails that nobody vouches for: of each text a readable report, and an attachment that is none."""
+    """Unauthenticated mails: of each text a readable report, and an attachment that is none."""
     for text in HOSTILE:
         (report, *_) = reports(domain, (text,), first=day, last=day)
         for name, content in (("report", gzip.compress(report)), ("broken", gzip.compress(report)[:-9])):

@@ -1,6 +1,6 @@
 """sys4's tlsrpt-reporter, the program that reports for Postfix, as an operator runs it; only its clock is ours.
 
-Postfix (3.10 and later, with libtlsrpt) tells `tlsrpt-collectd` of each session by a datagram; after midnight UTC
+Postfix (3.10 and later, with libtlsrpt) reports each session to `tlsrpt-collectd` by a datagram; after midnight UTC
 `tlsrpt-reportd` asks `tlsrpt-fetcher` for the day that ended, makes a report for each domain and sends it to where the
 domain's TLSRPT record wants it. libfaketime moves the clock of these three, so that days pass when the test says so.
 """
@@ -80,7 +80,7 @@ class Reporter:
         new.rename(self.folder / "clock")
 
     def saw(self, domain: str, record: str, *, successful: int, failures: list[dict[str, Any]]) -> None:
-        """Tell of sessions today, each failed one with its detail, as libtlsrpt does; return once all are counted.
+        """Report sessions of today, each failed one with its detail, as libtlsrpt does; return once all are counted.
 
         `record` is the TLSRPT record that Postfix has found in DNS.
         """
@@ -111,7 +111,7 @@ class Reporter:
             }
 
     def log(self) -> str:
-        """What the programs have said; for people."""
+        """What the programs have logged, to read."""
         return "\n".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
 
     @contextlib.contextmanager

@@ -70,7 +70,7 @@ class Attacked:
             client.sendmail(f"bounce@{author}", [f"tlsrpt@{VICTIM}"], signature + mail)
 
     def post(self, domain: str, content: bytes) -> None:
-        """By HTTPS, to the path in the record that we tell people to publish."""
+        """By HTTPS, to the path in the public record."""
         record = self.house.command("records", domain).decode()
         found = re.search(r"/v1/tls-reports/[^\s\",;]+", record)
         assert found, record

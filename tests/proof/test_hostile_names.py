@@ -54,7 +54,7 @@ STORED = 'mailposture_reports_stored_total{kind="tls",trust="token"}'
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """mailposture with all reports stored, and all mails held back."""
+    """mailposture with all reports stored, and all mails held."""
     tokens = {ATTACKED: "secret-path-of-the-shop", CALM: "secret-path-of-the-calm"}
     with serving(Zone("evil.example. 60 IN TXT nothing")) as nameserver:
         configuration = settings(
@@ -166,7 +166,7 @@ def answer(
 
 
 def numbers(rows: list[dict[str, Any]]) -> Counter[tuple[Any, ...]]:
-    """The whole numbers and the days in each row; the words, and times that tell of arrival, differ."""
+    """The whole numbers and the days in each row; the words, and times of arrival, differ."""
     return Counter(
         tuple(value for value in row.values() if isinstance(value, int) and not isinstance(value, bool)) for row in rows
     )

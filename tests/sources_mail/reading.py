@@ -66,7 +66,7 @@ def _with_xml(subject: str, xml: bytes) -> bytes:
 
 
 class RecordingSpool:
-    """Remembers what it got, and fails when told to."""
+    """Remembers what it got, and fails on demand."""
 
     def __init__(self) -> None:
         self.got: list[tuple[Envelope, bytes]] = []

@@ -113,7 +113,7 @@ def test_folders_below_a_namespace_prefix_are_found(
     _eventually(lambda: server.bodies("INBOX.mailposture.processed") == [report_mail(1)])
 
 
-def test_trusted_mailbox_vouches(dovecot: Any, spool: RecordingSpool, read: Callable[..., MailboxLoop]) -> None:
+def test_trusted_mailbox_is_marked(dovecot: Any, spool: RecordingSpool, read: Callable[..., MailboxLoop]) -> None:
     dovecot.deliver(report_mail(1))
     read(dovecot, trusted=True)
     _eventually(lambda: len(spool.got) == 1)
@@ -135,12 +135,12 @@ def test_certificate_of_an_unknown_authority_is_refused(
     read(dovecot, certificate_authority=None)
     seen = ""
 
-    def told() -> bool:
+    def reported() -> bool:
         nonlocal seen
         seen += "".join(capfd.readouterr())
         return "certificate verify failed" in seen
 
-    _eventually(told)
+    _eventually(reported)
     assert spool.got == []
 
 

@@ -77,7 +77,7 @@ def test_mail_for_nobody_is_bounced_by_postfix(mail_server: Callable, postfix: C
     relay.wait_for("status=bounced")
     relay.send(SENDER, "nobody@xn--bcher-kva.example", REPORT)
     relay.wait_for("to=<nobody@xn--bcher-kva.example>")
-    assert relay.log().count("550 5.1.1 No reports are received at that address") == 2
+    assert relay.log().count("550 5.1.1 Recipient rejected: no reports are accepted at this address") == 2
     assert server.received() == []
 
 
@@ -86,7 +86,7 @@ def test_postfix_keeps_mail_while_our_disk_is_full(mail_server: Callable, postfi
     relay = postfix(server)
     relay.send(SENDER, RCPT, REPORT)
     relay.wait_for("status=deferred")
-    assert "452 4.3.1 No room on disk" in relay.log()
+    assert "452 4.3.1 Insufficient disk space" in relay.log()
     server.spool._keep_free = 0
     eventually("the spool sees that there is room", lambda: has_room(server.spool))
     relay.run("postqueue", "-f")

@@ -1,4 +1,4 @@
-"""Killed at any instant, full or damaged: what was acknowledged is still there, once, or somebody is told.
+"""Killed at any instant, full or damaged: what was acknowledged is still there, once, or an error says so.
 
 More kills: MAILPOSTURE_KILLS=300 pytest tests/spool/test_spool_crashes.py -k kills
 """
@@ -96,7 +96,7 @@ def test_random_kills_under_load_lose_nothing_acknowledged_and_double_nothing(fo
             ]
             for sender in senders:
                 sender.start()
-            queue = SpoolQueue(folder)  # ingest, on the same file meanwhile, starting anew each round
+            queue = SpoolQueue(folder)  # ingest, on the same file meanwhile, restarted each round
             deadline = time.monotonic() + random.uniform(0.05, 0.6)
             while time.monotonic() < deadline:
                 claimed = queue.claim(100, ALL)

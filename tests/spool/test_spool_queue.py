@@ -197,7 +197,7 @@ def test_holding_twice_keeps_one(folder: Path) -> None:
     assert len(HeldMessages(folder).list()) == 1
 
 
-def test_a_released_message_returns_to_the_queue_vouched_for(folder: Path) -> None:
+def test_a_released_message_returns_to_the_queue_as_accepted_by_an_operator(folder: Path) -> None:
     body = b"quarantined report" * 1000
     put(folder, body)
     queue = SpoolQueue(folder)

@@ -88,7 +88,7 @@ class Moves:
             return {keys[0]: str(error)} if len(keys) == 1 else self._refused_alone(session, keys)
         if not self._said_they_stay and session.present(keys):
             self._said_they_stay = True
-            self._log.warning("the server says that it has moved reports, and they are still in the mailbox")
+            self._log.warning("the server reported reports as moved, but they are still in the mailbox")
         return {}
 
     def _refused_alone(self, session: Session, keys: Sequence[str]) -> dict[str, str]:

@@ -103,7 +103,7 @@ class SmtpConnection(SMTP):
         """Say goodbye now, or after the mail that is being transferred."""
         self._leaving = True
         if self._mail_from is None and not self._busy:
-            self._last_words("421 4.3.2 Service is shutting down, come back later")
+            self._last_words("421 4.3.2 Service is shutting down, try again later")
 
     def abort(self) -> None:
         """End without further words."""
@@ -148,7 +148,7 @@ class SmtpConnection(SMTP):
             while True:
                 await self._obey(await self._next_command())
                 if self._leaving and self._mail_from is None:
-                    raise LeaveError("421 4.3.2 Service is shutting down, come back later", "shutting-down")
+                    raise LeaveError("421 4.3.2 Service is shutting down, try again later", "shutting-down")
         except LeaveError as end:
             if end.reason:
                 REFUSED.labels(self._source.value, end.reason).inc()
@@ -158,17 +158,17 @@ class SmtpConnection(SMTP):
             pass
         except Exception:
             _log.exception("SMTP session failed", peer=self.peer)
-            self._output.append("421 4.3.0 Internal trouble, come back later")
+            self._output.append("421 4.3.0 Internal error, try again later")
         self._write_replies()
         self._writer.close()
 
     async def _welcome(self) -> None:
         CONNECTIONS.labels(self._source.value).inc()
         if self._shared.closing:
-            raise LeaveError("421 4.3.2 Service is shutting down, come back later", "shutting-down")
+            raise LeaveError("421 4.3.2 Service is shutting down, try again later", "shutting-down")
         refusal = await self._client() if isinstance(self._place, Place) else self._place
         if refusal is not None:
-            raise LeaveError("421 4.7.0 Too many connections, come back later", refusal.value)
+            raise LeaveError("421 4.7.0 Too many connections, try again later", refusal.value)
         self._output.append(f"220 {self.hostname} {'LMTP' if self._source is Source.LMTP else 'ESMTP'}")
 
     async def _client(self) -> Refusal | None:
@@ -190,9 +190,7 @@ class SmtpConnection(SMTP):
     async def _obey(self, line: bytes) -> None:
         self._commands += 1
         if self._commands > self._shared.limits.commands:
-            raise LeaveError(
-                "421 4.7.0 Too many commands in one connection, come back with a new one", "too-many-commands"
-            )
+            raise LeaveError("421 4.7.0 Too many commands in one connection, open a new one", "too-many-commands")
         verb, _, argument = line.decode("utf-8", "surrogateescape").partition(" ")
         method = self._smtp_methods.get(verb.upper())
         try:

@@ -63,7 +63,7 @@ class SmtpServer:
         _log.info("listening for mail", protocol=source.value, address=str(address), port=self.addresses[source][1])
 
     async def close(self, grace: float = 10.0) -> None:
-        """Stop listening, tell idle clients to come back later, let running transfers end within `grace` seconds."""
+        """Stop listening, send idle clients 421, let running transfers end within `grace` seconds."""
         shared = self.shared
         shared.closing = True
         for listener in self._listeners:

@@ -26,7 +26,7 @@ _COMMANDS = {
     for source, greetings in ((Source.SMTP, ("HELO", "EHLO")), (Source.LMTP, ("LHLO",)))
 }
 _OK = "250 2.0.0 OK"
-_NO_MEMORY = "452 4.3.1 Too many large messages at once, try again later"
+_NO_MEMORY = "452 4.3.1 Insufficient memory for large messages, try again later"
 
 _log = structlog.get_logger()
 
@@ -69,31 +69,31 @@ class SmtpSession(SmtpConnection):
         if self._input or self._reader._buffer:  # type: ignore[attr-defined]  # noqa: SLF001  no public way to look
             # Commands sent before the handshake would be obeyed after it, as if they had been protected:
             # CVE-2011-0411.
-            raise LeaveError("554 5.5.0 Nothing may follow STARTTLS before the handshake", "plaintext-injection")
+            raise LeaveError("554 5.5.0 No data may follow STARTTLS before the handshake", "plaintext-injection")
         self._reply("220 2.0.0 Ready to start TLS")
         await self._encrypt(self._shared.certificate.context)
 
     async def smtp_MAIL(self, argument: str | None) -> None:  # noqa: N802
         if not self._greeted:
-            raise RefusedError("503 5.5.1 Say hello first")
+            raise RefusedError("503 5.5.1 Send HELO/EHLO first")
         if self._mail_from is not None:
             raise RefusedError("503 5.5.1 Nested MAIL command")
         path = parse_path("FROM", argument or "")
         if path is None:
             raise RefusedError("501 5.1.7 Syntax: MAIL FROM:<address> [parameters]")
         if not path.parameters.keys() <= _MAIL_PARAMETERS:
-            raise RefusedError("555 5.5.4 MAIL parameter not known")
+            raise RefusedError("555 5.5.4 MAIL parameter not supported")
         if path.parameters.get("BODY", "7BIT").upper() not in ("7BIT", "8BITMIME"):
-            raise RefusedError("501 5.5.4 BODY is 7BIT or 8BITMIME")
+            raise RefusedError("501 5.5.4 BODY must be 7BIT or 8BITMIME")
         size = path.parameters.get("SIZE", "0")
         if not (size.isascii() and size.isdigit() and len(size) <= 20):
-            raise RefusedError("501 5.5.4 SIZE is a number of bytes")
+            raise RefusedError("501 5.5.4 SIZE must be a number of bytes")
         if int(size) > self._shared.limits.message_size:
             REFUSED.labels(self._source.value, "too-large").inc()
-            raise RefusedError("552 5.3.4 Message is larger than this server accepts")
+            raise RefusedError("552 5.3.4 Message size exceeds the limit")
         self._non_ascii = "SMTPUTF8" in path.parameters
         if not (self._non_ascii or path.address.isascii()):
-            raise RefusedError("553 5.6.7 An address that is not ASCII needs SMTPUTF8")
+            raise RefusedError("553 5.6.7 Non-ASCII address requires SMTPUTF8")
         try:
             self._shared.spool.check_room()
         except SpoolError as error:
@@ -104,17 +104,17 @@ class SmtpSession(SmtpConnection):
 
     async def smtp_RCPT(self, argument: str | None) -> None:  # noqa: N802
         if self._mail_from is None:
-            raise RefusedError("503 5.5.1 MAIL first")
+            raise RefusedError("503 5.5.1 Send MAIL first")
         path = parse_path("TO", argument or "")
         if path is None or not path.address:
             raise RefusedError("501 5.1.3 Syntax: RCPT TO:<address>")
         if path.parameters:
-            raise RefusedError("555 5.5.4 RCPT parameter not known")
+            raise RefusedError("555 5.5.4 RCPT parameter not supported")
         if not (self._non_ascii or path.address.isascii()):
-            raise RefusedError("553 5.6.7 An address that is not ASCII needs SMTPUTF8")
+            raise RefusedError("553 5.6.7 Non-ASCII address requires SMTPUTF8")
         if not self._shared.accepts(path.address):
             REFUSED.labels(self._source.value, "unknown-recipient").inc()
-            raise RefusedError("550 5.1.1 No reports are received at that address")
+            raise RefusedError("550 5.1.1 Recipient rejected: no reports are accepted at this address")
         if len(self._recipients) >= self._shared.limits.recipients:
             raise RefusedError("452 4.5.3 Too many recipients")
         self._recipients.append(path.address)
@@ -126,8 +126,8 @@ class SmtpSession(SmtpConnection):
         if not self._recipients:
             raise RefusedError("503 5.5.1 No valid recipients")
         if self._input:
-            # The client did not wait for our word: it talks past us, or somebody makes it (RFC 2920, section 3.1).
-            raise LeaveError("554 5.5.0 Commands and message out of step", "out-of-step")
+            # The client did not wait for the 354: it is out of step, or made to be (RFC 2920, section 3.1).
+            raise LeaveError("554 5.5.0 Message data sent before the reply to DATA", "out-of-step")
         mail_from, recipients = self._mail_from or "", tuple(self._recipients)
         with self._shared.memory.share(client_network(self.peer), end=self._end_for_room) as share:
             if not await share.announce(self._declared):
@@ -149,15 +149,17 @@ class SmtpSession(SmtpConnection):
         self._reply(_OK)
 
     async def smtp_VRFY(self, argument: str) -> None:  # noqa: N802
-        self._reply("252 2.5.2 Send a mail and see")
+        self._reply("252 2.5.2 Cannot verify the address, but will attempt delivery")
 
     async def smtp_QUIT(self, argument: str) -> None:  # noqa: N802
         raise LeaveError("221 2.0.0 Bye", "")
 
     def _end_for_room(self) -> None:
-        """The message that is being sent comes too slowly while others wait; called from any thread."""
+        """The message that is being sent arrives too slowly while others wait; called from any thread."""
         REFUSED.labels(self._source.value, "memory").inc()
-        self.loop.call_soon_threadsafe(self._last_words, "421 4.3.1 Too slow while others wait, try again later")
+        self.loop.call_soon_threadsafe(
+            self._last_words, "421 4.3.1 Transfer too slow while memory is short, try again later"
+        )
 
     # ── message ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -193,10 +195,10 @@ class SmtpSession(SmtpConnection):
     def _not_stored(self, error: SpoolError) -> str:
         if isinstance(error, SpoolFullError):
             REFUSED.labels(self._source.value, "spool-full").inc()
-            return "452 4.3.1 No room on disk, try again later"
+            return "452 4.3.1 Insufficient disk space, try again later"
         REFUSED.labels(self._source.value, "spool-trouble").inc()
         _log.error("mail not stored", peer=self.peer, reason=str(error))
-        return "451 4.3.0 Cannot store it now, try again later"
+        return "451 4.3.0 Message could not be stored, try again later"
 
     async def _read_message(self, share: Share) -> tuple[bytearray, str]:
         """The message as its sender signed it: dots unstuffed (RFC 5321, section 4.5.2), nothing else touched.
@@ -230,5 +232,5 @@ class SmtpSession(SmtpConnection):
         """Why a message of that size cannot be taken, if so; otherwise it has its room in memory now."""
         most = self._shared.limits.message_size
         if size > most:
-            return "552 5.3.4 Message is larger than this server accepts"
+            return "552 5.3.4 Message size exceeds the limit"
         return "" if await share.grow(size, expected=most) else _NO_MEMORY

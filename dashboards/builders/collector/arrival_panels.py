@@ -17,13 +17,13 @@ _ARRIVED: Final = (
 PANELS = (
     counted(
         "Received, by source",
-        "Messages and posts an hour that were made durable in the spool.",
+        "Messages and posts per hour that were made durable in the spool.",
         (an_hour("mailposture_received_total", "source"), "{{source}}"),
         width=8,
     ),
     counted(
-        "What became of them",
-        "Reports an hour that were stored, by why they are trusted, and messages an hour that were rejected, "
+        "Stored, rejected, quarantined, deferred",
+        "Reports per hour that were stored, by why they are trusted, and messages per hour that were rejected, "
         "quarantined, or deferred because DNS did not answer.",
         (an_hour("mailposture_reports_stored_total", "trust"), "stored ({{trust}})"),
         (an_hour("mailposture_rejected_total"), "rejected"),
@@ -42,12 +42,12 @@ PANELS = (
         },
     ),
     counted(
-        "Turned away",
-        "Peers an hour that were turned away before anything was accepted, by source and reason. Reasons like a full "
-        "disk lose reports of senders that do not try again.",
+        "Refused connections and messages",
+        "Clients per hour that were refused before anything was accepted, by source and reason. With reasons like a "
+        "full disk, reports of senders that do not retry are lost.",
         (an_hour("mailposture_refused_total", "source", "reason"), "{{source}}: {{reason}}"),
         width=8,
-        nothing="Nobody was turned away in this time range",
+        nothing="Nothing was refused in this time range",
     ),
     graph(
         "Reports by day of arrival, 30 days",
@@ -69,7 +69,7 @@ PANELS = (
     ),
     graph(
         "From the report's day to its arrival, 30 days",
-        "Hours from the end of a report's period to its arrival, by day of arrival. Half a day is usual. If all "
+        "Hours from the end of a report's period to its arrival, by day of arrival. Half a day is normal. If all "
         "senders become later at once, look for a queue on our side.",
         series(
             f"""
@@ -126,8 +126,8 @@ UNUSABLE = (
     ),
     graph(
         "Rejected and quarantined, by reason",
-        "Messages that held no usable report, or are not authenticated, in the hour before each point; and what was "
-        "dropped of them, because it was too old (age) or its sender sent too much (budget).",
+        "Messages that held no usable report, or are not authenticated, in the hour before each point; and those of "
+        "them that were dropped, because they were too old (age) or their sender sent too much (budget).",
         metric(
             "sum by (reason) (increase(mailposture_rejected_total[1h])) > 0", legend="rejected: {{reason}}", ref="A"
         ),

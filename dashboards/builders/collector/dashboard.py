@@ -30,16 +30,16 @@ _ANSWER = (
         width=8,
         unit="none",
         thresholds=steps((None, look.BAD), (1, look.GOOD)),
-        mappings=(words({"1": ("All good", look.GOOD), "0": ("Trouble: see the parts", look.BAD)}),),
+        mappings=(words({"1": ("All good", look.GOOD), "0": ("Trouble: see Parts", look.BAD)}),),
         nothing=_NOT_SCRAPED,
         filled=True,
         text_size=28,
     ),
     stat(
         "Parts",
-        "Accepting: the disk has room, so senders are not turned away. Ingest: the process that reads the spool "
-        "shows signs of life. ClickHouse: it takes what ingest writes; while it does not, the spool keeps all. "
-        "Exporter: it reads the views.",
+        "Accepting: the disk has room, so senders are not refused. Ingest: the process that reads the spool is alive. "
+        "ClickHouse: it accepts what ingest writes; while it does not, the spool keeps everything. Exporter: it can "
+        "query the views.",
         metric("min(mailposture_spool_accepting)", legend="Accepting", now=True, ref="A"),
         metric("min(mailposture_ingest_up)", legend="Ingest", now=True, ref="B"),
         metric("min(mailposture_clickhouse_up)", legend="ClickHouse", now=True, ref="C"),
@@ -54,7 +54,8 @@ _ANSWER = (
     ),
     stat(
         "In the spool",
-        "Messages that are accepted and not yet stored. It rises while ClickHouse is away, and falls by itself after.",
+        "Messages that are accepted and not yet stored. It grows while ClickHouse is down, and drains automatically "
+        "afterwards.",
         metric("sum(mailposture_spool_messages)", now=True),
         width=6,
         height=3,
@@ -100,7 +101,7 @@ _ANSWER = (
 _FRESHNESS = table(
     "Freshness by domain",
     "When each of the chosen domains was last reported about, longest ago first. Missing: is its record _smtp._tls "
-    "published? `mailposture check DOMAIN` looks.",
+    "published? `mailposture check DOMAIN` checks that.",
     rows(
         f"""
         SELECT
@@ -153,14 +154,14 @@ def dashboard() -> Dashboard:
     return Dashboard(
         uid=UID,
         title="mailposture: Collector health",
-        description="Whether reports get in and through, how late they are, and what could not be used.",
+        description="Whether reports arrive and are stored, how late they are, and what was rejected or quarantined.",
         variables=(*DATASOURCES, domain(several=True)),
         links=page_links(UID),
         time_from="now-24h",
         rows=(
             Row(panels=_ANSWER),
             Row(title="Arrival", panels=arrival_panels.PANELS),
-            Row(title="What could not be used", panels=arrival_panels.UNUSABLE),
+            Row(title="Rejected and quarantined", panels=arrival_panels.UNUSABLE),
             Row(title="Spool, storage and exporter", panels=storage_panels.PANELS),
             Row(title="Freshness", panels=(_FRESHNESS,)),
         ),

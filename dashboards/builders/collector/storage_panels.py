@@ -55,16 +55,16 @@ PANELS = (
     ),
     counted(
         "Batches written",
-        "Batches an hour that ClickHouse was given, by outcome. Failed ones are tried again until ClickHouse has them; "
-        "a refused one is tried again in halves, to find the message that it does not take.",
+        "Batches per hour that were sent to ClickHouse, by outcome. Failed ones are retried until ClickHouse has "
+        "them; a rejected one is retried in halves, to find the message that it does not accept.",
         (an_hour("mailposture_insert_batches_total", "outcome"), "{{outcome}}"),
         width=6,
         colors={"stored": look.SUCCESSFUL, "failed": look.FAILED, "refused": "#FF9830"},
     ),
     graph(
         "Bytes kept",
-        "Disk space of what waits in the spool, of what is deferred there until DNS answers, and of quarantined and "
-        "rejected messages. What is not authenticated is bounded: spool.deferred_size and spool.held_size.",
+        "Disk space of messages that wait in the spool, are deferred there until DNS answers, or are quarantined or "
+        "rejected. Unauthenticated messages are bounded: spool.deferred_size and spool.held_size.",
         metric("sum(mailposture_spool_bytes)", legend="waiting", ref="A"),
         metric("sum(mailposture_spool_deferred_bytes)", legend="of them deferred", ref="B"),
         metric("sum by (state) (mailposture_held_bytes)", legend="{{state}}", ref="C"),
@@ -76,8 +76,8 @@ PANELS = (
     ),
     graph(
         "Age of the numbers",
-        "How old the exporter's metrics about reports are, as hours:minutes:seconds. They are renewed each minute; the "
-        "old ones stay while ClickHouse is away.",
+        "How old the exporter's metrics about reports are, as hours:minutes:seconds. They are renewed every minute; "
+        "the old ones stay while ClickHouse is down.",
         metric("max(mailposture_reported_age_seconds)", legend="age"),
         width=6,
         unit="dthms",
@@ -88,7 +88,7 @@ PANELS = (
     ),
     graph(
         "Time to renew them",
-        "How long the exporter's queries took, all together. Near a minute, the numbers can no longer keep up.",
+        "How long the exporter's queries took, in total. Above a minute, the numbers lag behind.",
         metric("max(mailposture_reported_refresh_duration_seconds)", legend="time to renew"),
         width=6,
         unit="suffix:s",

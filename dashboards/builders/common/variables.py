@@ -1,8 +1,8 @@
 """What can be chosen on top of a dashboard, and the links between dashboards that keep time and choices.
 
-A domain is a name of our configuration, and is written into queries as it is. Everything else that can be chosen was
-written by strangers, and Grafana's quoting does not stand backslashes: so the value of such a choice is a hash, and the
-text is only for the eye. The same in links from tables: they pass on the hash, which is a hidden column.
+A domain is a name of our configuration, and is written into queries as it is. Everything else that can be chosen is
+untrusted text, and Grafana's quoting does not handle backslashes: so the value of such a choice is a hash, and the
+text is only shown. The same in links from tables: they pass on the hash, which is a hidden column.
 """
 
 from __future__ import annotations
@@ -76,15 +76,15 @@ def textbox(name: str, label: str, *, description: str) -> Json:
     }
 
 
-def stranger_id(column: str) -> str:
-    """SQL for the value that stands for a stranger's text in choices and links."""
+def untrusted_id(column: str) -> str:
+    """SQL for the hash that stands for untrusted text in choices and links."""
     return f"hex(sipHash64({column}))"
 
 
-def strangers_choice(name: str, label: str, column: str, view: str, where: str, *, description: str) -> Json:
-    """A choice among texts that strangers wrote."""
+def untrusted_choice(name: str, label: str, column: str, view: str, where: str, *, description: str) -> Json:
+    """A choice among untrusted texts."""
     query = (
-        f"SELECT {stranger_id('choice')}, if(choice = '', 'not named', choice) FROM ("
+        f"SELECT {untrusted_id('choice')}, if(choice = '', 'not named', choice) FROM ("
         f"SELECT DISTINCT {column} AS choice FROM {view} WHERE $__dateFilter(day) AND {where}"
         ") ORDER BY choice LIMIT 1000"
     )
@@ -94,7 +94,7 @@ def strangers_choice(name: str, label: str, column: str, view: str, where: str, 
 REPORTER: Final = "reporter, reporter_proven"
 """SQL: who reports, for GROUP BY and USING; of one name, the proven one and the one that only says so are two."""
 
-REPORTER_ID: Final = stranger_id(REPORTER)
+REPORTER_ID: Final = untrusted_id(REPORTER)
 """SQL: the value that stands for a reporter in choices and links."""
 
 REPORTER_NAME: Final = "if(reporter_proven, reporter, concat(reporter, ' (unproven)'))"
@@ -120,9 +120,9 @@ def chosen(column: str, name: str) -> str:
     return f"$__conditionalAll({column} IN (${{{name}:singlequote}}), ${name})"
 
 
-def chosen_stranger(column: str, name: str) -> str:
-    """SQL: the same for a column that strangers write."""
-    return chosen(stranger_id(column), name)
+def chosen_untrusted(column: str, name: str) -> str:
+    """SQL: the same for a column of untrusted text."""
+    return chosen(untrusted_id(column), name)
 
 
 END: Final = "toDate($__toTime, 'UTC')"
@@ -135,7 +135,7 @@ TEAM: Final = choice(
     "team",
     "Team",
     f"SELECT DISTINCT team FROM domains WHERE {_PLAIN_NAME.format(column='team')} ORDER BY team",
-    description="Whose domains, as the configuration says",
+    description="The team whose domains are shown, from the configuration",
 )
 
 

@@ -38,10 +38,10 @@ def failures_beside_probes(where: str, *, domain: Column, height: int, nothing: 
     """Each server that failed on a day, beside what our probes saw there on that day."""
     return table(
         "What our probes saw there that day",
-        "Failures as senders report them, a row a day and receiving server, the most first, beside our own probes of "
-        "that server (for policy failures: of the MTA-STS policy) on the same day. A fault: our side, and it can be "
-        "mended. All good while one sender fails: look at the sender, or at the path between. No probe: probes were "
-        "off, or could not see it.",
+        "Failures as senders report them, one row per day and receiving server, the most first, beside our own probes "
+        "of that server (for policy failures: of the MTA-STS policy) on the same day. A fault: it is on our side, and "
+        "can be fixed. All good while one sender fails: look at the sender, or at the path between. No probe: probes "
+        "were off, or could not see it.",
         rows(
             f"""
             SELECT
@@ -82,10 +82,10 @@ def failures_beside_probes(where: str, *, domain: Column, height: int, nothing: 
 def servers_over_time(domains: str, *, width: int, height: int) -> Panel:
     """How each server of ours looked from outside."""
     return states(
-        "Our servers, as probes met them",
-        "Each receiving server by day: good when every probe of the day found STARTTLS and a certificate that a sender "
-        "accepts, not seen where outbound port 25 is closed for us. Of more than twenty servers the ones with most "
-        "faults. Empty when probes are off.",
+        "Our servers, as probes saw them",
+        "Each receiving server by day: good when every probe of the day found STARTTLS and a certificate that a "
+        "sender accepts, not seen where outbound port 25 is closed for us. If there are more than twenty servers, "
+        "those with most faults. Empty when probes are off.",
         series(
             f"""
             SELECT day AS time, receiving_mx, {STATE_NUMBER} AS Value

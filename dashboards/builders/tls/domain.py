@@ -14,7 +14,7 @@ from dashboards.builders.common.variables import (
     domain,
     link,
     page_links,
-    stranger_id,
+    untrusted_id,
 )
 from dashboards.builders.tls import beside_probes, mode_panels, probe_faults, questions, server_panels, shared_panels
 from dashboards.builders.tls.questions import IN_RANGE
@@ -29,9 +29,8 @@ _TO_CATEGORY = link("Explore these failures", "mailposture-failures", category=c
 _ANSWER = (
     stat(
         "$domain now",
-        "Causes that need attention at the end of the time range: in the newest reports of all senders, and in "
-        "what our "
-        "own last probes find; without what is acknowledged or only worth knowing. The table below names them.",
+        "Causes that need attention at the end of the time range: in the newest reports of all senders, and in what "
+        "our own last probes find; without acknowledged ones and those of severity info. The table below names them.",
         rows(
             f"""{_CAUSES}
             SELECT if(found = 0 AND {questions.no_reports(DOMAINS)}, NULL, found) AS number
@@ -50,9 +49,9 @@ _ANSWER = (
     shared_panels.against_the_week_before(DOMAINS),
     stat(
         "Mail being refused",
-        "Sessions that failed under the domain's MTA-STS policy in mode enforce, in the newest reports, from the "
-        "domain's "
-        "minimum of sessions on. Those senders do not deliver: they try again and return the mail after some days.",
+        "Sessions that failed under the domain's MTA-STS policy in mode enforce, in the newest reports, if they reach "
+        "the domain's minimum of sessions. Those senders do not deliver: they try again and return the mail after "
+        "some days.",
         rows(
             f"""{_CAUSES}
             SELECT if({questions.no_reports(DOMAINS)}, NULL, sumIf(affected, cause = 'mail-refused')) AS refused
@@ -193,7 +192,7 @@ _OVER_TIME = (
     ),
     graph(
         "Sessions",
-        "Mail sessions a report day, each counted once.",
+        "Mail sessions per report day, each counted once.",
         series(
             f"""
             SELECT day AS time, sum(successful_sessions) AS "With TLS", sum(failed_sessions) AS "Failed"
@@ -225,7 +224,7 @@ _WHERE_AND_WHO = (
                 min(first_day) AS "First day",
                 max(last_day) AS "Last day",
                 argMax(category, failed) AS category_id,
-                {stranger_id("receiving_mx")} AS mx_id
+                {untrusted_id("receiving_mx")} AS mx_id
             FROM (
                 SELECT receiving_mx, category, sum(failed_sessions) AS failed, min(day) AS first_day,
                     max(day) AS last_day, groupUniqArray(({REPORTER})) AS reporters
@@ -319,8 +318,8 @@ _PROBES = (
 
 _MEANINGS = table(
     "What each failure means, and what to do",
-    "Every result type that was reported in the time range, with the words of `mailposture explain`. Commands name "
-    "the domain and the server that failed most.",
+    "Every result type that was reported in the time range, as `mailposture explain` describes it. Commands name the "
+    "domain and the server that failed most.",
     rows(
         f"""
         SELECT
@@ -334,7 +333,7 @@ _MEANINGS = table(
             sum(failed_sessions) AS "Failed",
             min(day) AS "First day",
             max(day) AS "Last day",
-            {stranger_id("result_type")} AS result_id
+            {untrusted_id("result_type")} AS result_id
         FROM tls_failures_daily
         LEFT JOIN (
             SELECT term, severity, title, explanation, action FROM failure_meanings WHERE kind = 'result-type'

@@ -17,14 +17,14 @@ from dashboards.builders.common.variables import (
     choice,
     chosen,
     chosen_reporter,
-    chosen_stranger,
+    chosen_untrusted,
     domain,
     link,
     page_links,
     reporters_choice,
-    stranger_id,
-    strangers_choice,
     textbox,
+    untrusted_choice,
+    untrusted_id,
 )
 from dashboards.builders.tls import one_report
 from dashboards.builders.tls.beside_probes import failures_beside_probes
@@ -39,9 +39,9 @@ _CHOSEN: Final = " AND ".join(
         IN_RANGE,
         DOMAINS,
         chosen("category", "category"),
-        chosen_stranger("result_type", "result"),
+        chosen_untrusted("result_type", "result"),
         chosen_reporter(),
-        chosen_stranger("receiving_mx", "server"),
+        chosen_untrusted("receiving_mx", "server"),
     )
 )
 _REPORTED: Final = f"{IN_RANGE} AND {DOMAINS} AND {chosen_reporter()}"
@@ -63,11 +63,11 @@ _VARIABLES = (
         "title",
         description="What kind of failure it is",
     ),
-    strangers_choice(
+    untrusted_choice(
         "result", "Result type", "result_type", "tls_failures_daily", DOMAINS, description="As reported (RFC 8460, 4.3)"
     ),
     reporters_choice(DOMAINS),
-    strangers_choice(
+    untrusted_choice(
         "server",
         "Receiving server",
         "receiving_mx",
@@ -179,7 +179,7 @@ _OVERVIEW = (
     ),
     graph(
         "Failed sessions by category",
-        "Failed sessions a report day of the choices above, by what failed.",
+        "Failed sessions per report day of the choices above, by what failed.",
         series(
             f"""
             SELECT day AS time, {look.CATEGORY_NAME.format("category")} AS category_name, sum(failed_sessions) AS Value
@@ -200,8 +200,8 @@ _OVERVIEW = (
 _DOWN = (
     table(
         "Receiving servers and addresses",
-        "Where it fails: our servers as senders name them, with the address they connected to. One address of "
-        "several that fails alone is one machine that is behind. Click a server to look at its failures only.",
+        "Where it fails: our servers as senders name them, with the address they connected to. If only one of several "
+        "addresses fails, one machine is outdated. Click a server to look at its failures only.",
         rows(
             f"""
             SELECT
@@ -209,7 +209,7 @@ _DOWN = (
                 sum(failed_sessions) AS "Failed",
                 receiving_ip AS "Address",
                 max(day) AS "Last day",
-                {stranger_id("receiving_mx")} AS mx_id
+                {untrusted_id("receiving_mx")} AS mx_id
             FROM tls_failure_details
             WHERE {_CHOSEN} AND counts
             GROUP BY receiving_mx, receiving_ip
@@ -229,8 +229,8 @@ _DOWN = (
     ),
     table(
         "Sending servers",
-        "From where it fails: addresses of the senders' servers. One network that fails while others of the same "
-        "sender do not points at the path in between. Click a sender to look at its failures only.",
+        "Where failures come from: addresses of the senders' servers. If one network fails while others of the same "
+        "sender do not, the fault is probably on the path. Click a sender to look at its failures only.",
         rows(
             f"""
             SELECT
@@ -259,14 +259,14 @@ _DOWN = (
     table(
         "Result types and reason codes",
         "What senders say went wrong. The reason code is free text of the sender; `mailposture explain CODE` knows "
-        "many. Click a result type to look at nothing else.",
+        "many. Click a result type to see only that.",
         rows(
             f"""
             SELECT
                 result_type AS "Result type",
                 sum(failed_sessions) AS "Failed",
                 reason_code AS "Reason code",
-                {stranger_id("result_type")} AS result_id
+                {untrusted_id("result_type")} AS result_id
             FROM tls_failure_details
             WHERE {_CHOSEN} AND counts
             GROUP BY result_type, reason_code

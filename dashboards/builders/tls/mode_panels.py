@@ -18,7 +18,7 @@ MODES = (
         "MTA-STS mode that senders saw",
         "The mode of the MTA-STS policy in the reports of each sender that honours MTA-STS; without: most of its "
         "sessions were under no policy that day. Senders keep a policy until its max_age runs out or its id changes, "
-        "so changes arrive at different days.",
+        "so they see changes on different days.",
         series(
             f"""
             SELECT day AS time, {REPORTER_NAME} AS sender, argMax({look.MODE_NUMBER}, sessions) AS Value

@@ -18,7 +18,7 @@ from dashboards.builders.common.variables import (
     domain,
     link,
     page_links,
-    stranger_id,
+    untrusted_id,
 )
 from dashboards.builders.tls import probe_panels, questions, server_panels
 from dashboards.builders.tls.questions import IN_RANGE
@@ -90,8 +90,8 @@ _ANSWER = (
     ),
     stat(
         "Ready to enforce",
-        "Domains in mode testing whose last 30 report days, and our probes if they are on, speak for mode enforce. The "
-        "table below says why.",
+        "Domains in mode testing whose last 30 report days, and our probes if they are on, show that mode enforce is "
+        "safe. The table below says why.",
         rows(
             f"""
             SELECT countIf(verdict = 'ready' AND last_mode = 'testing') AS domains
@@ -258,7 +258,7 @@ _MODES = (
     ),
     graph(
         "Policy failures",
-        "Failed sessions a report day because a policy could not be fetched, read or fulfilled.",
+        "Failed sessions per report day because a policy could not be fetched, read or satisfied.",
         series(
             f"""
             SELECT day AS time, result_type, sum(failed_sessions) AS Value
@@ -283,7 +283,7 @@ _MODES = (
 _REFUSED = (
     graph(
         "Mail refused under mode enforce, by domain",
-        "Failed sessions a report day under an MTA-STS policy in mode enforce, of the ten domains with most of them.",
+        "Failed sessions per report day under an MTA-STS policy in mode enforce, of the ten domains with most of them.",
         series(
             f"""
             SELECT day AS time, policy_domain, sum(failed_sessions) AS Value
@@ -323,7 +323,7 @@ _REFUSED = (
                 uniqExact({REPORTER}) AS "Senders",
                 min(day) AS "First day",
                 max(day) AS "Last day",
-                {stranger_id("receiving_mx")} AS mx_id
+                {untrusted_id("receiving_mx")} AS mx_id
             FROM tls_failures_daily
             WHERE {IN_RANGE} AND {DOMAINS} AND category = 'certificate'
             GROUP BY receiving_mx, policy_domain, result_type

@@ -48,7 +48,7 @@ PANELS = (
     ),
     table(
         "Its original",
-        "The JSON of the chosen report as it came.",
+        "The JSON of the chosen report as received.",
         rows(
             f"""
             SELECT original AS "As received"

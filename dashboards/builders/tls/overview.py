@@ -15,7 +15,7 @@ from dashboards.builders.common.variables import (
     domain,
     link,
     page_links,
-    stranger_id,
+    untrusted_id,
 )
 from dashboards.builders.tls import questions, shared_panels
 from dashboards.builders.tls.questions import IN_RANGE, OF_TEAM, THIS_WEEK, WEEK_BEFORE
@@ -29,10 +29,9 @@ _CAUSES = questions.causes(OF_TEAM)
 _ANSWER = (
     stat(
         "Now",
-        "Domains with a cause that needs attention at the end of the time range, in the newest reports of all "
-        "senders or "
-        "in what our own last probes find: the same that alerts fire for, without what is acknowledged or only worth "
-        "knowing. The table below names them.",
+        "Domains with a cause that needs attention at the end of the time range, in the newest reports of all senders "
+        "or in what our own last probes find: the same that alerts fire for, without acknowledged ones and those of "
+        "severity info. The table below names them.",
         rows(
             f"""{_CAUSES}
             SELECT if(found = 0 AND {questions.no_reports(OF_TEAM)}, NULL, found) AS domains
@@ -52,7 +51,7 @@ _ANSWER = (
     stat(
         "Failed, 7 days",
         "Sessions without the encryption that the sender wanted. What that means for the mail depends on the policy: "
-        "held back in mode enforce or with DANE, delivered otherwise.",
+        "refused in mode enforce or with DANE, delivered otherwise.",
         rows(
             f"""
             SELECT if(count() = 0, NULL, sum(failed_sessions)) AS failed
@@ -79,7 +78,7 @@ _ANSWER = (
     ),
     stat(
         "Last report",
-        "When the newest report came in. Reports cover a day and come some hours after it, a few much later.",
+        "When the newest report arrived. Reports cover a day and arrive some hours after it, a few much later.",
         rows(f"SELECT toDateTime64(max(last_received_at), 3, 'UTC') AS arrived FROM tls_freshness WHERE {OF_TEAM}"),
         width=NUMBER_WIDTH,
         height=NUMBER_HEIGHT,
@@ -90,11 +89,10 @@ _ANSWER = (
 
 _ATTENTION = table(
     "Needs attention now",
-    "Each domain and cause that needs attention in the newest reports of all senders, or that our own last "
-    "probes find: "
-    "what alerts fire for. Since: the first day of this run. About: servers, senders or records. Seen by: senders that "
-    "report it, of those that report about the domain. Acknowledged: until when, and why; such a cause alerts nobody "
-    "(`mailposture acknowledge`). Click a domain for what to do, a cause for its details.",
+    "Each domain and cause that needs attention in the newest reports of all senders, or that our own last probes "
+    "find: what alerts fire for. Since: the first day without interruption. About: servers, senders or records. Seen "
+    "by: senders that report it, of those that report about the domain. Acknowledged: until when, and why; such a "
+    "cause alerts nobody (`mailposture acknowledge`). Click a domain for what to do, a cause for its details.",
     rows(
         f"""{_CAUSES}
         SELECT
@@ -289,7 +287,7 @@ _WORST_SERVERS = table(
             sum(failed) AS "Failed",
             max(last_day) AS "Last day",
             argMax(category, failed) AS category_id,
-            {stranger_id("receiving_mx")} AS mx_id
+            {untrusted_id("receiving_mx")} AS mx_id
         FROM (
             SELECT receiving_mx, policy_domain, category, sum(failed_sessions) AS failed, max(day) AS last_day
             FROM tls_failures_daily
@@ -369,7 +367,7 @@ def dashboard() -> Dashboard:
     return Dashboard(
         uid=UID,
         title="mailposture: Overview",
-        description="Which domains have trouble with e-mail encryption, as senders report it (TLS-RPT, RFC 8460).",
+        description="Which domains have trouble with TLS for e-mail, as senders report it (TLS-RPT, RFC 8460).",
         variables=(*DATASOURCES, TEAM, domain(several=True, of_team=True)),
         links=page_links(UID),
         rows=(

@@ -21,7 +21,7 @@ BLOCKED: Final = "outbound-port-25-blocked"
 
 
 def faults(domains: str) -> str:
-    """SQL: one row a domain, server (or record, or policy) and fault.
+    """SQL: one row per domain, server (or record, or policy) and fault.
 
     policy_domain, what, receiving_mx (empty for a record or a policy), fault, in_words, severity (that of the alert),
     failed and made (probes of the last two days), last_probed_at, again (a single failed probe is no fault yet).
@@ -69,9 +69,10 @@ def last_faults(*, width: int, height: int) -> Panel:
     """Each of them, the worst first."""
     return table(
         "What our last probes find wrong",
-        "Faults in the last probes of DNS records, MTA-STS policy and servers, those first that hold mail back or let "
-        "it be read. Certificate-due: it ends sooner than the domain's threshold (thresholds.certificate_expiry). "
-        "Failed: probes of the last two days, of those that could see it. Empty too when probes are off.",
+        "Faults in the last probes of DNS records, MTA-STS policy and servers, first those for which mail is refused "
+        "or sent in plaintext. Certificate-due: it expires sooner than the domain's threshold "
+        "(thresholds.certificate_expiry). Failed: probes of the last two days, of those that could see it. Empty too "
+        "when probes are off.",
         rows(
             f"""
             SELECT

@@ -58,7 +58,7 @@ ANSWER = (
     stat(
         "Servers, last probes",
         "Receiving servers at fault in their last probe of the time range, from the history. No probes: they are off, "
-        "or none of them got out by port 25.",
+        "or outbound port 25 is blocked.",
         rows(
             f"""
             SELECT
@@ -89,7 +89,7 @@ ANSWER = (
     ),
     stat(
         "Certificates to renew",
-        "Receiving servers whose certificate, as probes saw it last, has expired or ends sooner than its domain's "
+        "Receiving servers whose certificate, as probes saw it last, has expired or expires sooner than its domain's "
         "threshold (thresholds.certificate_expiry): alert MxCertificateExpiring fires for these.",
         rows(
             f"""
@@ -162,7 +162,7 @@ POLICIES = (
     states(
         "Fetching the policy",
         "How the probes of each domain's MTA-STS policy went, day by day: fetched, and in agreement with record, MX "
-        "and configuration. Of more than twelve domains those with most faults. Empty when probes are off.",
+        "and configuration. If there are more than twelve domains, those with most faults. Empty when probes are off.",
         series(
             f"""
             SELECT day AS time, policy_domain, {STATE_NUMBER} AS Value

@@ -71,7 +71,7 @@ def page_of(cause: str) -> str:
 def in_place(words: str, domain: str, server: str) -> str:
     """SQL for a text whose commands name the domain and the server instead of example.com and mx1.example.com.
 
-    People paste commands into a shell, so a server that strangers named is put in only if it is a plain host name.
+    People paste commands into a shell, so an untrusted server name is put in only if it is a plain host name.
     """
     with_mark = f"replaceAll(replaceAll({words}, 'mx1.example.com', '\\x01'), 'example.com', {domain})"
     plain = f"match({server}, '^[A-Za-z0-9][A-Za-z0-9._-]+$')"
@@ -188,7 +188,7 @@ def lonely_failures(chosen: str, everybody: str) -> str:
 def mode_changes(domains: str) -> str:
     """Changes of the MTA-STS mode: the first "Day" that saw it, "Domain", "From", "To", and how many "Senders" did.
 
-    Senders see a change on different days, so it is not the day that tells changes apart: a sender's second change from
+    Senders see a change on different days, so the day does not distinguish changes: a sender's second change from
     one mode to the other is the domain's second one.
     """
     rows_with_mode = f"{IN_RANGE} AND {domains} AND policy_type = 'sts' AND sts_mode != ''"

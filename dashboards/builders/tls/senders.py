@@ -36,9 +36,9 @@ _NOBODY_REPORTS: Final = f"(SELECT count() FROM tls_sender_daily WHERE {_CHOSEN}
 _ANSWER = (
     stat(
         "Suspected downgrades",
-        "Senders that had used TLS with us before and saw no STARTTLS on a day of the time range, or likely are kept "
+        "Senders that had used TLS with us before and saw no STARTTLS on a day of the time range, or are likely kept "
         "from our enforced MTA-STS policy, where the evidence does not point at our own server. The tables below have "
-        "the evidence. A suspicion, never a proof.",
+        "the evidence. These are suspicions, not proof.",
         rows(
             f"""
             SELECT if({_NOBODY_REPORTS}, NULL, uniqExact({REPORTER})) AS senders
@@ -58,7 +58,7 @@ _ANSWER = (
         text_size=22,
     ),
     stat(
-        "See what others do not",
+        "See failures that others do not",
         "Pairs of a sender and a domain where the sender's share of failures is at least three times that of all "
         "others together, with at least the domain's minimum of failed sessions.",
         rows(
@@ -174,7 +174,7 @@ _LONELY = table(
 _OVER_TIME = (
     graph(
         "Sessions with TLS by sender",
-        "Share of successful sessions a report day, of the ten senders with most sessions in the time range.",
+        "Share of successful sessions per report day, of the ten senders with most sessions in the time range.",
         series(
             f"""
             SELECT day AS time, {REPORTER_NAME} AS sender, {questions.rate()} AS Value
@@ -200,7 +200,7 @@ _OVER_TIME = (
     ),
     graph(
         "Failed sessions by sender",
-        "Failed sessions a report day, of the ten senders with most failures in the time range.",
+        "Failed sessions per report day, of the ten senders with most failures in the time range.",
         series(
             f"""
             SELECT day AS time, {REPORTER_NAME} AS sender, sum(failed_sessions) AS Value

@@ -62,9 +62,9 @@ def certificates(*, width: int, height: int, domain: Column = _DOMAIN) -> Panel:
     """Which certificates must be renewed, and when: what alert MxCertificateExpiring is about."""
     return table(
         "Days to certificate expiry",
-        "Certificates of our receiving servers as probes saw them last, the first to expire on top. To renew: it ends "
-        "sooner than the domain's threshold (thresholds.certificate_expiry), so what should renew it has not; alert "
-        "MxCertificateExpiring fires from the day under Alert from.",
+        "Certificates of our receiving servers as probes saw them last, the first to expire on top. To renew: it "
+        "expires sooner than the domain's threshold (thresholds.certificate_expiry), so automatic renewal has failed; "
+        "alert MxCertificateExpiring fires from the day under Alert from.",
         rows(
             f"""
             SELECT
@@ -98,7 +98,7 @@ PANELS = (
     table(
         "Every receiving server, as senders meet it",
         "What probes saw at each address of each MX host on their last day: STARTTLS, whether the chain of the "
-        "certificate is trusted and names the host, the days until it expires and whether it must be renewed by now "
+        "certificate is trusted and names the host, the days until it expires and whether it must be renewed now "
         "(thresholds.certificate_expiry of the domain), the TLS version, whether the policy that senders fetch allows "
         "the host, and whether TLSA records (DANE) match. Faults first, then by expiry.",
         rows(
@@ -154,8 +154,8 @@ PANELS = (
     certificates(width=12, height=14),
     graph(
         "Days to certificate expiry, over time",
-        "Of the ten servers whose certificates come closest to their end in the time range. A line that falls without "
-        "jumping up again is a renewal that does not work.",
+        "Of the ten servers whose certificates come closest to expiry in the time range. A line that falls without "
+        "jumping up again means that renewal does not work.",
         series(
             f"""
             SELECT day AS time, receiving_mx, dateDiff('day', day, toDate(min(certificate_not_after))) AS Value

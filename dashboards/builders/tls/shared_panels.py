@@ -53,8 +53,8 @@ def failed_by_category(domains: str, *, width: int) -> Panel:
     """What failed, and when."""
     return graph(
         "Failed sessions by category",
-        "Failed sessions a report day, by what failed. From the failure details of the reports, whose sum can differ a "
-        "little from the session counts.",
+        "Failed sessions per report day, by what failed. From the failure details of the reports, whose sum can "
+        "differ a little from the session counts.",
         series(
             f"""
             {questions.failures(domains)}

@@ -88,9 +88,9 @@ SUSPICIONS: Final = (
     _suspicions(
         "Suspected downgrades, with the evidence",
         "A sender that had TLS with this domain in the weeks before reports sessions without STARTTLS. Likely: one "
-        "sending network, while others or our own probes had STARTTLS on the same day. Our own fault: everybody lost "
-        "it at once, or our probes did not find it either. No probe: probes were off, or could not see the server. "
-        "Click the domain for what to do.",
+        "sending network, while others or our own probes had STARTTLS on the same day. Our own fault: all senders "
+        "lost it at once, or our probes did not find it either. No probe: probes were off, or could not see the "
+        "server. Click the domain for what to do.",
         view="tls_suspected_downgrades",
         sessions="failed_sessions",
         own=(
@@ -98,7 +98,7 @@ SUSPICIONS: Final = (
             ("failed_sessions", look.count("Without STARTTLS", width=140)),
         ),
         probed="starttls",
-        nothing="None suspected in this time range, of which the last 60 days are looked at.",
+        nothing="None suspected in the last 60 days of this time range.",
     ),
     _suspicions(
         "Senders that stopped applying our MTA-STS policy, with the evidence",
@@ -110,6 +110,6 @@ SUSPICIONS: Final = (
         sessions="sessions",
         own=(("sessions", look.count("Without policy", width=120)), ("last_applied_day", look.day("Last applied"))),
         probed="policy",
-        nothing="None in this time range, of which the last 60 days are looked at.",
+        nothing="None in the last 60 days of this time range.",
     ),
 )

@@ -1,4 +1,4 @@
--- Who has acknowledged what, as of today: a cause of a domain, at one subject or at all. The newest word counts.
+-- Who has acknowledged what, as of today: a cause of a domain, at one subject or at all. The newest entry counts.
 CREATE OR REPLACE VIEW {views}.acknowledgements {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',

@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_reports {on_cluster}
     contact String COMMENT 'email as the reporter wrote it, cleaned and capped',
     extra_contact String COMMENT 'extra_contact_info as the reporter wrote it, cleaned and capped',
     submitter LowCardinality(String) COMMENT 'Submitter in the Subject of the mail, or empty',
-    report_id String COMMENT 'report_id as the reporter wrote it; not unique by itself',
+    report_id String COMMENT 'report_id as the reporter wrote it; not unique on its own',
     period_start DateTime('UTC') COMMENT 'Start of the reported period',
     period_end DateTime('UTC') COMMENT 'End of the reported period',
     received_at DateTime64(3, 'UTC') COMMENT 'When we accepted the report; hours to weeks after its day',

@@ -7,8 +7,8 @@
 -- sessions             mail that is refused: at least the minimum of sessions
 -- sessions-of-subject  the same, of one server
 --
--- What was acknowledged is left out of what is judged, and shown beside it as long as it would need attention by itself. Of
--- several findings about the same sessions only the telling one stays: all failures of a domain together are a cause only while
+-- What was acknowledged is left out of what is judged, and shown beside it as long as it would need attention on its own. Of
+-- several findings about the same sessions only the most specific one stays: all failures of a domain together are a cause only while
 -- no single one is, a server that began to fail only while no cause names it, and a possible downgrade only while the servers
 -- themselves are not what fails.
 CREATE OR REPLACE VIEW {views}.attention_at {on_cluster}

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS {tables}.tls_reports {on_cluster}
     organization LowCardinality(String) COMMENT 'organization-name as the reporter wrote it, cleaned and capped: a caption, never an identity',
     contact String COMMENT 'contact-info as the sender wrote it, cleaned and capped',
     submitter LowCardinality(String) COMMENT 'TLS-Report-Submitter header of the mail, empty by HTTPS',
-    report_id String COMMENT 'report-id as the sender wrote it; not unique by itself',
+    report_id String COMMENT 'report-id as the sender wrote it; not unique on its own',
     period_start DateTime('UTC') COMMENT 'Start of the reported period',
     period_end DateTime('UTC') COMMENT 'End of the reported period',
     received_at DateTime64(3, 'UTC') COMMENT 'When we accepted the report; hours to weeks after its day',

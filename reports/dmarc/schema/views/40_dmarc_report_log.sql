@@ -11,7 +11,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_report_log {on_cluster}
     contact String COMMENT 'email',
     extra_contact String COMMENT 'extra_contact_info',
     submitter LowCardinality(String) COMMENT 'Submitter in the Subject of the mail, or empty',
-    report_id String COMMENT 'report_id; not unique by itself',
+    report_id String COMMENT 'report_id; not unique on its own',
     period_start DateTime('UTC') COMMENT 'Start of the reported period',
     period_end DateTime('UTC') COMMENT 'End of the reported period',
     received_at DateTime64(3, 'UTC') COMMENT 'When we accepted it',

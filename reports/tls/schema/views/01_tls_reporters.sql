@@ -1,5 +1,5 @@
--- Whose word counts in alerts. Everything that starts or ends one asks this view and nothing else (docs/alerts.md, "Whose
--- word counts"). A reporter that is proven and one of the same name that is not are two: they differ in trust.
+-- Which reporters count in alerts. Everything that starts or ends one asks this view and nothing else (docs/alerts.md, "Which
+-- reporters count"). A reporter that is proven and one of the same name that is not are two: they differ in trust.
 --
 -- Anybody with a domain can sign a report, a thousand domains cost little, and the day that a report is about is free to
 -- choose. What cannot be had at once is time. So the longest known decide: where three reporters are established, only
@@ -51,4 +51,4 @@ FROM
     HAVING last_accepted >= (SELECT today FROM {views}.clock) - 35
 )
 WINDOW of_domain AS (PARTITION BY policy_domain)
-COMMENT 'Who reports about each domain, and whose word counts in alerts'
+COMMENT 'Who reports about each domain, and who counts in alerts'

@@ -8,7 +8,7 @@ CREATE OR REPLACE VIEW {views}.tls_report_log {on_cluster}
     reporter_proven Bool COMMENT 'Whether that is proven by a signature',
     contact String COMMENT 'contact-info',
     submitter LowCardinality(String) COMMENT 'TLS-Report-Submitter header of the mail, empty by HTTPS',
-    report_id String COMMENT 'report-id; not unique by itself',
+    report_id String COMMENT 'report-id; not unique on its own',
     period_start DateTime('UTC') COMMENT 'Start of the reported period',
     period_end DateTime('UTC') COMMENT 'End of the reported period',
     received_at DateTime64(3, 'UTC') COMMENT 'When we accepted it',

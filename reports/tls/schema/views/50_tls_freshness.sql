@@ -1,4 +1,4 @@
--- Every domain of ours, also one that nobody reports about. Only reporters whose word counts in alerts: a report a day from
+-- Every domain of ours, also one that nobody reports about. Only reporters that count in alerts: one report per day from
 -- anybody else must not hide that the true ones stay away. Copies of a report change no maximum and no distinct count, so this
 -- needs no FINAL.
 CREATE OR REPLACE VIEW {views}.tls_freshness {on_cluster}

@@ -2,7 +2,7 @@
 -- in the four weeks before now finds no STARTTLS. Many senders at once: our server broke. One sender, out of one network,
 -- while others succeed the same day: somebody may sit in its path. Our own probes of that server that day are a witness too.
 --
--- Only those are looked at whose word counts in alerts, and no newcomer: a past can be made up in one burst of reports.
+-- Only reporters that count in alerts, and no newcomer: a past can be made up in one burst of reports.
 -- The last 60 days are looked at, because a filter on the day of a loss cannot reach the days before it. The others are
 -- counted once for a domain and day: where a server lost STARTTLS, hundreds of senders find none on the same days.
 CREATE OR REPLACE VIEW {views}.tls_suspected_downgrades {on_cluster}

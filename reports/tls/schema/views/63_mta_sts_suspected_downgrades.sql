@@ -3,7 +3,7 @@
 -- the policy in mode enforce in the four weeks before reports sessions without it. Its mail may still be encrypted; but
 -- nothing insists on it any more. Many senders at once: our record or policy is at fault, or we withdrew it.
 --
--- Only those are looked at whose word counts in alerts, and no newcomer: a past can be made up in one burst of reports.
+-- Only reporters that count in alerts, and no newcomer: a past can be made up in one burst of reports.
 --
 -- A sender that has given MTA-STS up, or has servers without it, is no attack on us: it shows at several domains of ours
 -- within a week. So `likely` is who stopped at one domain alone and goes on at another. A first day may be a slow answer
@@ -66,7 +66,7 @@ WITH
     ),
     everybody AS
     (
-        -- Counted for all senders together whose word counts: where a policy is gone, hundreds stop on the same days.
+        -- Counted for all senders together that count in alerts: where a policy is gone, hundreds stop on the same days.
         SELECT
             policy_domain, bit,
             countIf(bitAnd(bitShiftRight(applied, bit), 1) = 1) AS applying,

@@ -5,7 +5,7 @@
 -- A domain whose last words have less mail than its minimum of sessions is judged over more days (it is thin): a sender's word
 -- is then all its report days since its last clean one, of four weeks, as long as the newest is not older than a week.
 --
--- Only senders whose word counts (tls_reporters). Where newcomers count, and two of them or somebody known see an outage, those
+-- Only senders that count in alerts (tls_reporters). Where newcomers count, and two of them or somebody known see an outage, those
 -- who see none do not count: a made-up "all is well" is cheap. And no newcomer counts for more failures than the second largest
 -- of them: one alone for none.
 --
@@ -132,4 +132,4 @@ SELECT
     if(is_new, least(weighted_failed, second), weighted_failed) AS counted_failed
 FROM counted
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'What each sender whose word counts says of each domain as of a day; ask attention'
+COMMENT 'What each sender that counts in alerts reports about each domain as of a day; query attention'

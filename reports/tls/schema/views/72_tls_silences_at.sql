@@ -13,7 +13,7 @@ SELECT
     if(reported, 'no-reports', 'never-reported') AS cause, '' AS subject, '' AS severity, 'any' AS judged_by,
     if(reported, last_report_day + 1, NULL) AS since, toUInt64(missed_days) AS affected, toUInt64(0) AS of,
     multiIf(
-        NOT reported, 'No reporter whose word counts has reported about the last 35 days.',
+        NOT reported, 'No reporter that counts has reported about the last 35 days.',
         empty(usual_days), concat('The last report is about ', toString(last_report_day), '.'),
         concat(
             'The last report is about ', toString(last_report_day), '; usually there are reports about ',
