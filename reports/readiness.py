@@ -141,7 +141,7 @@ _REFUSED = f"""
       AND (policy_domain, reporter, trust) IN (
         SELECT policy_domain, reporter, trust FROM tls_reporters WHERE counts AND standing != 'newcomer'
       )
-      AND result_type NOT IN ('sts-policy-fetch-error', 'sts-policy-invalid', 'sts-webpki-invalid')
+      AND result_type NOT IN (SELECT term FROM failure_meanings WHERE kind = 'result-type' AND NOT refuses_mail)
     GROUP BY result_type, reporter, reporter_proven
     ORDER BY sessions DESC, result_type, sender
     LIMIT {{most:UInt8}}

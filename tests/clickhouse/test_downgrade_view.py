@@ -157,3 +157,5 @@ def test_starttls_that_a_thousand_senders_lost_for_days_can_still_be_asked_about
         "SELECT count(), min(length(evidence)) > 0, min(other_reporters_failing), any(likelihood)"
         " FROM tls_suspected_downgrades"
     ) == [(5_000, True, 999, "server-fault")]
+    needing = "SELECT cause, affected FROM attention WHERE cause != 'never-reported'"
+    assert storage.ask(needing, "exporter") == [("starttls-not-supported", 2_000)]

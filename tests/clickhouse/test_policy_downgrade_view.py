@@ -51,6 +51,16 @@ def victim_elsewhere() -> list[dict[str, Any]]:
     return enforced(VICTIM, (1, 2), policy_domain=ELSEWHERE)
 
 
+def test_a_session_that_may_be_the_senders_own_report_says_nothing(storage: Storage) -> None:
+    """Sent with TLS-Required: no, as RFC 8460 asks: for it the sender looks up no policy."""
+    others = [each for other in OTHERS for each in enforced(other, range(1, 10))]
+    own_reports = without(VICTIM, range(1, 8), successful_sessions=1)
+    storage.put("tls_policies", *enforced(VICTIM, (8, 9, 10)), *own_reports, *victim_elsewhere(), *others)
+    assert suspicions(storage, "day") == []
+    storage.put("tls_policies", *without(VICTIM, (1,), successful_sessions=2))
+    assert suspicions(storage, "day") == [(days_ago(1),)]
+
+
 def test_a_sender_that_stops_at_one_domain_alone_while_others_go_on_is_likely(storage: Storage) -> None:
     others = [each for other in OTHERS for each in enforced(other, range(1, 10))]
     storage.put("tls_policies", *enforced(VICTIM, (3, 4, 10)), *without(VICTIM, (1, 2)), *victim_elsewhere(), *others)
@@ -68,7 +78,12 @@ def test_a_sender_that_stops_at_one_domain_alone_while_others_go_on_is_likely(st
 
 def test_the_evidence_of_a_single_session_is_in_the_singular(storage: Storage) -> None:
     others = enforced(OTHERS[0], (1,))
-    storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,), successful_sessions=1), *others)
+    storage.put(
+        "tls_policies",
+        *enforced(VICTIM, (2,)),
+        *without(VICTIM, (1,), policy_type="sts", successful_sessions=1),
+        *others,
+    )
     ((evidence,),) = suspicions(storage, "evidence")
     assert evidence.startswith("Had 1 session without our MTA-STS policy")
     assert "1 other sender applied it" in evidence
@@ -178,7 +193,7 @@ def test_a_policy_that_all_of_a_thousand_senders_lost_weeks_ago_can_still_be_ask
             sts_mode, successful_sessions, counts, trust)
         SELECT '{DOMAIN}', (SELECT today FROM clock) - days, number, '{DOMAIN}',
             concat('sender', toString(number % 1000), '.example'),
-            if(days > 28, 'sts', 'no-policy-found'), if(days > 28, 'enforce', ''), 1, true, 'dkim'
+            if(days > 28, 'sts', 'no-policy-found'), if(days > 28, 'enforce', ''), 2, true, 'dkim'
         FROM (SELECT number, intDiv(number, 1000) + 1 AS days FROM numbers(56_000))""")
     storage.client().command(f"""
         INSERT INTO mailposture_tables.tls_reporter_arrivals
@@ -188,6 +203,7 @@ def test_a_policy_that_all_of_a_thousand_senders_lost_weeks_ago_can_still_be_ask
     assert suspicions(storage, "count(), max(length(evidence)) > 0, any(likelihood)", order="") == [
         (28_000, True, "server-fault")
     ]
+    assert storage.ask("SELECT DISTINCT cause FROM attention", "exporter") == [("never-reported",)]
 
 
 def test_a_policy_that_the_sender_could_not_fetch_was_not_applied(storage: Storage) -> None:

@@ -24,7 +24,7 @@ WITH
             argMaxIf(toString(sts_mode), probed_at, sts_mode != '') AS mode,
             max(probed_at) AS probed_last
         FROM {tables}.probe_results FINAL
-        WHERE day >= until - 1 AND day <= until
+        WHERE day >= until - 1 AND day <= until AND probed_at <= as_of
         GROUP BY policy_domain, probe, record, receiving_mx, receiving_ip
     ),
     faults AS

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS {tables}.tls_sender_days {on_cluster}
     enforced_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied the policy in mode enforce',
     other_mode_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied the policy in another mode',
     dane_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied DANE',
-    without_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it had sessions without our policy'
+    without_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it had sessions without our policy, other than its own report'
 )
 ENGINE = {aggregating}
 PARTITION BY toYYYYMM(month)

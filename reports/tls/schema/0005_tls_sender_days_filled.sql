@@ -1,6 +1,9 @@
 -- Mail to a subdomain has a policy of its own or none (RFC 8461, section 3.4), so only what is reported for the very domain
 -- speaks of ours. A sender that does DANE need not look at MTA-STS (section 2). A report may name a policy of type sts
 -- without its mode: then it could not be fetched or read, and was not applied.
+--
+-- A report about us is itself a session with us, and senders send it with TLS-Required: no (RFC 8460, section 3; RFC 8689), for
+-- which no policy is looked up. So one session a day without a policy may be yesterday's report, and says nothing.
 CREATE MATERIALIZED VIEW IF NOT EXISTS {tables}.tls_sender_days_filled {on_cluster} TO {tables}.tls_sender_days
 SQL SECURITY DEFINER
 AS
@@ -9,7 +12,9 @@ WITH
     reported_policy_domain = policy_domain AS of_domain,
     of_domain AND policy_type = 'sts' AND sts_mode = 'enforce' AS enforced,
     of_domain AND policy_type = 'sts' AND sts_mode IN ('testing', 'none') AS other_mode,
-    of_domain AND (policy_type = 'no-policy-found' OR (policy_type = 'sts' AND sts_mode = '')) AS without
+    successful_sessions + failed_sessions AS sessions,
+    of_domain AND ((policy_type = 'no-policy-found' AND sessions > 1) OR (policy_type = 'sts' AND sts_mode = '' AND sessions > 0))
+        AS without
 SELECT
     policy_domain,
     reporter,
@@ -20,7 +25,7 @@ SELECT
     groupBitOr(if(enforced, bit, 0)) AS enforced_days,
     groupBitOr(if(other_mode, bit, 0)) AS other_mode_days,
     groupBitOr(if(policy_type = 'tlsa', bit, 0)) AS dane_days,
-    groupBitOr(if(without AND successful_sessions + failed_sessions > 0, bit, 0)) AS without_days
+    groupBitOr(if(without, bit, 0)) AS without_days
 FROM {tables}.tls_policies
 GROUP BY policy_domain, reporter, trust, month
 COMMENT 'Fills tls_sender_days'

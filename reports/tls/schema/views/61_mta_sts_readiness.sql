@@ -105,7 +105,9 @@ LEFT JOIN
             sumIf(failed_sessions, sts_mode = 'enforce') AS total_in_force,
             sumIf(failed_sessions, is_downgrade) AS total_downgraded,
             sumIf(failed_sessions, is_downgrade AND sts_mode = 'enforce') AS total_downgraded_in_force,
-            result_type IN ('sts-policy-fetch-error', 'sts-policy-invalid', 'sts-webpki-invalid') AS refuses_nothing
+            result_type IN (
+                SELECT term FROM {tables}.failure_words FINAL WHERE kind = 'result-type' AND NOT refuses_mail
+            ) AS refuses_nothing
         FROM {tables}.tls_failures AS failures FINAL
         LEFT JOIN
         (

@@ -94,7 +94,8 @@ WITH
     (
         SELECT
             policy_domain, cause, part.1 AS subject, max(likely) AS likely, argMax(evidence, part.2) AS detail,
-            sumMap([part.2], [part.3 * weight]) AS by_day, round(sumIf(part.3 * weight, part.4)) AS affected,
+            sumMap([part.2], [part.3 * weight]) AS by_day, sumMapIf([part.2], [part.3 * weight], part.4) AS by_day_now,
+            round(sumIf(part.3 * weight, part.4)) AS affected,
             any(of_sessions) AS of_sessions, arraySort(groupUniqArrayIf(20)(name, part.4)) AS seen_by
         FROM weighted
         ARRAY JOIN parts AS part
@@ -103,8 +104,8 @@ WITH
     ),
     lasting AS
     (
-        -- Days with a tenth of what is affected now, so that background noise does not count.
-        SELECT *, arrayFilter((day, sessions) -> sessions * 10 >= affected, by_day.1, by_day.2) AS bad_days
+        -- Days with a tenth of the worst that counts now, so that background noise does not count; that one is among them.
+        SELECT *, arrayFilter((day, sessions) -> sessions * 10 >= arrayMax(by_day_now.2), by_day.1, by_day.2) AS bad_days
         FROM found
     )
 SELECT

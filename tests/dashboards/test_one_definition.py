@@ -1,0 +1,209 @@
+"""View, gauge, alerts, dashboards and summary name the same causes of the same domains with the same severity.
+
+Over the days of the demo's stories, and over stories that are made up at random.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from asking import ask, panel_sql
+from clock import NOW, TODAY
+from engine import set_clock
+from programs import program
+from prometheus_client.parser import text_string_to_metric_families
+from sample_reports import Reports
+
+from exporter.asking import Asking
+from exporter.reported import configured, reported
+from mailposture.clickhouse.client import connect
+from reports.acknowledging import Acknowledgement, acknowledge
+from reports.alerts.table import ALERTS
+from reports.causes import FROM_PROBES
+from reports.summary import summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import DemoStore
+    from engine import Storage
+
+pytestmark = pytest.mark.slow
+
+RULES = Path(__file__).parents[2] / "alerting-rules"
+Causes = set[tuple[str, str, str]]  # policy domain, cause, severity
+# Those of our probes that are made of the gauge; the others compare the probes' own metrics.
+OF_PROBES = {
+    ("mx-failing", "warning"): "MxFailing",
+    ("mx-certificate-invalid", "warning"): "MxNotFitForEnforce",
+    ("mx-not-covered", "warning"): "MxNotFitForEnforce",
+}
+NAMES = {(alert.cause, str(alert.severity)): alert.name for alert in ALERTS} | OF_PROBES
+
+
+def of_view(store: DemoStore) -> Causes:
+    rows = store.ask_as_grafana("SELECT policy_domain, cause, severity FROM attention WHERE NOT acknowledged")
+    return {(str(row["policy_domain"]), str(row["cause"]), str(row["severity"])) for row in rows}
+
+
+def of_dashboard(store: DemoStore, days_ago: int) -> Causes:
+    span = (NOW - timedelta(days=30 + days_ago), NOW - timedelta(days=days_ago))
+    rows = ask(store, "overview", panel_sql("overview", "Needs attention now"), span)
+    return {(str(row["Domain"]), str(row["Cause"]), str(row["Severity"])) for row in rows if not row["Acknowledged"]}
+
+
+def of_summary(store: DemoStore) -> Causes:
+    client = connect(store.config, user=store.config.clickhouse.analyst_user, endpoint=store.endpoint)
+    with closing(client):
+        needed = [each for summary in summarize(client, days=7) for each in summary.attention]
+    return {(each.policy_domain, each.cause, str(each.severity)) for each in needed if not each.acknowledged}
+
+
+def page(store: DemoStore) -> str:
+    names = {domain.name for domain in store.config.domains}
+    return configured(store.config) + reported(ask=Asking(store.config), domains=names)
+
+
+def of_gauge(text: str) -> Causes:
+    return {
+        (sample.labels["policy_domain"], sample.labels["cause"], sample.labels["severity"])
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "mailposture_attention"
+    }
+
+
+def alerting(text: str, folder: Path) -> set[tuple[str, str, str]]:
+    """What fires (policy domain, alert, severity) when Prometheus sees this page for a day and more."""
+    series = []
+    for line in text.splitlines():
+        if re.match(r"mailposture_(attention|attention_acknowledged|domain_info)\{", line):
+            name, number = line.rsplit(" ", 1)
+            labelled = name.replace("{", '{instance="exporter:9466",job="mailposture-exporter",', 1)
+            series.append({"series": labelled, "values": f"{float(number):g}x100"})
+    query = "count by (policy_domain, alertname, severity) (ALERTS{alertstate='firing'})"
+    test = {
+        "rule_files": [str(RULES / "reports.yml"), str(RULES / "probes.yml")],
+        "evaluation_interval": "30m",
+        "tests": [
+            {
+                "interval": "30m",
+                "input_series": series,
+                "promql_expr_test": [{"expr": query, "eval_time": "30h", "exp_samples": []}],
+            }
+        ],
+    }
+    file = folder / "test.yml"
+    file.write_text(yaml.safe_dump(test), encoding="utf-8")
+    done = subprocess.run([program("promtool"), "test", "rules", file], capture_output=True, text=True, check=False)
+    fired = re.findall(r'alertname="(\w+)", policy_domain="([^"]+)", severity="(\w+)"', done.stdout + done.stderr)
+    return {(domain, name, severity) for name, domain, severity in fired}
+
+
+def agree(store: DemoStore, folder: Path, *, days_ago: int = 0) -> Causes:
+    """Ask everybody; returns what they agree on."""
+    found = of_view(store)
+    text = page(store)
+    assert of_gauge(text) == found
+    assert of_summary(store) == found
+    assert of_dashboard(store, days_ago) == found
+    expected = {
+        (domain, NAMES[cause, severity], severity) for domain, cause, severity in found if (cause, severity) in NAMES
+    }
+    assert alerting(text, folder) == expected
+    of_other_metrics = {cause for _, cause, severity in found if (cause, severity) not in NAMES}
+    assert of_other_metrics <= {cause.term for cause in FROM_PROBES}
+    return found
+
+
+def test_every_cause_of_our_probes_is_in_a_rule() -> None:
+    rules = (RULES / "probes.yml").read_text(encoding="utf-8")
+    assert {cause.term for cause in FROM_PROBES if f'cause="{cause.term}"' not in rules} == set()
+
+
+@pytest.fixture
+def demo(store: DemoStore) -> Iterator[DemoStore]:
+    yield store
+    move(store, 0)
+
+
+def move(store: DemoStore, days: int) -> None:
+    client = connect(store.config, user=store.config.clickhouse.collector_user, endpoint=store.endpoint)
+    with closing(client):
+        set_clock(client, store.config, NOW - timedelta(days=days))
+
+
+STORIES = {
+    0: {
+        ("bank.example", "suspected-downgrade"),
+        ("bank.example", "mail-refused"),
+        ("clinic.example", "timeout"),
+        ("clinic.example", "mx-certificate-expiring"),
+        ("travel.example", "mta-sts-not-applied"),
+    },
+    4: {("univ.example", "dane"), ("univ.example", "mx-tlsa-mismatch")},
+    8: {("shop.example", "certificate"), ("shop.example", "mx-certificate-invalid")},
+    12: {("news.example", "policy-unfetchable"), ("news.example", "mta-sts-policy")},
+    20: {("travel.example", "certificate"), ("travel.example", "mx-certificate-invalid")},
+}
+
+
+@pytest.mark.parametrize("days_ago", STORIES)
+def test_all_agree_on_the_demos_stories(demo: DemoStore, tmp_path: Path, days_ago: int) -> None:
+    move(demo, days_ago)
+    found = agree(demo, tmp_path, days_ago=days_ago)
+    assert {(domain, cause) for domain, cause, _ in found} >= STORIES[days_ago]
+    assert "library.example" not in {domain for domain, _, _ in found}
+
+
+FAILURES = (
+    "certificate-expired",
+    "starttls-not-supported",
+    "sts-policy-fetch-error",
+    "tlsa-invalid",
+    "dnssec-invalid",
+    "validation-failure",
+)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_all_agree_on_stories_made_up_at_random(
+    storage: Storage, own_store: DemoStore, tmp_path: Path, seed: int
+) -> None:
+    chance = Random(seed)
+    for domain in ("example.com", "example.net"):
+        for number in range(chance.randrange(4)):
+            reports = Reports(storage=storage, newcomers=chance.random() < 0.3)
+            for day in sorted(chance.sample(range(1, 12), chance.randrange(1, 8))):
+                trouble = chance.choice(FAILURES)
+                failed = chance.choice((0, 0, 3, 30, 300))
+                mode = chance.choice(("enforce", "testing"))
+                arrived = NOW if reports.newcomers else None
+                reports.add(
+                    domain,
+                    day=day,
+                    organization=f"Sender{number}",
+                    successful=chance.choice((0, 5, 500)),
+                    failures={trouble: failed} if failed else None,
+                    receiving_mx=chance.choice(("mx1.example.com", "mx2.example.com", "")),
+                    sts_mode=mode,
+                    arrived=arrived,
+                )
+    for cause in chance.sample(("certificate", "dane", "mail-refused", "failure-ratio"), 2):
+        known = Acknowledgement(
+            policy_domain="example.com",
+            cause=cause,
+            subject="",
+            until=TODAY + timedelta(days=3),
+            because="known",
+        )
+        acknowledge(storage.client(), storage.config, known)
+    agree(own_store, tmp_path)
