@@ -1,7 +1,7 @@
 """From SMTP to queryable, against what parsedmarc's parser alone does on one core: the same mails, in the same run.
 
     python -m bench.end_to_end                       20 kept connections
-    python -m bench.end_to_end --one-mail            one mail a connection
+    python -m bench.end_to_end --one-mail            one mail per connection
     python -m bench.end_to_end --rate 200            that many a second, for the time from acceptance to queryable
 
 Real processes: the embedded engine, receiver and ingest as `mailposture run` starts them. Each mail is another report,
@@ -55,7 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mails", type=int, default=20_000)
     parser.add_argument("--connections", type=int, default=20)
-    parser.add_argument("--one-mail", action="store_true", help="one mail a connection")
+    parser.add_argument("--one-mail", action="store_true", help="one mail per connection")
     parser.add_argument("--rate", type=float, default=0, help="mails per second; 0 is as fast as they are accepted")
     parser.add_argument("--parsedmarc-python", type=Path, help="interpreter of an environment that has parsedmarc")
     arguments = parser.parse_args()

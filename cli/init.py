@@ -23,13 +23,13 @@ _DOMAIN = """\
     # Part of the address for reports by HTTPS. It will be in public DNS: a post proves nothing about who sent it.
     token: {token}
     # parked: false           # true: takes no mail and sends none, so no reports about it are expected
-    # posts_count: false      # true: posts start and end alerts, so anybody can page you; if you receive by HTTPS only
+    # posts_count: false      # true: posts start and end alerts, so anyone can page you; if you receive by HTTPS only
     # When failures deserve attention.
     thresholds:
       failure_ratio: 0.05     # more than this share of the sessions failed
       minimum_sessions: 20    # and at least this many did
       stale_after: 3d         # the newest report day is older than this
-    # What is known, or not ours, and alerts nobody until a day; `mailposture acknowledge` does the same at once.
+    # Causes that are known and alert nobody until a day; `mailposture acknowledge` does the same at once.
     # acknowledged:
     #   - cause: certificate          # as `mailposture summary --format json` names it
     #     subject: mx2.{name}         # a server, sender or record; all of them if absent
@@ -75,7 +75,7 @@ https:
   # public_url: https://reports.example.com   # how senders reach it; printed in the DNS record
   # tls: {{certificate: fullchain.pem, key: privkey.pem}}
 
-# Mailboxes to read; a mail is moved only after it is safe here.
+# Mailboxes to read; a mail is moved only once it is durable here.
 # imap:
 #   - host: imap.example.com
 #     user: tlsrpt

@@ -82,7 +82,7 @@ class _Commands(click.Group):
 
 
 def _drop_output_that_cannot_be_written() -> None:
-    """Lest Python tries again as it ends, and adds a complaint of its own (3.11.2 does)."""
+    """Keep Python from trying again at exit and printing an error of its own (3.11.2 does)."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -117,7 +117,7 @@ def main() -> None:
     """Is mail to our domains still encrypted, and if not: whose, where and why?
 
     Sending servers mail daily TLS reports (TLS-RPT, RFC 8460) to domains that ask for them. mailposture takes them in,
-    loses none, and explains every failure.
+    loses none, and explains every failure. DMARC aggregate reports are stored too, and can be queried by SQL.
 
     \b
     Try it:              mailposture run                       (a demo, when there is no configuration)

@@ -121,7 +121,10 @@ def _as_text(readiness: Readiness, *, days: int, enforced: bool) -> str:
         if result.instruction:
             lines.append(f"{'':26}-> {result.instruction}")
     if enforced and readiness.verdict is Verdict.NOT_READY:
-        lines += ["", "Mode enforce holds mail back for such causes: fix them (`mailposture explain CAUSE` says how)."]
+        lines += [
+            "",
+            "Mode enforce has senders refuse mail for such causes: fix them (`mailposture explain CAUSE` says how).",
+        ]
     elif not enforced and readiness.verdict is Verdict.READY:
         lines += ["", f"Set mta_sts.mode: enforce; `mailposture policy {readiness.policy_domain}` leads the way."]
     return "\n".join(lines)

@@ -31,7 +31,7 @@ _INTRODUCTION = """\
 | MTA-STS policy in mode `testing` | delivers anyway, and reports |
 | neither | delivers anyway, without encryption if there is no other way |
 
-**Severity** is about the kind of failure: `critical` holds mail back where encryption is enforced, or exposes it where
+**Severity** is about the kind of failure: `critical` means mail refused where encryption is enforced, or exposed where
 it is not; `warning` makes mail late or less protected. How many sessions are hit is for the configured thresholds.
 
 Put your own names for `example.com` and `mx1.example.com`; `mailposture check DOMAIN` runs most of the checks.

@@ -30,7 +30,7 @@ _PATIENCE = 30.0  # seconds that a sender is kept waiting for room
 _LOOK_AGAIN = 0.2
 _LOOK_FOR_SLOW = 1.0
 _GRACE = 10.0  # seconds that a large message may take, while others wait, and
-_PACE = 2 * MIB  # bytes a second beyond them
+_PACE = 2 * MIB  # bytes per second beyond them
 
 
 class BodyMemory:

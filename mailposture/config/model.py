@@ -154,7 +154,7 @@ class SmtpLimits(_Section):
     connections_per_minute: int = Field(default=60_000, ge=1)  # of one client
     idle: Wait = timedelta(seconds=60)
     session: Wait = timedelta(minutes=10)
-    commands: int = Field(default=10_000, ge=1)  # commands a connection; kept connections send many mails
+    commands: int = Field(default=10_000, ge=1)  # commands per connection; kept connections send many mails
     errors: int = Field(default=20, ge=1)
     recipients: int = Field(default=100, ge=1)
 
@@ -230,7 +230,7 @@ class ClickHouse(_Section):
     exporter_user: str = "mailposture_exporter"
     analyst_user: str = "mailposture_analyst"
     grafana_user: str = "mailposture_grafana"
-    passwords: Path | None = None  # server: a folder with one file a user, named as the user; embedded makes its own
+    passwords: Path | None = None  # server: a folder with one file per user, named as the user; embedded makes its own
     certificate_authority: Path | None = None
     cluster: ClusterName | None = None
     # Twenty years: a row takes some fifteen bytes. Reports about older days are rejected; 0 days would delete all.

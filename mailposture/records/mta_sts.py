@@ -68,7 +68,7 @@ class Policy:
 
 
 def render(policy: Policy) -> bytes:
-    """The policy file, byte for byte: one field a line, CRLF, in the order of RFC 8461's own example (section 3.2)."""
+    """The policy file, byte for byte: one field per line, CRLF, in the order of RFC 8461's example (section 3.2)."""
     lines = [f"version: {_VERSION}", f"mode: {policy.mode}"]
     if policy.mode is not PolicyMode.NONE:
         lines += [f"mx: {pattern}" for pattern in policy.mx]

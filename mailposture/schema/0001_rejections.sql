@@ -16,4 +16,4 @@ PARTITION BY toYYYYMM(received_at)
 ORDER BY (received_at, held_id)
 TTL toDate(received_at) + INTERVAL {rejections_days} DAY
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 0
-COMMENT 'What could not be used, and why'
+COMMENT 'Rejected messages, with reasons'

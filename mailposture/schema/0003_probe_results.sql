@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS {tables}.probe_results {on_cluster}
     record LowCardinality(String) COMMENT 'dns: mx, tls-rpt, mta-sts, spf or dmarc; else empty',
     receiving_mx LowCardinality(String) COMMENT 'mx: our server; else empty',
     receiving_ip IPv6 COMMENT 'mx: the address of our server (IPv4 mapped); :: otherwise',
-    success Bool COMMENT 'Whether there was nothing to complain of',
+    success Bool COMMENT 'Whether the probe succeeded',
     reason LowCardinality(String) COMMENT 'What there was, a bounded term; empty on success',
     detail String COMMENT 'The same in words; on success what was seen',
     duration_seconds Float32 COMMENT 'How long it took',

@@ -5,10 +5,10 @@ CREATE TABLE IF NOT EXISTS {tables}.acknowledged_causes {on_cluster}
     cause LowCardinality(String) COMMENT 'As in attention',
     subject String COMMENT 'The server, sender or record; empty for all of them',
     origin LowCardinality(String) COMMENT 'command or configuration',
-    until Date COMMENT 'The day on which it is over',
-    because String COMMENT 'Why, in words of whoever said so',
+    until Date COMMENT 'The day on which it expires',
+    because String COMMENT 'Reason, as given',
     active Bool COMMENT 'false once it was withdrawn',
-    updated_at DateTime64(3, 'UTC') COMMENT 'When that was said'
+    updated_at DateTime64(3, 'UTC') COMMENT 'When it was acknowledged, or withdrawn'
 )
 ENGINE = {replacing}(updated_at)
 ORDER BY (policy_domain, cause, subject, origin)

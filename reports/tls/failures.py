@@ -75,9 +75,7 @@ class Meaning:
     title: str
     explanation: str
     action: str
-    refuses_mail: bool = (
-        True  # a result type under an MTA-STS policy in mode enforce: whether senders hold the mail back
-    )
+    refuses_mail: bool = True  # a result type under an MTA-STS policy in mode enforce: whether senders refuse delivery
 
 
 class _ReasonRule(NamedTuple):

@@ -20,7 +20,7 @@ _COMMAND = re.compile(r"^mailposture ([a-z-]+)(?: ([a-z]+)\b)?", re.MULTILINE)
 
 
 def commands(rule: Rule) -> str:
-    """Everything in the runbook and the alert that is to be typed, a command a line."""
+    """Everything in the runbook and the alert that is to be typed, one command per line."""
     said = rule.runbook + rule.annotations["description"].replace("{{ $labels.reason }}", "REASON")
     blocks = re.findall(r"```sh\n(.*?)```", said, re.DOTALL)
     inline = re.findall(r"(?<!`)`([^`\n][^`]*)`(?!`)", said)

@@ -122,7 +122,7 @@ def test_import_of_the_working_folder_leaves_our_own_data_out(here):
     (here.folder / "reports" / "one.json").write_bytes(report())
     (here.folder / "link").symlink_to("data")
     assert here.run("import", ".", code=1) == "1 reports, 0 duplicates, 1 rejected\n"
-    (left_out,) = (line for line in here.said.splitlines() if line.startswith("left out: "))
+    (left_out,) = (line for line in here.said.splitlines() if line.startswith("skipped: "))
     assert left_out.endswith("data, which holds what is stored and received already")
     assert "\nrejected  mailposture.yaml: " in here.said
 

@@ -143,7 +143,7 @@ async def test_domain_that_enforces_is_not_asked_whether_it_may(outside: Any, qu
         assert done.exit_code == 1, done.output
     assert f"{DOMAIN}: enforces MTA-STS, and is not fit for it" in done.output
     assert "40 of 6040 sessions were refused." in done.output
-    assert "Mode enforce holds mail back for such causes" in done.output
+    assert "Mode enforce has senders refuse mail for such causes" in done.output
 
 
 async def test_suspected_downgrade_does_not_speak_against_enforce(outside: Any, quiet_month: Storage) -> None:

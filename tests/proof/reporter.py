@@ -67,7 +67,7 @@ max_wait_domainlist = 1
 
 @dataclass(kw_only=True)
 class Reporter:
-    """The running programs, and Postfix's part of telling them what happened."""
+    """The running programs, and Postfix's part of reporting to them what happened."""
 
     folder: Path
     trusted: Path  # root certificate for reports by HTTPS

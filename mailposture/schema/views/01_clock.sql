@@ -9,4 +9,4 @@ CREATE OR REPLACE VIEW {views}.clock {on_cluster}
 SQL SECURITY DEFINER
 AS
 SELECT toDate(now, 'UTC') AS today, now('UTC') AS now
-COMMENT 'What is taken for now, everywhere'
+COMMENT 'The current time and day, as all views take them'

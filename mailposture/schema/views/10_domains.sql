@@ -2,7 +2,7 @@
 CREATE OR REPLACE VIEW {views}.domains {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    team LowCardinality(String) COMMENT 'Who looks after it',
+    team LowCardinality(String) COMMENT 'Team that is responsible for it',
     failure_ratio_threshold Float64 COMMENT 'Failures above this share of sessions deserve attention (0 to 1)',
     minimum_sessions UInt64 COMMENT 'Fewer failed sessions than this never deserve attention',
     stale_after_seconds UInt64 COMMENT 'Reports older than this are missing',

@@ -16,4 +16,4 @@ AS
 SELECT received_at, held_id, source, name, peer, size, reason, detail, messages
 FROM {tables}.rejections FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'What could not be used, and why'
+COMMENT 'Rejected messages, with reasons'

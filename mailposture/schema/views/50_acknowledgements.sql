@@ -4,8 +4,8 @@ CREATE OR REPLACE VIEW {views}.acknowledgements {on_cluster}
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     cause LowCardinality(String) COMMENT 'As in attention',
     subject String COMMENT 'The server, sender or record; empty for all of them',
-    until Date COMMENT 'The day on which it is over, and counts again',
-    because String COMMENT 'Why, in words of whoever said so',
+    until Date COMMENT 'The day on which it expires, and the cause counts again',
+    because String COMMENT 'Reason, as given',
     origin LowCardinality(String) COMMENT 'command or configuration',
     updated_at DateTime64(3, 'UTC') COMMENT 'Since when'
 )

@@ -78,4 +78,4 @@ ARRAY JOIN found AS each
 WHERE is_last
 GROUP BY policy_domain, cause, subject, severity
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'What our probes find wrong as of a day; ask attention'
+COMMENT 'What our probes find wrong as of a day; query attention'

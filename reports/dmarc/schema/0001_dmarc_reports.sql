@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_reports {on_cluster}
     records UInt32 COMMENT 'Records of the report: rows in dmarc_records',
     messages UInt64 COMMENT 'Messages of all records',
     passed_messages UInt64 COMMENT 'Messages that passed DMARC',
-    warnings Array(String) COMMENT 'What was odd about the report and how it was read',
+    warnings Array(String) COMMENT 'Oddities of the report, and how they were read',
     original String COMMENT 'The XML as received' CODEC(ZSTD(6)),
     version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
 )

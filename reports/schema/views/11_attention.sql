@@ -13,7 +13,7 @@ CREATE OR REPLACE VIEW {views}.attention {on_cluster}
     detail String COMMENT 'More in words: evidence, or what a probe saw',
     seen_by Array(String) COMMENT 'Reporters that say so, twenty at most',
     acknowledged Bool COMMENT 'Whether somebody has acknowledged it: then it alerts nobody',
-    acknowledged_until Nullable(Date) COMMENT 'The day on which that is over',
+    acknowledged_until Nullable(Date) COMMENT 'The day on which that expires',
     acknowledged_because String COMMENT 'Why'
 )
 SQL SECURITY DEFINER

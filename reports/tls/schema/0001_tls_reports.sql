@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS {tables}.tls_reports {on_cluster}
     policy_domains Array(LowCardinality(String)) COMMENT 'Our domains that the report is about',
     successful_sessions UInt64 COMMENT 'Sessions with TLS, each counted once',
     failed_sessions UInt64 COMMENT 'Sessions that failed, each counted once',
-    warnings Array(String) COMMENT 'What was odd about the report and how it was read',
+    warnings Array(String) COMMENT 'Oddities of the report, and how they were read',
     original String COMMENT 'The JSON as received' CODEC(ZSTD(1)),
     version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
 )

@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS {tables}.tls_policies {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain that the policy belongs to',
     day Date COMMENT 'Report day (UTC)',
-    report_key UInt64 COMMENT 'Report that said so (tls_reports.report_key)',
+    report_key UInt64 COMMENT 'Report that it comes from (tls_reports.report_key)',
     policy_index UInt16 COMMENT 'Position of the policy in the report, from 0',
     reported_policy_domain LowCardinality(String) COMMENT 'policy-domain as reported; for tlsa usually the MX host',
     reporter LowCardinality(String) COMMENT 'Who reports: the organizational domain of the DKIM signer, else of contact-info',

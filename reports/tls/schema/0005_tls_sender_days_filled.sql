@@ -3,7 +3,7 @@
 -- without its mode: then it could not be fetched or read, and was not applied.
 --
 -- A report about us is itself a session with us, and senders send it with TLS-Required: no (RFC 8460, section 3; RFC 8689), for
--- which no policy is looked up. So one session a day without a policy may be yesterday's report, and says nothing.
+-- which no policy is looked up. So one session per day without a policy may be yesterday's report, and says nothing.
 CREATE MATERIALIZED VIEW IF NOT EXISTS {tables}.tls_sender_days_filled {on_cluster} TO {tables}.tls_sender_days
 SQL SECURITY DEFINER
 AS

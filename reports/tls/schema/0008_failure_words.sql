@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS {tables}.failure_words {on_cluster}
     title String COMMENT 'In a few words',
     explanation String COMMENT 'What it means',
     action String COMMENT 'What to do',
-    refuses_mail Bool COMMENT 'result-type: whether senders hold mail back for it under an MTA-STS policy in mode enforce',
+    refuses_mail Bool COMMENT 'result-type: whether senders refuse delivery for it under an MTA-STS policy in mode enforce',
     updated_at DateTime64(3, 'UTC') COMMENT 'When the words were written'
 )
 ENGINE = {replacing}(updated_at)

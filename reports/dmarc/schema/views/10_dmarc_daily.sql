@@ -8,8 +8,8 @@ CREATE OR REPLACE VIEW {views}.dmarc_daily {on_cluster}
     organization LowCardinality(String) COMMENT 'What the reporter calls itself: a caption, never an identity',
     messages UInt64 COMMENT 'Messages with our domain in From',
     passed_messages UInt64 COMMENT 'Messages that passed DMARC',
-    spf_aligned_messages UInt64 COMMENT 'Messages that passed SPF, aligned',
-    dkim_aligned_messages UInt64 COMMENT 'Messages that passed DKIM, aligned',
+    spf_aligned_messages UInt64 COMMENT 'Messages with an aligned SPF pass',
+    dkim_aligned_messages UInt64 COMMENT 'Messages with an aligned DKIM pass',
     quarantined_messages UInt64 COMMENT 'Messages that the reporter put into quarantine, for whatever reason',
     rejected_messages UInt64 COMMENT 'Messages that the reporter rejected, for whatever reason'
 )
@@ -26,4 +26,4 @@ SELECT
 FROM {tables}.dmarc_records AS r FINAL
 GROUP BY day, policy_domain, reporter, reporter_proven
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'Messages in our name per day, domain and reporter'
+COMMENT 'Messages sent in our name per day, domain and reporter'

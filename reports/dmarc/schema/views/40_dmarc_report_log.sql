@@ -33,7 +33,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_report_log {on_cluster}
     records UInt32 COMMENT 'Records of the report',
     messages UInt64 COMMENT 'Messages of all records',
     passed_messages UInt64 COMMENT 'Messages that passed DMARC',
-    warnings Array(String) COMMENT 'What was odd and how it was read'
+    warnings Array(String) COMMENT 'Oddities of the report, and how they were read'
 )
 SQL SECURITY DEFINER
 AS

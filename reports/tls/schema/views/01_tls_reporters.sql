@@ -12,7 +12,7 @@ CREATE OR REPLACE VIEW {views}.tls_reporters {on_cluster}
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     reporter LowCardinality(String) COMMENT 'Who reported about it in the last 35 days: an organizational domain',
     trust LowCardinality(String) COMMENT 'Why it is trusted: dkim (proven), operator, mailbox, token',
-    standing LowCardinality(String) COMMENT 'established, known or newcomer; by-hand (import, release); post (HTTPS, not switched on)',
+    standing LowCardinality(String) COMMENT 'established, known or newcomer; by-hand (import, release); post (HTTPS, without posts_count)',
     counts Bool COMMENT 'Whether its reports count in alerts about the domain',
     first_arrival DateTime('UTC') COMMENT 'When its first report about this domain was accepted',
     last_arrival DateTime('UTC') COMMENT 'When its last report about this domain was accepted'

@@ -13,4 +13,4 @@ FROM {tables}.tls_policies FINAL
 WHERE counts
 GROUP BY day, policy_domain
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'Sessions a day, each counted once'
+COMMENT 'Sessions per day, each counted once'

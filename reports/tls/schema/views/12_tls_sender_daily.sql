@@ -17,4 +17,4 @@ SELECT day, policy_domain, organization, reporter, reporter_proven, trust, succe
 FROM {tables}.tls_policies FINAL
 WHERE counts
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'Sessions a day by sender, each counted once; sum the rows of a sender'
+COMMENT 'Sessions per day by sender, each counted once; sum the rows of a sender'

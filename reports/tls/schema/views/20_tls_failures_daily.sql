@@ -21,4 +21,4 @@ FROM {tables}.tls_failures FINAL
 WHERE counts
 GROUP BY day, policy_domain, organization, reporter, reporter_proven, trust, category, result_type, receiving_mx
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'Failed sessions a day by cause, sender and server'
+COMMENT 'Failed sessions per day by cause, sender and server'

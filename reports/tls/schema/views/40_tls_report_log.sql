@@ -21,7 +21,7 @@ CREATE OR REPLACE VIEW {views}.tls_report_log {on_cluster}
     policy_domains Array(LowCardinality(String)) COMMENT 'Our domains that it is about',
     successful_sessions UInt64 COMMENT 'Sessions with TLS',
     failed_sessions UInt64 COMMENT 'Sessions that failed',
-    warnings Array(String) COMMENT 'What was odd and how it was read'
+    warnings Array(String) COMMENT 'Oddities of the report, and how they were read'
 )
 SQL SECURITY DEFINER
 AS

@@ -11,7 +11,7 @@ CREATE OR REPLACE VIEW {views}.mta_sts_readiness {on_cluster}
     would_be_refused UInt64 COMMENT 'Those that mode enforce refuses, or would have in another mode',
     reporters UInt64 COMMENT 'Senders that looked at the policy',
     last_mode LowCardinality(String) COMMENT 'Mode that senders saw last; empty if none looked',
-    verdict LowCardinality(String) COMMENT 'ready (in force already: nothing speaks against it), not-ready, or too-little-evidence',
+    verdict LowCardinality(String) COMMENT 'ready (if already enforced: no fault was found), not-ready, or too-little-evidence',
     reasons Array(String) COMMENT 'Why'
 )
 SQL SECURITY DEFINER

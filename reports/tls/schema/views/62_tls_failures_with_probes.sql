@@ -16,13 +16,13 @@ CREATE OR REPLACE VIEW {views}.tls_failures_with_probes {on_cluster}
     receiving_mx LowCardinality(String) COMMENT 'Our server; empty if not reported',
     failed_sessions UInt64 COMMENT 'Sessions that failed',
     probes UInt64 COMMENT 'Our probes of that server that day, which could see it',
-    probe_successes UInt64 COMMENT 'Those that found nothing to complain of',
+    probe_successes UInt64 COMMENT 'Probes that succeeded',
     probe_reason LowCardinality(String) COMMENT 'The most frequent reason of the others; empty if there is none',
     probes_with_starttls UInt64 COMMENT 'Probes that were offered STARTTLS',
     probes_without_starttls UInt64 COMMENT 'Probes that were not, though the server answered',
     certificate_not_after Nullable(DateTime64(0, 'UTC')) COMMENT 'Expiry of the certificate that probes saw there; NULL if none',
     policy_probes UInt64 COMMENT 'Our probes of the MTA-STS policy that day',
-    policy_probe_successes UInt64 COMMENT 'Those that found nothing to complain of',
+    policy_probe_successes UInt64 COMMENT 'Probes that succeeded',
     policy_probe_reason LowCardinality(String) COMMENT 'The most frequent reason of the others; empty if there is none',
     our_probes String COMMENT 'The same in words'
 )

@@ -125,4 +125,4 @@ SELECT
     arrayLast((day, before) -> day - before > 3, bad_days, arrayPushFront(arrayPopBack(bad_days), toDate(0))) AS since,
     toUInt64(affected) AS affected, toUInt64(round(of_sessions)) AS of, detail, seen_by
 FROM lasting
-COMMENT 'What reports find wrong as of a day, before it is judged; ask attention'
+COMMENT 'What reports find wrong as of a day, before it is judged; query attention'

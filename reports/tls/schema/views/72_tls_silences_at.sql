@@ -43,4 +43,4 @@ WHERE {{end:Date}} = today AND (policy_domain, reporter, trust) IN (
 GROUP BY policy_domain
 HAVING median(delay) > any(stale_after_seconds)
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'Which domains lack reports, before it is acknowledged; ask attention'
+COMMENT 'Which domains lack reports, before it is acknowledged; query attention'
