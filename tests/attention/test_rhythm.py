@@ -35,9 +35,8 @@ def as_of(two_domains: Storage) -> Iterator[Callable[[date, int], None]]:
 
 def report_on(reports: Reports, *days: date) -> None:
     for day in days:
-        reports.add(DOMAIN, day=(TODAY - day).days, successful=100)
-    for reporter in ("alpha.example",):
-        reports.storage.accepted(DOMAIN, reporter, "dkim", MONDAY - timedelta(days=90), TODAY)
+        reports.add(DOMAIN, day=(TODAY - day).days, successful=100, sts_mode="enforce")
+    reports.storage.accepted(DOMAIN, "alpha.example", "dkim", MONDAY - timedelta(days=90), TODAY)
 
 
 def workdays(before: date, *, weeks: int) -> list[date]:
@@ -134,3 +133,14 @@ def test_many_days_with_few_failures_and_others_with_none_break_no_question(
         reports.add("other.example", organization="Beta", day=day, successful=1, failures={"dane-required": 1})
     assert attention.causes() == {"certificate": "critical", "other": "warning"}
     assert attention.causes("other.example") == {"dane": "critical"}
+
+
+def test_a_policy_in_testing_for_four_weeks_is_worth_knowing(reports: Reports, attention: Attention) -> None:
+    for day in range(1, 28):
+        reports.add(DOMAIN, day=day, successful=100)
+    assert attention.causes() == {}
+    reports.add(DOMAIN, day=28, successful=100)
+    assert attention.causes() == {"policy-testing-long": "info"}
+    assert attention.read()["policy-testing-long", ""].since == days_ago(28)
+    reports.add(DOMAIN, day=20, successful=100, sts_mode="enforce")
+    assert attention.causes() == {}
