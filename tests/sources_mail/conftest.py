@@ -181,9 +181,10 @@ class Dovecot:
                     path.unlink()
         for mail in mails:
             self._dropped += 1
-            path = folder / f"{1_790_000_000 + self._dropped}.M{self._dropped}P1.test"
+            path = self._maildir / "tmp" / f"{1_790_000_000 + self._dropped}.M{self._dropped}P1.test"
             path.write_bytes(mail)
             os.chown(path, *_OWNER)
+            path.rename(folder / path.name)
 
     def allow(self, rights: str) -> None:
         """What the owner may do with the INBOX (RFC 4314); sessions that have begun keep what they had."""
