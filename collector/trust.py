@@ -47,12 +47,12 @@ class Decision:
     detail: str = ""  # the reason in words
 
 
-_DEFERRING = (Outcome.DNS_FAILURE, Outcome.EARLY)
+_DEFERRING = (Outcome.TEMPERROR, Outcome.EARLY)
 _REASONS = {
-    Outcome.NO_SIGNATURE: QuarantineReason.NO_SIGNATURE,
+    Outcome.NONE: QuarantineReason.NO_SIGNATURE,
     Outcome.NOT_ALIGNED: QuarantineReason.NOT_ALIGNED,
-    Outcome.INVALID: QuarantineReason.INVALID,
-    Outcome.DNS_FAILURE: QuarantineReason.DNS_FAILURE,
+    Outcome.FAIL: QuarantineReason.INVALID,
+    Outcome.TEMPERROR: QuarantineReason.DNS_FAILURE,
     Outcome.EARLY: QuarantineReason.EARLY,
 }
 

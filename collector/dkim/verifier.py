@@ -23,14 +23,14 @@ Policy = Callable[[Signature, Mail], bool]
 
 
 class Outcome(StrEnum):
-    """What the signatures of one mail add up to."""
+    """The result for all signatures of one mail: RFC 8601, section 2.7.1, and two that it has no word for."""
 
-    VALID = "valid"  # at least one holds
-    NO_SIGNATURE = "no-signature"
-    NOT_ALIGNED = "not-aligned"  # signed, but by nobody that the caller's policy wants
-    INVALID = "invalid"  # none holds, and none ever will
-    DNS_FAILURE = "dns-failure"  # none holds yet: DNS did not answer, ask again later
-    EARLY = "early"  # none holds yet: it was signed in the future, so a clock is wrong
+    PASS = "pass"  # noqa: S105  at least one verifies
+    NONE = "none"  # no signature
+    NOT_ALIGNED = "not-aligned"  # signed, but by nobody whom the caller's policy wants
+    FAIL = "fail"  # none verifies, and none ever will: fail, policy or permerror
+    TEMPERROR = "temperror"  # none verifies yet: DNS did not answer, try again later
+    EARLY = "early"  # none verifies yet: it was signed in the future, so a clock is wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,14 +177,14 @@ def _conclude(examined: _Examined, keys: Mapping[str, KeyLookup], now: datetime)
 
 def _outcome(examined: _Examined, *, proofs: list[Proof], unanswered: bool) -> Outcome:
     if proofs:
-        return Outcome.VALID
+        return Outcome.PASS
     if unanswered:
-        return Outcome.DNS_FAILURE
+        return Outcome.TEMPERROR
     if examined.early:
         return Outcome.EARLY
     if examined.unwanted and not examined.pending:
         return Outcome.NOT_ALIGNED
-    return Outcome.INVALID if examined.faults or examined.pending else Outcome.NO_SIGNATURE
+    return Outcome.FAIL if examined.faults or examined.pending else Outcome.NONE
 
 
 def _without_proof(examined: _Examined) -> Iterator[str]:

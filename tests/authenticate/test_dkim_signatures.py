@@ -35,7 +35,7 @@ def test_rsa_signature_of_every_canonicalization_holds(
     verifier: DkimVerifier, published: Any, mail: bytes, header: bytes, body: bytes
 ) -> None:
     result = verifier.verify(published.sign(mail, form=(header, body)))
-    assert (result.outcome, result.domains, result.detail) == (Outcome.VALID, ("example.net",), "")
+    assert (result.outcome, result.domains, result.detail) == (Outcome.PASS, ("example.net",), "")
     (proof,) = result.proofs
     assert proof.fields[b"from"] == (b"TLS reports <tls-reports@example.net>",)
     assert proof.body.startswith(b"--x\r\nContent-Type: text/plain\r\n\r\nThis is an aggregate TLS report.")
@@ -50,12 +50,12 @@ def test_rsa_key_in_pkcs1_form_is_read(verifier: DkimVerifier, name_server: Any,
     public = load_pem_private_key(rsa_key.private, None).public_key()
     pkcs1 = base64.b64encode(public.public_bytes(Encoding.DER, PublicFormat.PKCS1))
     name_server.records[KEY] = [b"p=" + pkcs1]
-    assert verifier.verify(rsa_key.sign(mail)).outcome is Outcome.VALID
+    assert verifier.verify(rsa_key.sign(mail)).outcome is Outcome.PASS
 
 
 def test_mail_without_signature_says_so(verifier: DkimVerifier, mail: bytes) -> None:
     result = verifier.verify(mail)
-    assert (result.outcome, result.detail) == (Outcome.NO_SIGNATURE, "the mail has no DKIM signature")
+    assert (result.outcome, result.detail) == (Outcome.NONE, "the mail has no DKIM signature")
 
 
 def test_gateway_banner_breaks_the_body_hash_and_the_reason_names_it(
@@ -63,7 +63,7 @@ def test_gateway_banner_breaks_the_body_hash_and_the_reason_names_it(
 ) -> None:
     signed = published.sign(mail).replace(b"This is an", b"[External Email] This is an")
     result = verifier.verify(signed)
-    assert result.outcome is Outcome.INVALID
+    assert result.outcome is Outcome.FAIL
     assert result.detail == (
         "DKIM signature of example.net does not match the body: it was changed on the way "
         "(for example by a gateway that adds a banner)"
@@ -72,19 +72,19 @@ def test_gateway_banner_breaks_the_body_hash_and_the_reason_names_it(
 
 def test_changed_header_is_found(verifier: DkimVerifier, published: Any, mail: bytes) -> None:
     result = verifier.verify(published.sign(mail).replace(b"To: tlsrpt@example.com", b"To: tlsrpt@example.org"))
-    assert result.outcome is Outcome.INVALID
+    assert result.outcome is Outcome.FAIL
     assert "does not match the header" in result.detail
 
 
 def test_field_added_on_the_way_that_is_not_signed_does_no_harm(
     verifier: DkimVerifier, published: Any, mail: bytes
 ) -> None:
-    assert verifier.verify(b"X-Spam-Score: 0\r\n" + published.sign(mail)).outcome is Outcome.VALID
+    assert verifier.verify(b"X-Spam-Score: 0\r\n" + published.sign(mail)).outcome is Outcome.PASS
 
 
 def test_body_length_tag_is_refused(verifier: DkimVerifier, published: Any, mail: bytes) -> None:
     result = verifier.verify(published.sign(mail, length=True))
-    assert result.outcome is Outcome.INVALID
+    assert result.outcome is Outcome.FAIL
     assert re.search(r"example.net has l='\d+', which RFC 8460 forbids", result.detail)
 
 
@@ -93,7 +93,7 @@ def test_key_for_tls_reports_is_accepted(
     verifier: DkimVerifier, name_server: Any, rsa_key: Any, mail: bytes, services: bytes
 ) -> None:
     name_server.records[KEY] = [rsa_key.record + b"; s=" + services]
-    assert verifier.verify(rsa_key.sign(mail)).outcome is Outcome.VALID
+    assert verifier.verify(rsa_key.sign(mail)).outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_unusable_key_ends_in_a_reason(
 ) -> None:
     name_server.records[KEY] = [record.replace(b"{record}", rsa_key.record)]
     result = verifier.verify(rsa_key.sign(mail))
-    assert result.outcome is Outcome.INVALID
+    assert result.outcome is Outcome.FAIL
     assert reason in result.detail
 
 
@@ -142,7 +142,7 @@ def test_key_for_exact_identities_refuses_a_subdomain(
     verifier: DkimVerifier, name_server: Any, rsa_key: Any, mail: bytes
 ) -> None:
     name_server.records[KEY] = [rsa_key.record + b"; t=s"]
-    assert verifier.verify(rsa_key.sign(mail)).outcome is Outcome.VALID
+    assert verifier.verify(rsa_key.sign(mail)).outcome is Outcome.PASS
     assert "subdomain" in verifier.verify(rsa_key.sign(mail, identity=b"@mx.example.net")).detail
 
 
@@ -150,12 +150,12 @@ def test_second_key_record_that_is_no_key_is_passed_over(
     verifier: DkimVerifier, name_server: Any, rsa_key: Any, mail: bytes
 ) -> None:
     name_server.records[KEY] = [b"google-site-verification=1", rsa_key.record]
-    assert verifier.verify(rsa_key.sign(mail)).outcome is Outcome.VALID
+    assert verifier.verify(rsa_key.sign(mail)).outcome is Outcome.PASS
 
 
 def test_missing_key_is_final(verifier: DkimVerifier, rsa_key: Any, mail: bytes) -> None:
     result = verifier.verify(rsa_key.sign(mail))
-    assert result.outcome is Outcome.INVALID
+    assert result.outcome is Outcome.FAIL
     assert result.detail == f"DKIM signature of example.net has no key in DNS ({KEY})"
 
 
@@ -183,7 +183,7 @@ def test_bad_signature_field_ends_in_a_reason(
     *, verifier: DkimVerifier, published: Any, mail: bytes, pattern: bytes, replacement: bytes, reason: str
 ) -> None:
     result = verifier.verify(_resigned(published.sign(mail), pattern, replacement))
-    assert result.outcome is Outcome.INVALID
+    assert result.outcome is Outcome.FAIL
     assert reason in result.detail
 
 
@@ -200,7 +200,7 @@ def test_signature_of_the_future_is_early_and_not_bad(
     assert early.outcome is Outcome.EARLY
     assert "is the clock of this machine right?" in early.detail
     assert not name_server.asked
-    assert verifier.verify(signed, now=now).outcome is Outcome.VALID
+    assert verifier.verify(signed, now=now).outcome is Outcome.PASS
 
 
 def test_clock_that_was_behind_at_arrival_moves_the_arrival_to_the_signature(
@@ -208,7 +208,7 @@ def test_clock_that_was_behind_at_arrival_moves_the_arrival_to_the_signature(
 ) -> None:
     now = datetime.now(UTC)
     result = verifier.verify(published.sign(mail), accepted_at=now - timedelta(days=400), now=now)
-    assert result.outcome is Outcome.VALID
+    assert result.outcome is Outcome.PASS
     assert timedelta() <= now - result.arrived_at < timedelta(minutes=10)
 
 
@@ -217,7 +217,7 @@ def test_clock_that_was_ahead_at_arrival_moves_the_arrival_to_now(
 ) -> None:
     now = datetime.now(UTC)
     result = verifier.verify(published.sign(mail), accepted_at=now + timedelta(days=40), now=now)
-    assert (result.outcome, result.arrived_at) == (Outcome.VALID, now)
+    assert (result.outcome, result.arrived_at) == (Outcome.PASS, now)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_proof_is_the_same_whatever_is_changed_that_canonicalization_leaves_out(
     changed = signed.replace(b"aggregate TLS report.", b"aggregate  \tTLS report. \t") + b"\r\n\r\n"
     before, after = verifier.verify(signed), verifier.verify(changed)
     assert (after.proofs == before.proofs) is (form == b"relaxed")
-    assert after.outcome is (Outcome.VALID if form == b"relaxed" else Outcome.INVALID)
+    assert after.outcome is (Outcome.PASS if form == b"relaxed" else Outcome.FAIL)
 
 
 def test_key_is_looked_up_only_for_signers_that_the_caller_wants(
@@ -294,7 +294,7 @@ def test_key_is_looked_up_only_for_signers_that_the_caller_wants(
 ) -> None:
     twice = published.sign(ed25519_key.sign(mail, domain="evil.example", selector="s2"), fields=[b"from"])
     result = verifier.verify(twice, policy=aligned_with_author)
-    assert (result.outcome, result.domains) == (Outcome.VALID, ("example.net",))
+    assert (result.outcome, result.domains) == (Outcome.PASS, ("example.net",))
     assert set(name_server.asked) == {KEY}
     other = verifier.verify(ed25519_key.sign(mail, domain="evil.example"), policy=aligned_with_author)
     assert (other.outcome, other.detail) == (Outcome.NOT_ALIGNED, "the mail is signed by evil.example")
@@ -318,7 +318,7 @@ def test_field_that_another_parser_would_read_differently_voids_all_signatures(
     verifier: DkimVerifier, published: Any, mail: bytes, extra: bytes
 ) -> None:
     result = verifier.verify(extra + published.sign(mail))
-    assert result.outcome is Outcome.INVALID
+    assert result.outcome is Outcome.FAIL
     assert "no signature of it can be trusted" in result.detail
 
 
@@ -330,7 +330,7 @@ def test_second_signature_counts_when_the_first_is_broken(
     assert verifier.verify(twice).domains == ("example.net", "example.org")
     broken = twice.replace(b"d=example.net", b"d=example.com", 1).replace(b"i=@example.net", b"i=@example.com", 1)
     result = verifier.verify(broken)
-    assert (result.outcome, result.domains) == (Outcome.VALID, ("example.org",))
+    assert (result.outcome, result.domains) == (Outcome.PASS, ("example.org",))
     assert "DKIM signature of example.com has no key" in result.detail
 
 
@@ -339,7 +339,7 @@ def test_of_hundreds_of_signatures_only_the_first_few_are_looked_at(
 ) -> None:
     line = published.sign(mail)[: -len(mail)]
     flood = b"".join(line.replace(b"s=s1", b"s=q%d" % i) for i in range(300))
-    assert verifier.verify(flood + published.sign(mail)).outcome is Outcome.INVALID
+    assert verifier.verify(flood + published.sign(mail)).outcome is Outcome.FAIL
     assert sum(name_server.asked.values()) == MOST_SIGNATURES
 
 
@@ -361,7 +361,7 @@ def test_of_hundreds_of_signatures_only_the_first_few_are_looked_at(
 )
 def test_hostile_mail_ends_quickly(verifier: DkimVerifier, hostile: bytes) -> None:
     started = time.process_time()
-    assert verifier.verify(hostile).outcome in (Outcome.INVALID, Outcome.NO_SIGNATURE)
+    assert verifier.verify(hostile).outcome in (Outcome.FAIL, Outcome.NONE)
     assert time.process_time() - started < 2  # each takes milliseconds; a quadratic algorithm would take minutes
 
 
@@ -372,6 +372,6 @@ def test_body_of_blanks_costs_linear_time(
 ) -> None:
     line = published.sign(mail, form=(b"relaxed", form))
     started = time.process_time()
-    assert verifier.verify(line + filler * 1_000_000 + b"x").outcome is Outcome.INVALID
-    assert verifier.verify(line + filler * 1_000_000).outcome in (Outcome.INVALID, Outcome.VALID)
+    assert verifier.verify(line + filler * 1_000_000 + b"x").outcome is Outcome.FAIL
+    assert verifier.verify(line + filler * 1_000_000).outcome in (Outcome.FAIL, Outcome.PASS)
     assert time.process_time() - started < 5

@@ -27,7 +27,7 @@ def _mail(**more: Any) -> Envelope:
 def _signed(domain: str = "example.net", **fields: str) -> DkimResult:
     signed = {name.replace("_", "-").encode(): (value.encode(),) for name, value in fields.items()}
     proof = Proof(domain=domain, fields=signed, body=b"")
-    return DkimResult(outcome=Outcome.VALID, arrived_at=NOW, proofs=(proof,))
+    return DkimResult(outcome=Outcome.PASS, arrived_at=NOW, proofs=(proof,))
 
 
 def _unproven(outcome: Outcome, detail: str = "why") -> DkimResult:
@@ -115,15 +115,15 @@ def test_author_is_who_all_addresses_of_from_are(field: bytes, domains: tuple[st
 
 def test_of_several_proofs_the_one_counts_that_says_how_the_body_is_to_be_read() -> None:
     first, second = _signed("a.example.net"), _signed("b.example.net", content_type="text/plain")
-    both = DkimResult(outcome=Outcome.VALID, arrived_at=NOW, proofs=first.proofs + second.proofs)
+    both = DkimResult(outcome=Outcome.PASS, arrived_at=NOW, proofs=first.proofs + second.proofs)
     assert proof_of(both) is second.proofs[0]
 
 
 @pytest.mark.parametrize(
     ("outcome", "reason"),
     [
-        (Outcome.INVALID, QuarantineReason.INVALID),
-        (Outcome.NO_SIGNATURE, QuarantineReason.NO_SIGNATURE),
+        (Outcome.FAIL, QuarantineReason.INVALID),
+        (Outcome.NONE, QuarantineReason.NO_SIGNATURE),
         (Outcome.NOT_ALIGNED, QuarantineReason.NOT_ALIGNED),
     ],
 )
@@ -147,7 +147,7 @@ def test_proof_that_can_be_read_in_two_ways_is_quarantined_with_its_reason() -> 
 
 @pytest.mark.parametrize(
     ("outcome", "reason"),
-    [(Outcome.DNS_FAILURE, QuarantineReason.DNS_FAILURE), (Outcome.EARLY, QuarantineReason.EARLY)],
+    [(Outcome.TEMPERROR, QuarantineReason.DNS_FAILURE), (Outcome.EARLY, QuarantineReason.EARLY)],
 )
 def test_what_may_yet_be_proven_is_retried_until_we_give_up(outcome: Outcome, reason: QuarantineReason) -> None:
     rules = Authentication(dns_give_up=timedelta(days=2))

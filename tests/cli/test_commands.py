@@ -123,7 +123,7 @@ def test_import_of_the_working_folder_leaves_our_own_data_out(here):
     (here.folder / "link").symlink_to("data")
     assert here.run("import", ".", code=1) == "1 reports, 0 duplicates, 1 rejected\n"
     (left_out,) = (line for line in here.said.splitlines() if line.startswith("skipped: "))
-    assert left_out.endswith("data, which holds what is stored and received already")
+    assert left_out.endswith("data, mailposture's own data folder")
     assert "\nrejected  mailposture.yaml: " in here.said
 
 
