@@ -76,7 +76,10 @@ def put_a_row(storage: Storage, table: str) -> None:
     """A row of defaults, but for its days: rows of 1970 would be too old to keep."""
     columns = [
         name
-        for name, kind in storage.ask("SELECT name, type FROM system.columns WHERE table = {table:String}", table=table)
+        for name, kind in storage.ask(
+            "SELECT name, type FROM system.columns WHERE database = 'mailposture_tables' AND table = {table:String}",
+            table=table,
+        )
         if kind.startswith("Date")
     ]
     storage.client().command(
