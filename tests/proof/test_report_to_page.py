@@ -152,7 +152,7 @@ def test_an_expired_certificate_pages_for_its_domain_and_a_clean_report_ends_the
     labels = {"policy_domain": OURS, "severity": "critical", "team": "web"}
     assert page["commonLabels"] == {"alertname": "TlsCertificateRejected", **labels}
     assert page["receiver"] == "page-web"
-    assert f"25 sessions to {OURS}" in page["commonAnnotations"]["description"]
+    assert page["commonAnnotations"]["summary"] == f"Senders reject the TLS certificate of a mail server of {OURS}"
     assert page["commonAnnotations"]["runbook_url"].endswith("/alerting-rules/runbooks/TlsCertificateRejected.md")
     assert refused["commonLabels"] == {"alertname": "MtaStsMailRefused", **labels}
     assert refused["commonAnnotations"]["runbook_url"].endswith("/alerting-rules/runbooks/MtaStsMailRefused.md")
