@@ -89,7 +89,7 @@ def _recipients(config: Config) -> str:
 
 
 def _records(config: Config) -> Iterator[str]:
-    """The records that ask the world for reports (RFC 8460, section 3)."""
+    """The records that ask senders for reports (RFC 8460, section 3)."""
     reported = [domain for domain in config.domains if not domain.parked]
     for domain in reported[:_MOST_DOMAINS]:
         record = expectation(config, domain).record(record_name(domain.name))

@@ -40,7 +40,7 @@ class _SpoolCollector(Collector):
         yield _gauge("mailposture_spool_oldest_seconds", "Age of the message that has waited longest", oldest)
         yield _gauge("mailposture_spool_accepting", "1 while the disk has room for more", _accepting(self._spool))
         yield from _held(stats)
-        yield _gauge("mailposture_ingest_up", "1 while ingest shows signs of life", self._heartbeat.ingest_runs)
+        yield _gauge("mailposture_ingest_up", "1 while ingest is alive", self._heartbeat.ingest_runs)
         yield _gauge("mailposture_clickhouse_up", "1 while ClickHouse answers ingest", self._heartbeat.database_answers)
 
 

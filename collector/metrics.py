@@ -15,7 +15,7 @@ from reports.rejection import QuarantineReason, Reason
 
 RECEIVED = Counter("mailposture_received", "Messages and posts made durable in the spool, by source", ["source"])
 REFUSED = Counter(
-    "mailposture_refused", "Peers turned away before anything was accepted, by source and reason", ["source", "reason"]
+    "mailposture_refused", "Clients refused before anything was accepted, by source and reason", ["source", "reason"]
 )
 LEFT = Counter(
     "mailposture_left_in_mailbox",

@@ -18,9 +18,9 @@ _OF_ATTENTION = ("policy_domain", "kind", "cause", "severity", "mx", "record")
 
 ATTENTION = Gauge(
     name="mailposture_attention",
-    help="How many servers or senders of the domain need attention for a cause (1 where it is about the whole domain), "
-    "without those that are acknowledged; no series while there is none. kind: tls (reports), outside (our own probes, "
-    "whose server is the label mx, and DNS record the label record)",
+    help="How many servers or senders of the domain need attention for a cause (1 where it is about the whole "
+    "domain), without acknowledged ones; no series while there is none. kind: tls (reports), outside (our own "
+    "probes, whose server is the label mx, and DNS record the label record)",
     labels=_OF_ATTENTION,
 )
 ACKNOWLEDGED = Gauge(

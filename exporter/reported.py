@@ -32,7 +32,7 @@ _KNOWN: Mapping[str, frozenset[str]] = {
 
 _DOMAIN = Gauge(
     name="mailposture_domain_info",
-    help="A domain of the configuration and the team that looks after it, always 1",
+    help="A domain of the configuration and the team that is responsible for it, always 1",
     labels=("policy_domain", "team"),
 )
 _STALE = Gauge(

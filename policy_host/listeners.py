@@ -28,7 +28,7 @@ MOST_A_MINUTE = 6000  # connections of one client
 
 
 class _OurFaultsOnly(logging.Filter):
-    """Requests that are no HTTP are answered with 400 and no trace, or anybody could fill the log."""
+    """Requests that are not HTTP are answered with 400 and no traceback, or any client could fill the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -100,13 +100,13 @@ class PolicyHost:
         log.info("configuration reloaded", policies=len(self._site.policies))
 
     async def watch_certificates(self) -> None:
-        """Read changed certificate files again, for ever."""
+        """Reload changed certificate files, until cancelled."""
         while self.certificates is not None:
             await asyncio.sleep(CERTIFICATE_CHECK)
             self.certificates.reload_changed()
 
     async def _answer_internal(self, request: web.BaseRequest) -> web.Response:
-        """The listener that the world does not see: metrics, health, and which certificates Caddy may ask for."""
+        """The internal listener: metrics, health, and which certificates Caddy may ask for."""
         match request.rel_url.raw_path:
             case "/metrics":
                 return web.Response(

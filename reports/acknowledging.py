@@ -1,4 +1,4 @@
-"""What somebody has acknowledged: known, or not ours, until a day, because of something.
+"""Acknowledged causes: known, or not ours, until a day, with the reason.
 
 It is stored in ClickHouse, where the view `attention` finds it: by `mailposture acknowledge`, or as the configuration
 says.

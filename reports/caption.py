@@ -1,4 +1,4 @@
-"""How a reporter is shown to people: what it calls itself, and the domain that it is."""
+"""How a reporter is shown: the name that it gives itself, and its domain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Public keys of DKIM signers: the key record (RFC 6376, section 3.6.1), fetched from DNS and remembered."""
+"""Public keys of DKIM signers: the key record (RFC 6376, section 3.6.1), fetched from DNS and cached."""
 
 import asyncio
 import base64
@@ -144,7 +144,7 @@ class _Lookup:
 
 
 class KeyCache:
-    """Looks up keys, many at once, and remembers the answers for as long as DNS says, within bounds.
+    """Looks up keys, many at once, and caches the answers for as long as DNS says, within bounds.
 
     Lookups run in a thread of their own. Anybody can send mail signed by domains whose name servers are silent: it
     costs its own retries and no other mail its key. Only so many lookups are under way, of one organization a few, and
@@ -280,7 +280,7 @@ class KeyCache:
         return answer
 
     async def _ask(self, name: str) -> tuple[float, KeyLookup]:
-        """Seconds to remember an answer, and the answer. No record is one; silence and server failures are none."""
+        """Seconds to cache an answer, and the answer. No record is one; timeouts and server failures are not."""
         try:
             resolver = self._resolver()
             records = await resolver.resolve(dns.name.from_text(name), "TXT", lifetime=self._timeout)

@@ -58,7 +58,7 @@ def is_heavy(judged: Judged) -> bool:
 
 
 class Pipeline:
-    """Ingest: takes batches from the spool, judges them, stores them, and only then lets the spool forget.
+    """Ingest: takes batches from the spool, judges them, stores them, and only then deletes them from the spool.
 
     take() and store() may run in two threads: one batch is judged while ClickHouse writes the one before.
     """
@@ -159,7 +159,7 @@ class Pipeline:
         self.store([(message, Rejected(fault))])
 
     def _settle(self, judged: Judged) -> None:
-        """Stored: forget, hold or defer."""
+        """After storing: delete, hold or defer."""
         now = datetime.now(UTC)
         self._rejections.settled(message.id for message, _ in judged)
         stored = []

@@ -1,4 +1,4 @@
-"""The ingest side: take messages in order, then forget, defer or hold each.
+"""The ingest side: take messages in order, then delete, defer or hold each.
 
 Claiming writes nothing: what was claimed and not forgotten is claimed again after a restart. All that ingest does can
 be done twice, so its commits need not be durable at once.

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 SUCCESS = Gauge(
     name="dns_record_success",
-    help="1 if the record (mx, tls-rpt, mta-sts, spf, dmarc) is there and as it must be; no series for what the domain "
+    help="1 if the record (mx, tls-rpt, mta-sts, spf, dmarc) is published and correct; no series for what the domain "
     "does not need",
     labels=("policy_domain", "record"),
 )
 FAILURE = Gauge(
     name="dns_record_failure",
-    help="1 for the reason why the record is not as it must be; no series while it is",
+    help="1 for the reason why the record is missing or wrong; no series while it is correct",
     labels=("policy_domain", "record", "reason"),
 )
 
@@ -55,6 +55,6 @@ PROBE = named(
     "dns",
     "dns_record",
     probe_dns,
-    success="1 if every DNS record that the domain needs is there and as it must be",
+    success="1 if every DNS record that the domain needs is published and correct",
     gauges=(SUCCESS, FAILURE),
 )

@@ -46,7 +46,7 @@ class History:
         self._waiting: deque[tuple[Any, ...]] = deque()
         self._rows = Counter(
             "mailposture_probe_rows",
-            "Rows of the probe history, by outcome: written to ClickHouse, or lost because it was away for too long",
+            "Rows of the probe history, by outcome: written to ClickHouse, or lost because it was down for too long",
             ["outcome"],
             registry=registry,
         )

@@ -39,7 +39,7 @@ SUCCESS = Gauge(
 )
 FAILURE = Gauge(
     name="mx_server_failure",
-    help="Addresses of the MX with which a sender would not be content, by reason; no series while there is none",
+    help="Addresses of the MX that a sender would refuse, by reason; no series while there is none",
     labels=(*_SERVER, "reason"),
 )
 DURATION = Gauge(

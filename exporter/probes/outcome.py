@@ -79,7 +79,7 @@ class ProbeContext:
 
 
 ProbeFunction: TypeAlias = "Callable[[Domain, ProbeContext], Awaitable[ProbeOutcome]]"
-"""Looks at one domain. Whatever the world does is an outcome; an exception is a fault of the probe."""
+"""Looks at one domain. Whatever the domain does is an outcome; an exception is a fault of the probe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ def named(name: str, prefix: str, run: ProbeFunction, *, success: str, gauges: t
         success=Gauge(name=f"{prefix}_probe_success", help=success),
         failure=Gauge(
             name=f"{prefix}_probe_failure",
-            help="1 for the gravest reason why the probe does not succeed; no series while it does",
+            help="1 for the most severe reason why the probe fails; no series while it succeeds",
             labels=("policy_domain", "reason"),
         ),
         duration=Gauge(name=f"{prefix}_probe_duration_seconds", help="How long the last probe of the domain took"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PORT_25_BLOCKED = Gauge(
     name="mx_outbound_port_25_blocked",
     help="1 if no server of any domain can be reached by port 25, as in most clouds: then nothing is known about the "
-    "servers, and nothing said; else 0",
+    "servers, and no alert about them fires; else 0",
     labels=(),
 )
 

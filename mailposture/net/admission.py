@@ -1,4 +1,4 @@
-"""Admission of clients that anybody may be: how many may be in at once, and how often one may come.
+"""Admission of untrusted clients: how many may be connected at once, and how often one may connect.
 
 One mechanism for SMTP, HTTPS and the policy host. What is counted may be connections or requests; whose they are is the
 true client, also behind a proxy, whose own connections count in all only until it has said for whom they are.
@@ -20,7 +20,7 @@ _WINDOW = 60.0  # seconds
 
 
 class Refusal(StrEnum):
-    """Why somebody is turned away; fit for a label."""
+    """Why a client is refused; fit for a label."""
 
     FULL = "too-many-connections"
     FULL_OF_CLIENT = "too-many-connections-of-client"
@@ -71,7 +71,7 @@ class Admission:
         return len(self._places)
 
     def enter(self, address: str | None) -> Place | Refusal:
-        """Let somebody in, by IP address; None for a proxy that is yet to say for whom it comes."""
+        """Admit a client by IP address; None for a proxy that has not yet named its client."""
         if len(self._places) >= self._most:
             return Refusal.FULL
         place = Place(self)

@@ -1,4 +1,4 @@
-"""An HTTP listener that nobody can fill: connections are counted from the moment they are accepted.
+"""An HTTP listener that no client can exhaust: connections are counted from the moment they are accepted.
 
 A client needs one request. Who connects and says nothing, drips, never ends the TLS handshake, reads no answer, or
 comes a thousand times, takes a bounded share and for a bounded time.
@@ -45,7 +45,7 @@ class HttpListener:
         """Take what bounds a connection: `handshake` and `longest` in seconds, of its TLS handshake and of all of it.
 
         A connection of one of the `proxies` counts for no client; None means that all come from proxies of ours.
-        `counted` hears of each connection, with the reason if it is turned away. `settings` are aiohttp's.
+        `counted` hears of each connection, with the reason if it is refused. `settings` are aiohttp's.
         """
         self._server = _HttpServer(answer, **settings)
         self._admission = admission
@@ -61,7 +61,7 @@ class HttpListener:
         return await self._gate.open(address, key=key)
 
     async def close(self, *, grace: float = 0.0) -> None:
-        """Accept nobody any more, let requests that run end within `grace` seconds, and close all connections."""
+        """Stop accepting, let requests that run end within `grace` seconds, and close all connections."""
         await self._gate.shut()
         if grace:
             self._server.pre_shutdown()

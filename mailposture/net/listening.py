@@ -53,13 +53,13 @@ class Gate:
         return host, port
 
     async def shut(self) -> None:
-        """Accept nobody any more."""
+        """Stop accepting."""
         await _end(self._accepting)
         for one in self._sockets:
             one.close()
 
     async def close(self) -> None:
-        """Accept nobody any more, and end what serves."""
+        """Stop accepting, and end what serves."""
         await self.shut()
         await _end(self._serving)
 

@@ -1,4 +1,4 @@
-"""The plumbing of one SMTP or LMTP connection: lines in, replies out, and an end to everything.
+"""One SMTP or LMTP connection: lines in, replies out, limits and timeouts.
 
 aiosmtpd gives the protocol plumbing and its command table. What it does at a cost per command and per connection
 (addresses read by the e-mail library, sign-in mechanisms found by introspection, a message read line by line, a timer
@@ -43,7 +43,7 @@ class LeaveError(Exception):
 
 
 class RefusedError(Exception):
-    """A command is not obeyed, for this reason; the connection goes on."""
+    """A command is refused, for this reason; the connection stays open."""
 
 
 class GoneError(Exception):

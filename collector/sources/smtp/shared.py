@@ -78,7 +78,7 @@ class Shared:
             self.deserted.set()
 
     def log_end(self, peer: str, source: Source, reason: str, *, detail: str = "") -> None:
-        """Log that we ended a connection: the first for a reason, then now and then, lest anybody fill the disk."""
+        """Log that we ended a connection: the first for a reason, then at intervals: no client can fill the disk."""
         kind, now = (source, reason), asyncio.get_running_loop().time()
         self._ended[kind] += 1
         if now - self._logged_at.get(kind, -math.inf) >= _LOG_AGAIN_SECONDS:
