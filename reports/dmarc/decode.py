@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from xml.parsers import expat
 
 from mailposture.quoting import quoted
-from reports.dmarc.elements import Values, read_elements
-from reports.dmarc.limits import REASONS, REPAIRED_BYTES, RESULTS
+from reports.dmarc.elements import Elements, MalformedError, Values, read_elements
+from reports.dmarc.limits import REPAIRED_BYTES
 from reports.dmarc.repair import repaired
 from reports.limits import NAME_LENGTH, TERM_LENGTH, TEXT_LENGTH
 from reports.rejection import Reason, RejectedError
@@ -115,7 +114,9 @@ def read(document: Document) -> DmarcReport:
     """Read a report from XML. Raises RejectedError, which names the field or the fault."""
     remarks = Remarks()
     records: list[Record] = []
-    said = _elements(document.content, records, remarks)
+    said, repeated = _elements(document.content, records, remarks)
+    if repeated:
+        remarks.add(f"only the first was read where there are several: {', '.join(sorted(repeated))}")
     metadata, policy = _group(said, "report_metadata"), _group(said, "policy_published")
     organization, contact = _name(metadata.get("org_name")), _name(metadata.get("email"))
     if not (organization or contact):
@@ -138,17 +139,17 @@ def read(document: Document) -> DmarcReport:
     )
 
 
-def _elements(content: bytes, records: list[Record], remarks: Remarks) -> Values:
+def _elements(content: bytes, records: list[Record], remarks: Remarks) -> Elements:
     try:
         return read_elements(content, lambda values: records.append(_record(values, remarks)))
-    except expat.ExpatError as error:
-        fault = f"{expat.ErrorString(error.code)} in line {error.lineno}, column {error.offset}"
+    except MalformedError as error:
+        fault = str(error)
     text = repaired(content) if len(content) <= REPAIRED_BYTES else None
     if text is not None:
         records.clear()
         try:
-            said = read_elements(text, lambda values: records.append(_record(values, remarks)))
-        except expat.ExpatError:
+            said = read_elements(text, lambda values: records.append(_record(values, remarks)), repaired=True)
+        except MalformedError:
             pass
         else:
             remarks.add(f"the XML was repaired: {fault}")
@@ -169,9 +170,9 @@ def _record(values: Values, remarks: Remarks) -> Record:
         _domain(identifiers.get("header_from", "")),
         _domain(identifiers.get("envelope_from", "")),
         _domain(identifiers.get("envelope_to", "")),
-        tuple([_reason(each) for each in evaluated["reason"][:REASONS]]) if "reason" in evaluated else (),
-        tuple([_result(each, "selector") for each in auth["dkim"][:RESULTS]]) if "dkim" in auth else (),
-        tuple([_result(each, "scope") for each in auth["spf"][:RESULTS]]) if "spf" in auth else (),
+        tuple([_reason(each) for each in evaluated["reason"]]) if "reason" in evaluated else (),
+        tuple([_result(each, "selector") for each in auth["dkim"]]) if "dkim" in auth else (),
+        tuple([_result(each, "scope") for each in auth["spf"]]) if "spf" in auth else (),
     )
 
 

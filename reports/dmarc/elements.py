@@ -4,18 +4,33 @@ The standard library's expat, streaming: as fast as anything else, and of what t
 A DOCTYPE is refused where it begins, so there are no entities. Namespaces and prefixes are ignored, as reporters use
 many and mostly none. Elements of extensions may be named like ours, so only the place decides: an element counts as a
 direct child of the one that the schema has it in, and the first of several.
+
+What is hostile is refused before it costs: expat and Python keep every name that occurs, and all attributes of a tag.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from xml.parsers import expat
 
-from reports.dmarc.limits import DEPTH, MARKS, RECORDS
+from mailposture.quoting import quoted
+from reports.dmarc.encoding import can_be_obeyed
+from reports.dmarc.limits import (
+    ATTRIBUTES,
+    DEPTH,
+    DIFFERENT_NAMES,
+    LONGEST_TAG,
+    MARKS,
+    PIECES,
+    REASONS,
+    RECORDS,
+    RESULTS,
+)
 from reports.rejection import Reason, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 Values = dict[str, Any]
 """Name of an element → its text, or Values of what it holds; of those that may be repeated a list of these."""
@@ -59,73 +74,139 @@ NAMES: Final = frozenset(_names(_DOCUMENT))
 """All names of elements of the schema."""
 
 
-def read_elements(content: bytes | str, record: Callable[[Values], None]) -> Values:
-    """What a report says apart from its records; each of those goes to `record` at its end.
+_SEVERAL: Final = {id(_RESULT): RESULTS, id(_REASON): REASONS}
+"""Of which there may be several side by side, with how many of them are kept."""
 
-    Raises RejectedError for what is refused, and expat.ExpatError if it is not well-formed.
+_HARMLESS_BYTES: Final = 256 * 1024  # of XML in which nothing is looked for before it is parsed
+# No `<` can stand in a tag (XML 1.0, section 2.3), so each begins one. No repetition can give back what it took.
+_MANY_ATTRIBUTES: Final = re.compile(rb"<(?:[^<=]*+=){%d}" % ATTRIBUTES)
+_LONG_NAME: Final = re.compile(rb"<[^!?<>\s][^<>\s]{%d}" % LONGEST_TAG)
+
+
+class MalformedError(Exception):
+    """It is not well-formed XML; the text says what is wrong."""
+
+
+class Elements(NamedTuple):
+    """What a report says apart from its records."""
+
+    values: Values
+    repeated: frozenset[str]  # names of elements of which there were several, where the schema has one
+
+
+def read_elements(content: bytes, record: Callable[[Values], None], *, repaired: bool = False) -> Elements:
+    """Read a report; each of its records goes to `record` at its end.
+
+    A `repaired` one is UTF-8, must have every element in its place, and no text between them.
+
+    Raises RejectedError for what is refused, and MalformedError.
     """
-    if (content.count("<") if isinstance(content, str) else content.count(b"<")) > MARKS:
-        raise RejectedError(Reason.TOO_MANY, f"the XML has more than {MARKS} tags")
-    parser = expat.ParserCreate()
+    _refuse_hostile(content)
+    parser = expat.ParserCreate("utf-8" if repaired else None)
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse_doctype
-    reader = _Reader(record)
+    parser.XmlDeclHandler = _check_declaration
+    reader = (_StrictReader if repaired else _Reader)(record, parser.intern)
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.texts.append
-    parser.Parse(content, True)  # in one piece: expat before 2.6 is quadratic on long tokens in several
+    try:
+        parser.Parse(content, True)  # in one piece: expat before 2.6 is quadratic on long tokens in several
+    except expat.ExpatError as error:
+        fault = f"{expat.ErrorString(error.code)} in line {error.lineno}, column {error.offset}"
+        raise MalformedError(fault) from None
     if "feedback" not in reader.values:
         raise RejectedError(Reason.NOT_A_DMARC_REPORT, "XML without `feedback`, so not a report by RFC 9990")
-    feedback: Values = reader.values["feedback"]
-    return feedback
+    return Elements(reader.values["feedback"], frozenset(reader.repeated))
+
+
+def _refuse_hostile(content: bytes) -> None:
+    if len(content) <= _HARMLESS_BYTES:
+        return
+    if content.count(b"<") > MARKS:
+        raise RejectedError(Reason.TOO_MANY, f"the XML has more than {MARKS} tags")
+    if content.count(b"=") >= ATTRIBUTES and _MANY_ATTRIBUTES.search(content):
+        raise RejectedError(Reason.TOO_MANY, f"an element of the XML has more than {ATTRIBUTES} attributes")
+    if _LONG_NAME.search(content):
+        raise RejectedError(Reason.TOO_LARGE, f"an element of the XML has a name of more than {LONGEST_TAG} bytes")
 
 
 def _refuse_doctype(*_: object) -> None:
     raise RejectedError(Reason.NOT_XML, "the XML has a DOCTYPE, which no report needs and attacks use")
 
 
+def _check_declaration(_version: str, encoding: str | None, _standalone: int) -> None:
+    if encoding is not None and not can_be_obeyed(encoding):
+        raise MalformedError(f"its encoding is said to be {quoted(encoding)}")
+
+
 class _Reader:
     """Handlers of expat, called for every tag; for text it is a list's own append, which costs least."""
 
-    __slots__ = ("_around", "_foreign", "_here", "_leaf", "_record", "_records", "texts", "values")
+    __slots__ = (
+        *("_around", "_foreign", "_here", "_kept", "_leaf", "_names", "_record", "_records"),
+        *("repeated", "texts", "values"),
+    )
 
-    def __init__(self, record: Callable[[Values], None]) -> None:
+    def __init__(self, record: Callable[[Values], None], names: Collection[str]) -> None:
         self.values: Values = {}  # what was read of the element around so far
-        self.texts: list[str] = []  # what stands between elements too: dropped where one of ours begins
+        self.texts: list[str] = []  # what stands between elements too: dropped where one begins or ends
+        self.repeated: set[str] = set()
+        self._names = names  # of all elements and attributes so far, which the parser keeps
         self._record = record
         self._here: Mapping[str, Any] = _DOCUMENT  # the schema of the element around
         self._around: list[tuple[Mapping[str, Any], Values, str]] = []  # with the name of what began there
         self._leaf = ""  # the element whose text is being read, if any
         self._foreign = 0  # depth within an element that the schema does not have here
+        self._kept = 0  # of the texts, those that came before that element
         self._records = 0
 
-    def start(self, name: str, _attributes: object) -> None:
+    def start(self, name: str, attributes: object) -> None:
+        if attributes:
+            self._check_names()
         if self._foreign or self._leaf:
-            self._foreign += 1
-            if self._foreign > DEPTH:
-                raise RejectedError(Reason.TOO_NESTED, f"the XML nests more than {DEPTH} deep")
+            self._start_foreign()
             return
         here = self._here
         inside = here.get(name, here)
         if inside is here:  # not of the schema, or with a prefix
+            self._check_names()
             name = name.rpartition(":")[2]
             inside = here.get(name, here)
+        self.texts.clear()
         if inside is here:
-            self._foreign = 1
+            self._start_foreign()
         elif inside is None:
             self._leaf = name
-            self.texts.clear()
         else:
             self._around.append((here, self.values, name))
             self._here, self.values = inside, {}
 
+    def _start_foreign(self) -> None:
+        self._check_names()
+        if not self._foreign:
+            self._kept = len(self.texts)
+            if self._kept > PIECES:
+                raise RejectedError(Reason.TOO_MANY, f"a text of the XML has more than {PIECES} pieces")
+        self._foreign += 1
+        if self._foreign > DEPTH:
+            raise RejectedError(Reason.TOO_NESTED, f"the XML nests more than {DEPTH} deep")
+        del self.texts[self._kept :]
+
+    def _check_names(self) -> None:
+        if len(self._names) > DIFFERENT_NAMES:
+            raise RejectedError(Reason.TOO_MANY, f"the XML has more than {DIFFERENT_NAMES} different names in its tags")
+
     def end(self, _name: str) -> None:
         if self._foreign:
             self._foreign -= 1
+            del self.texts[self._kept :]
         elif self._leaf:
             if self._leaf not in self.values:
                 texts = self.texts
                 self.values[self._leaf] = texts[0] if len(texts) == 1 else "".join(texts)
+            elif self._leaf != "error":  # RFC 7489 has several
+                self.repeated.add(self._leaf)
             self._leaf = ""
         else:
             self._end_group()
@@ -133,13 +214,42 @@ class _Reader:
     def _end_group(self) -> None:
         ended, read = self._here, self.values
         self._here, self.values, name = self._around.pop()
+        self.texts.clear()
         if ended is _RECORD:
             self._records += 1
             if self._records > RECORDS:
                 raise RejectedError(Reason.TOO_MANY, f"report has more than {RECORDS} records")
             self._record(read)
-            return
-        if ended is _RESULT or ended is _REASON:  # these stand several times side by side
-            self.values.setdefault(name, []).append(read)
+        elif most := _SEVERAL.get(id(ended)):
+            several = self.values.setdefault(name, [])
+            if len(several) < most:
+                several.append(read)
         elif name not in self.values:
             self.values[name] = read
+        else:
+            self.repeated.add(name)
+
+
+class _StrictReader(_Reader):
+    """Where tags were broken, nothing may lie where one of ours could have begun or ended."""
+
+    __slots__ = ()
+
+    def start(self, name: str, attributes: object) -> None:
+        if not self._foreign:
+            self._check_between()
+            local = name.rpartition(":")[2]
+            if self._leaf or (local in NAMES and local not in self._here):
+                raise MalformedError(f"{quoted(name)} is out of place")
+        super().start(name, attributes)
+
+    def end(self, name: str) -> None:
+        if not self._foreign:
+            self._check_between()
+        super().end(name)
+        if not self._leaf:
+            self.texts.clear()
+
+    def _check_between(self) -> None:
+        if not self._leaf and any(text and not text.isspace() for text in self.texts):
+            raise MalformedError("text stands between elements")

@@ -8,7 +8,12 @@ from typing import Final
 XML_BYTES: Final = 64 * 1024 * 1024
 MARKS: Final = 12_000_000  # `<`: each tag costs a quarter of a microsecond, known or not; a record has some sixty
 DEPTH: Final = 50  # a report nests 5 deep
+ATTRIBUTES: Final = 1_000  # of one element; reports have none but namespaces and languages
+DIFFERENT_NAMES: Final = 1_000  # of elements and attributes; the schema has some fifty
+PIECES: Final = 10_000  # of a text with elements in it; expat passes on 8 KiB at a time
+LONGEST_TAG: Final = 1_000  # bytes of the name of an element
 RECORDS: Final = 200_000  # in all reports of one message together: each costs half a kilobyte
 RESULTS: Final = 100  # DKIM or SPF results of a record that are kept; real ones have up to a dozen
 REASONS: Final = 20  # overrides of a record that are kept
 REPAIRED_BYTES: Final = 16 * 1024 * 1024  # broken XML above this is not repaired: that needs several copies
+STRAYS: Final = 50_000  # `<`, and `&`, that are repaired: one in each record

@@ -1,68 +1,57 @@
 """XML that is not well-formed, made so where it is clear how.
 
 Never by a parser that recovers: such a parser drops what follows the fault, silently. A report is repaired as text, by
-a few rules that change nothing which says anything, and is then parsed strictly again, or rejected.
+a few rules that change nothing which says anything, and is then parsed strictly again, every element in its place and
+no text between them (read_elements), or rejected. So a tag that is beyond repair takes no value and no record with it.
 """
 
 from __future__ import annotations
 
-import codecs
 import re
 from typing import Final
 
 from reports.dmarc.elements import NAMES
+from reports.dmarc.encoding import decoded
+from reports.dmarc.limits import STRAYS
 
-_BYTE_ORDER_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
+_PREFIX: Final = r"(?:[A-Za-z_][\w.-]{0,40}:)?"
+_KNOWN: Final = rf"/?{_PREFIX}(?:{'|'.join(sorted(NAMES))})(?=[\s/>])"
 _DECLARATION: Final = re.compile(r"<\?xml[^>]{0,200}>")
-_ENCODING: Final = re.compile(rb"encoding[ \t\r\n]*=[ \t\r\n]*[\"']*([A-Za-z0-9._-]{1,40})")
-_END: Final = re.compile(r"</(?:[A-Za-z_][\w.-]{0,40}:)?feedback\s*>")
+_END: Final = re.compile(rf"</{_PREFIX}feedback\s*>")
+_KNOWN_TAG: Final = re.compile(f"<{_KNOWN}")
+_CLOSED: Final = re.compile(rf"</({_PREFIX}[A-Za-z_][\w.-]{{0,40}})\s*>", re.ASCII)
 _FORBIDDEN: Final = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # XML 1.0, section 2.2
+_LOST: Final = "\ufffd"
+_LOST_IN_TAG: Final = re.compile(f"<[^<>]*{_LOST}")
 _STRAY_LESS_THAN: Final = re.compile(
-    rf"<(?!/?(?:[A-Za-z_][\w.-]{{0,40}}:)?(?:{'|'.join(sorted(NAMES))})(?=[\s/>])|!--|!\[CDATA\[|\?)"
+    rf"<(?!{_KNOWN}|!--|!\[CDATA\[|\?)(?P<tag>/?(?P<name>{_PREFIX}[A-Za-z_][\w.-]{{0,40}})(?:[\s/][^<>]*)?>)?",
+    re.ASCII,
 )
 _STRAY_AMPERSAND: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});)")
 
 
-def repaired(content: bytes) -> str | None:
-    """The report as text that should be well-formed; None if there is nothing to repair.
+def repaired(content: bytes) -> bytes | None:
+    """The report in UTF-8 as it should be well-formed; None if there is nothing to repair.
 
-    Bytes decide over the declaration: a byte order mark, or that they are UTF-8, or else what is declared. What stands
-    around the document, characters that XML forbids, and each `<` and `&` that begins nothing of the schema, go.
+    What stands around the document goes, unless it is of a report as well. Characters that XML forbids become �, each
+    `<` and `&` that begins nothing is escaped, and the beginning of an element of another schema goes if nothing ends
+    it. Other elements of other schemas stay, so that what is in them does not become ours.
     """
-    text = _decoded(content)
+    text = decoded(content)
     start, end = text.find("<"), _END.search(text)
-    if start < 0 or end is None or "<!DOCTYPE" in text:
+    if start < 0 or end is None or "<!DOCTYPE" in text or _KNOWN_TAG.search(text, end.end()):
         return None
     text = _DECLARATION.sub("", text[start : end.end()], count=1)
-    text = _FORBIDDEN.sub("", text)
-    text = _STRAY_LESS_THAN.sub("&lt;", text)
-    return _STRAY_AMPERSAND.sub("&amp;", text)
+    text = _FORBIDDEN.sub(_LOST, text)
+    if _LOST in text and _LOST_IN_TAG.search(text):
+        return None
+    closed = frozenset(_CLOSED.findall(text))
 
+    def unstray(found: re.Match[str]) -> str:
+        tag, name = found["tag"], found["name"]
+        if tag and (name in closed or tag.endswith("/>")):
+            return found[0]
+        return "" if tag and ":" in name else f"&lt;{tag or ''}"
 
-def _decoded(content: bytes) -> str:
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if content.startswith(mark):
-            return content[len(mark) :].decode(encoding, "replace")
-    if content[:2] in (b"<\0", b"\0<"):
-        return content.decode("utf-16-le" if content[:1] == b"<" else "utf-16-be", "replace")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        declared = _ENCODING.search(content[:200])
-        return content.decode(_single_byte(declared[1].decode() if declared else ""), "replace")
-
-
-def _single_byte(declared: str) -> str:
-    """The declared encoding if it has one byte per character, else windows-1252, which Latin-1 is a part of."""
-    try:
-        found = codecs.lookup(declared).name if declared else "cp1252"
-        bytes(range(32, 127)).decode(found)
-    except (LookupError, UnicodeError):
-        return "cp1252"
-    return found if found.startswith(("iso8859", "cp12", "koi8", "ascii")) and found != "ascii" else "cp1252"
+    text = _STRAY_LESS_THAN.sub(unstray, text, count=STRAYS)
+    return _STRAY_AMPERSAND.sub("&amp;", text, count=STRAYS).encode()
