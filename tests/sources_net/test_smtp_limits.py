@@ -280,7 +280,7 @@ def test_a_client_that_reads_nothing_is_ended(mail_server: Callable) -> None:
     with pytest.raises((ConnectionError, TimeoutError)):  # noqa: PT012  it may take many
         for _ in range(100_000):
             client.say(b"NOOP\r\n" * 1000)
-    eventually("its end", lambda: not server.server._sessions)
+    eventually("its end", lambda: not server.server.shared.sessions)
 
 
 def test_closing_tells_idle_clients_and_lets_a_running_mail_end(loop: Loop, tmp_path: Path) -> None:
