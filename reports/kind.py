@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
     from pathlib import Path
 
     from mailposture.ownership import Ownership
@@ -22,7 +22,7 @@ class Report(Protocol):
     """A report that was read: somebody says something about a period."""
 
     @property
-    def start(self) -> datetime: ...  # of the period; UTC, aware
+    def day(self) -> date: ...  # that its numbers are counted on, in UTC
     @property
     def entries(self) -> int: ...  # what its size in memory comes from
 

@@ -194,19 +194,19 @@ class Judge:
             return Deferred(decision.detail, _signers(message))
         if decision.verdict is Verdict.QUARANTINED and decision.reason is not None:
             return Quarantined(kind.name, decision.reason, decision.detail, _signers(message))
-        if report.start > now + _CLOCK_SKEW:
+        if report.day > (now + _CLOCK_SKEW).date():
             return self._yet_to_come(message, report, now)
-        if report.start.date() < now.date() - self._retention:
+        if report.day < now.date() - self._retention:
             raise RejectedError(
                 Reason.TOO_OLD,
-                f"about {report.start.date()}, and clickhouse.retention keeps {self._retention.days} days; "
+                f"about {report.day}, and clickhouse.retention keeps {self._retention.days} days; "
                 "raise it, then import the report again",
             )
         return ours, decision.trust, decision.dkim_domain
 
     def _yet_to_come(self, message: _Message, report: Report, now: datetime) -> Deferred:
         """A report about the future is wrong, or our clock is: it is deferred as for DNS, but not in a file."""
-        detail = f"about {report.start.date()}, which is in the future; is the clock of this machine right?"
+        detail = f"about {report.day}, which is in the future; is the clock of this machine right?"
         if message.envelope.source.is_file or now - message.arrived_at >= self._rules.dns_give_up:
             raise RejectedError(Reason.INVALID_FIELD, detail)
         return Deferred(detail, _signers(message))

@@ -26,6 +26,8 @@ from reports.text import clean
 from reports.values import LONGEST_NAME, NO_ADDRESS, Remarks, domain_name, packed_address
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from reports.document import Document
 
 _FIRST_REPORTS: Final = datetime(2011, 1, 1, tzinfo=UTC)
@@ -98,6 +100,11 @@ class DmarcReport:
     warnings: tuple[str, ...]
     original: bytes  # the XML as received
     file_domains: tuple[str, ...] = ()  # policy domains in the names of the files that it was in
+
+    @property
+    def day(self) -> date:
+        """The UTC day that most of the period lies in: four reporters in ten have days of other zones."""
+        return (self.start + (self.end - self.start) / 2).date()
 
     @property
     def entries(self) -> int:

@@ -112,8 +112,7 @@ def rows_of(reports: Sequence[tuple[DmarcReport, Attribution]], provenance: Prov
 def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, submitted_by: str) -> Rows:
     reporter = reporter_of(signer=provenance.signer, contact=report.contact, organization=report.organization)
     content = hashlib.sha256(report.canonical).digest()
-    # The UTC day that most of the period lies in: four reporters in ten have days of other zones.
-    day, key = (report.start + (report.end - report.start) / 2).date(), _report_key(content, reporter)
+    day, key = report.day, _report_key(content, reporter)
     (domain,), published = ours.domains, report.published
     trusted, version = provenance.trust.value, provenance.trust.rank
     records = []

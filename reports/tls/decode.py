@@ -23,6 +23,8 @@ from reports.tls.limits import FAILURE_DETAILS, JSON_DEPTH, JSON_VALUES, POLICIE
 from reports.values import NO_ADDRESS, Remarks
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from reports.document import Document
 
 _FIRST_REPORTS: Final = datetime(2016, 1, 1, tzinfo=UTC)  # as the example in RFC 8460 is
@@ -113,6 +115,11 @@ class TlsReport:
     original: bytes  # the JSON as received
     canonical: bytes  # the same content in canonical form, to find out whether two reports are one
     file_domains: tuple[str, ...] = ()  # policy domains in the names of the files that it was in
+
+    @property
+    def day(self) -> date:
+        """The UTC day on which its period begins."""
+        return self.start.date()
 
     @property
     def entries(self) -> int:

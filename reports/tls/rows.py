@@ -142,7 +142,7 @@ def _rows_of(
     opened, envelope, dkim_domain = provenance.opened, provenance.envelope, provenance.signer
     reporter = reporter_of(signer=dkim_domain, contact=report.contact, organization=report.organization)
     content = hashlib.sha256(report.canonical).digest()
-    day, key = report.start.date(), _report_key(report, content, reporter, ours.domains)
+    day, key = report.day, _report_key(report, content, reporter, ours.domains)
     trusted, version = provenance.trust.value, provenance.trust.rank
     not_counting = policies_not_counting(ours.policies)
     failures_counted_elsewhere = failures_not_counting(ours.policies)

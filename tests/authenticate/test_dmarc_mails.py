@@ -6,13 +6,15 @@ import base64
 import gzip
 import io
 import zipfile
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from court import EVERYTHING, VICTIM, Court, body, court_of, field_lines, mail, report
 from dmarc_samples import METADATA, POLICY, feedback
 
-from collector.ingest.judge import Rejected
+from collector.ingest.judge import Deferred, Rejected
+from reports.envelope import Source
 from reports.rejection import Reason
 
 if TYPE_CHECKING:
@@ -155,6 +157,23 @@ def test_what_is_stated_is_what_is_read(court: Court) -> None:
     )
     both = head + fields + b"\r\n" + body(gzip.compress(XML), media_type="application/tlsrpt+gzip", name="r.gz")
     assert court.refused(court.sign(both, "reporter.example", EVERYTHING)) == "no-report"
+
+
+def of_period(begin: datetime, end: datetime) -> bytes:
+    metadata = METADATA.replace("1772409600", f"{int(begin.timestamp())}").replace(
+        "1772495999", f"{int(end.timestamp())}"
+    )
+    return feedback(policy=POLICY.replace("example.com", VICTIM), metadata=metadata)
+
+
+def test_a_period_that_ends_far_in_the_future_puts_no_numbers_there(court: Court) -> None:
+    now = datetime.now(UTC)
+    long = of_period(now - timedelta(hours=1), now + timedelta(days=300))
+    signed = court.sign(attached(gzip.compress(long)), "reporter.example")
+    assert isinstance(court(signed), Deferred)
+    assert court.refused(gzip.compress(long), source=Source.FILE, by_operator=True) == "invalid-field"
+    day = of_period(now - timedelta(hours=23), now + timedelta(hours=1))
+    court.accepted(court.sign(attached(gzip.compress(day)), "reporter.example"))
 
 
 def failure_report(media_type: str = "message/feedback-report") -> bytes:
