@@ -29,9 +29,9 @@ mail says so too, in the way of its kind (ReportKind.mail), as RFC 8460, section
 `multipart/report` with `report-type=tlsrpt`, by its own header fields, or by its Subject, each only if it was signed.
 Or a part is called as RFC 7489, section 7.2.1.1 has DMARC reports called. What it holds must be of the stated kind. A
 forwarded attachment keeps its media type, but the mail around it is another. Mailing lists and auto-replies may keep
-all of that and sign it as their own; they sign as well that they are a list, or what they answer. In a mail that says
-that it is a report, the wrong labels that real reporters use (`application/json`, `-gzip`, `-zip`, `octet-stream`) pass
-as well. What a part then contains is found by its first bytes.
+all of that and sign it as their own; they sign as well that they are a list, or what they answer, or that it is a
+`Fwd:`. In a mail that says that it is a report, the wrong labels that real reporters use (`application/json`, `-gzip`,
+`-zip`, `octet-stream`) pass as well. What a part then contains is found by its first bytes.
 """
 
 from __future__ import annotations
@@ -71,6 +71,11 @@ _REST_OF_DELIMITER: Final = re.compile(rb"(--)?[ \t]*(?:\r\n|\Z)")
 _NOT_QUOTED_PRINTABLE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r\n)")
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{16}")
 _OF_OTHERS: Final = (b"list-id", b"in-reply-to")  # RFC 2919; RFC 5322, section 3.6.4
+# What mail programs of several languages begin the Subject of a reply or a forwarded mail with, after a list's name.
+_PASSED_ON: Final = re.compile(
+    rb"\s*(?:\[[^]]{0,80}\]\s*)?(?:re|fwd?|aw|wg|antw|doorst|enc|res|rif|rv|sv|tr|vb|vl|vs)\s?(?:\[\d+\]|\(\d+\))?\s?:",
+    re.IGNORECASE,
+)
 
 
 class UnclearError(Exception):
@@ -97,6 +102,8 @@ def read_signed(proof: Proof, *, limits: Limits) -> Mail:
         raise UnclearError(
             f"it passes on or answers the words of others: its signed header has {others.decode().title()}"
         )
+    if _PASSED_ON.match(b"".join(proof.fields.get(b"subject", ()))):
+        raise UnclearError("it passes on or answers the words of others: its signed Subject says so")
     fields = _fields_read(proof)
     said = _field(proof.fields, b"content-type")
     content_type = None if said is None else _value(_MEDIA_TYPE, said or b"text/plain", "Content-Type")

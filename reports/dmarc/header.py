@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from reports.document import Opened
 
-# Microsoft begins with `[Preview] `; what begins with Fwd: or Re: is somebody else's word.
-_SUBJECT: Final = re.compile(r"(?:\[[^\]]{1,40}\] )?Report[ _-]Domain:", re.IGNORECASE)
+# Microsoft begins with `[Preview] `; other names in brackets are those of lists, which pass on what others say.
+_SUBJECT: Final = re.compile(r"(?:\[Preview\] )?Report[ _-]Domain:", re.IGNORECASE)
 _SUBMITTER: Final = re.compile(r"\bSubmitter:[ \t]*<?([A-Za-z0-9._-]{1,253})", re.IGNORECASE)
 _FILE: Final = re.compile(
     r"[^!/]{1,255}![^!/]{1,255}!\d{9,12}!\d{9,12}(?:![^!/]{1,255})?\.(?:xml|zip|gz)(?:\.gz)?", re.IGNORECASE

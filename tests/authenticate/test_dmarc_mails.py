@@ -120,6 +120,57 @@ def test_what_neither_subject_nor_file_name_calls_a_report_is_none(court: Court,
     assert court.refused(signed) == "unclear"
 
 
+@pytest.mark.parametrize(
+    "prefix", ["Fwd: ", "FW: ", "Re: ", "AW: ", "RE[2]: ", "WG: ", "[dmarc-list] Re: ", "re :", " Tr: ", "Fwd: Fwd: "]
+)
+@pytest.mark.parametrize("fields", [GOOGLE, EVERYTHING])
+def test_a_report_that_somebody_passes_on_is_not_his(court: Court, prefix: str, fields: tuple[bytes, ...]) -> None:
+    """Its file keeps its name, and the author's organization signs what its people forward."""
+    signed = court.sign(attached(gzip.compress(XML), subject=prefix + SUBJECT), "reporter.example", fields)
+    assert court.refused(signed) == "unclear"
+
+
+def test_a_subject_that_begins_with_the_name_of_a_list_states_no_report(court: Court) -> None:
+    listed = attached(gzip.compress(XML), name="report.gz", subject=f"[support] {SUBJECT}")
+    assert court.refused(court.sign(listed, "reporter.example")) == "unclear"
+
+
+def test_a_report_beside_one_about_another_domain_is_read_alone(court: Court) -> None:
+    foreign = feedback(policy=POLICY.replace("example.com", "foreign.example"))
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for number, content in enumerate((foreign, XML, feedback())):
+            archive.writestr(f"reporter.example!{VICTIM}!1772409600!1772495999!{number}.xml", content)
+    row = court.accepted(court.sign(attached(made.getvalue(), name=f"{FILE_NAME}.zip"), "reporter.example"))
+    assert (row.policy_domains, row.reporter) == ((VICTIM,), "reporter.example")
+
+
+def test_of_two_attachments_only_what_is_called_a_report_is_read(court: Court) -> None:
+    """A mail service may add what it likes to a report: each part is a report only if it says so."""
+    other = feedback(policy=POLICY.replace("example.com", VICTIM), metadata=METADATA.replace("id-1", "id-2"))
+    first, second = (
+        attached(gzip.compress(content), name=name, subject="hello")
+        for content, name in ((XML, f"{FILE_NAME}.xml.gz"), (other, "other.gz"))
+    )
+    end = first.rindex(b"--b0--")
+    both = first[:end] + second[second.rindex(b"--b0\r\n") :]
+    assert court.accepted(court.sign(both, "reporter.example")).report_id == "id-1"
+
+
+@pytest.mark.parametrize("media_type", ["message/rfc822", "multipart/mixed; boundary=b1"])
+def test_a_report_inside_a_bounce_is_not_the_word_of_who_bounces(court: Court, media_type: str) -> None:
+    inner = attached(gzip.compress(XML)).replace(b"b0", b"b1")
+    head = field_lines(
+        From="mailer-daemon@reporter.example",
+        Subject=SUBJECT,
+        MIME_Version="1.0",
+        Content_Type='multipart/report; report-type=delivery-status; boundary="b0"',
+    )
+    body = f"\r\n--b0\r\nContent-Type: {media_type}\r\n\r\n".encode() + inner + b"\r\n--b0--\r\n"
+    for fields in (GOOGLE, EVERYTHING):
+        assert court.refused(court.sign(head + body, "reporter.example", fields)) == "unclear"
+
+
 def test_a_report_without_signature_or_by_another_than_its_author_is_not_believed(court: Court) -> None:
     assert court.refused(attached(gzip.compress(XML))) == "no-signature"
     assert court.refused(court.sign(attached(gzip.compress(XML)), "attacker.example")) == "not-aligned"
