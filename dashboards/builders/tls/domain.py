@@ -140,7 +140,7 @@ _WRONG_NOW = table(
         look.hidden("page"),
     ),
     width=24,
-    height=9,
+    height=13,
     nothing="Nothing to do: no cause is above the thresholds in the newest reports, and our probes find no fault.",
 )
 

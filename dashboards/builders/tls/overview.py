@@ -135,7 +135,7 @@ _ATTENTION = table(
         look.hidden("page"),
     ),
     width=24,
-    height=10,
+    height=12,
     nothing="Nothing to do: no cause is above the thresholds of its domain in the newest reports, "
     "and our probes find no fault.",
 )
