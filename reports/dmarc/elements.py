@@ -140,6 +140,10 @@ def _check_declaration(_version: str, encoding: str | None, _standalone: int) ->
         raise MalformedError(f"its encoding is said to be {quoted(encoding)}")
 
 
+def _too_many_names() -> RejectedError:
+    return RejectedError(Reason.TOO_MANY, f"the XML has more than {DIFFERENT_NAMES} different names in its tags")
+
+
 class _Reader:
     """Handlers of expat, called for every tag; for text it is a list's own append, which costs least."""
 
@@ -162,20 +166,21 @@ class _Reader:
         self._records = 0
 
     def start(self, name: str, attributes: object) -> None:
-        if attributes:
-            self._check_names()
+        if attributes and len(self._names) > DIFFERENT_NAMES:
+            raise _too_many_names()
         if self._foreign or self._leaf:
             self._start_foreign()
             return
         here = self._here
         inside = here.get(name, here)
         if inside is here:  # not of the schema, or with a prefix
-            self._check_names()
+            if len(self._names) > DIFFERENT_NAMES:
+                raise _too_many_names()
             name = name.rpartition(":")[2]
             inside = here.get(name, here)
         self.texts.clear()
         if inside is here:
-            self._start_foreign()
+            self._foreign, self._kept = 1, 0
         elif inside is None:
             self._leaf = name
         else:
@@ -183,7 +188,8 @@ class _Reader:
             self._here, self.values = inside, {}
 
     def _start_foreign(self) -> None:
-        self._check_names()
+        if len(self._names) > DIFFERENT_NAMES:
+            raise _too_many_names()
         if not self._foreign:
             self._kept = len(self.texts)
             if self._kept > PIECES:
@@ -192,10 +198,6 @@ class _Reader:
         if self._foreign > DEPTH:
             raise RejectedError(Reason.TOO_NESTED, f"the XML nests more than {DEPTH} deep")
         del self.texts[self._kept :]
-
-    def _check_names(self) -> None:
-        if len(self._names) > DIFFERENT_NAMES:
-            raise RejectedError(Reason.TOO_MANY, f"the XML has more than {DIFFERENT_NAMES} different names in its tags")
 
     def end(self, _name: str) -> None:
         if self._foreign:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import random
+from datetime import date
 from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
 
 import pytest
 from dmarc_samples import METADATA, POLICY, evaluated, feedback, record, row
 from engine import DOMAIN, engine, storage
 from ingesting import arrived, ingest, report
 
+from collector.reprocessing import Reprocessor
 from reports.envelope import Source, Trust
 
 if TYPE_CHECKING:
@@ -90,3 +93,73 @@ def test_original_is_kept_as_received(ingest: Ingest, storage: Storage) -> None:
     content = feedback(policy=OURS)
     give(ingest, gzip.compress(content))
     assert storage.ask("SELECT original FROM dmarc_report_originals") == [(content.decode(),)]
+
+
+WORDS = (
+    "=cmd|' /C calc'!A0 '; DROP TABLE x -- <script>alert(1)</script>"
+    ' ${x} \u202e\u200b\ue000 \\ " \x85 \u2028 {a:String}'
+)
+NAMES = (
+    "faß.example",
+    "xn--fa-hia.example",
+    "a b.example",
+    "a';--.example",
+    "*.example",
+    "." * 9,
+    "a" * 300,
+    "\u202eexample",
+)
+
+
+def test_hostile_text_is_stored_as_one_line_that_shows_what_it_is(ingest: Ingest, storage: Storage) -> None:
+    """In every text that a report has; and what is no name of a domain is none in a column of names."""
+    words = escape(WORDS)
+    metadata = (
+        METADATA.replace("Receiver Example", words).replace("id-1", words).replace("</email>", f"{words}</email>")
+    )
+    metadata = metadata.replace("<date_range>", f"<error>{words}</error><generator>{words}</generator><date_range>")
+    reason = f"<reason><type>{words}</type><comment>{words}</comment></reason>"
+    said = evaluated(reason=reason, dkim=words, disposition=words)
+    records = [
+        record(
+            row(evaluated=said, source_ip=words, count="3"),
+            f"<identifiers><header_from>{escape(name)}</header_from><envelope_to>{escape(name)}</envelope_to></identifiers>",
+            f"<auth_results><dkim><domain>{escape(name)}</domain><selector>{words}</selector><result>{words}</result>"
+            f"<human_result>{words}</human_result></dkim></auth_results>",
+        )
+        for name in NAMES
+    ]
+    policy = OURS.replace("<p>none", f"<p>{words}").replace(
+        "</pct>", f"</pct><fo>{words}</fo><testing>{words}</testing>"
+    )
+    give(ingest, feedback(*records, metadata=metadata, policy=policy))
+    assert storage.ask("SELECT sum(messages), sum(passed_messages) FROM dmarc_daily") == [(3 * len(NAMES), 0)]
+    texts = [
+        text
+        for view in ("dmarc_record_details", "dmarc_report_log", "dmarc_daily")
+        for stored in storage.ask(f"SELECT * FROM {view}")
+        for value in stored
+        for text in (value if isinstance(value, list) else [value])
+        if isinstance(text, str)
+    ]
+    assert any("<script>" in text for text in texts)
+    assert [text for text in texts if not text.isprintable()] == []
+    assert storage.ask("SELECT DISTINCT header_from FROM dmarc_record_details ORDER BY 1") == [
+        ("",),
+        ("xn--fa-hia.example",),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
+def test_an_original_in_any_encoding_is_kept_and_can_be_read_again(
+    ingest: Ingest, storage: Storage, encoding: str
+) -> None:
+    metadata = METADATA.replace("Receiver", "Empfänger")
+    content = feedback(policy=OURS, metadata=metadata, declared=f' encoding="{encoding}"').decode().encode(encoding)
+    give(ingest, content)
+    assert storage.ask("SELECT organization FROM dmarc_report_log") == [("Empfänger Example",)]
+    assert storage.ask("SELECT hex(original) FROM dmarc_report_originals") == [(content.hex().upper(),)]
+    reprocessor = Reprocessor(client=storage.client(), database=storage.config.clickhouse.tables_database)
+    accounts = list(reprocessor.run([date(2026, 3, 2)]))
+    assert [(account.reports, account.unreadable) for account in accounts if account.reports] == [(1, 0)]
+    assert storage.ask("SELECT organization, messages FROM dmarc_report_log") == [("Empfänger Example", 3)]
