@@ -16,5 +16,7 @@ BY_NAME: Final = {kind.name: kind for kind in KINDS}
 
 
 def recognize(form: Form, content: bytes) -> ReportKind[Any, Any] | None:
-    """The kind of report that a document should be, or None."""
-    return next((kind for kind in KINDS if kind.recognize(form, content)), None)
+    """The kind that a document should be, or None: of several possible ones that which is evident, else the first."""
+    possible = [kind for kind in KINDS if kind.recognize(form, content)]
+    evident = (kind for kind in possible if len(possible) > 1 and kind.is_evident(content))
+    return next(evident, possible[0] if possible else None)

@@ -10,6 +10,8 @@ from pathlib import Path
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 from programs import NOT_IN_DEBIAN, PACKAGES
 
+from reports.kinds import KINDS
+
 ROOT = Path(__file__).parent.parent
 PACKAGES_OF_OURS = sorted(folder.parent.name for folder in ROOT.glob("*/__init__.py"))
 
@@ -35,6 +37,17 @@ def test_layers_know_every_package():
     assert contracts["root_packages"] == PACKAGES_OF_OURS
     layers = {name.strip() for layer in contracts["contracts"][0]["layers"] for name in layer.split("|")}
     assert layers == set(PACKAGES_OF_OURS)
+
+
+def test_contracts_know_every_kind_of_report():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    folders = {kind.schema.parent.name for kind in KINDS}
+    (layers,) = (contract["layers"] for contract in contracts if contract.get("containers") == ["reports"])
+    assert set(layers[layers.index("kinds") + 1].split(" | ")) == folders
+    (forbidden,) = (set(contract["forbidden_modules"]) for contract in contracts if contract["type"] == "forbidden")
+    assert forbidden == {f"reports.{name}" for name in folders}
 
 
 def test_picture_of_the_house_names_what_is_there():
