@@ -78,8 +78,8 @@ _SEVERAL: Final = {id(_RESULT): RESULTS, id(_REASON): REASONS}
 """Of which there may be several side by side, with how many of them are kept."""
 
 _HARMLESS_BYTES: Final = 256 * 1024  # of XML in which nothing is looked for before it is parsed
-# No `<` can stand in a tag (XML 1.0, section 2.3), so each begins one. No repetition can give back what it took.
-_MANY_ATTRIBUTES: Final = re.compile(rb"<(?:[^<=]*+=){%d}" % ATTRIBUTES)
+# No `<` can stand in a tag (XML 1.0, section 2.3), so each begins one. A repetition gives nothing back for an `=`.
+_MANY_ATTRIBUTES: Final = re.compile(rb"<(?:[^<=]*=){%d}" % ATTRIBUTES)
 _LONG_NAME: Final = re.compile(rb"<[^!?<>\s][^<>\s]{%d}" % LONGEST_TAG)
 
 
