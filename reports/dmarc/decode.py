@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mailposture.quoting import quoted
 from reports.dmarc.elements import Elements, MalformedError, Values, read_elements
-from reports.dmarc.limits import REPAIRED_BYTES
+from reports.dmarc.limits import RECORDS, REPAIRED_BYTES, RESULTS_IN_ALL
 from reports.dmarc.repair import repaired
 from reports.limits import NAME_LENGTH, TERM_LENGTH, TEXT_LENGTH
 from reports.rejection import Reason, RejectedError
@@ -108,8 +108,9 @@ class DmarcReport:
 
     @property
     def entries(self) -> int:
-        """Records: what its size in memory comes from."""
-        return len(self.records)
+        """Records, or what their results take as much memory as."""
+        results = sum(len(record.dkim) + len(record.spf) + len(record.reasons) for record in self.records)
+        return max(len(self.records), results * RECORDS // RESULTS_IN_ALL)
 
     @property
     def canonical(self) -> bytes:
@@ -188,7 +189,7 @@ def _group(values: Values, name: str) -> Values:
     return found if isinstance(found, dict) else {}
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _cleaned(text: str, length: int) -> str:
     return clean(text, length)
 
@@ -211,7 +212,7 @@ def _domain(value: str) -> str:
     return _known_domain(value) if value and len(value) <= LONGEST_NAME else ""
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _known_domain(value: str) -> str:
     return domain_name(value.strip().strip("<>").rpartition("@")[2]) or ""
 
@@ -272,7 +273,7 @@ def _read_result(domain: str, about: str, result: str, details: str) -> AuthResu
     return AuthResult(_domain(domain), _term(about), _term(result), _text(details))
 
 
-_known_result: Final = lru_cache(maxsize=65_536)(_read_result)  # of one sender's records all are the same
+_known_result: Final = lru_cache(maxsize=16_384)(_read_result)  # of one sender's records all are the same
 
 
 def _published(policy: Values, remarks: Remarks) -> Published:

@@ -26,6 +26,7 @@ from reports.dmarc.limits import (
     REASONS,
     RECORDS,
     RESULTS,
+    RESULTS_IN_ALL,
 )
 from reports.rejection import Reason, RejectedError
 
@@ -148,7 +149,7 @@ class _Reader:
     """Handlers of expat, called for every tag; for text it is a list's own append, which costs least."""
 
     __slots__ = (
-        *("_around", "_foreign", "_here", "_kept", "_leaf", "_names", "_record", "_records"),
+        *("_around", "_foreign", "_here", "_kept", "_leaf", "_names", "_record", "_records", "_results"),
         *("repeated", "texts", "values"),
     )
 
@@ -164,6 +165,7 @@ class _Reader:
         self._foreign = 0  # depth within an element that the schema does not have here
         self._kept = 0  # of the texts, those that came before that element
         self._records = 0
+        self._results = 0  # and reasons, that were kept
 
     def start(self, name: str, attributes: object) -> None:
         if attributes and len(self._names) > DIFFERENT_NAMES:
@@ -226,6 +228,11 @@ class _Reader:
             several = self.values.setdefault(name, [])
             if len(several) < most:
                 several.append(read)
+                self._results += 1
+                if self._results > RESULTS_IN_ALL:
+                    raise RejectedError(
+                        Reason.TOO_MANY, f"report has more than {RESULTS_IN_ALL} results and reasons in its records"
+                    )
         elif name not in self.values:
             self.values[name] = read
         else:

@@ -13,6 +13,7 @@ DIFFERENT_NAMES: Final = 1_000  # of elements and attributes; the schema has som
 PIECES: Final = 10_000  # of a text with elements in it; expat passes on 8 KiB at a time
 LONGEST_TAG: Final = 1_000  # bytes of the name of an element
 RECORDS: Final = 200_000  # in all reports of one message together: each costs half a kilobyte
+RESULTS_IN_ALL: Final = 500_000  # results and overrides of all records: 64 MiB of usual ones have 300,000
 RESULTS: Final = 100  # DKIM or SPF results of a record that are kept; real ones have up to a dozen
 REASONS: Final = 20  # overrides of a record that are kept
 REPAIRED_BYTES: Final = 16 * 1024 * 1024  # broken XML above this is not repaired: that needs several copies

@@ -100,7 +100,9 @@ class RecordRow(NamedTuple):
 
 _Columns = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 _NO_RESULTS: Final[_Columns] = ((), (), (), ())
-_USUAL_RESULTS: Final = 4  # long lists stay out of the cache, where untrusted reporters could fill memory with them
+# Long lists and texts stay out of the cache, where untrusted reporters could fill memory with them.
+_USUAL_RESULTS: Final = 4
+_USUAL_DETAILS: Final = 100  # characters
 
 
 def rows_of(reports: Sequence[tuple[DmarcReport, Attribution]], provenance: Provenance) -> list[Rows]:
@@ -192,7 +194,8 @@ def _columns(results: tuple[AuthResult, ...]) -> _Columns:
     """Domains, selectors (or scopes), results and details beside each other."""
     if not results:
         return _NO_RESULTS
-    return _known_columns(results) if len(results) <= _USUAL_RESULTS else _read_columns(results)
+    usual = len(results) <= _USUAL_RESULTS and all(len(each.human_result) <= _USUAL_DETAILS for each in results)
+    return _known_columns(results) if usual else _read_columns(results)
 
 
 def _read_columns(results: tuple[AuthResult, ...]) -> _Columns:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dmarc_samples import AUTH, IDENTIFIERS, METADATA, decoded, evaluated, feedback, record, row
 
-from reports.dmarc.limits import REASONS, RESULTS
+from reports.dmarc.limits import REASONS, RECORDS, RESULTS, RESULTS_IN_ALL
 from reports.rejection import Reason, RejectedError
 
 if TYPE_CHECKING:
@@ -84,6 +84,13 @@ def test_results_and_reasons_of_a_record_are_limited() -> None:
     reasons = evaluated(reason="<reason/>" * 2 * REASONS)
     (only,) = decoded(feedback(record(row(evaluated=reasons), auth=results))).records
     assert (len(only.dkim), len(only.spf), len(only.reasons)) == (RESULTS, RESULTS, REASONS)
+
+
+def test_results_of_all_records_are_limited_and_weigh_as_much_as_records() -> None:
+    some = record(auth=f"<auth_results>{'<dkim/>' * RESULTS}</auth_results>")
+    assert decoded(feedback(some)).entries == RESULTS * RECORDS // RESULTS_IN_ALL
+    with pytest.raises(RejectedError, match=f"more than {RESULTS_IN_ALL} results"):
+        decoded(feedback(*[some] * (RESULTS_IN_ALL // RESULTS + 1)))
 
 
 @pytest.mark.parametrize(
