@@ -29,8 +29,9 @@ def normalize(name: str) -> str | None:
     For untrusted input: reports, mail and DNS carry A-labels (RFC 8460, section 4.2), and making them of U-labels costs
     a millisecond per name, of which one message may hold a hundred thousand. normalize_typed() is for typed names.
     """
-    name = name.strip().rstrip(".").lower()
-    return name if len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) else None
+    name = name.strip().rstrip(".")
+    # Before its case is changed: the Kelvin sign (U+212A) would become the k of another name.
+    return name.lower() if len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) else None
 
 
 def normalize_typed(name: str) -> str | None:

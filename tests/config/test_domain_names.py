@@ -17,6 +17,7 @@ from mailposture.domain_names import mail_domain, normalize, normalize_pattern, 
         ("тест.рф", "xn--e1aybc.xn--p1ai"),
         ("faß.de", "xn--fa-hia.de"),  # fass.de is another's
         ("\uff41.example", "a.example"),  # a of full width
+        ("\u212aelvin.example", "kelvin.example"),  # the sign, whose lower case is a k
     ],
 )
 def test_a_name_has_one_form(written: str, name: str) -> None:
