@@ -9,6 +9,7 @@ from pathlib import Path
 
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 from programs import NOT_IN_DEBIAN, PACKAGES
+from tree import files_in
 
 from reports.kinds import KINDS
 
@@ -83,7 +84,7 @@ LITERALS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]?", re.DOTALL)
 def test_no_pattern_has_possessive_quantifiers_or_atomic_groups():
     """Around groups they match wrongly before Python 3.11.5 (CPython gh-106052), which Debian 12 has."""
     found = set()
-    for file in (file for package in PACKAGES_OF_OURS for file in (ROOT / package).rglob("*.py")):
+    for file in (file for package in PACKAGES_OF_OURS for file in files_in(ROOT / package, ".py")):
         if "re" not in imported(file):
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -113,8 +114,6 @@ def test_tests_start_other_programs_only_by_their_path():
 def test_what_follows_from_a_source_is_asked_of_it():
     """SQL that names one would miss the next."""
     named = re.compile(r"\bsource\s*(?:=|!=|<>|(?:NOT\s+)?IN\s*\()\s*'", re.IGNORECASE)
-    files = [
-        file for package in PACKAGES_OF_OURS for file in (ROOT / package).rglob("*") if file.suffix in (".py", ".sql")
-    ]
+    files = [file for package in PACKAGES_OF_OURS for file in files_in(ROOT / package, ".py", ".sql")]
     files += ROOT.glob("dashboards/*.json")
     assert [str(file.relative_to(ROOT)) for file in files if named.search(file.read_text(encoding="utf-8"))] == []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine import DOMAIN, TODAY, YESTERDAY, clock_view, days_ago, set_clock
+from tree import files_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +32,7 @@ ALLOWED = {
 
 def sources() -> Iterator[Path]:
     for folder in (init.parent for init in ROOT.glob("*/__init__.py")):
-        for suffix in ("py", "sql", "json"):
-            yield from folder.rglob(f"*.{suffix}")
+        yield from files_in(folder, ".py", ".sql", ".json")
 
 
 def sql_in(path: Path) -> str:
