@@ -53,10 +53,6 @@ class Ownership:
         self._users_of_mx = {pattern: _Users(max(names, key=len), frozenset(names)) for pattern, names in hosts.items()}
         self.owners_of = lru_cache(maxsize=16_384)(self._owners_of)  # reports name the same few hosts again and again
 
-    def owns(self, name: str) -> bool:
-        """Whether a (normalized) name is one of our domains."""
-        return name in self._names
-
     def domain_above(self, name: str) -> str:
         """The domain of ours that a (normalized) name is or lies below, the longest of several; or empty."""
         return next(self._above(name), "")

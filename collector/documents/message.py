@@ -174,8 +174,7 @@ class _Search:
 
     def result(self, mail: Mail, *, proven: bool = False) -> Opened:
         if not self._documents:
-            fault = self._worst_fault()
-            raise RejectedError(fault.reason, fault.detail)
+            raise RejectedError.of(self._worst_fault())
         return Opened(
             documents=tuple(self._documents),
             fields=mail.fields,
