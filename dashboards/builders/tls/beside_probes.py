@@ -10,7 +10,7 @@ from dashboards.builders.common.panels import UNKNOWN, Column, states, table
 from dashboards.builders.tls.questions import IN_RANGE
 
 if TYPE_CHECKING:
-    from dashboards.builders.common.grafana import Panel
+    from dashboards.builders.common.grafana import Json, Panel
 
 NO_PROBES: Final = "No probe in this time range: probes are off (probes.enabled), or have not run yet."
 
@@ -79,6 +79,25 @@ def failures_beside_probes(where: str, *, domain: Column, height: int, nothing: 
     )
 
 
+def states_by_day(by: str, *, probe: str, domains: str, most: int) -> Json:
+    """How the probes of each day went, a series for each value of a column: those with most faults."""
+    return series(
+        f"""
+            SELECT day AS time, {by}, {STATE_NUMBER} AS Value
+            FROM probe_results_daily
+            WHERE {IN_RANGE} AND {domains} AND probe = '{probe}' AND {by} IN (
+                SELECT {by}
+                FROM probe_results_daily
+                WHERE {IN_RANGE} AND {domains} AND probe = '{probe}'
+                GROUP BY {by}
+                ORDER BY sum(probes - successes) DESC, {by}
+                LIMIT {most}
+            )
+            GROUP BY time, {by}
+            ORDER BY time, {by}"""
+    )
+
+
 def servers_over_time(domains: str, *, width: int, height: int) -> Panel:
     """How each server of ours looked from outside."""
     return states(
@@ -86,21 +105,7 @@ def servers_over_time(domains: str, *, width: int, height: int) -> Panel:
         "Each receiving server by day: good when every probe of the day found STARTTLS and a certificate that a "
         "sender accepts, not seen where outbound port 25 is closed for us. If there are more than twenty servers, "
         "those with most faults. Empty when probes are off.",
-        series(
-            f"""
-            SELECT day AS time, receiving_mx, {STATE_NUMBER} AS Value
-            FROM probe_results_daily
-            WHERE {IN_RANGE} AND {domains} AND probe = 'mx' AND receiving_mx IN (
-                SELECT receiving_mx
-                FROM probe_results_daily
-                WHERE {IN_RANGE} AND {domains} AND probe = 'mx'
-                GROUP BY receiving_mx
-                ORDER BY sum(probes - successes) DESC, receiving_mx
-                LIMIT 20
-            )
-            GROUP BY time, receiving_mx
-            ORDER BY time, receiving_mx"""
-        ),
+        states_by_day("receiving_mx", probe="mx", domains=domains, most=20),
         width=width,
         height=height,
         mappings=(STATE_NUMBER_WORDS,),

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.builders.common import look
-from dashboards.builders.common.grafana import fixed, matching, metric, rows, series, steps, words
+from dashboards.builders.common.grafana import fixed, matching, metric, rows, steps, words
 from dashboards.builders.common.panels import UNKNOWN, Column, stat, states, table
 from dashboards.builders.common.variables import DOMAINS, THIS_DOMAIN, link
 from dashboards.builders.tls import last_probes
-from dashboards.builders.tls.beside_probes import STATE_NUMBER, STATE_NUMBER_WORDS
+from dashboards.builders.tls.beside_probes import STATE_NUMBER_WORDS, states_by_day
 from dashboards.builders.tls.last_probes import reason_column, verdict_column
 from dashboards.builders.tls.probe_faults import BLOCKED
 from dashboards.builders.tls.questions import IN_RANGE
@@ -163,21 +163,7 @@ POLICIES = (
         "Fetching the policy",
         "How the probes of each domain's MTA-STS policy went, day by day: fetched, and in agreement with record, MX "
         "and configuration. If there are more than twelve domains, those with most faults. Empty when probes are off.",
-        series(
-            f"""
-            SELECT day AS time, policy_domain, {STATE_NUMBER} AS Value
-            FROM probe_results_daily
-            WHERE {IN_RANGE} AND {DOMAINS} AND probe = 'mta-sts' AND policy_domain IN (
-                SELECT policy_domain
-                FROM probe_results_daily
-                WHERE {IN_RANGE} AND {DOMAINS} AND probe = 'mta-sts'
-                GROUP BY policy_domain
-                ORDER BY sum(probes - successes) DESC, policy_domain
-                LIMIT 12
-            )
-            GROUP BY time, policy_domain
-            ORDER BY time, policy_domain"""
-        ),
+        states_by_day("policy_domain", probe="mta-sts", domains=DOMAINS, most=12),
         width=8,
         height=9,
         mappings=(STATE_NUMBER_WORDS,),
