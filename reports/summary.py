@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from reports.attention import read_attention
 from reports.caption import caption
 from reports.causes import Severity
+from reports.report_days import OF_DOMAIN, ReportDays, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +57,7 @@ class DomainSummary:
     @property
     def success_rate(self) -> float | None:
         """Share of sessions with TLS, 0 to 1; None without sessions."""
-        return _rate(self.successful_sessions, self.failed_sessions)
+        return share(self.successful_sessions, self.sessions)
 
     @property
     def trend(self) -> float | None:
@@ -72,31 +72,25 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> list[D
 
     The days are the complete ones, those before today. What needs attention is about today: what alerts fire for.
     """
-    ((end,),) = client.query("SELECT today FROM clock").result_rows
-    window: dict[str, Any] = {
-        "start": end - timedelta(days=days),
-        "end": end,
-        "before": end - timedelta(days=2 * days),
-        "domain": domain or "",
-    }
-    only = "({domain:String} = '' OR policy_domain = {domain:String})"
-    inside = f"day >= {{start:Date}} AND day < {{end:Date}} AND {only}"
-
-    def ask(sql: str) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in client.query(sql, parameters=window).result_rows]
+    ask = ReportDays(client, days=days, domain=domain).ask
+    inside = f"day >= {{start:Date}} AND day < {{end:Date}} AND {OF_DOMAIN}"
 
     sessions = {
-        name: (int(successful), int(failed), _rate(int(earlier_successful), int(earlier_failed)))
+        name: (
+            int(successful),
+            int(failed),
+            share(int(earlier_successful), int(earlier_successful) + int(earlier_failed)),
+        )
         for name, successful, failed, earlier_successful, earlier_failed in ask(
             "SELECT policy_domain,"
             " sumIf(successful_sessions, day >= {start:Date}), sumIf(failed_sessions, day >= {start:Date}),"
             " sumIf(successful_sessions, day < {start:Date}), sumIf(failed_sessions, day < {start:Date})"
             " FROM tls_domain_daily"
-            f" WHERE day >= {{before:Date}} AND day < {{end:Date}} AND {only} GROUP BY policy_domain"
+            f" WHERE day >= {{before:Date}} AND day < {{end:Date}} AND {OF_DOMAIN} GROUP BY policy_domain"
         )
     }
-    last_days = dict(ask(f"SELECT policy_domain, last_report_day FROM tls_freshness WHERE {only}"))
-    parked = {name for (name,) in ask(f"SELECT policy_domain FROM domains WHERE parked AND {only}")}
+    last_days = dict(ask(f"SELECT policy_domain, last_report_day FROM tls_freshness WHERE {OF_DOMAIN}"))
+    parked = {name for (name,) in ask(f"SELECT policy_domain FROM domains WHERE parked AND {OF_DOMAIN}")}
     failures = f"sum(failed_sessions) AS failed FROM tls_failures_daily WHERE {inside}"
     categories = _shares(ask(f"SELECT policy_domain, category, {failures} GROUP BY 1, 2 HAVING failed > 0"))
     servers = _shares(
@@ -135,10 +129,6 @@ def _urgency(summary: DomainSummary) -> tuple[int, float]:
     """The least is the most urgent: by what waits for attention, then by the share of mail without TLS."""
     worst = min((_SEVERITIES.index(needed.severity) for needed in summary.attention if needed.waits), default=9)
     return worst, 2.0 if summary.success_rate is None else summary.success_rate
-
-
-def _rate(successful: int, failed: int) -> float | None:
-    return successful / (successful + failed) if successful + failed else None
 
 
 def _shares(rows: Iterable[tuple[Any, ...]]) -> dict[str, tuple[Share, ...]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from reports.report_days import OF_DOMAIN, ReportDays, share
 
 if TYPE_CHECKING:
     from datetime import date
@@ -40,7 +41,7 @@ class DmarcSummary:
     @property
     def pass_rate(self) -> float | None:
         """Share of messages that passed DMARC, 0 to 1; None without messages."""
-        return _rate(self.passed_messages, self.messages)
+        return share(self.passed_messages, self.messages)
 
     @property
     def trend(self) -> float | None:
@@ -52,30 +53,19 @@ class DmarcSummary:
 
 def summarize(client: Client, *, days: int, domain: str | None = None) -> dict[str, DmarcSummary]:
     """By domain, those that there are DMARC reports about: over so many complete report days, those before today."""
-    ((end,),) = client.query("SELECT today FROM clock").result_rows
-    start = end - timedelta(days=days)
-    window: dict[str, Any] = {
-        "start": start,
-        "end": end,
-        "before": start - timedelta(days=days),
-        "domain": domain or "",
-    }
-    only = "({domain:String} = '' OR policy_domain = {domain:String})"
-
-    def ask(sql: str) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in client.query(sql, parameters=window).result_rows]
+    ask = ReportDays(client, days=days, domain=domain).ask
 
     failing: defaultdict[str, list[FailingSource]] = defaultdict(list)
     for name, address, header_from, messages in ask(
         "SELECT policy_domain, source_ip, header_from, sum(messages) AS failed FROM dmarc_record_details"
-        f" WHERE day >= {{start:Date}} AND day < {{end:Date}} AND {only} AND NOT passed GROUP BY 1, 2, 3"
+        f" WHERE day >= {{start:Date}} AND day < {{end:Date}} AND {OF_DOMAIN} AND NOT passed GROUP BY 1, 2, 3"
         f" HAVING failed > 0 ORDER BY failed DESC, source_ip LIMIT {_MOST} BY policy_domain"
     ):
         failing[name].append(FailingSource(address, header_from, int(messages)))
     policies = dict(
         ask(
             "SELECT policy_domain, argMax(p, (period_end, report_key)) FROM dmarc_report_log"
-            f" WHERE day < {{end:Date}} AND published_domain = policy_domain AND {only} GROUP BY policy_domain"
+            f" WHERE day < {{end:Date}} AND published_domain = policy_domain AND {OF_DOMAIN} GROUP BY policy_domain"
         )
     )
     inside = "day >= {start:Date}"
@@ -86,7 +76,7 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> dict[s
             passed_messages=int(passed),
             quarantined_messages=int(quarantined),
             rejected_messages=int(rejected),
-            earlier_pass_rate=_rate(int(earlier_passed), int(earlier)),
+            earlier_pass_rate=share(int(earlier_passed), int(earlier)),
             last_report_day=last,
             policy=policies.get(name, ""),
             failing=tuple(failing[name]),
@@ -95,10 +85,7 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> dict[s
             f"SELECT policy_domain, sumIf(messages, {inside}), sumIf(passed_messages, {inside}),"
             f" sumIf(quarantined_messages, {inside}), sumIf(rejected_messages, {inside}),"
             f" sumIf(messages, NOT {inside}), sumIf(passed_messages, NOT {inside}), max(day)"
-            f" FROM dmarc_daily WHERE day >= {{before:Date}} AND day < {{end:Date}} AND {only} GROUP BY policy_domain"
+            f" FROM dmarc_daily WHERE day >= {{before:Date}} AND day < {{end:Date}} AND {OF_DOMAIN}"
+            " GROUP BY policy_domain"
         )
     }
-
-
-def _rate(passed: int, messages: int) -> float | None:
-    return passed / messages if messages else None
