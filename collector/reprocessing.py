@@ -16,6 +16,7 @@ import structlog
 from collector.ingest.arrow import from_arrow
 from collector.ingest.copies import superseded
 from collector.ingest.writer import Writer
+from mailposture.clickhouse.parameters import in_parts
 from reports.kinds import KINDS
 from reports.rebuilding import rebuilt
 from reports.rejection import RejectedError
@@ -34,7 +35,6 @@ log = structlog.get_logger()
 
 MOST_SHOWN = 20
 _BATCH_REPORTS = 500
-_ROWS_A_COMMAND = 2_000  # ClickHouse takes no parameter of more than 128 KiB
 _BATCH_BYTES = 8 * 1024 * 1024  # of originals; their rows take some ten times as much memory
 
 
@@ -162,8 +162,7 @@ class Reprocessor:
                 for row, row_key in _missing(stored.parts[number], new.parts[number], columns)
             ]
             keys = [new.report.report_key for _, new in changed]
-            for start in range(0, len(gone), _ROWS_A_COMMAND):
-                some = gone[start : start + _ROWS_A_COMMAND]
+            for some in in_parts(gone):
                 self._client.command(
                     f"DELETE FROM {self._name(table)} WHERE day = {{day:Date}} AND report_key IN {{keys:Array(UInt64)}}"
                     f" AND cityHash64({self._sorting_key(table)}, version) IN {{gone:Array(UInt64)}}",

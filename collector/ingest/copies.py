@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mailposture.clickhouse.parameters import in_parts
 from mailposture.domain_names import organizational_domain
 from reports.envelope import Source, Trust
 from reports.file_names import sender_of_file_name
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
 
     from reports.rows import ReportRow, Rows
-
-_KEYS_A_QUESTION = 2_000  # ClickHouse takes no parameter of more than 128 KiB
 
 _STORED = """
 SELECT
@@ -196,8 +195,8 @@ def _with_first_arrival(rows: Rows, copies: Iterable[Copy]) -> Rows:
 def _stored(reports: Sequence[Rows], table: str, client: Client) -> defaultdict[tuple[date, int], dict[int, Copy]]:
     """Stored reports of the same contents, by day and content, then by their keys."""
     found: defaultdict[tuple[date, int], dict[int, Copy]] = defaultdict(dict)
-    for start in range(0, len(reports), _KEYS_A_QUESTION):
-        some = [rows.report for rows in reports[start : start + _KEYS_A_QUESTION]]
+    for part in in_parts(reports):
+        some = [rows.report for rows in part]
         days = [report.day for report in some]
         keys = [report.content_key for report in some]
         answer = client.query(

@@ -7,13 +7,13 @@ report and read with FINAL: whenever in doubt the same rows are written again, a
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from collector.ingest.arrow import as_arrow
 from collector.ingest.copies import settle
+from mailposture.clickhouse.parameters import in_parts
 from reports.kinds import BY_NAME
 from reports.rejection import RejectionRow
 from reports.table import Table
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 # ClickHouse splits an insert above 1,048,576 rows, and only an unsplit one is atomic; a quarter of that bounds memory.
 _ROWS_AN_INSERT = 262_144
-_KEYS_A_COMMAND = 2_000  # ClickHouse takes no parameter of more than 128 KiB
 
 REJECTIONS: Final = Table("rejections", RejectionRow, day_of=lambda row: row.received_at.date())
 
@@ -78,8 +77,7 @@ class Writer:
     def delete(self, tables: Sequence[Table], stale: Sequence[Stale]) -> None:
         """Delete rows together: that takes as long for one as for many, and untrusted senders can cause it."""
         for table in tables:
-            for start in range(0, len(stale), _KEYS_A_COMMAND):
-                some = stale[start : start + _KEYS_A_COMMAND]
+            for some in in_parts(stale):
                 self._client.command(
                     f"DELETE FROM {self._database}.{table.name}"
                     " WHERE day IN {days:Array(Date)} AND report_key IN {keys:Array(UInt64)}"
@@ -96,13 +94,11 @@ class Writer:
         self._insert(REJECTIONS, list(rejections))
 
     def _insert(self, table: Table, rows: list[Any]) -> None:
-        def month(row: Any) -> tuple[int, int]:
+        by_month: defaultdict[tuple[int, int], list[Any]] = defaultdict(list)
+        for row in rows:
             day = table.day_of(row)
-            return day.year, day.month
-
-        rows.sort(key=month)
-        for _, partition in groupby(rows, key=month):
-            same_month = list(partition)
+            by_month[day.year, day.month].append(row)
+        for _, same_month in sorted(by_month.items()):
             for start in range(0, len(same_month), _ROWS_AN_INSERT):
                 self._insert_part(table, same_month[start : start + _ROWS_AN_INSERT])
 

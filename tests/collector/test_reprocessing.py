@@ -147,7 +147,7 @@ def test_few_reports_at_a_time_come_to_the_same(
 ) -> None:
     monkeypatch.setattr(reprocessing, "_BATCH_REPORTS", most)
     monkeypatch.setattr(reprocessing, "_BATCH_BYTES", size)
-    monkeypatch.setattr(reprocessing, "_ROWS_A_COMMAND", 1)
+    monkeypatch.setattr("mailposture.clickhouse.parameters._AT_ONCE", 1)
     writer(storage).write(some_reports())
     today = stored(storage)
     storage.empty()
