@@ -144,6 +144,7 @@ def _welcome(config: Config, path: Path, children: Sequence[Child], *, demo: boo
             )
             if not emptied:
                 raise ProblemError(f"the demo's mails still wait{hint}")
+            _write_demo_history(config)
     show(console, config, path, demo=demo, log_file=log_file, client=client)
 
 
@@ -169,8 +170,12 @@ def _last_words(log_file: Path) -> str:
 def _send_demo(config: Config, folder: Path) -> None:
     smtp = config.smtp.listen
     assert smtp is not None  # noqa: S101  the demo's configuration has it
+    send_demo(datetime.now(UTC).date(), load_or_generate(folder / "keys"), host=smtp.host, port=smtp.port)
+
+
+def _write_demo_history(config: Config) -> None:
+    """When the reports, which are stored by now, would have come, and what probes would have seen."""
     now = datetime.now(UTC)
-    send_demo(now.date(), load_or_generate(folder / "keys"), host=smtp.host, port=smtp.port)
     with closing(connect(config, user=config.clickhouse.collector_user)) as collector:
         write_arrivals(collector, now.date(), database=config.clickhouse.tables_database)
     with closing(connect(config, user=config.clickhouse.exporter_user)) as exporter:

@@ -99,6 +99,11 @@ def test_demo_shows_what_probes_would_have_seen_beside_the_reports(demo):
     assert demo.ask(stopped) == "travel.example\tMeridian Airlines (demo)\tlikely"
 
 
+def test_demo_reports_came_on_their_days_so_none_is_late(demo):
+    assert demo.ask("SELECT max(delay_hours) <= 2 AS in_time FROM tls_report_log") in ("1", "true")
+    assert "Reports come late" not in demo.screen
+
+
 def test_demo_reports_were_believed_because_they_are_signed(demo):
     assert demo.ask("SELECT DISTINCT trust, source FROM tls_report_log") == "dkim\tsmtp"
     assert int(demo.ask("SELECT count() FROM tls_report_log")) > 2000
