@@ -133,7 +133,7 @@ def _welcome(config: Config, path: Path, children: Sequence[Child], *, demo: boo
         )
         if not ready:
             raise ProblemError(f"the receiver is not ready after {_READY_WITHIN:.0f} s{hint}")
-        # A database that is away is no reason to end: the spool keeps what arrives.
+        # A database that does not answer is no reason to end: the spool keeps what arrives.
         stored = _holds(lambda: _page(f"{collector_at}/healthz") == b"ok\n", _DATABASE_WITHIN)
     client = connect(config, user=config.clickhouse.analyst_user) if stored else None
     if client and demo and not client.command("SELECT count() FROM tls_report_log"):

@@ -85,7 +85,7 @@ def _run(client: Client, query: str, form: str) -> int:
     try:
         answer = cast("BaseHTTPResponse", client.raw_stream(query, settings=settings))
     except ClickHouseError as error:
-        if getattr(error, "code", None) is None:  # not about the query: the server is away
+        if getattr(error, "code", None) is None:  # not about the query: nothing answers
             raise
         click.echo(f"mailposture: {explain(error)}", err=True)
         return WRONG_USAGE if is_about_format(error) else FAILED

@@ -20,7 +20,7 @@ _INTRODUCTION = """\
 # What failures mean, and what to do
 
 `mailposture explain TERM` prints one of these; dashboards and alerts show the same words. This page is generated:
-`python docs/build_failures.py > docs/failures.md`.
+`.venv/bin/python docs/build_failures.py > docs/failures.md`.
 
 **How bad is it?** That depends less on the failure than on what the domain asks of senders:
 

@@ -106,7 +106,7 @@ def application(
         return web.Response(body=refresher.page.gzip_with(own), headers=headers)
 
     async def healthz(_: web.Request) -> web.Response:
-        """Whether to restart this process: not because ClickHouse is away."""
+        """Whether to restart this process: not because ClickHouse does not answer."""
         if not refresher.alive:
             return web.Response(
                 status=503, text="the thread that renews the reported metrics has ended; restart the exporter\n"

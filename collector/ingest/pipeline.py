@@ -37,7 +37,7 @@ _BATCH_BYTES = 8 * 1024 * 1024  # of messages, unless one alone has more
 _HEAVY_BYTES = 24 * 1024 * 1024  # of a batch that is stored before the next is judged: usual ones take a tenth
 _ROW_BYTES = 1024  # about what a row takes in memory, and once more on its way to ClickHouse
 _BATCH_SECONDS = 2.0  # of judging: then what was judged is stored, and ingest shows that it lives
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse is away
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse does not answer
 _DNS_WAIT = timedelta(minutes=1)
 
 _FATAL = Fault(

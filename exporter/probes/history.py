@@ -31,7 +31,9 @@ _REASON = _FINDING.index("reason")
 _DETAIL = _FINDING.index("detail")
 _NOT_AFTER = _FINDING.index("certificate_not_after")
 
-_MOST_WAITING = 50_000  # rows kept while ClickHouse is away; then the oldest go: metrics and alerts do not need them
+_MOST_WAITING = (
+    50_000  # rows kept while ClickHouse does not answer; then the oldest go: metrics and alerts do not need them
+)
 _MOST_AT_ONCE = 10_000
 _LONGEST_DETAIL = 500
 _LAST_TIME = datetime(2299, 12, 31, tzinfo=UTC)  # of DateTime64; certificates may say 9999

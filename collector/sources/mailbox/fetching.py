@@ -113,7 +113,7 @@ class Fetching:
         )
 
     def leave_too_large(self, key: str, size: int) -> None:
-        """Say so, and nothing else."""
+        """Log and count it; nothing else happens to it."""
         LEFT.labels(self._mailbox.source.value, "too-large").inc()
         self._log.warning(
             "a mail is too large to be a report; it stays in the mailbox",

@@ -175,7 +175,7 @@ class ImapSession:
         if self._can_idle:
             try:
                 return self._ask(lambda: self._idle(stopping, until=time.monotonic() + seconds))
-            except RefusedError:  # though it says it can
+            except RefusedError:  # although it announces the capability
                 self._can_idle = False
         stopping.wait(seconds)
         return None
@@ -210,7 +210,7 @@ class ImapSession:
 
 
 def _only(kind: type[_Kind], value: object) -> _Kind | None:
-    """What a server says, unless it says something else than what was asked for."""
+    """A value of an answer, or None if it is not of the type that was asked for."""
     return value if isinstance(value, kind) else None
 
 

@@ -87,7 +87,7 @@ class MailboxLoop:
             except (OSError, LostError, RefusedError, SpoolError) as error:
                 seconds = self._backoff.failed()
                 self._log.warning("cannot read a mailbox; trying again", reason=str(error), seconds=seconds)
-            except Exception:  # the thread must outlive whatever a server thinks of
+            except Exception:  # the thread must survive every answer of a server
                 seconds = self._backoff.failed()
                 self._log.exception("reading a mailbox failed; trying again", seconds=seconds)
             self._stopping.wait(self._backoff.left)
@@ -149,7 +149,7 @@ class MailboxLoop:
         return True
 
     def _put(self, mail: Fetched) -> bool:
-        """Into the spool, if it holds a report."""
+        """Spool it if it holds a report; returns whether it does."""
         body = mail.body or b""
         if not self._holds_report(body, mail.key):
             self._left += 1
@@ -168,7 +168,7 @@ class MailboxLoop:
         return True
 
     def _holds_report(self, body: bytes, key: str) -> bool:
-        """A fault of ours is no reason to leave a mail: ingest shall say what it is."""
+        """Whether to spool it. After a fault of ours, yes: ingest then says what it is."""
         try:
             with _LOOKING:
                 return holds_report(body)

@@ -135,7 +135,7 @@ LEFT JOIN
             GROUP BY policy_domain, probe, seen, receiving_ip
         )
     )
-    -- A server that is away is away in every mode, and what DNS or a closed port hides proves nothing.
+    -- An unreachable server is unreachable in every mode, and what DNS or a closed port hides proves nothing.
     WHERE is_last AND (last_reason LIKE 'certificate-%' OR last_reason LIKE 'policy-%' OR last_reason IN (
         'starttls-not-offered', 'starttls-refused', 'tls-failed', 'mx-not-covered', 'no-record', 'record-invalid', 'id-differs'
     ))
