@@ -29,6 +29,8 @@ FIELDS: Final = frozenset(name for kind in KINDS for name in kind.mail.fields)
 """Header fields that some kind of report reads, in lower case."""
 
 
+_SHOWN: Final = 60  # bytes of what is no report, in the sentence that says so
+
 REFUSED: Final = {media_type: fault for kind in KINDS for media_type, fault in kind.mail.refused.items()}
 """Media types of parts that are never read, with the reason."""
 
@@ -109,6 +111,7 @@ class _Search:
         self._documents: list[Document] = []
         self._warnings: list[str] = []
         self._unknown = 0
+        self._looked_like = ""  # the first of those that was no text beside a report
 
     def look_into(self, content: bytes, place: _Place) -> None:
         try:
@@ -138,12 +141,12 @@ class _Search:
                 for member, unpacked in unzip(content, budget=self._budget):
                     self.look_into(unpacked, place.member(member))
             case _:
-                self._unknown += 1
+                self._leave(content, place)
 
     def _take(self, form: Form, content: bytes, place: _Place) -> None:
         kind = recognize(form, content)
         if kind is None or (place.kinds is not None and kind.name not in place.kinds):
-            self._unknown += 1
+            self._leave(content, place)
             return
         allowed = min(kind.document_bytes, self._limits.document_bytes)
         if len(content) > allowed:
@@ -155,6 +158,12 @@ class _Search:
                 domains=place.domains(),
             )
         )
+
+    def _leave(self, content: bytes, place: _Place) -> None:
+        self._unknown += 1
+        if not self._looked_like and (place.name or place.nesting):
+            begins = clean(content[:_SHOWN].decode("utf-8", "replace"), _SHOWN)
+            self._looked_like = f"; what is{place or ' packed'} begins with {begins!r}"
 
     def _as_utf8(self, content: bytes, place: _Place) -> bytes:
         encoding = encoding_of(content)
@@ -189,7 +198,10 @@ class _Search:
             return self.faults[0]
         return Fault(
             Reason.NO_REPORT,
-            f"none of its {self._unknown} parts is JSON, XML, gzip or zip that could be a report"
-            if self._unknown > 1
-            else "it is not JSON, XML, gzip or zip that could be a report, nor a mail of these",
+            (
+                f"none of its {self._unknown} parts is JSON, XML, gzip or zip that could be a report"
+                if self._unknown > 1
+                else "it is not JSON, XML, gzip or zip that could be a report, nor a mail of these"
+            )
+            + self._looked_like,
         )

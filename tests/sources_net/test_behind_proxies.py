@@ -166,7 +166,7 @@ def test_who_is_named_a_proxy_and_sends_no_header_is_hung_up_on(mail_server: Cal
 def test_header_that_never_comes_holds_a_place_for_seconds_only(
     mail_server: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.sources.smtp.admission._HEADER_SECONDS", 0.3)
+    monkeypatch.setattr("collector.sources.smtp.proxy_header._HEADER_SECONDS", 0.3)
     server = mail_server(proxies=PROXY)
     with socket.create_connection(server.smtp, timeout=10) as silent, silent.makefile("rb") as replies:
         silent.sendall(b"PROXY TCP4")

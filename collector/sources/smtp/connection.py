@@ -17,7 +17,7 @@ import structlog
 from aiosmtpd.smtp import SMTP
 
 from collector.metrics import CONNECTIONS, REFUSED
-from collector.sources.smtp.admission import NoClientError, announced_client
+from collector.sources.smtp.proxy_header import NoClientError, announced_client
 from mailposture.net.admission import Place, Refusal
 from mailposture.net.proxies import plain_address
 from reports.envelope import Source

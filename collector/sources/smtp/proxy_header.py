@@ -1,4 +1,4 @@
-"""For whom a connection comes, and whether there is room for one more: before a word is said.
+"""Reads the header by which a proxy says whose connection it is (PROXY protocol, versions 1 and 2).
 
 Behind a proxy (HAProxy, a cloud's load balancer) every connection has the proxy's address. The PROXY protocol says in a
 header, before anything else, for whom it comes; in text (version 1) or in bytes (version 2). Anybody can send such a
