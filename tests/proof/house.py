@@ -45,16 +45,27 @@ class House:
         for client in self._clients.values():
             client.close_connections()
 
+    def renewed(self) -> str:
+        """A page of the exporter for which every question was asked after this call began.
+
+        It asks one after another: a page that shows one thing may be older than it in everything else.
+        """
+        before = self._renewals()
+        eventually("the exporter to ask all again", lambda: self._renewals() >= before + 2)  # one had perhaps begun
+        return self.page("exporter")
+
+    def _renewals(self) -> float:
+        return _number(self.page("exporter"), 'mailposture_reported_refreshes_total{outcome="success"}')
+
     def page(self, which: str) -> str:
-        """The metrics of `collector` or `exporter`."""
+        """The metrics of `collector`, or of `exporter` as they are now (mostly `renewed()` is right)."""
         with urllib.request.urlopen(f"http://{getattr(self.config.metrics, which)}/metrics", timeout=30) as answer:
             text: str = answer.read().decode()
             return text
 
-    def metric(self, which: str, series: str) -> float:
-        """The number of one series, written as on the page; 0 if it is not there."""
-        found = re.search(rf"^{re.escape(series)} (\S+)$", self.page(which), re.MULTILINE)
-        return float(found[1]) if found else 0.0
+    def metric(self, series: str) -> float:
+        """The number of one series of the collector, written as on its page; 0 if it is not there."""
+        return _number(self.page("collector"), series)
 
     def ask(self, query: str, *, user: str = "analyst") -> list[dict[str, Any]]:
         """Rows of an answer, for one of the SQL users."""
@@ -78,6 +89,11 @@ class House:
         done = subprocess.run(line, capture_output=True, check=False, env=_ENVIRONMENT, timeout=120)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         return done.stdout + done.stderr
+
+
+def _number(page: str, series: str) -> float:
+    found = re.search(rf"^{re.escape(series)} (\S+)$", page, re.MULTILINE)
+    return float(found[1]) if found else 0.0
 
 
 def settings(**more: Any) -> dict[str, Any]:

@@ -159,8 +159,8 @@ def test_an_expired_certificate_pages_for_its_domain_and_a_clean_report_ends_the
 
     # Our record asks for reports by mail and by HTTPS. The reporter sent both, and they are one report.
     received = 'mailposture_received_total{source="%s"}'
-    eventually("both mails", lambda: house.metric("collector", received % "smtp") == 2, within=PATIENCE)
-    eventually("the post", lambda: house.metric("collector", received % "https") == 1, within=PATIENCE)
+    eventually("both mails", lambda: house.metric(received % "smtp") == 2, within=PATIENCE)
+    eventually("the post", lambda: house.metric(received % "https") == 1, within=PATIENCE)
     stored = ("token", "dkim")
     eventually("both ways' rows", lambda: [_stored(house, trust) for trust in stored] == [1, 2], within=PATIENCE)
     destinations = {"mailto:tlsrpt@shop.example", "mailto:tlsrpt@quiet.example", _post(records[OURS])}
@@ -203,7 +203,7 @@ def test_an_expired_certificate_pages_for_its_domain_and_a_clean_report_ends_the
 
 
 def _stored(house: House, trust: str) -> float:
-    return house.metric("collector", f'mailposture_reports_stored_total{{kind="tls",trust="{trust}"}}')
+    return house.metric(f'mailposture_reports_stored_total{{kind="tls",trust="{trust}"}}')
 
 
 def _post(record: str) -> str:
