@@ -33,25 +33,57 @@ def command(config: Config, domains: tuple[str, ...], format_: str, tlsa: bool, 
     """Print the DNS records that DOMAINs should publish, as a zone file, as JSON or for Terraform (*.tf.json).
 
     Without DOMAIN, those of all configured domains. The records follow from the configuration: where reports go
-    (_smtp._tls), where the MTA-STS policy is (mta-sts) and its id (_mta-sts). Nothing is published by this command.
+    (_smtp._tls, _dmarc), where the MTA-STS policy is (mta-sts) and its id (_mta-sts). A DMARC policy that is published
+    already is kept, with our address added; the first one is p=none, which refuses no mail. Nothing is published by
+    this command.
 
-    Exit codes: 0 all is printed, 1 a server's key could not be seen (--tlsa), 2 wrong usage or configuration.
+    Exit codes: 0 all is printed, 1 DNS does not say which DMARC policy is published, or a server's key could not be
+    seen (--tlsa), 2 wrong usage or configuration.
     """
     from mailposture.expectation import expectation  # noqa: PLC0415
     from mailposture.records import formats as record_formats  # noqa: PLC0415
 
     ours = [configured_domain(config, domain) for domain in domains] or config.domains
     expectations = [expectation(config, domain) for domain in ours]
-    records = [record for expected in expectations for record in expected.records]
-    unseen: list[str] = []
+    records, unseen = asyncio.run(_records(config, expectations, nameservers))
     if tlsa:
-        pinned, unseen = asyncio.run(_tlsa_records(config, expectations, nameservers))
+        pinned, unpinned = asyncio.run(_tlsa_records(config, expectations, nameservers))
         records += pinned
+        unseen += unpinned
     written = {"zone": record_formats.zone, "json": record_formats.as_json, "terraform": record_formats.terraform}
     click.echo(written[format_](records), nl=False)
     for line in unseen:
         click.echo(line, err=True)
     raise SystemExit(FAILED if unseen else DONE)
+
+
+async def _records(
+    config: Config, expectations: Sequence[Expectation], nameservers: tuple[str, ...]
+) -> tuple[list[DnsRecord], list[str]]:
+    """What is expected, with the DMARC policies that apply now kept in it, and for which domains these are unknown."""
+    from mailposture.checks.dmarc import Walk, next_record, walk  # noqa: PLC0415
+    from mailposture.checks.outside import for_each  # noqa: PLC0415
+    from mailposture.records import dmarc  # noqa: PLC0415
+
+    resolver = looking_from(config.probes, nameservers).resolver
+    walks = await for_each(
+        expectations,
+        lambda expected: walk(expected.domain, resolver=resolver),
+        broken=lambda _, result: Walk(unanswered=result.detail),
+    )
+    records: list[DnsRecord] = []
+    unseen: list[str] = []
+    for expected, seen in zip(expectations, walks, strict=True):
+        text: str | None = next_record(expected, seen, parked=bool(expected.parked))
+        if seen.unanswered and not expected.parked:
+            text = None
+            unseen.append(
+                f"no _dmarc record for {expected.domain}: a policy may be published, and is to be kept, "
+                f"but DNS does not answer ({seen.unanswered})"
+            )
+        name = dmarc.record_name(expected.domain)
+        records += [replace(one, value=text) if one.name == name else one for one in expected.records]
+    return records, unseen
 
 
 async def _tlsa_records(

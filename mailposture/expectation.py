@@ -11,9 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mailposture.config.model import PolicyMode
-from mailposture.records import mta_sts, tls_rpt
+from mailposture.records import dmarc, mta_sts, report_uris
 from mailposture.records.dns_records import (
     DnsRecord,
+    authorization_record,
+    dmarc_record,
     mta_sts_record,
     parked_records,
     policy_host_record,
@@ -23,7 +25,7 @@ from mailposture.records.dns_records import (
 from mailposture.records.mta_sts import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from mailposture.config.model import Config, Domain
 
@@ -36,7 +38,8 @@ class Expectation:
     # Neither takes nor sends mail, so no reports come and no policy is needed. None: what DNS says is what is meant.
     parked: bool | None = None
     records: tuple[DnsRecord, ...] = ()  # to publish, in this order: the policy must be there before its record
-    destinations: tuple[str, ...] = ()  # the `rua` URIs that its record names; none where no reports are asked for
+    destinations: tuple[str, ...] = ()  # the `rua` URIs of its TLSRPT record; none where no TLS reports are asked for
+    dmarc_destinations: tuple[str, ...] = ()  # the same of its DMARC record
     # All addresses that reports reach us at, whichever the record names: maybe thousands, so gathered when asked for.
     recipients: Callable[[], frozenset[str]] = frozenset
     policy: Policy | None = None  # the MTA-STS policy that we host
@@ -50,10 +53,10 @@ class Expectation:
 
     def reaches_us(self, uri: str) -> bool:
         """Whether reports sent to a `rua` URI come to us."""
-        wanted = tls_rpt.comparable(uri)
+        wanted = report_uris.comparable(uri)
         scheme, _, address = wanted.partition(":")
         return (scheme == "mailto" and address in self.recipients()) or wanted in map(
-            tls_rpt.comparable, self.destinations
+            report_uris.comparable, (*self.destinations, *self.dmarc_destinations)
         )
 
     @property
@@ -78,12 +81,22 @@ def expectation(config: Config, domain: Domain) -> Expectation:
         else ()
     )
     destinations = () if domain.parked else _destinations(config, domain)
-    mail_records = parked_records(domain.name) if domain.parked else (tls_rpt_record(domain.name, destinations),)
+    dmarc_destinations = _dmarc_destinations(config, domain)
+    if domain.parked:
+        records = (*parked_records(domain.name, dmarc_destinations), *policy_records)
+    else:
+        first_step = dmarc.render_record(destinations=dmarc_destinations)
+        records = (
+            tls_rpt_record(domain.name, destinations),
+            *policy_records,
+            dmarc_record(domain.name, first_step),
+        )
     return Expectation(
         domain=domain.name,
         parked=domain.parked,
-        records=(*mail_records, *policy_records),
+        records=(*records, *_authorizations(config, domain, dmarc_destinations)),
         destinations=destinations,
+        dmarc_destinations=dmarc_destinations,
         recipients=config.accepted_recipients,
         policy=policy,
         wants_policy=domain.mta_sts is not None,
@@ -109,8 +122,37 @@ def _destinations(config: Config, domain: Domain) -> tuple[str, ...]:
 
     Reports that arrive by both ways count once, and a sender that fails with one has the other (RFC 8460, section 3).
     """
-    addresses = [address.lower() for address in config.recipients] or [f"tlsrpt@{domain.name}"]
-    destinations = [f"mailto:{min(addresses, key=lambda one: (not one.endswith(f'@{domain.name}'), one))}"]
+    destinations = [f"mailto:{_address(config, domain, 'tlsrpt')}"]
     if config.https.public_url and domain.token:
         destinations.append(f"{config.https.public_url}{report_path(domain.token)}")
     return tuple(destinations)
+
+
+def _dmarc_destinations(config: Config, domain: Domain) -> tuple[str, ...]:
+    """The same for DMARC reports, which come by mail alone. A parked domain takes no mail, its reports neither."""
+    if domain.parked and not any(domain.name != address.rpartition("@")[2] for address in config.recipients):
+        return ()
+    return (f"mailto:{_address(config, domain, 'dmarc')}",)
+
+
+def _address(config: Config, domain: Domain, name: str) -> str:
+    """The recipient to publish: of the domain itself where it takes mail, and called like the reports, if there is one.
+
+    `name`: what such addresses are called by default.
+    """
+    addresses = [address.lower() for address in config.recipients] or [f"{name}@{domain.name}"]
+
+    def unfit(address: str) -> tuple[bool, bool, str]:
+        local, _, host = address.rpartition("@")
+        return ((host == domain.name) is domain.parked, local != name, address)
+
+    return min(addresses, key=unfit)
+
+
+def _authorizations(config: Config, domain: Domain, destinations: Iterable[str]) -> Iterator[DnsRecord]:
+    """The records that let DMARC reports about the domain leave its organization."""
+    for uri in destinations:
+        if dmarc.needs_authorization(domain.name, uri):
+            host = report_uris.mail_host(uri)
+            around = [one.name for one in config.domains if f".{host}".endswith(f".{one.name}")]
+            yield authorization_record(domain.name, uri, zone=max(around, key=len, default=None))

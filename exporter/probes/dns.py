@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 SUCCESS = Gauge(
     name="dns_record_success",
-    help="1 if the record (mx, tls-rpt, mta-sts, spf, dmarc) is published and correct; no series for what the domain "
-    "does not need",
+    help="1 if the record (mx, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization) is published and correct; no series "
+    "for what the domain does not need",
     labels=("policy_domain", "record"),
 )
 FAILURE = Gauge(

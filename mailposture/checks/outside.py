@@ -10,12 +10,13 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from mailposture.checks.dmarc import DmarcLookup, check_dmarc
 from mailposture.checks.dns import MxLookup, StsRecordLookup, check_mta_sts_record, check_mx, check_tls_rpt
 from mailposture.checks.policy import PolicyFetch, check_coverage, fetch_policy
 from mailposture.checks.reason import Reason
 from mailposture.checks.result import CheckResult, Outcome, Subject
 from mailposture.checks.servers import MOST_HOSTS, ServersView, look_at_servers
-from mailposture.checks.spf_dmarc import check_dmarc, check_spf
+from mailposture.checks.spf import check_spf
 from mailposture.quoting import quoted
 from mailposture.records.formats import zone_line
 from mailposture.records.mta_sts import policy_host_name
@@ -37,15 +38,21 @@ class RecordsView:
 
     mx: MxLookup
     spf: CheckResult
-    dmarc: CheckResult
+    dmarc: DmarcLookup
     tls_rpt: CheckResult | None = None  # None, as sts: a parked domain needs none
     sts: StsRecordLookup | None = None
 
     @property
     def by_record(self) -> dict[str, CheckResult]:
-        """The results by mx, tls-rpt, mta-sts, spf and dmarc, in this order."""
-        sts = self.sts.result if self.sts else None
-        found = {"mx": self.mx.result, "tls-rpt": self.tls_rpt, "mta-sts": sts, "spf": self.spf, "dmarc": self.dmarc}
+        """The results by mx, tls-rpt, mta-sts, spf, dmarc and dmarc-authorization, in this order."""
+        found = {
+            "mx": self.mx.result,
+            "tls-rpt": self.tls_rpt,
+            "mta-sts": self.sts.result if self.sts else None,
+            "spf": self.spf,
+            "dmarc": self.dmarc.result,
+            "dmarc-authorization": self.dmarc.authorization,
+        }
         return {record: result for record, result in found.items() if result is not None}
 
 
@@ -122,7 +129,8 @@ class OutsideView:
             results += self.servers.starttls_results(port_25=port_25, expiring_within=within)
             results += _left_out(self.expected.domain, records.mx.hosts[MOST_HOSTS:])
             results += self.servers.tlsa_results(mx_signed=records.mx.authenticated)
-        return (*results, records.spf, records.dmarc)
+        results += [records.spf, records.dmarc.result]
+        return (*results, records.dmarc.authorization) if records.dmarc.authorization else tuple(results)
 
 
 async def look_at_records(expected: Expectation, *, vantage: Vantage) -> RecordsView:
@@ -132,7 +140,7 @@ async def look_at_records(expected: Expectation, *, vantage: Vantage) -> Records
     parked = is_parked(expected, mx)
     spf, dmarc, tls_rpt, sts = await asyncio.gather(
         check_spf(expected.domain, parked=parked, resolver=resolver),
-        check_dmarc(expected.domain, parked=parked, resolver=resolver),
+        check_dmarc(expected, parked=parked, resolver=resolver),
         _known(None) if parked else check_tls_rpt(expected, resolver=resolver),
         _known(None) if parked and expected.policy is None else check_mta_sts_record(expected, resolver=resolver),
     )

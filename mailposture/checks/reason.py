@@ -16,6 +16,7 @@ class Reason(StrEnum):
     MX_WITHOUT_ADDRESS = "mx-without-address"
     NULL_MX = "null-mx"
     REPORTS_GO_ELSEWHERE = "reports-go-elsewhere"
+    NO_REPORT_ADDRESS = "no-report-address"
     ID_DIFFERS = "id-differs"
     PARKED_BUT_RECEIVES = "parked-but-receives"
     PARKED_BUT_SENDS = "parked-but-sends"

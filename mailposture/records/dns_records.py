@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mailposture.records import mta_sts, tls_rpt
+from mailposture.records import dmarc, mta_sts, tls_rpt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 TTL = 3600  # seconds; also how long senders may miss a policy's new id
 
@@ -42,6 +42,28 @@ def tls_rpt_record(domain: str, destinations: Iterable[str]) -> DnsRecord:
     )
 
 
+def dmarc_record(domain: str, text: str | None, *, note: str = "") -> DnsRecord:
+    """Asks receivers for DMARC reports, and for what to do with mail that fails (RFC 9989); `note` if not as usual."""
+    return DnsRecord(
+        name=dmarc.record_name(domain),
+        type="TXT",
+        domain=domain,
+        value=text,
+        note=note or "asks receivers to report who sends mail in its name, and what to do with forgeries (RFC 9989)",
+    )
+
+
+def authorization_record(domain: str, uri: str, *, zone: str | None) -> DnsRecord:
+    """Lets reports about a domain go elsewhere; `zone` is the configured domain that their address is in."""
+    return DnsRecord(
+        name=dmarc.authorization_name(domain, uri),
+        type="TXT",
+        domain=zone,
+        value="v=DMARC1",
+        note=f"takes DMARC reports about {domain}: without it none are sent there (RFC 9990)",
+    )
+
+
 def mta_sts_record(domain: str, body: bytes) -> DnsRecord:
     """Announces a policy (RFC 8461, section 3.1)."""
     return DnsRecord(
@@ -71,15 +93,13 @@ def policy_host_record(domain: str, host: str | None) -> DnsRecord:
     )
 
 
-def parked_records(domain: str) -> tuple[DnsRecord, ...]:
-    """What a domain publishes that neither takes nor sends mail."""
-    facts = (
-        (domain, "MX", "0 .", "takes no mail (RFC 7505)"),
-        (domain, "TXT", "v=spf1 -all", "sends no mail (RFC 7208)"),
-        (f"_dmarc.{domain}", "TXT", "v=DMARC1; p=reject", "has receivers reject mail in its name (RFC 9989)"),
-    )
-    return tuple(
-        DnsRecord(name=name, type=type_, domain=domain, value=value, note=note) for name, type_, value, note in facts
+def parked_records(domain: str, destinations: Sequence[str]) -> tuple[DnsRecord, ...]:
+    """What a domain publishes that neither takes nor sends mail, with the addresses of DMARC reports about it."""
+    policy = dmarc.render_record(policy=dmarc.Policy.REJECT, destinations=destinations)
+    return (
+        DnsRecord(name=domain, type="MX", domain=domain, value="0 .", note="takes no mail (RFC 7505)"),
+        DnsRecord(name=domain, type="TXT", domain=domain, value="v=spf1 -all", note="sends no mail (RFC 7208)"),
+        dmarc_record(domain, policy, note="has receivers reject mail in its name (RFC 9989)"),
     )
 
 

@@ -40,7 +40,6 @@ example.test.            300 IN MX 10 mx1.example.test.
 example.test.            300 IN TXT "v=spf1 mx -all"
 mx1.example.test.        300 IN A 127.0.0.1
 policies.host.test.      300 IN A 127.0.0.1
-_dmarc.example.test.     300 IN TXT "v=DMARC1; p=reject; rua=mailto:dmarc@example.test"
 parked.test.             300 IN MX 0 .
 parked.test.             300 IN TXT "v=spf1 -all"
 _dmarc.parked.test.      300 IN TXT "v=DMARC1; p=reject"
@@ -360,6 +359,24 @@ async def test_records_of_all_domains_are_printed_at_once(world: World) -> None:
         ("example.test", "_smtp._tls.example.test"),
         ("example.test", "mta-sts.example.test"),
         ("example.test", "_mta-sts.example.test"),
+        ("example.test", "_dmarc.example.test"),
         ("other.test", "_smtp._tls.other.test"),
+        ("other.test", "_dmarc.other.test"),
     ]
     assert result.exit_code == 0
+
+
+async def test_dmarc_policy_that_is_published_is_kept_in_what_to_publish(world: World) -> None:
+    world.zone.text = '_dmarc.example.test. 300 IN TXT "v=DMARC1; p=reject; rua=mailto:a@vendor.test"\n'
+    result = await world.run(cli.records.command)
+    wanted = '"v=DMARC1; p=reject; rua=mailto:dmarc@example.test,mailto:a@vendor.test"'
+    assert f"_dmarc.example.test. 3600 IN TXT {wanted}\n" in result.stdout
+    assert result.exit_code == 0
+
+
+async def test_no_dmarc_policy_is_proposed_over_one_that_dns_does_not_show(world: World) -> None:
+    world.zone.broken = {"_dmarc.example.test"}
+    result = await world.run(cli.records.command)
+    assert "; _dmarc.example.test. 3600 IN TXT ?\n" in result.stdout
+    assert "no _dmarc record for example.test: a policy may be published" in result.stderr
+    assert result.exit_code == 1

@@ -13,11 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mailposture.checks.certificates import key_of
+from mailposture.checks.dmarc import check_dmarc
 from mailposture.checks.dns import check_mta_sts_record, check_mx, check_tls_rpt
 from mailposture.checks.mx import probe_mx
 from mailposture.checks.resolver import Resolver, Status
 from mailposture.checks.result import Outcome
-from mailposture.checks.spf_dmarc import check_dmarc, check_spf
+from mailposture.checks.spf import check_spf
 from mailposture.checks.tlsa import check_tlsa, tlsa_name
 from mailposture.config.model import Config
 from mailposture.expectation import Expectation, expectation
@@ -63,7 +64,7 @@ async def test_good_records_are_good(resolver: Resolver) -> None:
     record = await check_mta_sts_record(ANY, resolver=resolver)
     assert (record.result.success, record.id, record.ttl) == (True, "1", 300)
     assert (await check_spf(DOMAIN, parked=False, resolver=resolver)).success
-    assert (await check_dmarc(DOMAIN, parked=False, resolver=resolver)).success
+    assert (await check_dmarc(ANY, parked=False, resolver=resolver)).result.success
 
 
 async def test_missing_records_are_missing_with_the_line_to_paste(resolver: Resolver, zone: Zone) -> None:
@@ -73,7 +74,7 @@ async def test_missing_records_are_missing_with_the_line_to_paste(resolver: Reso
         await check_tls_rpt(ours(recipients=["r@reports.test"], https={}), resolver=resolver),
         (await check_mta_sts_record(ours(policy=True), resolver=resolver)).result,
         await check_spf(DOMAIN, parked=False, resolver=resolver),
-        await check_dmarc(DOMAIN, parked=False, resolver=resolver),
+        (await check_dmarc(ANY, parked=False, resolver=resolver)).result,
     ]
     assert {result.outcome for result in results} == {Outcome.MISSING}
     assert results[1].instruction == '_smtp._tls.example.test. 3600 IN TXT "v=TLSRPTv1; rua=mailto:r@reports.test"'
@@ -89,7 +90,7 @@ async def test_nameservers_that_do_not_answer_prove_nothing(resolver: Resolver, 
         await check_tls_rpt(ANY, resolver=resolver),
         (await check_mta_sts_record(ANY, resolver=resolver)).result,
         await check_spf(DOMAIN, parked=False, resolver=resolver),
-        await check_dmarc(DOMAIN, parked=False, resolver=resolver),
+        (await check_dmarc(ANY, parked=False, resolver=resolver)).result,
     ]
     assert {(result.outcome, result.reason) for result in results} == {(Outcome.UNKNOWN, "dns-error")}
 
@@ -242,38 +243,6 @@ async def test_spf(
     zone.text = records
     result = await check_spf(DOMAIN, parked=parked, resolver=resolver)
     assert (result.outcome, result.reason) == (outcome, reason)
-
-
-@pytest.mark.parametrize(
-    ("records", "parked", "outcome", "reason"),
-    [
-        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=reject"', True, Outcome.GOOD, None),
-        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none"', True, Outcome.WRONG, "parked-but-not-rejected"),
-        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none"', False, Outcome.GOOD, None),
-        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; p=monitor"', False, Outcome.WRONG, "record-invalid"),
-        ('_dmarc.example.test. 60 IN TXT "v=DMARC1; rua=mailto:a@b.test"', False, Outcome.GOOD, None),
-        (
-            '_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none"\n_dmarc.example.test. 60 IN TXT "v=DMARC1; p=reject"',
-            False,
-            Outcome.WRONG,
-            "several-records",
-        ),
-        ('_dmarc.test. 60 IN TXT "v=DMARC1; p=reject"', False, Outcome.MISSING, "no-record"),
-    ],
-)
-async def test_dmarc(
-    *, resolver: Resolver, zone: Zone, records: str, parked: bool, outcome: Outcome, reason: str | None
-) -> None:
-    zone.text = records
-    result = await check_dmarc(DOMAIN, parked=parked, resolver=resolver)
-    assert (result.outcome, result.reason) == (outcome, reason)
-
-
-async def test_subdomain_inherits_the_dmarc_policy_of_its_organization(resolver: Resolver, zone: Zone) -> None:
-    zone.text = '_dmarc.example.test. 60 IN TXT "v=DMARC1; p=none; sp=reject"\n'
-    result = await check_dmarc("a.b.example.test", parked=True, resolver=resolver)
-    assert result.success, result
-    assert result.detail == "sp=reject of _dmarc.example.test"
 
 
 async def test_tlsa_record_that_we_print_fits_the_server_it_was_made_from(

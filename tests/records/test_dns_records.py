@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dns.zone
 import pytest
+from checkdmarc.dmarc import parse_dmarc_record
 from checkdmarc.mta_sts import parse_mta_sts_record
 from checkdmarc.smtp_tls_reporting import parse_smtp_tls_reporting_record
 from programs import needs, program
@@ -46,29 +47,35 @@ def parsed(text: str) -> dict[tuple[str, str], str]:
     return values
 
 
-def test_zone_holds_the_three_records_in_the_order_of_publishing() -> None:
+def test_zone_holds_the_records_in_the_order_of_publishing() -> None:
     config = configured()
     records = expectation(config, config.domains[0]).records
     assert [record.name for record in records] == [
         "_smtp._tls.example.com",
         "mta-sts.example.com",
         "_mta-sts.example.com",
+        "_dmarc.example.com",
     ]
     values = parsed(zone(records))
     policy = expectation(config, config.domains[0]).policy
     assert policy is not None
     assert values["_smtp._tls.example.com", "TXT"] == "v=TLSRPTv1; rua=mailto:tlsrpt@example.com"
+    assert values["_dmarc.example.com", "TXT"] == "v=DMARC1; p=none; rua=mailto:dmarc@example.com"
     assert values["mta-sts.example.com", "CNAME"] == "policies.example.net."
     assert values["_mta-sts.example.com", "TXT"] == f"v=STSv1; id={mta_sts.policy_id(mta_sts.render(policy))};"
 
 
 def test_checkdmarc_accepts_our_records() -> None:
     config = configured()
-    rua, _, record = expectation(config, config.domains[0]).records
+    rua, _, record, policy = expectation(config, config.domains[0]).records
     assert rua.value
     assert record.value
+    assert policy.value
     assert parse_smtp_tls_reporting_record(rua.value)["tags"]["rua"]["value"] == ["mailto:tlsrpt@example.com"]
     assert parse_mta_sts_record(record.value)["tags"]["id"] == record.value.removeprefix("v=STSv1; id=").rstrip(";")
+    assert [each["address"] for each in parse_dmarc_record(policy.value, "example.com")["tags"]["rua"]["value"]] == [
+        "dmarc@example.com"
+    ]
 
 
 def test_reports_are_also_asked_for_by_https_where_we_receive_them() -> None:
@@ -104,7 +111,10 @@ def test_policy_host_of_its_own_domain_is_no_alias_of_itself() -> None:
 
 def test_domain_without_policy_has_no_mta_sts_records() -> None:
     config = Config.model_validate({"domains": [{"name": "example.com"}]})
-    assert [one.name for one in expectation(config, config.domains[0]).records] == ["_smtp._tls.example.com"]
+    assert [one.name for one in expectation(config, config.domains[0]).records] == [
+        "_smtp._tls.example.com",
+        "_dmarc.example.com",
+    ]
 
 
 def test_long_text_is_split_into_strings_of_at_most_255_bytes() -> None:
@@ -128,6 +138,7 @@ def test_a_record_without_a_value_is_no_data_for_terraform() -> None:
     assert list(written["locals"]["mailposture_records"]) == [
         "_smtp._tls.example.com TXT",
         "_mta-sts.example.com TXT",
+        "_dmarc.example.com TXT",
     ]
 
 

@@ -23,7 +23,11 @@ def test_domain_that_receives_mail_is_to_ask_for_reports_that_reach_us() -> None
     )
     assert ours.parked is False
     assert ours.reports
-    assert [record.name for record in ours.records] == ["_smtp._tls.example.com"]
+    assert [record.name for record in ours.records] == [
+        "_smtp._tls.example.com",
+        "_dmarc.example.com",
+        "example.com._report._dmarc.r.example",
+    ]
     for uri in (
         "mailto:t@r.example",
         "mailto:%54@R.example?subject=x",
@@ -61,6 +65,43 @@ def test_parked_domains_get_no_tls_reports_but_may_be_abused_in_mail() -> None:
     names = [{"name": "example.com"}, {"name": "parked.example", "parked": True}]
     accepted = Config.model_validate({"domains": names}).accepted_recipients()
     assert accepted == {"tlsrpt@example.com", "dmarc@example.com", "dmarc@parked.example"}
+
+
+def test_dmarc_reports_are_asked_for_where_they_are_taken() -> None:
+    assert expected({}).dmarc_destinations == ("mailto:dmarc@example.com",)
+    both = expected({}, recipients=["a@example.com", "dmarc@example.com", "tlsrpt@example.com", "dmarc@r.example"])
+    assert (both.destinations, both.dmarc_destinations) == (
+        ("mailto:tlsrpt@example.com",),
+        ("mailto:dmarc@example.com",),
+    )
+
+
+def test_parked_domain_takes_no_reports_itself() -> None:
+    assert expected({"parked": True}, recipients=["dmarc@example.com"]).dmarc_destinations == ()
+    elsewhere = expected({"parked": True}, recipients=["dmarc@example.com", "r@r.example"])
+    assert [(record.name, record.value) for record in elsewhere.records[2:]] == [
+        ("_dmarc.example.com", "v=DMARC1; p=reject; rua=mailto:r@r.example"),
+        ("example.com._report._dmarc.r.example", "v=DMARC1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipient", "name", "zone"),
+    [
+        ("r@reports.example.net", "example.com._report._dmarc.reports.example.net", "example.net"),
+        ("r@other.example", "example.com._report._dmarc.other.example", None),
+        ("r@mail.example.com", None, None),  # the same organization
+        ("r@example.co.uk", "example.com._report._dmarc.example.co.uk", None),
+    ],
+)
+def test_address_of_another_organization_needs_a_record_that_says_so(
+    recipient: str, name: str | None, zone: str | None
+) -> None:
+    config = Config.model_validate(
+        {"domains": [{"name": "example.com"}, {"name": "example.net"}], "recipients": [recipient]}
+    )
+    found = [one for one in expectation(config, config.domains[0]).records if "_report" in one.name]
+    assert [(one.name, one.value, one.domain) for one in found] == ([(name, "v=DMARC1", zone)] if name else [])
 
 
 def test_nothing_is_expected_of_a_domain_that_is_not_ours() -> None:
