@@ -16,7 +16,7 @@ from mailposture.checks.policy import PolicyFetch, check_coverage, fetch_policy
 from mailposture.checks.reason import Reason
 from mailposture.checks.result import CheckResult, Outcome, Subject
 from mailposture.checks.servers import MOST_HOSTS, ServersView, look_at_servers
-from mailposture.checks.spf import check_spf
+from mailposture.checks.spf import SpfLookup, check_spf
 from mailposture.quoting import quoted
 from mailposture.records.formats import zone_line
 from mailposture.records.mta_sts import policy_host_name
@@ -37,7 +37,7 @@ class RecordsView:
     """What DNS says about a domain."""
 
     mx: MxLookup
-    spf: CheckResult
+    spf: SpfLookup
     dmarc: DmarcLookup
     tls_rpt: CheckResult | None = None  # None, as sts: a parked domain needs none
     sts: StsRecordLookup | None = None
@@ -49,7 +49,7 @@ class RecordsView:
             "mx": self.mx.result,
             "tls-rpt": self.tls_rpt,
             "mta-sts": self.sts.result if self.sts else None,
-            "spf": self.spf,
+            "spf": self.spf.result,
             "dmarc": self.dmarc.result,
             "dmarc-authorization": self.dmarc.authorization,
         }
@@ -129,7 +129,7 @@ class OutsideView:
             results += self.servers.starttls_results(port_25=port_25, expiring_within=within)
             results += _left_out(self.expected.domain, records.mx.hosts[MOST_HOSTS:])
             results += self.servers.tlsa_results(mx_signed=records.mx.authenticated)
-        results += [records.spf, records.dmarc.result]
+        results += [records.spf.result, records.dmarc.result]
         return (*results, records.dmarc.authorization) if records.dmarc.authorization else tuple(results)
 
 

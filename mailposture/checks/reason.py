@@ -22,6 +22,11 @@ class Reason(StrEnum):
     PARKED_BUT_SENDS = "parked-but-sends"
     PARKED_BUT_NOT_REJECTED = "parked-but-not-rejected"
     EVERYBODY_MAY_SEND = "everybody-may-send"
+    TOO_MANY_LOOKUPS = "too-many-lookups"
+    TOO_MANY_VOID_LOOKUPS = "too-many-void-lookups"
+    KEY_REVOKED = "key-revoked"
+    KEY_IN_TEST = "key-in-test"
+    KEY_TOO_SHORT = "key-too-short"
 
     POLICY_HOST_WITHOUT_ADDRESS = "policy-host-without-address"
     POLICY_HOST_UNREACHABLE = "policy-host-unreachable"
