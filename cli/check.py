@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import DONE, FAILED, config_path_option, find_config, named_domain
+from cli.options import DONE, FAILED, config_path_option, find_config, load_config, named_domain
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.outside import OutsideView, for_each, look_at
 from mailposture.checks.port25 import Port25
 from mailposture.checks.reason import Reason
 from mailposture.checks.result import CheckResult, Outcome
-from mailposture.config.file import ConfigError, load
+from mailposture.config.file import ConfigError
 from mailposture.config.model import Config, Probes
 from mailposture.expectation import Expectation, expectation
 
@@ -63,7 +63,7 @@ def _config(path: Path | None) -> Config | None:
         found = find_config(path)
     except ConfigError:
         return None
-    return load(found)
+    return load_config(found)
 
 
 def _expectations(config: Config | None, names: Sequence[str]) -> list[Expectation]:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.claim import check_collector_ports, claimed
-from cli.options import config_path_option, find_config, with_config
+from cli.options import config_path_option, find_config, load_config, with_config
 from cli.supervise import supervise
 from mailposture import logs
-from mailposture.config.file import load
 from mailposture.processes import Child, end_with_parent
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def children(config_path: Path, config: Config) -> list[Child]:
 def command(config_path: Path | None) -> None:
     """Receive reports by SMTP, LMTP, HTTPS and IMAP, and store them: receiver and ingest, looked after."""
     path = find_config(config_path)
-    config = load(path)
+    config = load_config(path)
     check_collector_ports(config)
     with claimed(config):
         supervise("collector", children(path, config))

@@ -12,6 +12,7 @@ import click
 from mailposture.config.file import ConfigError, load
 from mailposture.domain_names import mail_domain
 from mailposture.quoting import quoted
+from reports.dmarc.senders import check_senders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,9 +67,19 @@ def with_config(command: Callable[..., Any]) -> Callable[..., Any]:
     @config_path_option
     @functools.wraps(command)
     def loading(*arguments: Any, config_path: Path | None, **options: Any) -> Any:
-        return command(load(find_config(config_path)), *arguments, **options)
+        return command(load_config(find_config(config_path)), *arguments, **options)
 
     return loading
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration and compare it with what is known about reports. Raises ConfigError."""
+    config = load(path)
+    try:
+        check_senders(config)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return config
 
 
 def named_domain(name: str) -> str:

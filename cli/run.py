@@ -19,7 +19,7 @@ from rich.console import Console
 from cli import collector
 from cli.claim import check_collector_ports, check_exporter_port, claimed
 from cli.database import database
-from cli.options import CONFIG_NAME, DEMO_CONFIG, config_path_option
+from cli.options import CONFIG_NAME, DEMO_CONFIG, config_path_option, load_config
 from cli.screen import show
 from cli.supervise import supervise
 from demo.arrivals import write_arrivals
@@ -30,7 +30,6 @@ from demo.probes import write_probes
 from demo.send import send_demo
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
-from mailposture.config.file import load
 from mailposture.problems import ProblemError
 from mailposture.processes import Child
 from mailposture.quoting import printable
@@ -60,7 +59,7 @@ def command(config_path: Path | None) -> None:
     with ExitStack() as stack:
         demo = config_path is None and not Path(CONFIG_NAME).exists()
         path = _prepare_demo(stack) if demo else config_path or Path(CONFIG_NAME)
-        config = load(path)
+        config = load_config(path)
         check_collector_ports(config)
         check_exporter_port(config)
         stack.enter_context(claimed(config))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
 from reports.acknowledging import write_acknowledgements
+from reports.dmarc.senders import write_senders
 from reports.schema_groups import SCHEMA_GROUPS
 from reports.tls.meanings import write_failure_words
 
@@ -21,4 +22,5 @@ def prepare(client: Client, config: Config) -> None:
     migrate(client, config, SCHEMA_GROUPS)
     write_failure_words(client, config)
     write_domains(client, config)
+    write_senders(client, config)
     write_acknowledgements(client, config)

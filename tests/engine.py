@@ -15,6 +15,7 @@ from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
 from mailposture.config.model import Config
+from reports.dmarc.senders import write_senders
 from reports.schema_groups import SCHEMA_GROUPS
 from reports.tls.meanings import write_failure_words
 
@@ -68,13 +69,19 @@ class Storage:
             who = {(row["policy_domain"], row["reporter"], row["trust"]) for row in columns}
             for policy_domain, reporter, trust in who:
                 self.accepted(policy_domain, reporter, trust, days_ago(90), TODAY)
+        if known and table == "dmarc_records":
+            who = {(row["policy_domain"], row["reporter"], row["trust"]) for row in columns}
+            for policy_domain, reporter, trust in who:
+                self.accepted(policy_domain, reporter, trust, days_ago(90), TODAY, kind="dmarc")
 
-    def accepted(self, policy_domain: str, reporter: str, trust: str, first: date, last: date) -> None:
+    def accepted(
+        self, policy_domain: str, reporter: str, trust: str, first: date, last: date, *, kind: str = "tls"
+    ) -> None:
         """Have a reporter's reports accepted on two days of arrival."""
         midnights = (datetime.combine(day, datetime.min.time(), UTC) for day in (first, last))
         row = (policy_domain, reporter, trust, *midnights)
         names = ("policy_domain", "reporter", "trust", "first_arrival", "last_arrival")
-        self._insert("tls_reporter_arrivals", [row], names)
+        self._insert(f"{kind}_reporter_arrivals", [row], names)
 
     def _insert(self, table: str, rows: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
         self.client().insert(table, rows, column_names=names, database=self.config.clickhouse.tables_database)
@@ -84,9 +91,10 @@ class Storage:
         database = self.config.clickhouse.tables_database
         filled = "SELECT name FROM system.tables WHERE database = {database:String} AND total_rows > 0"
         for (table,) in self.ask(filled, database=database):
-            if table not in ("schema_steps", "failure_words"):
+            if table not in ("schema_steps", "failure_words", "sending_services"):
                 self.client().command(f"TRUNCATE TABLE {database}.{table}")
         write_domains(self.client(), self.config)
+        write_senders(self.client(), self.config)
         set_clock(self.client(), self.config)
 
 

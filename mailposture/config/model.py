@@ -19,6 +19,7 @@ from mailposture.config.values import (
     DatabaseName,
     DomainName,
     Duration,
+    Label,
     MailAddress,
     MailDomain,
     MxPattern,
@@ -121,6 +122,20 @@ class Acknowledgement(_Section):
     because: str = Field(min_length=1)
 
 
+class Sender(_Section):
+    """A sender of ours, whose mail is ours also where it fails DMARC: addresses, or a service that sends for us."""
+
+    name: Label  # that its mail is shown under
+    addresses: tuple[Network, ...] = ()
+    services: tuple[Label, ...] = ()  # names of the catalogue, as `mailposture explain senders` lists them
+
+    @model_validator(mode="after")
+    def _says_which_mail(self) -> Self:
+        if not (self.addresses or self.services):
+            raise ValueError(f"{self.name} has neither `addresses` nor `services`, so no mail is from it; give one")
+        return self
+
+
 class Domain(_Section):
     """A domain that receives mail, and is ours: only reports about such domains are kept."""
 
@@ -135,6 +150,7 @@ class Domain(_Section):
     mta_sts: MtaStsPolicy | None = None
     parked: bool = False  # neither takes nor sends mail
     acknowledged: tuple[Acknowledgement, ...] = ()
+    senders: tuple[Sender, ...] = ()  # that send mail in the domain's name
 
     @model_validator(mode="after")
     def _parked_takes_no_mail(self) -> Self:
