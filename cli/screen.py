@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cli.summary import as_text
+from cli.summary import as_text, dmarc_as_text
+from demo.dmarc.stories import DMARC_STORIES
 from demo.stories import STORIES
 from mailposture.expectation import expectation
 from mailposture.records.dns_records import report_path
 from mailposture.records.tls_rpt import record_name
+from reports.dmarc import summary as dmarc_summary
 from reports.summary import summarize
 
 if TYPE_CHECKING:
@@ -50,10 +52,13 @@ def show(
         )
     else:
         console.print(as_text(summarize(client, days=_DAYS), days=_DAYS), soft_wrap=True)
+        if dmarc := dmarc_summary.summarize(client, days=_DAYS):
+            console.print(Text("\n") + dmarc_as_text(dmarc, days=_DAYS), soft_wrap=True)
     if demo:
-        console.print("\nStories to find again", style="bold")
-        for story in STORIES:
-            console.print(f"  {story.domain:16} {story.headline}", soft_wrap=True)
+        for heading, stories in (("TLS", STORIES), ("mail from our domains", DMARC_STORIES)):
+            console.print(f"\nStories to find again: {heading}", style="bold")
+            for story in stories:
+                console.print(f"  {story.domain:16} {story.headline}", soft_wrap=True)
     console.print(
         "\nAsk further: mailposture summary | sql | explain | quarantine list      Stop: Ctrl-C", soft_wrap=True
     )

@@ -24,11 +24,12 @@ _COLUMNS: Final = ("policy_domain", "reporter", "trust", "first_arrival", "last_
 
 def write_arrivals(client: Client, today: date, *, database: str) -> None:
     """Have the stored reports come when they would have, as the collector's SQL user; again changes nothing."""
-    client.command(
-        f"ALTER TABLE {database}.tls_reports"
-        " UPDATE received_at = least(received_at, toDateTime64(period_end, 3, 'UTC') + INTERVAL 2 HOUR)"
-        " WHERE true SETTINGS mutations_sync = 1"
-    )
+    for table in ("tls_reports", "dmarc_reports"):
+        client.command(
+            f"ALTER TABLE {database}.{table}"
+            " UPDATE received_at = least(received_at, toDateTime64(period_end, 3, 'UTC') + INTERVAL 2 HOUR)"
+            " WHERE true SETTINGS mutations_sync = 1"
+        )
     last = datetime.combine(today, time(), UTC)
     first = last - timedelta(days=_DAYS - 1)
     rows = [

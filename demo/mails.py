@@ -1,4 +1,4 @@
-"""The demo's reports as mails (RFC 8460, section 5.3), signed by their senders."""
+"""The demo's TLS reports as mails (RFC 8460, section 5.3), signed by their senders; and how its mails are made."""
 
 import base64
 import gzip
@@ -14,11 +14,11 @@ from demo.keys import SigningKey
 from demo.reports import Report, reports
 from demo.senders import SENDERS, Sender, Style
 
-_BOUNDARY = "=_demo_report"
+BOUNDARY = "=_demo_report"
 _COMPRESSED = (Style.GOOGLE, Style.MICROSOFT, Style.REPORTER)
-_SIGNED = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type")
+SIGNED = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type")
 # RFC 8460, section 5.3 wants its fields signed; Microsoft leaves them out.
-_SIGNED_WITH_REPORT_FIELDS = (*_SIGNED, "TLS-Report-Domain", "TLS-Report-Submitter")
+_SIGNED_WITH_REPORT_FIELDS = (*SIGNED, "TLS-Report-Domain", "TLS-Report-Submitter")
 
 
 class Fate(StrEnum):
@@ -60,7 +60,9 @@ def report_mail(report: Report, key: SigningKey | None) -> bytes:
         content = gzip.compress(content, mtime=0)
     fields = _fields(report)
     body = _body(report, content, "gzip" if compressed else "json")
-    return _mail(fields, body, key, _SIGNED if report.sender.style is Style.MICROSOFT else _SIGNED_WITH_REPORT_FIELDS)
+    return signed_mail(
+        fields, body, key, SIGNED if report.sender.style is Style.MICROSOFT else _SIGNED_WITH_REPORT_FIELDS
+    )
 
 
 def attachment_mail(
@@ -69,15 +71,15 @@ def attachment_mail(
     """A signed mail with an attachment of any kind."""
     fields = [
         *_plain_fields(sender, domain, f"Report for {domain}"),
-        ("Content-Type", f'multipart/mixed; boundary="{_BOUNDARY}"'),
+        ("Content-Type", f'multipart/mixed; boundary="{BOUNDARY}"'),
     ]
-    return _mail(fields, _multipart("See the attachment.", media_type, name, content), key, _SIGNED)
+    return signed_mail(fields, multipart("See the attachment.", media_type, name, content), key, SIGNED)
 
 
 def text_mail(sender: Sender, domain: str, subject: str, key: SigningKey) -> bytes:
     """A signed mail without any report."""
     fields = [*_plain_fields(sender, domain, subject), ("Content-Type", "text/plain; charset=utf-8")]
-    return _mail(fields, f"{subject}\r\n".encode(), key, _SIGNED)
+    return signed_mail(fields, f"{subject}\r\n".encode(), key, SIGNED)
 
 
 def _recipient(domain: str) -> str:
@@ -97,7 +99,7 @@ def _fields(report: Report) -> list[tuple[str, str]]:
     fields = [
         *_plain_fields(sender, report.domain, subject),
         ("Message-ID", f"<{left}@{sender.domain}>"),
-        ("Content-Type", f'multipart/report; report-type="tlsrpt";\r\n boundary="{_BOUNDARY}"'),
+        ("Content-Type", f'multipart/report; report-type="tlsrpt";\r\n boundary="{BOUNDARY}"'),
         ("TLS-Report-Domain", report.domain),
         ("TLS-Report-Submitter", sender.domain),
     ]
@@ -111,7 +113,7 @@ def _body(report: Report, content: bytes, suffix: str) -> bytes:
     """The body; the attachment's name as in RFC 8460, section 5.1."""
     start = int(datetime.combine(report.day, time(), UTC).timestamp())
     extension = "json.gz" if suffix == "gzip" else "json"
-    return _multipart(
+    return multipart(
         f"This is an aggregate TLS report from {report.sender.organization} about {report.domain}.",
         f"application/tlsrpt+{suffix}",
         f"{report.sender.domain}!{report.domain}!{start}!{start + 86_399}!001.{extension}",
@@ -119,17 +121,20 @@ def _body(report: Report, content: bytes, suffix: str) -> bytes:
     )
 
 
-def _multipart(text: str, media_type: str, name: str, attachment: bytes) -> bytes:
+def multipart(text: str, media_type: str, name: str, attachment: bytes) -> bytes:
+    """The body of a multipart mail: a text, and an attachment."""
     head = (
-        f"--{_BOUNDARY}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
-        f'--{_BOUNDARY}\r\nContent-Type: {media_type}; name="{name}"\r\n'
+        f"--{BOUNDARY}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
+        f'--{BOUNDARY}\r\nContent-Type: {media_type}; name="{name}"\r\n'
         f'Content-Disposition: attachment; filename="{name}"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
     )
     encoded = base64.encodebytes(attachment).strip().replace(b"\n", b"\r\n")
-    return head.encode() + encoded + f"\r\n--{_BOUNDARY}--\r\n".encode()
+    return head.encode() + encoded + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-def _mail(fields: list[tuple[str, str]], body: bytes, key: SigningKey | None, signed_names: tuple[str, ...]) -> bytes:
+def signed_mail(
+    fields: list[tuple[str, str]], body: bytes, key: SigningKey | None, signed_names: tuple[str, ...]
+) -> bytes:
     if key is not None:
         fields = [("DKIM-Signature", signature_field(key, fields, body, signed_names)), *fields]
     return "".join(f"{name}: {value}\r\n" for name, value in fields).encode() + b"\r\n" + body

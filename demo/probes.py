@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from demo.dmarc.policies import policy as dmarc_policy
 from demo.domains import DOMAINS, DemoDomain
 from demo.stories import policy_file_is_missing
 from mailposture.config.model import MtaStsPolicy
@@ -133,7 +134,7 @@ def _records(each: _Round, policy: Policy | None) -> Iterator[ProbeRow]:
         "mx": ", ".join(each.domain.mx),
         "tls-rpt": f"reports go to mailto:tlsrpt@{name}",
         "spf": '"v=spf1 mx -all"',
-        "dmarc": f"p=reject of _dmarc.{name}",
+        "dmarc": f"p={dmarc_policy(each.domain, each.days_ago)} of _dmarc.{name}",
     }
     if policy is not None:
         records["mta-sts"] = f"id {policy_id(render(policy))}"

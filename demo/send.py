@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from itertools import chain
 
+from demo.dmarc.mails import dmarc_mails
 from demo.keys import SigningKey
 from demo.mails import DemoMail, mails
 from demo.odd_mails import odd_mails
@@ -20,7 +21,7 @@ def send_demo(today: date, keys: dict[str, SigningKey], *, host: str, port: int)
 
     Raises OSError (which smtplib's errors are) when the server cannot be reached or refuses one.
     """
-    return send(chain(mails(today, keys), odd_mails(today, keys)), host=host, port=port)
+    return send(chain(mails(today, keys), dmarc_mails(today, keys), odd_mails(today, keys)), host=host, port=port)
 
 
 def send(demo_mails: Iterable[DemoMail], *, host: str, port: int) -> int:

@@ -86,6 +86,7 @@ def test_screen_says_where_everything_is_and_what_to_publish(demo):
     for listener in ("127.0.0.1:2525", "127.0.0.1:8460", ":9465/metrics", ":9466/metrics", "127.0.0.1:18123"):
         assert listener in demo.screen
     assert re.search(r"shop\.example +[\d,]+ +9\d\.\d\d %", demo.screen)
+    assert re.search(r"bank\.example +[\d,]+ +\d\d\.\d\d % .* reject ", demo.screen)
 
 
 def test_demo_shows_what_probes_would_have_seen_beside_the_reports(demo):
@@ -100,13 +101,16 @@ def test_demo_shows_what_probes_would_have_seen_beside_the_reports(demo):
 
 
 def test_demo_reports_came_on_their_days_so_none_is_late(demo):
-    assert demo.ask("SELECT max(delay_hours) <= 2 AS in_time FROM tls_report_log") in ("1", "true")
+    for log in ("tls_report_log", "dmarc_report_log"):
+        assert demo.ask(f"SELECT max(delay_hours) <= 2 AS in_time FROM {log}") in ("1", "true")
     assert "Reports come late" not in demo.screen
 
 
 def test_demo_reports_were_believed_because_they_are_signed(demo):
     assert demo.ask("SELECT DISTINCT trust, source FROM tls_report_log") == "dkim\tsmtp"
     assert int(demo.ask("SELECT count() FROM tls_report_log")) > 2000
+    assert demo.ask("SELECT DISTINCT trust, source FROM dmarc_report_log") == "dkim\tsmtp"
+    assert 300 < int(demo.ask("SELECT count() FROM dmarc_report_log")) < 350
     held = subprocess.run([*COMMAND, "quarantine", "list"], cwd=demo.folder, capture_output=True, text=True, check=True)
     assert "no-signature" in held.stdout
     assert int(demo.ask("SELECT uniqExact(reason) FROM rejections")) >= 3
@@ -128,6 +132,16 @@ def test_stories_are_found_again(demo, domain, category, days):
         f" WHERE policy_domain = '{domain}' AND category = '{category}' AND day >= today() - 15"
     )
     assert 1 <= int(found) <= days
+
+
+def test_stories_about_mail_from_our_domains_are_found_again(demo):
+    refused = "SELECT sum(rejected_messages) FROM dmarc_daily WHERE policy_domain = 'bank.example'"
+    assert demo.ask(refused) == "5498"
+    newsletter = (
+        "SELECT sum(messages), uniqExact(day) FROM dmarc_record_details"
+        " WHERE policy_domain = 'shop.example' AND NOT passed AND has(dkim_domains, 'mcsv.net')"
+    )
+    assert demo.ask(newsletter) == "17500\t8"
 
 
 def test_metrics_and_health_of_both_services(demo):

@@ -6,6 +6,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from ports import free_port
 
+from demo.dmarc.mails import dmarc_mails
 from demo.odd_mails import odd_mails
 from demo.send import send_demo
 
@@ -34,7 +35,7 @@ def mailbox():
 
 @pytest.mark.slow
 def test_every_mail_arrives_unchanged_over_few_connections(mailbox, today, demo_keys, demo_mails):
-    expected = [*demo_mails, *odd_mails(today, demo_keys)]
+    expected = [*demo_mails, *dmarc_mails(today, demo_keys), *odd_mails(today, demo_keys)]
     assert send_demo(today, demo_keys, host="127.0.0.1", port=mailbox.port) == len(expected)
     assert sorted(mailbox.received) == sorted((mail.mail_from, [mail.recipient], mail.content) for mail in expected)
     assert len(mailbox.peers) < 100

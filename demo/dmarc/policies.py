@@ -1,0 +1,35 @@
+"""The DMARC policies of the demo's domains, as reporters find them in DNS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from demo.domains import DemoDomain
+
+_ALWAYS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """From this many days ago on, p (and sp) of the domain is this."""
+
+    days_ago: int
+    p: str
+
+
+_POLICIES: Final[dict[str, tuple[PolicyChange, ...]]] = {
+    "shop.example": (PolicyChange(_ALWAYS, "none"),),
+    "bank.example": (PolicyChange(_ALWAYS, "reject"),),
+    "news.example": (PolicyChange(_ALWAYS, "quarantine"),),
+    "travel.example": (PolicyChange(_ALWAYS, "none"),),
+    "univ.example": (PolicyChange(_ALWAYS, "none"), PolicyChange(16, "quarantine")),
+    "clinic.example": (PolicyChange(_ALWAYS, "none"),),
+    "library.example": (PolicyChange(_ALWAYS, "quarantine"),),
+}
+
+
+def policy(domain: DemoDomain, days_ago: int) -> str:
+    """p of the domain's record on a day: none, quarantine or reject."""
+    return next(change.p for change in reversed(_POLICIES[domain.name]) if change.days_ago >= days_ago)
