@@ -91,7 +91,7 @@ class Storage:
         database = self.config.clickhouse.tables_database
         filled = "SELECT name FROM system.tables WHERE database = {database:String} AND total_rows > 0"
         for (table,) in self.ask(filled, database=database):
-            if table not in ("schema_steps", "failure_words", "sending_services"):
+            if table not in ("schema_steps", "failure_words", "sending_services", "sending_networks"):
                 self.client().command(f"TRUNCATE TABLE {database}.{table}")
         write_domains(self.client(), self.config)
         write_senders(self.client(), self.config)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+_Network: TypeAlias = IPv4Network | IPv6Network
 _FILE: Final = Path(__file__).with_suffix(".yaml")
 
 
@@ -48,6 +50,7 @@ class Service(BaseModel):
     kind: ServiceKind
     domains: tuple[str, ...]  # it authenticates as these, or as names below them
     tenants: tuple[str, ...] = ()  # of these each name below is one customer's
+    networks: tuple[_Network, ...] = ()  # published in its SPF record
     settings: str = ""  # where in it a domain is set up
     dkim: str = ""  # the records that it gives to publish: CNAME or TXT; empty if it cannot sign for a domain of ours
     return_path: bool = False  # whether MAIL FROM can be of a domain of ours

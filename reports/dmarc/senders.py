@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SERVICES: Final = ReferenceTable(
     "sending_services", ("domain", "service", "rank", "kind", "shared", "forwards", "tenants", "action", "active")
 )
+_NETWORKS: Final = ReferenceTable("sending_networks", ("service", "first_ip", "last_ip", "active"))
 _SENDERS: Final = ReferenceTable(
     "configured_senders", ("policy_domain", "sender", "service", "first_ip", "last_ip", "active")
 )
@@ -28,8 +29,9 @@ _NO_ADDRESS: Final = IPv6Address("::")
 
 
 def write_senders(client: Client, config: Config) -> None:
-    """Make both tables say what the catalogue and the configuration say; what left them stays, as inactive."""
+    """Make the tables say what the catalogue and the configuration say; what left them stays, as inactive."""
     _write(client, config, _SERVICES, _catalogue(), key=1)
+    _write(client, config, _NETWORKS, _networks(), key=3)
     _write(client, config, _SENDERS, _configured(config), key=5)
 
 
@@ -40,8 +42,8 @@ def check_senders(config: Config) -> None:
             for name in sender.services:
                 if service_named(name) is None:
                     known = {service.name.casefold(): service.name for service in services()}
-                    near = [known[each] for each in get_close_matches(name.casefold(), known, n=2)]
-                    hint = f"did you mean {' or '.join(near)}?" if near else "`mailposture explain senders` lists all"
+                    near = get_close_matches(name.casefold(), known, n=1)
+                    hint = f"did you mean {known[near[0]]}?" if near else "`mailposture explain senders` lists all"
                     raise ValueError(
                         f"{domain.name}: senders: {sender.name}: {name!r} is no service of the catalogue; {hint}"
                     )
@@ -70,6 +72,14 @@ def _catalogue() -> set[Row]:
         )
         for rank, service in enumerate(services(), 1)
         for domain in service.domains
+    }
+
+
+def _networks() -> set[Row]:
+    return {
+        (service.name, _mapped(network[0]), _mapped(network[-1]), True)
+        for service in services()
+        for network in service.networks
     }
 
 

@@ -260,10 +260,34 @@ def test_catalogue_names_each_domain_once_and_says_what_to_do() -> None:
     assert len(services()) >= 60
     domains = [domain for service in services() for domain in service.domains]
     assert len(domains) == len(set(domains))
-    assert all(normalize(domain) == domain and 2 <= len(domain.split(".")) <= 3 for domain in domains)
+    assert all(normalize(domain) == domain for domain in domains)
     assert len({service.name.casefold() for service in services()}) == len(services())
     for service in services():
         assert set(service.tenants) <= set(service.domains), service.name
         assert service.dkim in ("", "CNAME", "TXT"), service.name
         assert bool(service.settings) == bool(service.dkim or service.return_path), service.name
         assert service.action.startswith(("In ", service.name)), service.name
+
+
+def test_address_of_a_shared_service_that_passes_spf_as_us_is_not_ours_alone(storage: Storage) -> None:
+    google = {"ip": "::ffff:209.85.220.41"}
+    storage.put(
+        "dmarc_records",
+        sent(0, spf=DOMAIN, dkim=DOMAIN, aligned="spf dkim", **google),
+        failing(1, spf="theirs.example", **google),
+    )
+    rows = storage.ask("SELECT source, pile, possibly_ours, evidence FROM dmarc_sources_daily ORDER BY pile")
+    assert [row[:3] for row in rows] == [("Google Workspace", "aligned", False), ("Google Workspace", "unknown", True)]
+    assert rows[1][3] == (
+        "possibly yours: the address passes SPF as you at other times, but it is of Google Workspace, where anybody "
+        "can be a customer"
+    )
+
+
+def test_domains_of_the_catalogue_are_registered_names_by_which_the_view_finds_them(storage: Storage) -> None:
+    found = storage.ask(
+        "SELECT domain FROM mailposture_tables.sending_services WHERE cutToFirstSignificantSubdomain(domain) != domain"
+    )
+    assert found == []
+    storage.put("dmarc_records", failing(0, spf="u1.wl.sendgrid.net"), failing(1, spf="a.b.yahoo.co.uk", messages=1))
+    assert [source for source, *_ in piles(storage)] == ["Twilio SendGrid", "Yahoo Mail"]

@@ -11,7 +11,7 @@
 -- was seen beside aligned mail of this domain; by its address, if that passed SPF as ours at another time. Such evidence is
 -- good from 90 days before a message until 30 days after it, and comes only from reporters that count (dmarc_reporters).
 --
--- Of a shared service anybody can be a customer. So neither its own domain, nor its address, makes a message that fails ours: only a
+-- Of a shared service anybody can be a customer. So neither its own domain, nor an address in its published networks, makes a message that fails ours: only a
 -- domain of one tenant (ours.onmicrosoft.com) does. Else it is possibly ours: that is a mark in `unknown`, as it is for
 -- every service that authenticates as itself, and never a reason to page.
 --
@@ -43,80 +43,86 @@ CREATE OR REPLACE VIEW {views}.dmarc_sources_daily {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
-    30 AS days_after, 90 AS days_before,
-    (SELECT groupArray((domain, service, rank, shared, forwards, tenants)) FROM (
-        SELECT * FROM {tables}.sending_services FINAL WHERE active ORDER BY domain
-    )) AS catalogue,
-    arrayMap(each -> each.1, catalogue) AS catalogue_domains,
-    arrayEnumerate(catalogue) AS catalogue_places,
     (SELECT groupArray(toString(policy_domain)) FROM {views}.domains) AS our_domains,
-    -- The place in the catalogue of a domain, by its last three labels or its last two; 0 if it is not there.
-    name -> arrayFirst(place -> place > 0, arrayMap(
-        labels -> transform(arrayStringConcat(arraySlice(splitByChar('.', name), -labels), '.'), catalogue_domains, catalogue_places, 0),
-        [3, 2]
-    )) AS place_of,
-    arrayMap(name -> place_of(name), authenticated) AS places,
-    arrayFilter(place -> place > 0, places) AS known_places,
-    catalogue[arraySort(place -> catalogue[place].3, known_places)[1]] AS found,
-    found.2 AS service,
-    (first, last) -> (first <= day + days_after AND last >= day - days_before) AS is_recent,
-    -- What speaks for one sender alone: no domain that all customers of a service share.
-    arrayFilter((name, place) -> place = 0 OR catalogue[place].6, authenticated, places) AS particular,
-    arrayExists(each -> is_recent(each.2, each.3) AND has(particular, each.1), companions_by_spf) AS is_known_by_companion,
-    service != '' AND arrayExists(
-        each -> is_recent(each.2, each.3) AND place_of(each.1) > 0 AND catalogue[place_of(each.1)].2 = service,
-        if(found.5, companions_by_spf, companions)
-    ) AS service_sends_for_us,
-    own_last_day != toDate(0) AND is_recent(own_first_day, own_last_day) AS is_own_address,
-    arrayFirst(each -> each.1 <= source_ip_raw AND source_ip_raw <= each.2, sender_networks).3 AS sender_by_address,
-    if(service = '', '', arrayFirst(each -> each.1 = service, sender_services).2) AS sender_by_service,
-    arrayFirst(name -> has(our_domains, name), authenticated) AS another_domain_of_ours,
-    spf_aligned OR dkim_aligned AS passed,
-    -- The evidence that a message which SPF did not align is from a sender of ours, strongest first.
-    multiIf(
-        sender_by_address != '', concat('the address is of ', sender_by_address, ', a sender in the configuration'),
-        sender_by_service != '', concat(service, ' is a sender in the configuration'),
-        another_domain_of_ours != '', concat('it authenticates as ', another_domain_of_ours, ', another domain of yours'),
-        is_known_by_companion, concat('it authenticates as ', arrayStringConcat(particular, ', '), ', as aligned mail of yours does at other times'),
-        service_sends_for_us AND NOT found.4, concat(service, ' sends mail that authenticates as you at other times'),
-        passed AND service != '' AND NOT found.5, concat(service, ' sent it, signed as you'),
-        is_own_address AND (service = '' OR NOT found.4), 'the address passes SPF as you at other times',
-        ''
-    ) AS evidence_of_ours,
-    multiIf(
-        spf_aligned OR (dkim_aligned AND evidence_of_ours != ''), 'aligned',
-        dkim_aligned OR forwarding != '', 'forwarded',
-        evidence_of_ours != '', 'ours-failing',
-        'unknown'
-    ) AS which_pile
+    (SELECT (
+        groupArray(domain), groupArray(rank), groupArray(toString(service)), groupUniqArrayIf(rank, shared), groupUniqArrayIf(rank, forwards),
+        groupArrayIf(domain, tenants)
+    ) FROM {tables}.sending_services FINAL WHERE active) AS catalogue,
+    catalogue.1 AS domains, catalogue.2 AS ranks, catalogue.3 AS services,
+    catalogue.4 AS shared_ranks, catalogue.5 AS forwarding_ranks, catalogue.6 AS tenant_domains,
+    counting AS
+    (
+        SELECT policy_domain, groupArray(cityHash64(toString(reporter), toString(trust))) AS counting_reporters
+        FROM {views}.dmarc_reporters WHERE counts GROUP BY policy_domain
+    ),
+    own_addresses AS
+    (
+        SELECT
+            policy_domain, source_ip, min(first_day) AS own_first_day, max(last_day) AS own_last_day,
+            arrayFirst(
+                each -> each.1 <= source_ip AND source_ip <= each.2,
+                (SELECT groupArray((first_ip, last_ip, service)) FROM {tables}.sending_networks FINAL WHERE active)
+            ).3 AS service_of_address
+        FROM {tables}.dmarc_own_addresses
+        INNER JOIN counting USING (policy_domain)
+        WHERE hasAny(reporters, counting_reporters)
+        GROUP BY policy_domain, source_ip
+    ),
+    companions_of_domains AS
+    (
+        SELECT policy_domain, groupArray((seen.domain, seen_first, seen_last, by_spf, toString(known.service))) AS companions
+        FROM
+        (
+            SELECT
+                policy_domain, domain, by_spf, min(first_day) AS seen_first, max(last_day) AS seen_last,
+                cutToFirstSignificantSubdomain(domain) AS registered
+            FROM {tables}.dmarc_own_companions
+            INNER JOIN counting USING (policy_domain)
+            WHERE hasAny(reporters, counting_reporters)
+            GROUP BY policy_domain, domain, by_spf
+        ) AS seen
+        LEFT JOIN (SELECT domain, service FROM {tables}.sending_services FINAL WHERE active) AS known ON known.domain = seen.registered
+        GROUP BY policy_domain
+    ),
+    configured AS
+    (
+        SELECT
+            policy_domain,
+            groupArrayIf((first_ip, last_ip, sender), service = '') AS sender_networks,
+            groupArrayIf((toString(service), sender), service != '') AS sender_services
+        FROM {tables}.configured_senders FINAL
+        WHERE active
+        GROUP BY policy_domain
+    )
 SELECT
     day, policy_domain, header_from,
     multiIf(
         sender_by_address != '', sender_by_address,
         service != '', service,
-        source_ip_raw = toIPv6('::'), 'unknown address',
-        startsWith(shown_ip, '::ffff:'), concat(toString(IPv4CIDRToRange(toIPv4OrDefault(address), 24).1), '/24'),
-        concat(toString(IPv6CIDRToRange(source_ip_raw, 48).1), '/48')
+        service_of_address != '', service_of_address,
+        address = '', 'unknown address',
+        position(address, ':') = 0, concat(toString(IPv4CIDRToRange(toIPv4OrDefault(address), 24).1), '/24'),
+        concat(toString(IPv6CIDRToRange(packed_ip, 48).1), '/48')
     ) AS source,
-    multiIf(sender_by_address != '', 'own', service != '', 'service', source_ip_raw = toIPv6('::'), 'unknown', 'network') AS source_kind,
+    multiIf(sender_by_address != '', 'own', service != '' OR service_of_address != '', 'service', address = '', 'unknown', 'network') AS source_kind,
     address AS source_ip,
-    which_pile AS pile,
-    which_pile = 'unknown' AND (service != '' OR is_own_address) AS possibly_ours,
+    which AS pile,
+    which = 'unknown' AND (service != '' OR is_own_address) AS possibly_ours,
     multiIf(
         spf_aligned AND dkim_aligned, 'SPF and DKIM pass as you',
         spf_aligned, 'SPF passes as you',
-        which_pile = 'aligned', concat('DKIM passes as you, and ', evidence_of_ours),
+        which = 'aligned', concat('DKIM passes as you, and ', sender_evidence),
         dkim_aligned, 'DKIM passes as you, from an address that is not known to send for you: likely forwarded',
         forwarding = 'arc', 'it failed, and the reporter trusts who passed it on (arc=pass)',
         forwarding != '', concat('it failed, and the reporter says that it was passed on (', forwarding, ')'),
-        which_pile = 'ours-failing', concat('it failed, and ', evidence_of_ours),
+        which = 'ours-failing', concat('it failed, and ', sender_evidence),
         service_sends_for_us, concat('possibly yours: ', service, ' also sends mail that authenticates as you, but anybody can be a customer there'),
         service != '', concat('possibly yours: ', service, ' authenticates it as itself, but anybody can be a customer there'),
-        is_own_address, 'possibly yours: the address also sends mail that passes SPF as you, but others share it',
+        is_own_address AND service_of_address != '', concat('possibly yours: the address passes SPF as you at other times, but it is of ', service_of_address, ', where anybody can be a customer'),
         notEmpty(authenticated), concat('it authenticates as ', arrayStringConcat(authenticated, ', '), ', which was never seen with mail of yours'),
         'nothing shows that it is yours: perhaps forged'
     ) AS evidence,
-    if(which_pile = 'forwarded' AND NOT passed, 'changed-on-the-way', fault) AS reason,
+    if(which = 'forwarded' AND NOT passed, 'changed-on-the-way', fault) AS reason,
     messages,
     if(passed, messages, 0) AS passed_messages,
     if(spf_aligned, messages, 0) AS spf_aligned_messages,
@@ -128,50 +134,66 @@ SELECT
 FROM
 (
     SELECT
-        * EXCEPT (source_ip), source_ip AS source_ip_raw, toString(source_ip) AS shown_ip,
-        if(source_ip = toIPv6('::'), '', replaceOne(shown_ip, '::ffff:', '')) AS address
-    FROM {views}.dmarc_source_days
-) AS each_day
-LEFT JOIN
-(
-    SELECT policy_domain, source_ip AS source_ip_raw, min(first_day) AS own_first_day, max(last_day) AS own_last_day
-    FROM {tables}.dmarc_own_addresses
-    INNER JOIN
-    (
-        SELECT policy_domain, groupArray(cityHash64(toString(reporter), toString(trust))) AS counting
-        FROM {views}.dmarc_reporters WHERE counts GROUP BY policy_domain
-    ) AS reporting USING (policy_domain)
-    WHERE hasAny(reporters, counting)
-    GROUP BY policy_domain, source_ip_raw
-) AS own_address USING (policy_domain, source_ip_raw)
-LEFT JOIN
-(
-    SELECT
-        policy_domain,
-        groupArray((domain, seen_first, seen_last)) AS companions,
-        groupArrayIf((domain, seen_first, seen_last), by_spf) AS companions_by_spf
+        *,
+        multiIf(
+            spf_aligned OR (dkim_aligned AND sender_evidence != ''), 'aligned',
+            dkim_aligned OR forwarding != '', 'forwarded',
+            sender_evidence != '', 'ours-failing',
+            'unknown'
+        ) AS which
     FROM
     (
-        SELECT policy_domain, domain, by_spf, min(first_day) AS seen_first, max(last_day) AS seen_last
-        FROM {tables}.dmarc_own_companions
-        INNER JOIN
+        SELECT
+            *,
+            -- Why a message that SPF did not align is from a sender of ours, the strongest evidence first.
+            multiIf(
+                spf_aligned, '',
+                sender_by_address != '', concat('the address is of ', sender_by_address, ', a sender in the configuration'),
+                sender_by_service != '', concat(service, ' is a sender in the configuration'),
+                other_domain_of_ours != '', concat('it authenticates as ', other_domain_of_ours, ', another domain of yours'),
+                companion_sends_for_us, concat('it authenticates as ', arrayStringConcat(particular, ', '), ', as aligned mail of yours does at other times'),
+                service_sends_for_us AND NOT shared, concat(service, ' sends mail that authenticates as you at other times'),
+                passed AND service != '' AND NOT forwards, concat(service, ' sent it, signed as you'),
+                is_own_address AND NOT shared AND service_of_address = '', 'the address passes SPF as you at other times',
+                ''
+            ) AS sender_evidence
+        FROM
         (
-            SELECT policy_domain, groupArray(cityHash64(toString(reporter), toString(trust))) AS counting
-            FROM {views}.dmarc_reporters WHERE counts GROUP BY policy_domain
-        ) AS reporting USING (policy_domain)
-        WHERE hasAny(reporters, counting)
-        GROUP BY policy_domain, domain, by_spf
+            SELECT
+                *,
+                arrayFirst(each -> each.1 <= packed_ip AND packed_ip <= each.2, sender_networks).3 AS sender_by_address,
+                if(service = '', '', arrayFirst(each -> each.1 = service, sender_services).2) AS sender_by_service,
+                arrayFirst(name -> has(our_domains, name), authenticated) AS other_domain_of_ours,
+                own_last_day >= day - 90 AND own_first_day <= day + 30 AS is_own_address,
+                notEmpty(particular) AND arrayExists(
+                    each -> each.4 AND has(particular, each.1) AND each.3 >= day - 90 AND each.2 <= day + 30, companions
+                ) AS companion_sends_for_us,
+                service != '' AND arrayExists(
+                    each -> each.5 = service AND (each.4 OR NOT forwards) AND each.3 >= day - 90 AND each.2 <= day + 30, companions
+                ) AS service_sends_for_us
+            FROM
+            (
+                SELECT
+                    each_day.policy_domain AS policy_domain, day, header_from, each_day.source_ip AS packed_ip, spf_aligned, dkim_aligned,
+                    spf_aligned OR dkim_aligned AS passed, disposition, published_policy, forwarding, fault, authenticated, messages,
+                    counted_messages, reporters, own_first_day, own_last_day, companions, sender_networks, sender_services,
+                    if(packed_ip = toIPv6('::'), '', replaceOne(toString(packed_ip), '::ffff:', '')) AS address,
+                    service_of_address,
+                    -- 0 is no place in the catalogue, and no service.
+                    arrayMap(name -> transform(cutToFirstSignificantSubdomain(name), domains, ranks, 0), authenticated) AS found,
+                    arrayMin(arrayFilter(rank -> rank > 0, found)) AS best,
+                    transform(best, ranks, services, '') AS service,
+                    has(shared_ranks, best) AS shared,
+                    has(forwarding_ranks, best) AS forwards,
+                    -- What speaks for one sender alone: no domain that all customers of a service have.
+                    arrayFilter((name, rank) -> rank = 0 OR has(tenant_domains, cutToFirstSignificantSubdomain(name)), authenticated, found)
+                        AS particular
+                FROM {views}.dmarc_source_days AS each_day
+                LEFT JOIN own_addresses USING (policy_domain, source_ip)
+                LEFT JOIN companions_of_domains USING (policy_domain)
+                LEFT JOIN configured USING (policy_domain)
+            )
+        )
     )
-    GROUP BY policy_domain
-) AS companions_of_domain USING (policy_domain)
-LEFT JOIN
-(
-    SELECT
-        policy_domain,
-        groupArrayIf((first_ip, last_ip, sender), service = '') AS sender_networks,
-        groupArrayIf((toString(service), sender), service != '') AS sender_services
-    FROM {tables}.configured_senders FINAL
-    WHERE active
-    GROUP BY policy_domain
-) AS configured USING (policy_domain)
+)
 COMMENT 'Messages sent in our name per day and source, by pile'
