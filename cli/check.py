@@ -12,12 +12,14 @@ import click
 
 from cli.options import DONE, FAILED, config_path_option, find_config, load_config, named_domain
 from cli.vantage import looking_from, nameserver_option
+from mailposture.checks.dkim import KeyInUse
 from mailposture.checks.outside import OutsideView, for_each, look_at
 from mailposture.checks.port25 import Port25
 from mailposture.checks.reason import Reason
 from mailposture.checks.result import CheckResult, Outcome
 from mailposture.config.file import ConfigError
 from mailposture.config.model import Config, Probes
+from mailposture.domain_names import normalize
 from mailposture.expectation import Expectation, expectation
 
 if TYPE_CHECKING:
@@ -32,14 +34,22 @@ _COLOURS = {Outcome.GOOD: "green", Outcome.WRONG: "red", Outcome.MISSING: "yello
 @click.command()
 @config_path_option
 @click.argument("domains", nargs=-1)
+@click.option("--selector", "selectors", multiple=True, help="Also look at this DKIM key of DOMAIN; may be repeated.")
 @nameserver_option
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(config_path: Path | None, domains: tuple[str, ...], nameservers: tuple[str, ...], format_: str) -> None:
+def command(
+    config_path: Path | None,
+    domains: tuple[str, ...],
+    selectors: tuple[str, ...],
+    nameservers: tuple[str, ...],
+    format_: str,
+) -> None:
     """Look at DOMAINs from outside, as sending servers do, and say per record what is good, wrong or missing, and why.
 
     Without DOMAIN, all configured domains. Domains that are not configured can be checked too; for those that are, the
     findings are also compared with the configuration. Looks at MX, _smtp._tls, _mta-sts, the MTA-STS policy, STARTTLS
-    and certificate of each MX server, TLSA, SPF and DMARC. Sends no mail.
+    and certificate of each MX server, TLSA, SPF, DMARC, and the DKIM keys that --selector names (the exporter's probes
+    look at those that reports show in use). Sends no mail.
 
     Exit codes: 0 nothing is wrong or missing, 1 something is or no nameserver answers, 2 wrong usage. MX servers that
     cannot be seen from here (outbound port 25 is closed in most clouds) are `unknown`, and not counted as wrong.
@@ -47,7 +57,7 @@ def command(config_path: Path | None, domains: tuple[str, ...], nameservers: tup
     config = _config(config_path)
     expectations = _expectations(config, domains)
     vantage = looking_from(config.probes if config else Probes(), nameservers)
-    results = asyncio.run(_check_all(expectations, vantage))
+    results = asyncio.run(_check_all(expectations, vantage, _keys(expectations, selectors)))
     click.echo(_as_json(results) if format_ == "json" else _as_text(results))
     raise SystemExit(FAILED if any(_counts(one) for found in results.values() for one in found) else DONE)
 
@@ -75,12 +85,25 @@ def _expectations(config: Config | None, names: Sequence[str]) -> list[Expectati
     return [expectation(config, ours[name]) if config and name in ours else Expectation(domain=name) for name in wanted]
 
 
-async def _check_all(expectations: Sequence[Expectation], vantage: Vantage) -> dict[str, tuple[CheckResult, ...]]:
+def _keys(expectations: Sequence[Expectation], selectors: Sequence[str]) -> dict[str, list[KeyInUse]]:
+    """The keys to look at, by domain."""
+    for selector in selectors:
+        if normalize(selector) is None:
+            raise click.UsageError(f"{selector!r} is no selector; write what stands in s= of a signature")
+    return {
+        expected.domain: [KeyInUse(domain=expected.domain, selector=selector.lower()) for selector in selectors]
+        for expected in expectations
+    }
+
+
+async def _check_all(
+    expectations: Sequence[Expectation], vantage: Vantage, keys: Mapping[str, Sequence[KeyInUse]]
+) -> dict[str, tuple[CheckResult, ...]]:
     """The findings by domain. Servers are judged when all have been looked at: one that answers proves the way out."""
     port_25 = Port25()
 
     async def look(expected: Expectation) -> OutsideView | CheckResult:
-        view = await look_at(expected, vantage=vantage)
+        view = await look_at(expected, vantage=vantage, keys=keys[expected.domain])
         port_25.note(view.servers.probes if view.servers else ())
         return view
 

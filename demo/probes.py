@@ -41,11 +41,13 @@ class ProbeRow:
     probe: str
     probed_at: datetime
     record: str = ""
+    subject: str = ""
     receiving_mx: str = ""
     receiving_ip: str = "::"
     success: bool = True
     reason: str = ""
     detail: str
+    published: str = ""
     duration_seconds: float
     reachable: bool | None = None
     starttls_offered: bool | None = None

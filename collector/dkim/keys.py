@@ -1,8 +1,6 @@
 """Public keys of DKIM signers: the key record (RFC 6376, section 3.6.1), fetched from DNS and cached."""
 
 import asyncio
-import base64
-import binascii
 import random
 import threading
 import time
@@ -16,19 +14,14 @@ import dns.asyncresolver
 import dns.name
 import dns.nameserver
 import dns.resolver
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from collector.dkim.fair_map import FairMap
 from mailposture.domain_names import organizational_domain
+from mailposture.records import dkim_key
 
-SMALLEST_RSA = 1024  # bits (RFC 8301, section 3.2)
-LARGEST_RSA = 4096  # verifiers must know up to this; larger ones would let anybody choose how long we compute
-LARGEST_EXPONENT = 2**32
 _CHANCE = random.SystemRandom()
-LONGEST_RECORD = 8192  # bytes; an RSA key of 4096 bits needs 800
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,63 +59,18 @@ def parse_record(record: bytes) -> PublicKey | NoKey:
 
 
 def _parse_record(record: bytes) -> PublicKey:
-    if len(record) > LONGEST_RECORD:
-        raise ValueError("has a key record that is too long")
-    tag: dict[bytes, bytes] = {}
-    for spec in record.split(b";"):
-        name, _, value = spec.partition(b"=")
-        tag.setdefault(name.strip(), value.strip())
-    if tag.get(b"v", b"DKIM1") != b"DKIM1" or b"p" not in tag:
-        raise ValueError("has no key: its record is no DKIM key")
-    services = _listed(tag, b"s", b"*")
+    tag = dkim_key.read_tags(record)
+    services = dkim_key.listed(tag, b"s", b"*")
     if b"*" not in services and b"tlsrpt" not in services:
-        raise ValueError(f"has a key for {shown(tag[b's'])} only, not for TLS reports (s=tlsrpt or s=*)")
-    if b"sha256" not in _listed(tag, b"h", b"sha256"):
+        raise ValueError(f"has a key for {dkim_key.shown(tag[b's'])} only, not for TLS reports (s=tlsrpt or s=*)")
+    if b"sha256" not in dkim_key.listed(tag, b"h", b"sha256"):
         raise ValueError("has a key that forbids SHA-256 (h=)")
-    if not tag[b"p"]:
+    if dkim_key.is_revoked(tag):
         raise ValueError("has a key that is revoked (p= is empty)")
-    flags = _listed(tag, b"t", b"")
-    if b"y" in flags:
+    if dkim_key.is_in_test(tag):
         raise ValueError("has a key in testing mode (t=y), which RFC 6376 equates with no signature")
-    return PublicKey(*_key(tag), exact_identity=b"s" in flags)
-
-
-def _key(tag: dict[bytes, bytes]) -> tuple[str, RSAPublicKey | Ed25519PublicKey]:
-    try:
-        octets = base64.b64decode(b"".join(tag[b"p"].split()), validate=True)
-    except binascii.Error:
-        raise ValueError("has a key that is not base64") from None
-    algorithm = tag.get(b"k", b"rsa").decode("ascii", "replace").lower()
-    if algorithm == "rsa":
-        return algorithm, _rsa(octets)
-    if algorithm != "ed25519":
-        raise ValueError(f"has a key of the unknown type {shown(tag[b'k'])}")
-    if len(octets) != 32:
-        raise ValueError(f"has an Ed25519 key of {len(octets)} bytes instead of 32")
-    return algorithm, Ed25519PublicKey.from_public_bytes(octets)
-
-
-def _rsa(octets: bytes) -> RSAPublicKey:
-    try:
-        key = load_der_public_key(octets)
-    except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("has an RSA key that cannot be read") from None
-    if not isinstance(key, RSAPublicKey):
-        raise ValueError("has a key that says RSA and is not")
-    if not SMALLEST_RSA <= key.key_size <= LARGEST_RSA:
-        raise ValueError(f"has an RSA key of {key.key_size} bits; {SMALLEST_RSA} to {LARGEST_RSA} are accepted")
-    if key.public_numbers().e > LARGEST_EXPONENT:
-        raise ValueError("has an RSA key with an exponent that is too large")
-    return key
-
-
-def _listed(tag: dict[bytes, bytes], name: bytes, default: bytes) -> list[bytes]:
-    return [word.strip().lower() for word in tag.get(name, default).split(b":")]
-
-
-def shown(text: bytes) -> str:
-    """Untrusted bytes in a message: short and printable."""
-    return repr(text[:40].decode("ascii", "replace"))
+    exact_identity = b"s" in dkim_key.listed(tag, b"t", b"")
+    return PublicKey(*dkim_key.public_key(tag), exact_identity=exact_identity)
 
 
 @dataclass(frozen=True, slots=True)

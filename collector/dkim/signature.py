@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from collector.dkim.canonical import BODY_FORMS, FIELD_FORMS, Mail, simple_field
-from collector.dkim.keys import PublicKey, shown
+from collector.dkim.keys import PublicKey
 from mailposture.domain_names import normalize
+from mailposture.records.dkim_key import shown
 
 _KEY_TYPES = {b"rsa-sha256": "rsa", b"ed25519-sha256": "ed25519"}
 _B_TAG = re.compile(rb"((?:^|;)[ \t\r\n]*b[ \t\r\n]*=)[^;]*")

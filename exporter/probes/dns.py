@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from exporter.exposition import Gauge
@@ -11,13 +12,16 @@ from mailposture.checks.result import Outcome
 from mailposture.expectation import expectation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from exporter.probes.outcome import ProbeContext
+    from mailposture.checks.result import CheckResult
     from mailposture.config.model import Domain
 
 SUCCESS = Gauge(
     name="dns_record_success",
-    help="1 if the record (mx, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization) is published and correct; no series "
-    "for what the domain does not need",
+    help="1 if the record (mx, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization, dkim: all keys that reports show in "
+    "use) is published and correct; no series for what the domain does not need",
     labels=("policy_domain", "record"),
 )
 FAILURE = Gauge(
@@ -30,25 +34,37 @@ FAILURE = Gauge(
 async def probe_dns(domain: Domain, context: ProbeContext) -> ProbeOutcome:
     """Look at each record that the domain needs; a parked one needs only those that say so."""
     expected = expectation(context.config, domain)
-    view = await look_at_records(expected, vantage=context.vantage)
-    results = view.by_record
-    if view.sts is not None and expected.policy is None and view.sts.result.outcome is Outcome.MISSING:
-        del results["mta-sts"]  # neither we nor the zone want MTA-STS for this domain
-    samples = [Measured(SUCCESS, (domain.name, record), float(one.success)) for record, one in results.items()]
-    samples += [
-        Measured(FAILURE, (domain.name, record, one.reason), 1)
-        for record, one in results.items()
-        if one.reason is not None
-    ]
+    view = await look_at_records(expected, vantage=context.vantage, keys=context.keys_of(domain.name))
+    # Where neither we nor the zone want MTA-STS for this domain, its record is not missed.
+    unwanted = view.sts is not None and expected.policy is None and view.sts.result.outcome is Outcome.MISSING
+    found = [(record, one) for record, one in view.found if not (unwanted and record == "mta-sts")]
     return ProbeOutcome(
-        success=all(one.success for one in results.values()),
-        reason=next((one.reason for one in results.values() if not one.success), None),
-        samples=tuple(samples),
+        success=all(one.success for _, one in found),
+        reason=next((one.reason for _, one in found if not one.success), None),
+        samples=tuple(_samples(domain.name, found)),
         findings=tuple(
-            Finding(record=record, success=one.success, reason=one.reason, detail=one.detail)
-            for record, one in results.items()
+            Finding(
+                record=record,
+                subject=one.subject if record == "dkim" else "",
+                success=one.success,
+                reason=one.reason,
+                detail=one.detail,
+                published=one.published,
+            )
+            for record, one in found
         ),
     )
+
+
+def _samples(domain: str, found: Sequence[tuple[str, CheckResult]]) -> Iterator[Measured]:
+    """One series per record: reports name as many keys as they like, each of which is a row of the history."""
+    results: defaultdict[str, list[CheckResult]] = defaultdict(list)
+    for record, one in found:
+        results[record].append(one)
+    for record, some in results.items():
+        yield Measured(SUCCESS, (domain, record), float(all(one.success for one in some)))
+        for reason in dict.fromkeys(one.reason for one in some if one.reason is not None):
+            yield Measured(FAILURE, (domain, record, reason), 1)
 
 
 PROBE = named(

@@ -29,6 +29,7 @@ _COLUMNS = (*_ABOUT, *_FINDING)
 _DURATION = _FINDING.index("duration_seconds")
 _REASON = _FINDING.index("reason")
 _DETAIL = _FINDING.index("detail")
+_PUBLISHED = _FINDING.index("published")
 _NOT_AFTER = _FINDING.index("certificate_not_after")
 
 _MOST_WAITING = (
@@ -36,6 +37,7 @@ _MOST_WAITING = (
 )
 _MOST_AT_ONCE = 10_000
 _LONGEST_DETAIL = 500
+_LONGEST_RECORD = 4096  # characters; a key of 4096 bits takes 800
 _LAST_TIME = datetime(2299, 12, 31, tzinfo=UTC)  # of DateTime64; certificates may say 9999
 
 
@@ -93,6 +95,7 @@ def _row(probed: Probed, finding: Finding) -> tuple[Any, ...]:
         values[_DURATION] = probed.duration
     values[_REASON] = str(finding.reason or "")
     values[_DETAIL] = finding.detail[:_LONGEST_DETAIL]
+    values[_PUBLISHED] = finding.published[:_LONGEST_RECORD]
     if finding.certificate_not_after is not None:
         values[_NOT_AFTER] = min(finding.certificate_not_after, _LAST_TIME)
     return (probed.probed_at.date(), probed.policy_domain, probed.probe, probed.probed_at, *values)

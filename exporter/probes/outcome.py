@@ -9,14 +9,19 @@ from exporter.exposition import Gauge
 from exporter.probes.policies import KeptPolicies
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from exporter.probes.servers import SharedServers
+    from mailposture.checks.dkim import KeyInUse
     from mailposture.checks.port25 import Port25
     from mailposture.checks.reason import Reason
     from mailposture.checks.vantage import Vantage
     from mailposture.config.model import Config, Domain
+
+
+def _none_known(_domain: str) -> tuple[KeyInUse, ...]:
+    return ()
 
 
 class Measured(NamedTuple):
@@ -35,11 +40,13 @@ class Finding:
     """
 
     record: str = ""
+    subject: str = ""
     receiving_mx: str = ""
     receiving_ip: str = "::"
     success: bool
     reason: Reason | None = None
     detail: str = ""
+    published: str = ""
     duration_seconds: float | None = None  # None: as long as the whole probe
     reachable: bool | None = None
     starttls_offered: bool | None = None
@@ -76,6 +83,7 @@ class ProbeContext:
     port_25: Port25
     servers: SharedServers
     policies: KeptPolicies = field(default_factory=KeptPolicies)
+    keys_of: Callable[[str], Sequence[KeyInUse]] = _none_known  # the DKIM keys of a domain that reports show in use
 
 
 ProbeFunction: TypeAlias = "Callable[[Domain, ProbeContext], Awaitable[ProbeOutcome]]"

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from exporter.asking import Asking
 from exporter.probes import PROBES
 from exporter.probes.history import History
+from exporter.probes.keys import KeysInUse
 from exporter.probes.outcome import ProbeContext
 from exporter.probes.results import Results
 from exporter.probes.schedule import Probed, Scheduler
@@ -40,7 +42,8 @@ class Probing:
         port_25 = Port25()
         vantage = vantage or vantage_of(config.probes)
         servers = SharedServers(vantage=vantage, kept=config.probes.interval.total_seconds() / 2)
-        context = ProbeContext(config=config, vantage=vantage, port_25=port_25, servers=servers)
+        self._keys = KeysInUse(Asking(config))
+        context = ProbeContext(config=config, vantage=vantage, port_25=port_25, servers=servers, keys_of=self._keys.of)
         self._results = Results(probes=PROBES, port_25=port_25)
         self._history = History(config=config, registry=registry)
         self._config = config
@@ -112,6 +115,9 @@ class Probing:
             await asyncio.sleep(max(_RENDER_EVERY, 20 * (loop.time() - started)))
 
     def _keep_history(self) -> None:
+        """What the probes need ClickHouse for, in one thread: which keys are in use, and what they saw."""
+        self._keys.renew()
         while not self._ending.wait(_WRITE_EVERY):
             self._history.write()
+            self._keys.renew()
         self._history.write()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mailposture.checks.reason import Reason
@@ -44,14 +44,14 @@ class Walk:
     """What a DNS tree walk found (RFC 9989, section 4.10)."""
 
     applying: Applying | None = None
-    several: tuple[str, int] | None = None  # a place with several records, of which receivers use none, and how many
+    several: tuple[str, str] | None = None  # a place with several records, of which receivers use none, and these
     unanswered: str = ""  # a question that DNS did not answer, in words: then nothing else is known
 
 
 async def walk(domain: str, *, resolver: Resolver) -> Walk:
     """Find the record that applies to a domain, as receivers do."""
     found: list[tuple[str, DmarcRecord]] = []
-    several: tuple[str, int] | None = None
+    several: tuple[str, str] | None = None
     places = list(dmarc.places(domain))
     for place in places:
         answer = await resolver.lookup(dmarc.record_name(place), "TXT")
@@ -59,7 +59,7 @@ async def walk(domain: str, *, resolver: Resolver) -> Walk:
             return Walk(unanswered=answer.detail)
         records = dmarc.records_among(answer.texts()) if answer.status is Status.FOUND else []
         if len(records) > 1:
-            several = several or (place, len(records))
+            several = several or (place, "\n".join(sorted(record.text for record in records)))
         elif records:
             found.append((place, records[0]))
             if place == domain or records[0].psd in ("y", "n"):
@@ -84,7 +84,6 @@ class DmarcLookup:
     """The `_dmarc` record that applies, and whether the domains of its addresses of ours take the reports."""
 
     result: CheckResult
-    record: str = ""  # as it is published; empty if none applies
     authorization: CheckResult | None = None  # None where none is needed
 
 
@@ -97,15 +96,18 @@ async def check_dmarc(expected: Expectation, *, parked: bool, resolver: Resolver
         return DmarcLookup(result=subject.unanswered(seen.unanswered))
     wanted = zone_line(dmarc_record(domain, next_record(expected, seen, parked=parked)))
     if seen.several is not None and (seen.several[0] == domain or seen.applying is None):
-        place, number = seen.several
+        place, texts = seen.several
+        number = texts.count("\n") + 1
         detail = f"{number} DMARC records at {dmarc.record_name(place)}, which count as none"
-        return DmarcLookup(result=subject.wrong(Reason.SEVERAL_RECORDS, detail, "leave exactly one"))
+        result = subject.wrong(Reason.SEVERAL_RECORDS, detail, "leave exactly one")
+        return DmarcLookup(result=replace(result, published=texts))
     applying = seen.applying
     if applying is None:
         return DmarcLookup(result=subject.missing("no DMARC policy applies", wanted))
     return DmarcLookup(
-        result=_judge(subject, expected, applying, parked=parked, wanted=wanted),
-        record=applying.record.text,
+        result=replace(
+            _judge(subject, expected, applying, parked=parked, wanted=wanted), published=applying.record.text
+        ),
         authorization=await _authorization(expected, applying, resolver=resolver),
     )
 
@@ -174,7 +176,7 @@ async def _authorized(domain: str, uri: str, resolver: Resolver) -> CheckResult:
         return subject.unanswered(answer.detail)
     records = dmarc.records_among(answer.texts()) if answer.status is Status.FOUND else []
     if len(records) == 1:
-        return subject.good(f"takes reports about {domain}")
+        return replace(subject.good(f"takes reports about {domain}"), published=records[0].text)
     detail = f"nothing says that reports about {domain} may be sent to {quoted(uri)}, so none are (RFC 9990, section 4)"
     if records:
         detail = f"{len(records)} records, of which none counts: no reports about {domain} are sent to {quoted(uri)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mailposture.checks.reason import Reason
@@ -49,15 +49,17 @@ async def check_mx(expected: Expectation, *, resolver: Resolver) -> MxLookup:
         return MxLookup(result=subject.missing(answer.detail, instruction))
     ordered = sorted(answer.records, key=lambda record: (record.preference, record.exchange))
     names = [record.exchange.to_text().rstrip(".").lower() for record in ordered]
+    published = answer.published()
     if names == [""]:
-        return MxLookup(result=_null(subject, expected), null=True, authenticated=answer.authenticated)
+        result = replace(_null(subject, expected), published=published)
+        return MxLookup(result=result, null=True, authenticated=answer.authenticated)
     if expected.parked:
         detail = f"is parked in the configuration, but mail for it goes to {_shortened(names)}"
         result = subject.wrong(Reason.PARKED_BUT_RECEIVES, detail, _null_mx(domain))
     else:
         result = await _judge_hosts(subject, names, resolver)
     hosts = tuple(dict.fromkeys(host for name in names if (host := normalize(name)) is not None))
-    return MxLookup(result=result, hosts=hosts, authenticated=answer.authenticated)
+    return MxLookup(result=replace(result, published=published), hosts=hosts, authenticated=answer.authenticated)
 
 
 async def _judge_hosts(subject: Subject, names: Sequence[str], resolver: Resolver) -> CheckResult:
@@ -129,6 +131,10 @@ async def check_tls_rpt(expected: Expectation, *, resolver: Resolver) -> CheckRe
     answer = await resolver.lookup(name, "TXT")
     if answer.status is not Status.FOUND:
         return _absent(subject, answer, wanted)
+    return replace(_judge_tls_rpt(subject, expected, answer, wanted), published=answer.published())
+
+
+def _judge_tls_rpt(subject: Subject, expected: Expectation, answer: Answer, wanted: str) -> CheckResult:
     reading = tls_rpt.read_records(answer.texts())
     if reading.faults:
         return subject.wrong(Reason.RECORD_INVALID, _shortened(reading.faults, "; "), wanted)
@@ -162,9 +168,10 @@ async def check_mta_sts_record(expected: Expectation, *, resolver: Resolver) -> 
     if answer.status is not Status.FOUND:
         return StsRecordLookup(result=_absent(subject, answer, wanted))
     reading = mta_sts.read_records(answer.texts())
+    published = answer.published()
     if reading.id is None:
-        fault = _shortened(reading.faults, "; ")
-        return StsRecordLookup(result=subject.wrong(Reason.RECORD_INVALID, fault, wanted), ttl=answer.ttl)
+        invalid = subject.wrong(Reason.RECORD_INVALID, _shortened(reading.faults, "; "), wanted)
+        return StsRecordLookup(result=replace(invalid, published=published), ttl=answer.ttl)
     body = expected.policy_body
     ours = mta_sts.policy_id(body) if body is not None else reading.id
     if reading.id != ours:
@@ -175,7 +182,7 @@ async def check_mta_sts_record(expected: Expectation, *, resolver: Resolver) -> 
         )
     else:
         result = subject.good(f"id {reading.id}")
-    return StsRecordLookup(result=result, id=reading.id, ttl=answer.ttl)
+    return StsRecordLookup(result=replace(result, published=published), id=reading.id, ttl=answer.ttl)
 
 
 def _absent(subject: Subject, answer: Answer, instruction: str) -> CheckResult:

@@ -10,13 +10,14 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from mailposture.checks.dkim import check_keys
 from mailposture.checks.dmarc import DmarcLookup, check_dmarc
 from mailposture.checks.dns import MxLookup, StsRecordLookup, check_mta_sts_record, check_mx, check_tls_rpt
 from mailposture.checks.policy import PolicyFetch, check_coverage, fetch_policy
 from mailposture.checks.reason import Reason
 from mailposture.checks.result import CheckResult, Outcome, Subject
 from mailposture.checks.servers import MOST_HOSTS, ServersView, look_at_servers
-from mailposture.checks.spf import SpfLookup, check_spf
+from mailposture.checks.spf import check_spf
 from mailposture.quoting import quoted
 from mailposture.records.formats import zone_line
 from mailposture.records.mta_sts import policy_host_name
@@ -24,6 +25,7 @@ from mailposture.records.mta_sts import policy_host_name
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from mailposture.checks.dkim import KeyInUse
     from mailposture.checks.port25 import Port25
     from mailposture.checks.vantage import Vantage
     from mailposture.expectation import Expectation
@@ -37,23 +39,36 @@ class RecordsView:
     """What DNS says about a domain."""
 
     mx: MxLookup
-    spf: SpfLookup
+    spf: CheckResult
     dmarc: DmarcLookup
+    dkim: tuple[CheckResult, ...] = ()  # of each key that is known to be in use
     tls_rpt: CheckResult | None = None  # None, as sts: a parked domain needs none
     sts: StsRecordLookup | None = None
 
     @property
-    def by_record(self) -> dict[str, CheckResult]:
-        """The results by mx, tls-rpt, mta-sts, spf, dmarc and dmarc-authorization, in this order."""
-        found = {
-            "mx": self.mx.result,
-            "tls-rpt": self.tls_rpt,
-            "mta-sts": self.sts.result if self.sts else None,
-            "spf": self.spf.result,
-            "dmarc": self.dmarc.result,
-            "dmarc-authorization": self.dmarc.authorization,
-        }
-        return {record: result for record, result in found.items() if result is not None}
+    def found(self) -> tuple[tuple[str, CheckResult], ...]:
+        """By mx, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization and dkim (one for each key), in this order."""
+        found = (
+            ("mx", self.mx.result),
+            ("tls-rpt", self.tls_rpt),
+            ("mta-sts", self.sts.result if self.sts else None),
+            *self._of_authentication,
+        )
+        return tuple((record, result) for record, result in found if result is not None)
+
+    @property
+    def authentication(self) -> tuple[CheckResult, ...]:
+        """What says whether mail is from the domain: SPF, DMARC and DKIM."""
+        return tuple(result for _, result in self._of_authentication if result is not None)
+
+    @property
+    def _of_authentication(self) -> tuple[tuple[str, CheckResult | None], ...]:
+        return (
+            ("spf", self.spf),
+            ("dmarc", self.dmarc.result),
+            ("dmarc-authorization", self.dmarc.authorization),
+            *(("dkim", key) for key in self.dkim),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,22 +144,22 @@ class OutsideView:
             results += self.servers.starttls_results(port_25=port_25, expiring_within=within)
             results += _left_out(self.expected.domain, records.mx.hosts[MOST_HOSTS:])
             results += self.servers.tlsa_results(mx_signed=records.mx.authenticated)
-        results += [records.spf.result, records.dmarc.result]
-        return (*results, records.dmarc.authorization) if records.dmarc.authorization else tuple(results)
+        return (*results, *records.authentication)
 
 
-async def look_at_records(expected: Expectation, *, vantage: Vantage) -> RecordsView:
-    """Look up every record that the domain needs."""
+async def look_at_records(expected: Expectation, *, vantage: Vantage, keys: Sequence[KeyInUse] = ()) -> RecordsView:
+    """Look up every record that the domain needs, and the DKIM keys that are in use."""
     resolver = vantage.resolver
     mx = await check_mx(expected, resolver=resolver)
     parked = is_parked(expected, mx)
-    spf, dmarc, tls_rpt, sts = await asyncio.gather(
+    spf, dmarc, dkim, tls_rpt, sts = await asyncio.gather(
         check_spf(expected.domain, parked=parked, resolver=resolver),
         check_dmarc(expected, parked=parked, resolver=resolver),
+        check_keys(keys, resolver=resolver),
         _known(None) if parked else check_tls_rpt(expected, resolver=resolver),
         _known(None) if parked and expected.policy is None else check_mta_sts_record(expected, resolver=resolver),
     )
-    return RecordsView(mx=mx, spf=spf, dmarc=dmarc, tls_rpt=tls_rpt, sts=sts)
+    return RecordsView(mx=mx, spf=spf, dmarc=dmarc, dkim=dkim, tls_rpt=tls_rpt, sts=sts)
 
 
 async def look_at_policy(
@@ -161,9 +176,9 @@ async def look_at_policy(
     return PolicyView(expected=expected, mx=found_mx, record=found_record, fetched=fetched)
 
 
-async def look_at(expected: Expectation, *, vantage: Vantage) -> OutsideView:
-    """Look at the records, the policy and the servers of a domain."""
-    records = await look_at_records(expected, vantage=vantage)
+async def look_at(expected: Expectation, *, vantage: Vantage, keys: Sequence[KeyInUse] = ()) -> OutsideView:
+    """Look at the records, the policy and the servers of a domain, and the DKIM keys that are in use."""
+    records = await look_at_records(expected, vantage=vantage, keys=keys)
     parked = is_parked(expected, records.mx)
     policy, servers = await asyncio.gather(
         look_at_policy(expected, vantage=vantage, mx=records.mx, record=records.sts) if records.sts else _known(None),

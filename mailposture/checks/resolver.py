@@ -12,6 +12,7 @@ import dns.exception
 import dns.flags
 import dns.name
 import dns.nameserver
+import dns.rdatatype
 import dns.resolver
 
 from mailposture.problems import ProblemError
@@ -44,6 +45,16 @@ class Answer:
     def texts(self) -> tuple[bytes, ...]:
         """TXT records, each joined from its strings."""
         return tuple(b"".join(record.strings) for record in self.records)
+
+    def published(self, *, beginning: str = "") -> str:
+        """The records as text, of TXT those that begin so; the same for the same records in whatever order."""
+        if self.status is not Status.FOUND:
+            return ""
+        if self.records[0].rdtype == dns.rdatatype.TXT:
+            found = [text.decode("ascii", "backslashreplace") for text in self.texts()]
+        else:
+            found = [record.to_text().lower() for record in self.records]
+        return "\n".join(sorted(text for text in found if text.lower().startswith(beginning)))
 
 
 class Resolver:

@@ -27,6 +27,7 @@ class CheckResult:
     reason: Reason | None = None  # None when good
     detail: str = ""  # a sentence to show
     instruction: str = ""  # what to do; where it is a record, the line to paste
+    published: str = ""  # the record as it stands in DNS; several in an order that is always the same, by lines
 
     @property
     def success(self) -> bool:

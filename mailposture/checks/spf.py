@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mailposture.checks.reason import Reason
@@ -21,32 +21,24 @@ _LONGEST = 15.0  # seconds for all that a record includes
 _ADDRESSES = ("A", "AAAA")
 
 
-@dataclass(frozen=True, kw_only=True)
-class SpfLookup:
-    """The SPF record of a domain, as it is published; empty if there is not exactly one."""
-
-    result: CheckResult
-    record: str = ""
-
-
-async def check_spf(domain: str, *, parked: bool, resolver: Resolver) -> SpfLookup:
+async def check_spf(domain: str, *, parked: bool, resolver: Resolver) -> CheckResult:
     """Whether exactly one SPF record says who may send; a domain that takes no mail should also send none."""
     subject = Subject("spf", domain)
     wanted = f'{domain}. 3600 IN TXT "v=spf1 {"" if parked else "mx "}-all"'
     answer = await resolver.lookup(domain, "TXT")
     if answer.status is Status.FAILED:
-        return SpfLookup(result=subject.unanswered(answer.detail))
+        return subject.unanswered(answer.detail)
     records = [text for text in _texts(answer) if re.match(r"v=spf1( |$)", text, re.IGNORECASE)]
     if not records:
-        return SpfLookup(result=subject.missing("has no SPF record", wanted))
+        return subject.missing("has no SPF record", wanted)
     if len(records) > 1:
         detail = f"has {len(records)} SPF records, which is an error for every receiver (RFC 7208, section 4.5)"
-        return SpfLookup(result=subject.wrong(Reason.SEVERAL_RECORDS, detail, "join them into one"))
-    (record,) = records
-    if parked and record.lower().split()[1:] != ["-all"]:
-        detail = f"takes no mail, but has {quoted(record)}"
-        return SpfLookup(result=subject.wrong(Reason.PARKED_BUT_SENDS, detail, wanted), record=record)
-    return SpfLookup(result=await _followed(subject, record, resolver=resolver), record=record)
+        result = subject.wrong(Reason.SEVERAL_RECORDS, detail, "join them into one")
+    elif parked and records[0].lower().split()[1:] != ["-all"]:
+        result = subject.wrong(Reason.PARKED_BUT_SENDS, f"takes no mail, but has {quoted(records[0])}", wanted)
+    else:
+        result = await _followed(subject, records[0], resolver=resolver)
+    return replace(result, published=answer.published(beginning="v=spf1"))
 
 
 async def _followed(subject: Subject, record: str, *, resolver: Resolver) -> CheckResult:

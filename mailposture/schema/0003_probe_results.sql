@@ -5,12 +5,14 @@ CREATE TABLE IF NOT EXISTS {tables}.probe_results {on_cluster}
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     probe LowCardinality(String) COMMENT 'dns (a record), mta-sts (the policy), mx (one address of one MX host)',
     probed_at DateTime64(3, 'UTC') COMMENT 'When the probe began',
-    record LowCardinality(String) COMMENT 'dns: mx, tls-rpt, mta-sts, spf or dmarc; else empty',
+    record LowCardinality(String) COMMENT 'dns: mx, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization or dkim; else empty',
+    subject LowCardinality(String) COMMENT 'dkim: the name of the key record; else empty',
     receiving_mx LowCardinality(String) COMMENT 'mx: our server; else empty',
     receiving_ip IPv6 COMMENT 'mx: the address of our server (IPv4 mapped); :: otherwise',
     success Bool COMMENT 'Whether the probe succeeded',
     reason LowCardinality(String) COMMENT 'What there was, a bounded term; empty on success',
     detail String COMMENT 'The same in words; on success what was seen',
+    published String COMMENT 'dns: the record as it stood in DNS, several by lines; empty if there was none' CODEC(ZSTD(3)),
     duration_seconds Float32 COMMENT 'How long it took',
     reachable Nullable(Bool) COMMENT 'mx: port 25 could be connected to; NULL if that says nothing about the server',
     starttls_offered Nullable(Bool) COMMENT 'mx: STARTTLS was offered; NULL if the server did not get that far',
@@ -29,7 +31,7 @@ CREATE TABLE IF NOT EXISTS {tables}.probe_results {on_cluster}
 )
 ENGINE = {replacing}
 PARTITION BY toYYYYMM(day)
-ORDER BY (day, policy_domain, probe, record, receiving_mx, receiving_ip, probed_at)
+ORDER BY (day, policy_domain, probe, record, subject, receiving_mx, receiving_ip, probed_at)
 TTL day + INTERVAL {retention_days} DAY
 SETTINGS replicated_deduplication_window = 0
 COMMENT 'History of what probes saw'

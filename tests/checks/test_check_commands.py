@@ -154,6 +154,20 @@ async def test_what_is_missing_is_said_with_the_line_to_paste_and_exit_1(
     assert result.output.endswith("\n1 domain: 8 good, 1 missing\n")
 
 
+async def test_dkim_keys_are_looked_at_by_name(world: World) -> None:
+    world.zone.text += 's1._domainkey.example.test. 60 IN TXT "v=DKIM1; p="\n'
+    result = await world.run(
+        cli.check.command, "example.test", "--selector", "S1", "--selector", "s2", "--format", "json"
+    )
+    found = [(one["subject"], one["reason"]) for one in json.loads(result.output) if one["check"] == "dkim"]
+    assert found == [
+        ("s1._domainkey.example.test", "key-revoked"),
+        ("s2._domainkey.example.test", "no-record"),
+    ]
+    wrong = await world.run(cli.check.command, "example.test", "--selector", "a b")
+    assert wrong.exit_code == 2
+
+
 async def test_mx_that_dns_does_not_tell_is_not_said_to_be_covered(world: World) -> None:
     world.zone.broken.add("example.test")
     result = await world.run(cli.check.command, "example.test", "--format", "json")

@@ -63,7 +63,7 @@ async def test_good_records_are_good(resolver: Resolver) -> None:
     assert (await check_tls_rpt(ANY, resolver=resolver)).success
     record = await check_mta_sts_record(ANY, resolver=resolver)
     assert (record.result.success, record.id, record.ttl) == (True, "1", 300)
-    assert (await check_spf(DOMAIN, parked=False, resolver=resolver)).result.success
+    assert (await check_spf(DOMAIN, parked=False, resolver=resolver)).success
     assert (await check_dmarc(ANY, parked=False, resolver=resolver)).result.success
 
 
@@ -73,7 +73,7 @@ async def test_missing_records_are_missing_with_the_line_to_paste(resolver: Reso
         (await check_mx(ANY, resolver=resolver)).result,
         await check_tls_rpt(ours(recipients=["r@reports.test"], https={}), resolver=resolver),
         (await check_mta_sts_record(ours(policy=True), resolver=resolver)).result,
-        (await check_spf(DOMAIN, parked=False, resolver=resolver)).result,
+        await check_spf(DOMAIN, parked=False, resolver=resolver),
         (await check_dmarc(ANY, parked=False, resolver=resolver)).result,
     ]
     assert {result.outcome for result in results} == {Outcome.MISSING}
@@ -89,7 +89,7 @@ async def test_nameservers_that_do_not_answer_prove_nothing(resolver: Resolver, 
         (await check_mx(ANY, resolver=resolver)).result,
         await check_tls_rpt(ANY, resolver=resolver),
         (await check_mta_sts_record(ANY, resolver=resolver)).result,
-        (await check_spf(DOMAIN, parked=False, resolver=resolver)).result,
+        await check_spf(DOMAIN, parked=False, resolver=resolver),
         (await check_dmarc(ANY, parked=False, resolver=resolver)).result,
     ]
     assert {(result.outcome, result.reason) for result in results} == {(Outcome.UNKNOWN, "dns-error")}

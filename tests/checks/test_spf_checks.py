@@ -54,18 +54,18 @@ async def test_record(
     *, resolver: Resolver, zone: Zone, zone_text: str, parked: bool, outcome: Outcome, reason: str | None
 ) -> None:
     zone.text = zone_text
-    result = (await check_spf(DOMAIN, parked=parked, resolver=resolver)).result
+    result = await check_spf(DOMAIN, parked=parked, resolver=resolver)
     assert result.outcome == outcome, result
     assert result.reason == (reason or (None if outcome is Outcome.GOOD else "everybody-may-send"))
 
 
 async def test_how_many_look_ups_are_needed_is_said(resolver: Resolver, zone: Zone) -> None:
     zone.text = MANY + HOST
-    assert "needs 12 look-ups" in (await check_spf(DOMAIN, parked=False, resolver=resolver)).result.detail
+    assert "needs 12 look-ups" in (await check_spf(DOMAIN, parked=False, resolver=resolver)).detail
     zone.text = txt(DOMAIN, "v=spf1 a mx include:s1.test -all") + txt("s1.test", "v=spf1 -all") + HOST
     found = await check_spf(DOMAIN, parked=False, resolver=resolver)
-    assert found.result.detail.endswith("3 of 10 look-ups")
-    assert found.record == "v=spf1 a mx include:s1.test -all"
+    assert found.detail.endswith("3 of 10 look-ups")
+    assert found.published == "v=spf1 a mx include:s1.test -all"
 
 
 @pytest.mark.parametrize(
@@ -81,5 +81,5 @@ async def test_checkdmarc_says_the_same(zone: Zone, dns_port: int, zone_text: st
 async def test_included_domain_that_does_not_answer_accuses_nobody(resolver: Resolver, zone: Zone) -> None:
     zone.text = txt(DOMAIN, "v=spf1 include:v.test -all")
     zone.broken = {"v.test"}
-    result = (await check_spf(DOMAIN, parked=False, resolver=resolver)).result
+    result = await check_spf(DOMAIN, parked=False, resolver=resolver)
     assert (result.outcome, result.reason) == (Outcome.UNKNOWN, "dns-error")

@@ -4,7 +4,8 @@ CREATE OR REPLACE VIEW {views}.probe_results_daily {on_cluster}
     day Date COMMENT 'Day of the probes (UTC)',
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     probe LowCardinality(String) COMMENT 'dns (a record), mta-sts (the policy), mx (one address of one MX host)',
-    record LowCardinality(String) COMMENT 'dns: mx, tls-rpt, mta-sts, spf or dmarc; else empty',
+    record LowCardinality(String) COMMENT 'dns: mx, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization or dkim; else empty',
+    subject LowCardinality(String) COMMENT 'dkim: the name of the key record; else empty',
     receiving_mx LowCardinality(String) COMMENT 'mx: our server; else empty',
     receiving_ip String COMMENT 'mx: its address; else empty',
     probes UInt64 COMMENT 'Probes that could see something',
@@ -32,7 +33,7 @@ CREATE OR REPLACE VIEW {views}.probe_results_daily {on_cluster}
 SQL SECURITY DEFINER
 AS
 SELECT
-    day, policy_domain, probe, record, receiving_mx,
+    day, policy_domain, probe, record, subject, receiving_mx,
     if(address = toIPv6('::'), '', replaceOne(toString(address), '::ffff:', '')) AS receiving_ip,
     probes, successes, if(probes = 0, NULL, successes / probes) AS success_share, blocked, reason,
     last.1 AS last_probed_at, last.2 AS last_reason, last.3 AS last_detail,
@@ -43,7 +44,7 @@ SELECT
 FROM
 (
     SELECT
-        day, policy_domain, probe, record, receiving_mx, receiving_ip AS address,
+        day, policy_domain, probe, record, subject, receiving_mx, receiving_ip AS address,
         countIf(results.reason != 'outbound-port-25-blocked') AS probes,
         countIf(success) AS successes,
         countIf(results.reason = 'outbound-port-25-blocked') AS blocked,
@@ -62,7 +63,7 @@ FROM
         argMax(results.certificate_not_after, probed_at) AS certificate_not_after,
         groupUniqArrayIf(toString(tls_version), tls_version != '') AS tls_versions
     FROM {tables}.probe_results AS results FINAL
-    GROUP BY day, policy_domain, probe, record, receiving_mx, receiving_ip
+    GROUP BY day, policy_domain, probe, record, subject, receiving_mx, receiving_ip
 )
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'What our probes saw, one row per day and record, policy or server'

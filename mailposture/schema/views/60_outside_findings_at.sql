@@ -11,10 +11,10 @@ WITH
     probed AS
     (
         SELECT
-            policy_domain, probe, record, receiving_mx, receiving_ip,
+            policy_domain, probe, record, subject AS key_name, receiving_mx, receiving_ip,
             argMax(
                 (
-                    reason, detail, toDateTime(probed_at, 'UTC'), certificate_not_after, sts_max_age, reachable,
+                    reason, if(key_name = '', detail, concat(key_name, ': ', detail)), toDateTime(probed_at, 'UTC'), certificate_not_after, sts_max_age, reachable,
                     policy_agrees = false OR record_agrees = false
                 ),
                 probed_at
@@ -25,7 +25,7 @@ WITH
             max(probed_at) AS probed_last
         FROM {tables}.probe_results FINAL
         WHERE day >= until - 1 AND day <= until AND probed_at <= as_of
-        GROUP BY policy_domain, probe, record, receiving_mx, receiving_ip
+        GROUP BY policy_domain, probe, record, key_name, receiving_mx, receiving_ip
     ),
     faults AS
     (
