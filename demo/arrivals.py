@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
+from demo.dmarc.reporters import REPORTERS
 from demo.domains import DOMAINS
 from demo.senders import SENDERS
 from mailposture.domain_names import organizational_domain
@@ -32,9 +33,13 @@ def write_arrivals(client: Client, today: date, *, database: str) -> None:
         )
     last = datetime.combine(today, time(), UTC)
     first = last - timedelta(days=_DAYS - 1)
-    rows = [
-        (domain.name, organizational_domain(sender.domain), "dkim", first, last)
-        for domain in DOMAINS
-        for sender in SENDERS
-    ]
-    client.insert("tls_reporter_arrivals", rows, column_names=_COLUMNS, database=database)
+    for table, reporting in (
+        ("tls_reporter_arrivals", SENDERS),
+        ("dmarc_reporter_arrivals", [reporter.sender for reporter in REPORTERS]),
+    ):
+        rows = [
+            (domain.name, organizational_domain(sender.domain), "dkim", first, last)
+            for domain in DOMAINS
+            for sender in reporting
+        ]
+        client.insert(table, rows, column_names=_COLUMNS, database=database)

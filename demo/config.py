@@ -2,6 +2,7 @@
 
 import yaml
 
+from demo.dmarc.stories import NAMED_SERVICES
 from demo.domains import DOMAINS, DemoDomain
 
 _HEADER = """\
@@ -25,7 +26,18 @@ def config_text(*, nameserver: str) -> str:
 
 
 def _domain(domain: DemoDomain) -> dict[str, object]:
-    entry: dict[str, object] = {"name": domain.name, "team": domain.team, "mx": list(domain.mx)}
+    senders: list[dict[str, object]] = [
+        {"name": "own mail servers", "addresses": [domain.receiving_ip(mx) for mx in domain.mx]}
+    ]
+    if domain.name in NAMED_SERVICES:
+        name, service = NAMED_SERVICES[domain.name]
+        senders.append({"name": name, "services": [service]})
+    entry: dict[str, object] = {
+        "name": domain.name,
+        "team": domain.team,
+        "mx": list(domain.mx),
+        "senders": senders,
+    }
     mode = domain.sts_mode(days_ago=0)
     if mode is not None:
         entry["mta_sts"] = {"mode": mode.value, "mx": list(domain.mx)}

@@ -111,6 +111,12 @@ def streams(domain: DemoDomain, days_ago: int) -> Iterator[Stream]:
             yield _forwarded(domain, "198.51.100.91", 6)
 
 
+NAMED_SERVICES: Final = {
+    "bank.example": ("statements", "Amazon SES"),
+    "news.example": ("morning briefing", "Amazon SES"),
+}
+"""What the configuration names as a sender: a name, and the service. Nobody has thought of the shop's newsletter."""
+
 _OWN_MESSAGES: Final = {
     "shop.example": 700,
     "bank.example": 500,

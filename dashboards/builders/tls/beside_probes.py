@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import rows, series, words
 from dashboards.builders.common.panels import UNKNOWN, Column, states, table
-from dashboards.builders.tls.questions import IN_RANGE
+from dashboards.builders.common.scope import IN_RANGE
 
 if TYPE_CHECKING:
     from dashboards.builders.common.grafana import Json, Panel

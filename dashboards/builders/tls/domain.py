@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import Dashboard, Row, rows, series, steps, words
 from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, graph, stat, table
+from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import (
     DATASOURCES,
     DOMAINS,
@@ -17,7 +18,6 @@ from dashboards.builders.common.variables import (
     untrusted_id,
 )
 from dashboards.builders.tls import beside_probes, mode_panels, probe_faults, questions, server_panels, shared_panels
-from dashboards.builders.tls.questions import IN_RANGE
 from reports.caption import caption
 
 UID = "mailposture-domain"

@@ -7,6 +7,7 @@ from typing import Final
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import Dashboard, Json, Row, matching, rows, series, steps
 from dashboards.builders.common.panels import Column, graph, stat, table
+from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import (
     DATASOURCES,
     DOMAINS,
@@ -28,7 +29,7 @@ from dashboards.builders.common.variables import (
 )
 from dashboards.builders.tls import one_report
 from dashboards.builders.tls.beside_probes import failures_beside_probes
-from dashboards.builders.tls.questions import IN_RANGE, SUSPECTED
+from dashboards.builders.tls.questions import SUSPECTED
 from reports.caption import caption
 
 UID: Final = "mailposture-failures"

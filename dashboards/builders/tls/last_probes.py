@@ -7,9 +7,9 @@ from typing import Final
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import fixed, words
 from dashboards.builders.common.panels import UNKNOWN, Column
+from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import DOMAINS
 from dashboards.builders.tls.probe_faults import BLOCKED
-from dashboards.builders.tls.questions import IN_RANGE
 
 SERVERS: Final = f"""
     SELECT probed.*, certificate_expiry_seconds

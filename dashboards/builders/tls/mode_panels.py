@@ -5,13 +5,13 @@ from __future__ import annotations
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import rows, series
 from dashboards.builders.common.panels import Column, states, table
+from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import (
     DOMAINS,
     REPORTER,
     REPORTER_NAME,
 )
 from dashboards.builders.tls import questions
-from dashboards.builders.tls.questions import IN_RANGE
 
 MODES = (
     states(

@@ -7,6 +7,7 @@ from typing import Final
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import Dashboard, Row, rows, series, steps, words
 from dashboards.builders.common.panels import UNKNOWN, Column, graph, stat, states, table
+from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import (
     DATASOURCES,
     DOMAINS,
@@ -21,7 +22,6 @@ from dashboards.builders.common.variables import (
     untrusted_id,
 )
 from dashboards.builders.tls import probe_panels, questions, server_panels
-from dashboards.builders.tls.questions import IN_RANGE
 from reports.caption import caption
 
 UID: Final = "mailposture-mta-sts"

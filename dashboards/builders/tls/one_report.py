@@ -6,7 +6,7 @@ from typing import Final
 
 from dashboards.builders.common.grafana import rows
 from dashboards.builders.common.panels import Column, table
-from dashboards.builders.tls.questions import IN_RANGE
+from dashboards.builders.common.scope import IN_RANGE
 from reports.caption import caption
 
 _REPORT: Final = "${report:singlequote}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import Dashboard, Row, rows, series, steps, words
 from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, graph, stat, table
+from dashboards.builders.common.scope import IN_RANGE, OF_TEAM, THIS_WEEK, WEEK_BEFORE
 from dashboards.builders.common.variables import (
     DATASOURCES,
     REPORTER,
@@ -18,7 +19,6 @@ from dashboards.builders.common.variables import (
     untrusted_id,
 )
 from dashboards.builders.tls import questions, shared_panels
-from dashboards.builders.tls.questions import IN_RANGE, OF_TEAM, THIS_WEEK, WEEK_BEFORE
 from reports.caption import caption
 
 UID = "mailposture-overview"

@@ -11,12 +11,12 @@ from typing import Final
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import fixed, matching, metric, rows, steps, words
 from dashboards.builders.common.panels import UNKNOWN, Column, stat, states, table
+from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import DOMAINS, THIS_DOMAIN, link
 from dashboards.builders.tls import last_probes
 from dashboards.builders.tls.beside_probes import STATE_NUMBER_WORDS, states_by_day
 from dashboards.builders.tls.last_probes import reason_column, verdict_column
 from dashboards.builders.tls.probe_faults import BLOCKED
-from dashboards.builders.tls.questions import IN_RANGE
 
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
 _NO_POLICY: Final = "No policy was probed in this time range: these domains have none, or probes are off."

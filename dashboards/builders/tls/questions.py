@@ -8,20 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.builders.common.variables import (
-    DOMAINS,
-    END,
-    REPORTER,
-    chosen,
-)
+from dashboards.builders.common.scope import IN_RANGE
+from dashboards.builders.common.variables import END, REPORTER
 from reports.causes import FROM_PROBES
 from reports.tls.failures import SUSPICIONS, Category
-
-THIS_WEEK: Final = f"day > {END} - 8 AND day < {END}"
-WEEK_BEFORE: Final = f"day > {END} - 15 AND day < {END} - 7"
-"""Complete report days: the last one of the range has not ended, or is cut."""
-
-IN_RANGE: Final = "$__dateFilter(day)"
 
 SUSPECTED: Final = ", ".join(f"'{category.value}'" for category in sorted(SUSPICIONS))
 """SQL: the categories of no failure detail, as a list."""
@@ -29,11 +19,6 @@ SUSPECTED: Final = ", ".join(f"'{category.value}'" for category in sorted(SUSPIC
 _EXPLORED: Final = ", ".join(f"'{category.value}'" for category in Category if category != Category.MTA_STS_NOT_APPLIED)
 _SEEN_BY_PROBES: Final = ", ".join(f"'{cause.term}'" for cause in FROM_PROBES)
 _SILENCES: Final = "'no-reports', 'never-reported', 'reports-late'"
-
-OF_TEAM: Final = f"{DOMAINS} AND " + chosen("policy_domain", "team").replace(
-    "${team:singlequote}", "SELECT policy_domain FROM domains WHERE team IN (${team:singlequote})"
-)
-"""Rows of the chosen domains of the chosen teams."""
 
 
 def rate() -> str:

@@ -7,6 +7,7 @@ from typing import Final
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import Dashboard, Row, fixed, rows, series, steps, words
 from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, graph, stat, table
+from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import (
     DATASOURCES,
     DOMAINS,
@@ -22,7 +23,6 @@ from dashboards.builders.common.variables import (
     reporters_choice,
 )
 from dashboards.builders.tls import questions
-from dashboards.builders.tls.questions import IN_RANGE
 from dashboards.builders.tls.suspicion_panels import SUSPICIONS
 from reports.caption import caption
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import fixed, rows, series, words
 from dashboards.builders.common.panels import UNKNOWN, Column, graph, table
+from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import DOMAINS, THIS_DOMAIN, link
 from dashboards.builders.tls import last_probes
 from dashboards.builders.tls.beside_probes import NO_PROBES, servers_over_time
 from dashboards.builders.tls.last_probes import reason_column, verdict_column
 from dashboards.builders.tls.probe_faults import BLOCKED
-from dashboards.builders.tls.questions import IN_RANGE
 
 if TYPE_CHECKING:
     from dashboards.builders.common.grafana import Panel

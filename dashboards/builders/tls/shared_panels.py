@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import rows, series, steps
 from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, graph, stat
+from dashboards.builders.common.scope import THIS_WEEK, WEEK_BEFORE
 from dashboards.builders.common.variables import link
 from dashboards.builders.tls import questions
-from dashboards.builders.tls.questions import THIS_WEEK, WEEK_BEFORE
 
 if TYPE_CHECKING:
     from dashboards.builders.common.grafana import Panel

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import rows, words
 from dashboards.builders.common.panels import Column, table
+from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import (
     DOMAINS,
     REPORTER_ID,
@@ -15,7 +16,6 @@ from dashboards.builders.common.variables import (
     chosen_reporter,
     link,
 )
-from dashboards.builders.tls.questions import IN_RANGE
 from reports.caption import caption
 
 if TYPE_CHECKING:
