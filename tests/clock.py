@@ -1,6 +1,7 @@
 """The day that tests take for today: the real one, or that of pytest's option --today.
 
-Set once, before any test module is imported, so that `from clock import NOW, TODAY` is right everywhere.
+Set once, before any test module is imported, so that `from clock import NOW, TODAY` is right everywhere, and the same
+for all workers and until the run ends, though midnight may pass meanwhile.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ ODD_DAYS = (
 
 _NOON = time(12)
 
-TODAY = datetime.now(UTC).date()
+REAL_TODAY = datetime.now(UTC).date()
+"""For tests of programs that keep the real time, by which it may be a day later meanwhile (pytest's option --began)."""
+
+TODAY = REAL_TODAY
 NOW = datetime.combine(TODAY, _NOON, UTC)  # whatever the time is: a test may look back for some hours, on the same day
 
 
-def set_today(day: date) -> None:
-    """Make it noon (UTC) of a day."""
-    global TODAY, NOW
-    TODAY, NOW = day, datetime.combine(day, _NOON, UTC)
+def set_today(day: date, *, began: date) -> None:
+    """Make it noon (UTC) of a day, in a run that began on another."""
+    global TODAY, NOW, REAL_TODAY
+    TODAY, NOW, REAL_TODAY = day, datetime.combine(day, _NOON, UTC), began

@@ -11,18 +11,22 @@ import structlog
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     parser.addoption("--today", metavar="YYYY-MM-DD", help="the day that tests take for today (UTC)")
+    parser.addoption("--began", metavar="YYYY-MM-DD", help="yesterday (UTC), as if midnight had passed since the start")
     # Not later: conftest.py of folders, and what they import, come before pytest_configure(). Workers of xdist get no
     # arguments, but the options that were read from them.
     config = pluginmanager.get_plugin("pytestconfig")
     assert config is not None
-    today = getattr(config.option, "today", None) or parser.parse_known_args(config.invocation_params.args).today
-    if today:
-        clock.set_today(date.fromisoformat(today))
+    given = parser.parse_known_args(config.invocation_params.args)
+    began = getattr(config.option, "began", None) or given.began or str(clock.REAL_TODAY)
+    today = getattr(config.option, "today", None) or given.today or began
+    clock.set_today(date.fromisoformat(today), began=date.fromisoformat(began))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("today") not in (None, str(clock.TODAY)):
-        raise pytest.UsageError("--today is for the command line only")
+    for option, day in (("today", clock.TODAY), ("began", clock.REAL_TODAY)):
+        if config.getoption(option) not in (None, str(day)):
+            raise pytest.UsageError(f"--{option} is for the command line only")
+        setattr(config.option, option, str(day))  # workers begin later, and have the same days
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clock import NOW, TODAY
+from clock import NOW, REAL_TODAY, TODAY
 
 from mailposture.clickhouse import schema_steps
 from mailposture.clickhouse.client import connect
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 YESTERDAY = TODAY - timedelta(days=1)
 DOMAIN = "example.com"
+_CLOCK_OF_THE_SERVER = "now('UTC')"
 
 
 def engine_config(data: Path, **changes: Any) -> Config:
@@ -106,10 +107,18 @@ def clock_view(config: Config) -> str:
 
 def set_clock(client: Client, config: Config, now: datetime = NOW) -> None:
     """Have the database take a moment for now."""
+    _replace_clock(client, config, f"toDateTime('{now:%Y-%m-%d %H:%M:%S}', 'UTC')")
+
+
+def keep_day(client: Client, config: Config) -> None:
+    """Have the database take the real time for now, until the day on which the tests began is over."""
+    _replace_clock(client, config, f"least({_CLOCK_OF_THE_SERVER}, toDateTime('{REAL_TODAY} 23:59:59', 'UTC'))")
+
+
+def _replace_clock(client: Client, config: Config, now: str) -> None:
     view = clock_view(config)
-    clock_of_the_server = "now('UTC')"
-    assert clock_of_the_server in view
-    client.command(view.replace(clock_of_the_server, f"toDateTime('{now:%Y-%m-%d %H:%M:%S}', 'UTC')"))
+    assert _CLOCK_OF_THE_SERVER in view
+    client.command(view.replace(_CLOCK_OF_THE_SERVER, now))
 
 
 _POLICY: dict[str, Any] = {

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clock import REAL_TODAY
 
 from collector.ingest.judge import Accepted, Deferred, Judge, Quarantined
 from mailposture.config.model import Config, Domain
@@ -27,7 +28,7 @@ def judge(verifier: DkimVerifier) -> Judge:
 
 
 def _report(organization: str = "Example Net", contact: str = "tls-reports@example.net") -> bytes:
-    yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
+    yesterday = REAL_TODAY - timedelta(days=1)
     day = {"start-datetime": f"{yesterday}T00:00:00Z", "end-datetime": f"{yesterday}T23:59:59Z"}
     policy = {"policy-type": "sts", "policy-domain": "example.com"}
     summary = {"total-successful-session-count": 5, "total-failure-session-count": 0}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from clock import REAL_TODAY
 
 from cli.main import main
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-UNTIL = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+UNTIL = (REAL_TODAY + timedelta(days=30)).isoformat()
 WHY = ("--until", UNTIL, "--because", "not ours")
 
 

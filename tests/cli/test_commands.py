@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from clock import REAL_TODAY
 from eventually import eventually
 
 from cli.database import database
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+YESTERDAY = (REAL_TODAY - timedelta(days=1)).isoformat()
 
 
 def report(domain: str = "a.example", *, failed: int = 3, report_id: str = "1") -> bytes:

@@ -13,12 +13,12 @@ import subprocess
 import sys
 import urllib.request
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from clock import REAL_TODAY
 from eventually import eventually
 from ports import free_port
 
@@ -166,7 +166,7 @@ def stack(tmp_path: Path, root: Path) -> Iterator[Stack]:
             smtp=smtp,
             collector=f"http://127.0.0.1:{collector}",
             exporter=f"http://127.0.0.1:{exporter}",
-            month=[mail for mail in mails(datetime.now(UTC).date(), keys) if mail.fate is Fate.STORED],
+            month=[mail for mail in mails(REAL_TODAY, keys) if mail.fate is Fate.STORED],
             log=tmp_path / "log",
         )
         try:

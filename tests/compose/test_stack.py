@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import dkim
 import pytest
 import yaml
+from clock import REAL_TODAY
 from compose.running_stack import GRAFANA, RunningStack, docker_fault, images
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from loopback_dns import Zone, serving
@@ -43,7 +44,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.skipif(bool(FAUL
 
 DOMAIN, SENDER, TOKEN = "example.com", "sender.example", "a-secret-path-of-example-com"
 REPORTS_HOST, POLICY_HOST = "reports.example.com", "mta-sts.example.com"
-YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
+YESTERDAY = REAL_TODAY - timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)

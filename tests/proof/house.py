@@ -1,4 +1,7 @@
-"""`mailposture run` with a configuration of its own: collector, embedded engine and exporter as one command."""
+"""`mailposture run` with a configuration of its own: collector, embedded engine and exporter as one command.
+
+It is the day on which the tests began, also after midnight, for views and all that ask them; mail arrives in real time.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ import sys
 import urllib.request
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from clock import REAL_TODAY
+from engine import keep_day
 from eventually import eventually
 from ports import free_port
 
@@ -74,12 +79,16 @@ class House:
         answer = self._clients[user].query(query)
         return [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
 
+    def collector(self) -> Client:
+        """A client of the SQL user that writes; to be closed."""
+        return connect(self.config, user=self.config.clickhouse.collector_user)
+
     def make_known(self, domain: str, reporters: Iterable[str], trust: str) -> None:
         """Have reporters accepted before today: what newcomers say counts for little in alerts."""
-        now = datetime.now(UTC)
-        rows = [(domain, reporter, trust, now - timedelta(days=40), now - timedelta(days=1)) for reporter in reporters]
+        first, last = (datetime.combine(REAL_TODAY - timedelta(days=days), time(), UTC) for days in (40, 1))
+        rows = [(domain, reporter, trust, first, last) for reporter in reporters]
         names = ("policy_domain", "reporter", "trust", "first_arrival", "last_arrival")
-        with closing(connect(self.config, user=self.config.clickhouse.collector_user)) as collector:
+        with closing(self.collector()) as collector:
             tables = self.config.clickhouse.tables_database
             collector.insert("tls_reporter_arrivals", rows, column_names=names, database=tables)
 
@@ -122,6 +131,8 @@ def running_house(folder: Path, configuration: dict[str, Any]) -> Iterator[House
         )
     try:
         eventually("collector and exporter", lambda: _runs(house, process), within=180)
+        with closing(house.collector()) as collector:
+            keep_day(collector, house.config)
         yield house
     finally:
         house.close()

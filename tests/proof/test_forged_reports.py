@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import dkim
 import pytest
+from clock import REAL_TODAY
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from eventually import eventually
 from loopback_dns import Zone, serving
@@ -95,7 +96,7 @@ class Attacked:
 
 def report(domain: str, organization: str, contact: str, *, day: int, ok: int = 0, failed: int = 0) -> bytes:
     """About `day` days ago."""
-    date = (datetime.now(UTC) - timedelta(days=day)).date()
+    date = REAL_TODAY - timedelta(days=day)
     policy: dict[str, Any] = {
         "policy": {"policy-type": "no-policy-found", "policy-domain": domain},
         "summary": {"total-successful-session-count": ok, "total-failure-session-count": failed},

@@ -15,11 +15,12 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clock import REAL_TODAY
 from eventually import eventually
 from grafana_macros import ALL, expand
 from loopback_dns import Zone, serving
@@ -37,8 +38,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ATTACKED, CALM = "shop.example", "calm.example"
-NOW = datetime.now(UTC)
-FIRST, LAST = (NOW - timedelta(days=6)).date(), (NOW - timedelta(days=1)).date()
+FIRST, LAST = REAL_TODAY - timedelta(days=6), REAL_TODAY - timedelta(days=1)
+START, END = (datetime.combine(REAL_TODAY + timedelta(days=days), time(), UTC) for days in (-30, 2))
 BOARDS: dict[str, dict[str, Any]] = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "dashboards").glob("*.json"))
 }
@@ -154,9 +155,7 @@ def answer(
     }
     variables |= {"domain": domain if board == "domain" or domain == ALL else [domain]}
     variables |= {"report": ""} if "report" in variables else {}
-    sql = expand(
-        sql, start=NOW - timedelta(days=30), end=NOW + timedelta(days=1), variables={**variables, **(chosen or {})}
-    )
+    sql = expand(sql, start=START, end=END, variables={**variables, **(chosen or {})})
     return house.ask(sql, user="grafana")
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from alert_servers import get
+from clock import REAL_TODAY
 from eventually import eventually
 from loopback_dns import Zone, serving
 from paging import Webhook, evaluation_faults, listening_webhook, provisioned_alertmanager, provisioned_prometheus
@@ -127,7 +128,7 @@ def journey(webhook: Webhook, tmp_path: Path) -> Iterator[Journey]:
         folder = tmp_path / "reporter"
         folder.mkdir()
         reporter = Reporter(folder=folder, trusted=authority.certificate)
-        reporter.turn_clock(datetime.now(UTC).date() - timedelta(days=2))
+        reporter.turn_clock(REAL_TODAY - timedelta(days=2))
         stack.enter_context(reporter.running(postfix=postfix.folder))
         yield Journey(reporter=reporter, postfix=postfix, house=house, webhook=webhook, prometheus=prometheus)
 
@@ -136,7 +137,7 @@ def test_an_expired_certificate_pages_for_its_domain_and_a_clean_report_ends_the
     reporter, house, webhook = journey.reporter, journey.house, journey.webhook
     shop, quiet = house.config.domains
     records = {domain.name: str(expectation(house.config, domain).records[0].value) for domain in (shop, quiet)}
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    yesterday = REAL_TODAY - timedelta(days=1)
     the_day_before = yesterday - timedelta(days=1)
 
     for domain in (OURS, QUIET):
@@ -188,7 +189,7 @@ def test_an_expired_certificate_pages_for_its_domain_and_a_clean_report_ends_the
     before = {("TlsCertificateRejected", OURS), ("MtaStsMailRefused", OURS)}
     eventually("both to fire still", lambda: journey.firing() == before, within=PATIENCE)
     reporter.saw(OURS, records[OURS], successful=40, failures=[])
-    reporter.turn_clock(datetime.now(UTC).date())
+    reporter.turn_clock(REAL_TODAY)
     eventually("the clean report", lambda: journey.reported(yesterday), within=PATIENCE)
     eventually("nothing to fire", lambda: not journey.firing(), within=PATIENCE)
     eventually("the end of the page", lambda: webhook.page("TlsCertificateRejected", "resolved"), within=PATIENCE)

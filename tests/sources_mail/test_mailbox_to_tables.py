@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clock import REAL_TODAY
 from eventually import eventually
 from proof.house import running_house, settings
 from sources_mail.conftest import PASSWORD
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 def recent(number: int) -> bytes:
     """A report mail about yesterday."""
-    day = (datetime.now(UTC) - timedelta(days=1)).date()
+    day = REAL_TODAY - timedelta(days=1)
     said = json.loads(report(number))
     period = {"start-datetime": f"{day}T00:00:00Z", "end-datetime": f"{day}T23:59:59Z"}
     return report_mail(number).replace(report(number), json.dumps({**said, "date-range": period}).encode())
