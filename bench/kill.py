@@ -40,6 +40,7 @@ from mailposture.clickhouse.embedded import EngineError
 from mailposture.processes import look_after
 
 if TYPE_CHECKING:
+    from collector.spool.queue import SpoolStats
     from mailposture.processes import Child
 
 DOMAIN = "kill.example"
@@ -83,7 +84,8 @@ def main() -> int:
         stop.set()
         for sender in senders:
             sender.join(60)
-        print(f"killed {killed}, left in the spool {_drain(stack):,}")
+        left = _drain(stack)
+        print(f"killed {killed}, left in the spool {left.depth:,}, of which {left.deferred:,} wait for DNS")
         return _account(stack, acknowledged)
 
 
@@ -176,15 +178,16 @@ def _mail(report_id: str, key: SigningKey) -> bytes:
     return "".join(lines).encode() + b"\r\n" + body
 
 
-def _drain(stack: Stack) -> int:
-    """Wait until the spool is empty, however slow this machine is; returns how many messages stay in it."""
+def _drain(stack: Stack) -> SpoolStats:
+    """Wait until the spool is empty, however slow this machine is; returns what stays in it."""
     with contextlib.closing(SpoolQueue(stack.config.data / "spool")) as queue:
-        waiting, since = queue.stats().depth, time.monotonic()
-        while waiting and time.monotonic() - since < STANDSTILL:
+        left, since = queue.stats(), time.monotonic()
+        while left.depth and time.monotonic() - since < STANDSTILL:
             _watch(stack, 0.5)
-            if (depth := queue.stats().depth) < waiting:
-                waiting, since = depth, time.monotonic()
-    return waiting
+            before, left = left, queue.stats()
+            if left.depth < before.depth:
+                since = time.monotonic()
+    return left
 
 
 def _account(stack: Stack, acknowledged: Acknowledged) -> int:

@@ -38,7 +38,7 @@ _HEAVY_BYTES = 24 * 1024 * 1024  # of a batch that is stored before the next is 
 _ROW_BYTES = 1024  # about what a row takes in memory, and once more on its way to ClickHouse
 _BATCH_SECONDS = 2.0  # of judging: then what was judged is stored, and ingest shows that it lives
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while ClickHouse does not answer
-_DNS_WAIT = timedelta(minutes=1)
+_FIRST_DNS_WAIT = timedelta(seconds=5)  # by then a lookup that was only late has ended (authentication.dns_timeout)
 
 _FATAL = Fault(
     Reason.INTERNAL,
@@ -55,6 +55,11 @@ def is_heavy(judged: Judged) -> bool:
     rows = sum(1 + sum(map(len, each.parts)) for each in reports)
     originals = sum(len(each.report.original) for each in reports)
     return bodies + originals + rows * _ROW_BYTES > _HEAVY_BYTES
+
+
+def wait_for_dns(attempts: int) -> timedelta:
+    """Until a message is judged again that was deferred so often before: twice as long each time, at most an hour."""
+    return min(_FIRST_DNS_WAIT * (1 << min(attempts, 10)), LONGEST_WAIT)
 
 
 class Pipeline:
@@ -188,8 +193,8 @@ class Pipeline:
     def _defer(self, message: Spooled, now: datetime, why: str, signers: tuple[str, ...]) -> None:
         """Try again later; what there is no room for, while it waits, goes to quarantine."""
         metrics.DEFERRED.labels("dns").inc()
-        wait = min(_DNS_WAIT * 2 ** min(message.attempts, 10), LONGEST_WAIT)
-        for displaced in self._queue.defer(message, until=now + wait, reason=why, origin=_origin(message, signers)):
+        until = now + wait_for_dns(message.attempts)
+        for displaced in self._queue.defer(message, until=until, reason=why, origin=_origin(message, signers)):
             other = message if displaced.id == message.id else self._queue.read(displaced.id)
             detail = f"{displaced.reason}; deferred mail has used up its room (spool.deferred_size)"
             self._quarantine(other, "unknown", QuarantineReason.NO_ROOM, detail, displaced.origin)

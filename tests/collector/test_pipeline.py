@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from itertools import pairwise
 
 import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 from ingesting import arrived, report
 
 from collector.ingest.judge import Accepted
+from collector.ingest.pipeline import wait_for_dns
 from collector.ingest.suspects import Suspects
 from collector.ingest.writer import RowsRefusedError
 from collector.spool import HeldState, SpoolQueue
-from mailposture.config.model import Spool
+from collector.spool.queue import LONGEST_WAIT
+from mailposture.config.model import Authentication, Spool
 from reports.envelope import Source
 
 
@@ -77,6 +80,13 @@ def test_signed_mail_waits_while_dns_does_not_answer(ingest, storage):
     assert (stats.depth, stats.deferred) == (1, 1)
     assert ingest.held.list() == []
     assert storage.ask("SELECT count() FROM mailposture_tables.tls_reports") == [(0,)]
+
+
+def test_mail_whose_key_is_only_late_is_judged_again_soon_and_without_an_answer_each_hour():
+    waits = [wait_for_dns(attempts) for attempts in range(100)]
+    assert waits[0] <= Authentication().dns_timeout
+    assert all(after == min(2 * before, LONGEST_WAIT) for before, after in pairwise(waits))
+    assert waits[-1] == timedelta(hours=1)
 
 
 def test_signed_mail_beyond_what_may_wait_for_dns_is_quarantined(ingest, storage):
