@@ -1,4 +1,4 @@
-"""`mailposture readiness`: may a domain's MTA-STS policy go to mode enforce?"""
+"""`mailposture readiness`: may a domain's MTA-STS policy go to mode enforce, its DMARC policy be stricter?"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.database import database
+from cli.dmarc_readiness import as_text as dmarc_as_text
 from cli.options import DONE, FAILED, configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.outside import look_at
@@ -19,9 +20,12 @@ from mailposture.config.model import PolicyMode
 from mailposture.expectation import expectation
 from mailposture.problems import ProblemError
 from mailposture.quoting import quoted
+from reports.dmarc import readiness as dmarc_readiness
 from reports.readiness import Probed, Readiness, Verdict, read_readiness, with_what_is_seen
 
 if TYPE_CHECKING:
+    from clickhouse_connect.driver import Client
+
     from mailposture.checks.result import CheckResult
     from mailposture.checks.vantage import Vantage
     from mailposture.config.model import Config
@@ -55,33 +59,44 @@ _COLOURS = {Outcome.GOOD: "green", Outcome.WRONG: "red", Outcome.MISSING: "red",
 @nameserver_option
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(config: Config, domain: str, days: int, nameservers: tuple[str, ...], format_: str) -> None:
-    """Say whether the MTA-STS policy of DOMAIN may go to mode enforce, or is right to be there, and why.
+    """Say whether the MTA-STS policy of DOMAIN may go to mode enforce, and its DMARC policy to quarantine or reject.
 
     Weighs what senders reported under the policy in the last 30 report days (who would have been refused, and how many
     looked at all) with what is seen from here now: whether record, policy, MX and servers agree. Lists what would have
     been refused by cause and sender, over --days. Mail from which somebody in the path likely removed STARTTLS does not
     speak against mode enforce, which protects it. Sends no mail. Looks at nothing outside if probes.enabled is false.
 
-    Exit codes: 0 ready, or parked, 1 not ready or too little evidence, 2 wrong usage.
+    Below, if there are DMARC reports: whether the next policy is safe, what it would refuse of mail of yours and of
+    forwarded mail, by source, and which unknown sources may be yours.
+
+    Exit codes: 0 ready for all of it, or parked, 1 not ready or too little evidence, 2 wrong usage.
     """
     ours = configured_domain(config, domain)
     expected = expectation(config, ours)
     vantage = looking_from(config.probes, nameservers)
-    if expected.parked:
-        readiness = Readiness(policy_domain=ours.name, verdict=Verdict.PARKED, reasons=())
-    else:
-        readiness = _reported(config, ours.name, days=days)
-        if config.probes.enabled:
-            readiness = with_what_is_seen(readiness, asyncio.run(_look(expected, vantage)))
-    enforced = PolicyMode.ENFORCE in {readiness.last_mode, ours.mta_sts and ours.mta_sts.mode}
-    text = _as_text(readiness, days=days, enforced=enforced)
-    click.echo(json.dumps(asdict(readiness), indent=2) if format_ == "json" else text)
-    raise SystemExit(DONE if readiness.verdict in _FINE else FAILED)
-
-
-def _reported(config: Config, domain: str, *, days: int) -> Readiness:
     with database(config, user=config.clickhouse.analyst_user) as client:
-        readiness = read_readiness(client, domain, days=days)
+        dmarc = dmarc_readiness.read_readiness(client, ours.name)
+        readiness = (
+            Readiness(policy_domain=ours.name, verdict=Verdict.PARKED, reasons=())
+            if expected.parked
+            else _reported(client, ours.name, days=days)
+        )
+    if config.probes.enabled and not expected.parked:
+        readiness = with_what_is_seen(readiness, asyncio.run(_look(expected, vantage)))
+    enforced = PolicyMode.ENFORCE in {readiness.last_mode, ours.mta_sts and ours.mta_sts.mode}
+    if format_ == "json":
+        record = {**asdict(readiness), "dmarc": asdict(dmarc) if dmarc else None}
+        click.echo(json.dumps(record, indent=2))
+    else:
+        click.echo(_as_text(readiness, days=days, enforced=enforced))
+        if dmarc:
+            click.echo(f"\n{dmarc_as_text(ours.name, dmarc)}")
+    fine = readiness.verdict in _FINE and (dmarc is None or dmarc.ready)
+    raise SystemExit(DONE if fine else FAILED)
+
+
+def _reported(client: Client, domain: str, *, days: int) -> Readiness:
+    readiness = read_readiness(client, domain, days=days)
     if readiness is None:
         raise ProblemError(f"{domain}: the database does not know the domain yet; start the collector once")
     return readiness

@@ -8,6 +8,7 @@ from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
 from reports.acknowledging import write_acknowledgements
 from reports.dmarc.senders import write_senders
+from reports.dmarc.words import write_words
 from reports.schema_groups import SCHEMA_GROUPS
 from reports.tls.meanings import write_failure_words
 
@@ -23,4 +24,5 @@ def prepare(client: Client, config: Config) -> None:
     write_failure_words(client, config)
     write_domains(client, config)
     write_senders(client, config)
+    write_words(client, config)
     write_acknowledgements(client, config)

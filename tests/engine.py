@@ -16,6 +16,7 @@ from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
 from mailposture.config.model import Config
 from reports.dmarc.senders import write_senders
+from reports.dmarc.words import write_words
 from reports.schema_groups import SCHEMA_GROUPS
 from reports.tls.meanings import write_failure_words
 
@@ -92,10 +93,11 @@ class Storage:
         database = self.config.clickhouse.tables_database
         filled = "SELECT name FROM system.tables WHERE database = {database:String} AND total_rows > 0"
         for (table,) in self.ask(filled, database=database):
-            if table not in ("schema_steps", "failure_words", "sending_services", "sending_networks"):
+            if table not in ("schema_steps", "failure_words", "sending_services", "sending_networks", "dmarc_words"):
                 self.client().command(f"TRUNCATE TABLE {database}.{table}")
         write_domains(self.client(), self.config)
         write_senders(self.client(), self.config)
+        write_words(self.client(), self.config)
         set_clock(self.client(), self.config)
 
 
@@ -195,6 +197,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "dkim_aligned": True,
         "disposition": "none",
         "published_policy": "none",
+        "reasons": [],
+        "comments": [],
         "trust": "dkim",
         "version": 3,
     },

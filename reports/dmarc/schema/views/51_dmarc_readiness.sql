@@ -1,0 +1,143 @@
+-- May the DMARC policy go to quarantine, to reject? The verdict and why, over the last 30 complete report days:
+--
+-- safe     nearly all own mail passes (99 % for quarantine, 99.5 % for reject), no source of ours fails, no unknown source waits
+--          for a name, and enough was seen: 14 days, two reporters, a hundred own messages
+-- not-yet  something of that is not so, or for reject: mailing lists and forwarders would cost more than 0.5 %, a tenth of the mail
+--          passes by SPF alone (RFC 9989, section 7.4: reject must not rest on SPF alone), or the policy was not quarantine for four
+--          weeks
+-- unclear  nothing speaks against it, but too little was seen to say so
+--
+-- A parked domain sends nothing, so whatever is sent in its name is forged: both steps are safe.
+CREATE OR REPLACE VIEW {views}.dmarc_readiness {on_cluster}
+(
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    scope LowCardinality(String) COMMENT 'domain; subdomains in a row of their own where they have another policy (sp)',
+    step LowCardinality(String) COMMENT 'quarantine or reject',
+    verdict LowCardinality(String) COMMENT 'safe, not-yet or unclear',
+    reasons Array(String) COMMENT 'Why, in sentences',
+    policy LowCardinality(String) COMMENT 'Policy as the latest report of a reporter that counts found it; empty if none did',
+    testing Bool COMMENT 'Whether it is published with t=y, so that receivers apply the step below',
+    own_messages UInt64 COMMENT 'Aligned, forwarded and failing messages of ours, of reporters that count',
+    refused_messages UInt64 COMMENT 'Of these those that fail: the step refuses them',
+    share Nullable(Float64) COMMENT 'refused_messages / own_messages',
+    unknown_messages UInt64 COMMENT 'Messages that nothing shows to be ours',
+    reporters UInt64 COMMENT 'Reporters that count and saw one source of own mail, where most did',
+    days UInt64 COMMENT 'Report days on which one source of own mail was seen, where that is most'
+)
+SQL SECURITY DEFINER
+AS
+WITH (SELECT today FROM {views}.clock) AS today
+SELECT
+    policy_domain, scope, step,
+    multiIf(parked, 'safe', notEmpty(against), 'not-yet', notEmpty(missing), 'unclear', 'safe') AS verdict,
+    multiIf(
+        parked, ['The domain is parked: it sends no mail, so all that is sent in its name is forged.'],
+        empty(against) AND empty(missing), [concat(
+            toString(own - refused), ' of ', toString(own), ' own messages pass, seen by ', toString(seen_by), ' reporters on ',
+            toString(seen_days), ' days.'
+        )],
+        arrayConcat(against, missing)
+    ) AS reasons,
+    policy, testing, own AS own_messages, refused AS refused_messages, if(own = 0, NULL, refused / own) AS share,
+    unknown AS unknown_messages, seen_by AS reporters, seen_days AS days
+FROM
+(
+    SELECT
+        *,
+        arrayFilter(sentence -> sentence != '', [
+            if(
+                notEmpty(failing_sources),
+                concat(
+                    'Own mail fails and would be ', if(step = 'reject', 'refused', 'put into quarantine'), ': ',
+                    arrayStringConcat(arrayMap(
+                        each -> concat(each.1, ' ', toString(each.2), ' messages (', each.3, ')'), arraySlice(failing_sources, 1, 5)
+                    ), ', '),
+                    if(length(failing_sources) > 5, concat(' and ', toString(length(failing_sources) - 5), ' more sources'), ''), '.'
+                ),
+                if(own > 0 AND failing > own * if(step = 'reject', 0.005, 0.01), concat(toString(failing), ' of ', toString(own), ' own messages fail.'), '')
+            ),
+            if(
+                notEmpty(waiting),
+                concat(
+                    'Unknown sources come back, and may be yours: ', arrayStringConcat(arraySlice(waiting, 1, 5), ', '),
+                    if(length(waiting) > 5, concat(' and ', toString(length(waiting) - 5), ' more'), ''),
+                    '. Name them under senders: in the configuration, or acknowledge that they are not.'
+                ),
+                ''
+            ),
+            if(
+                step = 'reject' AND own > 0 AND changed > own * 0.005,
+                concat(toString(changed), ' messages that mailing lists or forwarders changed would be refused.'), ''
+            ),
+            if(
+                step = 'reject' AND own > 0 AND spf_only > own * 0.1,
+                concat(toString(round(100 * spf_only / own, 1)), ' % of own mail passes by SPF alone, and fails once it is forwarded: sign it with DKIM.'), ''
+            ),
+            if(step = 'reject' AND policy = 'none', 'The policy is none: go to quarantine first, and stay there for four weeks.', ''),
+            if(
+                step = 'reject' AND policy = 'quarantine' AND last_day_of_none >= today - 28,
+                concat('The policy has been quarantine since ', toString(last_day_of_none + 1), ': wait until it has been so for four weeks.'), ''
+            )
+        ]) AS against,
+        arrayFilter(sentence -> sentence != '', [
+            if(own < 100, concat('Only ', toString(own), ' own messages were reported in 30 days; a hundred are needed.'), ''),
+            if(seen_by < 2, concat('Only ', toString(seen_by), ' reporters that count saw own mail; two are needed.'), ''),
+            if(seen_days < 14, concat('Only ', toString(seen_days), ' of 30 days have reports; 14 are needed.'), '')
+        ]) AS missing
+    FROM
+    (
+        SELECT
+            domains.policy_domain AS policy_domain, parked, scope, arrayJoin(['quarantine', 'reject']) AS step,
+            if(scope = 'domain', p, sp) AS policy, testing, last_day_of_none,
+            own, refused, failing, changed, spf_only, unknown, failing_sources, waiting,
+            if(own = 0, 0, most_reporters) AS seen_by, if(own = 0, 0, most_days) AS seen_days
+        FROM
+        (
+            SELECT
+                policy_domain, parked, arrayJoin(if(sp IN ('', p), ['domain'], ['domain', 'subdomains'])) AS scope, p, sp, testing,
+                if(scope = 'domain', last_none_of_domain, last_none_of_subdomains) AS last_day_of_none
+            FROM {views}.domains
+            LEFT JOIN
+            (
+                SELECT
+                    policy_domains[1] AS policy_domain,
+                    toString(argMax(report.p, (period_end, report_key))) AS p,
+                    toString(argMax(report.sp, (period_end, report_key))) AS sp,
+                    argMax(report.testing = 'y', (period_end, report_key)) AS testing,
+                    maxIf(day, report.p = 'none') AS last_none_of_domain,
+                    maxIf(day, report.sp = 'none') AS last_none_of_subdomains
+                FROM (SELECT * FROM {tables}.dmarc_reports FINAL) AS report
+                INNER JOIN {views}.dmarc_reporters AS reporting
+                    ON reporting.policy_domain = policy_domains[1] AND reporting.reporter = report.reporter AND reporting.trust = report.trust
+                WHERE day >= today - 60 AND day < today AND published_domain = policy_domains[1] AND counts
+                GROUP BY policy_domains[1]
+            ) AS published USING (policy_domain)
+        ) AS domains
+        LEFT JOIN
+        (
+            SELECT
+                policy_domain, scope,
+                sumIf(messages, pile != 'unknown') AS own,
+                sum(refused_messages) AS refused,
+                sumIf(messages, pile = 'ours-failing') AS failing,
+                sumIf(refused_messages, pile = 'forwarded') AS changed,
+                sum(spf_only_messages) AS spf_only,
+                sumIf(messages, pile = 'unknown') AS unknown,
+                maxIf(reporters, pile != 'unknown') AS most_reporters,
+                maxIf(days, pile != 'unknown') AS most_days,
+                -- A source of ours that fails now and then is counted in the share; one of which a tenth fails is named.
+                arrayReverseSort(each -> each.2, groupArrayIf(
+                    (source, messages, toString(reason)),
+                    pile = 'ours-failing' AND days >= 2 AND messages >= 10 AND messages * 10 >= messages_of_source
+                )) AS failing_sources,
+                arrayMap(each -> each.2, arrayReverseSort(groupArrayIf((messages, source), waits))) AS waiting
+            FROM
+            (
+                SELECT *, sumIf(messages, pile IN ('aligned', 'ours-failing')) OVER (PARTITION BY policy_domain, scope, source) AS messages_of_source
+                FROM {views}.dmarc_readiness_sources
+            )
+            GROUP BY policy_domain, scope
+        ) AS sources USING (policy_domain, scope)
+    )
+)
+COMMENT 'Whether the DMARC policy of each domain may go to quarantine, to reject, and why'

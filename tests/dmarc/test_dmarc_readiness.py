@@ -1,0 +1,206 @@
+"""May the policy be stricter? Stories on the real engine, each with the verdict that a careful person would give."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+from clock import NOW
+from engine import DOMAIN, days_ago, engine, storage
+from test_dmarc_sources import ANYBODY, FORWARDER, SERVER, configure, failing, sent
+
+from cli import dmarc_readiness
+from mailposture.clickhouse.reference import write_domains
+from reports.acknowledging import Acknowledgement, acknowledge
+from reports.dmarc.readiness import Verdict, read_readiness
+
+if TYPE_CHECKING:
+    from engine import Storage
+
+    from reports.dmarc.readiness import DmarcReadiness, Step
+
+__all__ = ["engine", "storage"]
+
+REPORTERS = ("Receiver One", "Receiver Two")
+
+
+def days_of(*records: dict[str, Any], first: int = 30, last: int = 1) -> list[dict[str, Any]]:
+    """The same records on each day, from both reporters."""
+    return [
+        {**record, "day": days_ago(day), "organization": reporter, "report_key": 10 * day + key}
+        for day in range(last, first + 1)
+        for key, reporter in enumerate(REPORTERS)
+        for record in records
+    ]
+
+
+def published(storage: Storage, p: str, *, first: int = 60, last: int = 1, **more: str) -> None:
+    """Reports that found the policy on these days."""
+    storage.put(
+        "dmarc_reports",
+        *(
+            {
+                "day": days_ago(day),
+                "report_key": day,
+                "organization": "Receiver One",
+                "p": p,
+                "sp": p,
+                "period_end": NOW - timedelta(days=day - 1),
+                **more,
+            }
+            for day in range(last, first + 1)
+        ),
+    )
+
+
+def ready(storage: Storage) -> DmarcReadiness:
+    found = read_readiness(storage.client("analyst"), DOMAIN)
+    assert found is not None
+    return found
+
+
+def as_text(domain: str, readiness: DmarcReadiness) -> str:
+    return click.unstyle(dmarc_readiness.as_text(domain, readiness))
+
+
+def step(storage: Storage, name: str, scope: str = "domain") -> Step:
+    return next(each for each in ready(storage).steps if (each.step, each.scope) == (name, scope))
+
+
+GOOD = sent(0, spf=DOMAIN, dkim=DOMAIN, aligned="spf dkim", messages=100)
+
+
+def test_mail_that_all_passes_is_safe_step_by_step(storage: Storage) -> None:
+    storage.put("dmarc_records", *days_of(GOOD))
+    published(storage, "none")
+    assert step(storage, "quarantine").verdict is Verdict.SAFE
+    assert step(storage, "quarantine").reasons == ("6000 of 6000 own messages pass, seen by 2 reporters on 30 days.",)
+    reject = step(storage, "reject")
+    assert (reject.verdict, reject.is_next) == (Verdict.NOT_YET, False)
+    assert reject.reasons == ("The policy is none: go to quarantine first, and stay there for four weeks.",)
+    text = as_text(DOMAIN, ready(storage))
+    assert "example.com: DMARC: safe for p=quarantine (now none)" in text
+    assert "Publish p=quarantine with t=y first" in text
+
+
+def test_reject_waits_until_quarantine_has_been_there_for_four_weeks(storage: Storage) -> None:
+    storage.put("dmarc_records", *days_of(GOOD))
+    published(storage, "none", first=60, last=21)
+    published(storage, "quarantine", first=20)
+    reject = step(storage, "reject")
+    assert (reject.verdict, reject.policy) == (Verdict.NOT_YET, "quarantine")
+    assert reject.reasons == (
+        f"The policy has been quarantine since {days_ago(20)}: wait until it has been so for four weeks.",
+    )
+
+
+def test_blocked_forgeries_hold_nothing_back(storage: Storage) -> None:
+    forged = failing(1, ip=ANYBODY, messages=5000, disposition="reject", published_policy="quarantine")
+    storage.put("dmarc_records", *days_of(GOOD), *days_of(forged, first=2))
+    published(storage, "quarantine")
+    reject = step(storage, "reject")
+    assert (reject.verdict, reject.refused_messages, reject.unknown_messages) == (Verdict.SAFE, 0, 20_000)
+
+
+def test_a_source_of_ours_that_fails_is_named_however_small_it_is(storage: Storage) -> None:
+    news = {"spf": "bounce.mcsv.net", "dkim": "mcsv.net", "messages": 1}
+    storage.put("dmarc_records", *days_of(GOOD, failing(1, ip=ANYBODY, **news)))
+    configure(storage, {"name": "News", "services": ["Mailchimp"]})
+    published(storage, "none")
+    quarantine = step(storage, "quarantine")
+    assert (quarantine.verdict, quarantine.refused_messages) == (Verdict.NOT_YET, 60)
+    assert quarantine.reasons == (
+        "Own mail fails and would be put into quarantine: Mailchimp 60 messages (dkim-other-domain).",
+    )
+    (source,) = ready(storage).sources
+    assert (source.source, source.pile, source.refused_messages) == ("Mailchimp", "ours-failing", 60)
+    assert "Mailchimp                     ours-failing  dkim-other-domain" in as_text(DOMAIN, ready(storage))
+
+
+def test_a_forgotten_vendor_waits_for_a_name(storage: Storage) -> None:
+    storage.put("dmarc_records", *days_of(GOOD, failing(1, ip=ANYBODY, messages=2)))
+    published(storage, "none")
+    quarantine = step(storage, "quarantine")
+    assert quarantine.verdict is Verdict.NOT_YET
+    assert quarantine.reasons[0].startswith("Unknown sources come back, and may be yours: 203.0.113.0/24. Name them")
+    assert "Unknown sources that come back" in as_text(DOMAIN, ready(storage))
+    not_ours = Acknowledgement(
+        policy_domain=DOMAIN,
+        cause="dmarc-unknown-source",
+        subject="203.0.113.0/24",
+        until=days_ago(-30),
+        because="a former vendor",
+    )
+    acknowledge(storage.client(), storage.config, not_ours)
+    assert step(storage, "quarantine").verdict is Verdict.SAFE
+
+
+def test_forgers_who_change_addresses_or_are_refused_wait_for_no_name(storage: Storage) -> None:
+    one_day = days_of(failing(1, ip=ANYBODY, messages=500), first=2)
+    refused = days_of(failing(2, ip=FORWARDER, messages=500, disposition="quarantine"))
+    storage.put("dmarc_records", *days_of(GOOD), *one_day, *refused)
+    published(storage, "none")
+    assert step(storage, "quarantine").verdict is Verdict.SAFE
+
+
+def test_mailing_lists_hold_back_reject_and_not_quarantine(storage: Storage) -> None:
+    lists = failing(1, ip=FORWARDER, messages=1, reasons=["mailing_list"], comments=[""])
+    storage.put("dmarc_records", *days_of(GOOD, lists))
+    published(storage, "quarantine")
+    assert step(storage, "quarantine").verdict is Verdict.SAFE
+    assert step(storage, "reject").reasons == (
+        "60 messages that mailing lists or forwarders changed would be refused.",
+    )
+
+
+def test_reject_does_not_rest_on_spf_alone(storage: Storage) -> None:
+    storage.put("dmarc_records", *days_of(GOOD, sent(1, spf=DOMAIN, aligned="spf", messages=25)))
+    published(storage, "quarantine")
+    assert step(storage, "reject").reasons == (
+        "20 % of own mail passes by SPF alone, and fails once it is forwarded: sign it with DKIM.",
+    )
+
+
+def test_little_evidence_is_unclear(storage: Storage) -> None:
+    storage.put("dmarc_records", {**GOOD, "organization": "Receiver One"})
+    published(storage, "none", first=1)
+    quarantine = step(storage, "quarantine")
+    assert quarantine.verdict is Verdict.UNCLEAR
+    assert quarantine.reasons == (
+        "Only 1 reporters that count saw own mail; two are needed.",
+        "Only 1 of 30 days have reports; 14 are needed.",
+    )
+
+
+def test_forged_reports_neither_hold_back_nor_speak_for_a_policy(storage: Storage) -> None:
+    storage.put("dmarc_records", *days_of(GOOD))
+    published(storage, "none")
+    forged = {"organization": "Forger", "report_key": 7}
+    storage.put("dmarc_records", failing(5, ip=SERVER, messages=90_000, **forged), known=False)
+    quarantine = step(storage, "quarantine")
+    assert (quarantine.verdict, quarantine.own_messages) == (Verdict.SAFE, 6000)
+
+
+def test_subdomains_with_another_policy_stand_apart(storage: Storage) -> None:
+    sub = {"header_from": f"shop.{DOMAIN}"}
+    storage.put(
+        "dmarc_records",
+        *days_of(GOOD, sent(1, spf=DOMAIN, aligned="spf", **sub), failing(2, messages=50, **sub)),
+    )
+    published(storage, "quarantine", sp="none")
+    assert step(storage, "reject").verdict is Verdict.SAFE
+    subdomains = step(storage, "quarantine", scope="subdomains")
+    assert (subdomains.verdict, subdomains.policy, subdomains.refused_messages) == (Verdict.NOT_YET, "none", 3000)
+    assert f"subdomains of {DOMAIN}: DMARC: not yet safe" in as_text(DOMAIN, ready(storage))
+
+
+def test_parked_domain_is_safe_at_once(storage: Storage) -> None:
+    parked = storage.config.domains[0].model_copy(update={"parked": True})
+    write_domains(storage.client(), storage.config.model_copy(update={"domains": (parked,)}))
+    storage.put("dmarc_records", *days_of(failing(0, ip=ANYBODY, messages=50)))
+    assert {each.verdict for each in ready(storage).steps} == {Verdict.SAFE}
+
+
+def test_without_reports_there_is_nothing_to_say(storage: Storage) -> None:
+    assert read_readiness(storage.client("analyst"), DOMAIN) is None
