@@ -38,7 +38,8 @@ _SEVERITIES = {Severity.CRITICAL: "red", Severity.WARNING: "yellow", Severity.IN
 def command(config: Config, domain: str | None, days: int, form: str) -> None:
     """Per domain: success rate and trend, why sessions failed, where and seen by whom, and what needs attention now.
 
-    Below, what DMARC reports say about mail from the domain: how much passed, and which addresses sent what did not.
+    Below, what DMARC reports say about mail from the domain: how much of your own mail passed, which senders of yours
+    fail, and who else uses the name, perhaps forging it.
 
     Sessions are counted by report day (UTC), over the last complete days, which end with yesterday. The trend compares
     with as many days before, in percentage points. What needs attention is what alerts fire for, whatever the days.
@@ -92,6 +93,9 @@ def _dmarc(summary: DmarcSummary | None) -> dict[str, Any] | None:
     return {
         "messages": summary.messages,
         "passed_messages": summary.passed_messages,
+        "own_messages": summary.own_messages,
+        "unknown_messages": summary.unknown_messages,
+        "unknown_delivered_messages": summary.unknown_delivered,
         "quarantined_messages": summary.quarantined_messages,
         "rejected_messages": summary.rejected_messages,
         "pass_rate": summary.pass_rate,
@@ -99,6 +103,7 @@ def _dmarc(summary: DmarcSummary | None) -> dict[str, Any] | None:
         "policy": summary.policy,
         "last_report_day": summary.last_report_day.isoformat(),
         "failing": [source._asdict() for source in summary.failing],
+        "unknown": [source._asdict() for source in summary.unknown],
     }
 
 
@@ -109,6 +114,7 @@ def _write_csv(summaries: list[DomainSummary], dmarc: Mapping[str, DmarcSummary]
             "attention": [{"cause": needed.cause, "severity": needed.severity} for needed in summary.attention],
             "dmarc_messages": known.messages if (known := dmarc.get(summary.policy_domain)) else 0,
             "dmarc_passed_messages": known.passed_messages if known else 0,
+            "dmarc_own_messages": known.own_messages if known else 0,
         }
         for summary in summaries
     ]
@@ -156,25 +162,29 @@ def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
 
 
 def dmarc_as_text(summaries: Mapping[str, DmarcSummary], *, days: int) -> Text:
-    """What receivers say about mail from our domains, for a terminal of 80 columns, the most that failed first."""
+    """What receivers say about mail from our domains, for 80 columns, the most own mail that failed first."""
     text = Text(f"Mail from our domains, last {days} report days\n", style="bold")
     width = max([len("domain"), *map(len, summaries)])
-    head = f"{'domain':{width}}  {'messages':>11}  {'DMARC pass':>10}  {'trend':>7}  {'policy':10}  last report\n"
+    head = f"{'domain':{width}}  {'own mail':>11}  {'DMARC pass':>10}  {'trend':>7}  {'policy':10}  last report\n"
     text.append(head, style="dim")
     for summary in sorted(
-        summaries.values(), key=lambda each: (each.passed_messages - each.messages, each.policy_domain)
+        summaries.values(), key=lambda each: (each.passed_messages - each.own_messages, each.policy_domain)
     ):
         rate, trend = summary.pass_rate, summary.trend
-        text.append(f"{summary.policy_domain:{width}}  {summary.messages:>11,}  ", style="not bold")
+        text.append(f"{summary.policy_domain:{width}}  {summary.own_messages:>11,}  ", style="not bold")
         text.append(f"{'no mail' if rate is None else _percent(rate):>10}", style="not bold")
         changed = "" if trend is None else f"{trend * 100:+.2f}"
         text.append(f"  {changed:>7}  {summary.policy:10}  {summary.last_report_day}\n", style="not bold")
-        if summary.failing:
-            named = " · ".join(f"{each.address or 'no address'} {each.messages:,}" for each in summary.failing)
-            text.append(f"    failing  {named}\n", style="not bold")
-        if summary.quarantined_messages or summary.rejected_messages:
-            refused = f"{summary.quarantined_messages:,} quarantined · {summary.rejected_messages:,} rejected"
-            text.append(f"    of all   {refused}\n", style="not bold")
+        for each in summary.failing:
+            text.append("    failing  ", style="red")
+            text.append(f"{printable(each.name)} {each.messages:,} ({each.reason})\n", style="not bold")
+        if summary.unknown_messages:
+            blocked = summary.unknown_messages - summary.unknown_delivered
+            named = " · ".join(f"{printable(each.name)} {each.messages:,}" for each in summary.unknown)
+            text.append(
+                f"    unknown  {summary.unknown_messages:,}, perhaps forged: {blocked:,} quarantined or rejected, "
+            )
+            text.append(f"{summary.unknown_delivered:,} delivered\n             {named}\n", style="not bold")
     text.rstrip()
     return text
 

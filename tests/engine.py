@@ -195,6 +195,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "messages": 1,
         "passed": True,
         "dkim_aligned": True,
+        "spf_aligned": False,
         "disposition": "none",
         "published_policy": "none",
         "reasons": [],

@@ -1,4 +1,8 @@
-"""The short answer about mail from us, domain by domain: how much passed DMARC, and whence came what did not."""
+"""The short answer about mail from us, domain by domain: how much of our own mail passed DMARC, and who sent the rest.
+
+Own mail is what is aligned, forwarded or fails from a sender of ours (dmarc_sources_daily). What nothing shows to be
+ours stands beside it: forgeries that receivers refused are no failure of ours.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,14 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
-_MOST = 3  # sources that are named per domain
+_MOST = 3  # sources that are named per domain and pile
 
 
-class FailingSource(NamedTuple):
-    """An address that sent messages which did not pass."""
+class Source(NamedTuple):
+    """A source of messages that did not pass."""
 
-    address: str  # empty if the reports have no usable one
-    header_from: str
+    name: str
+    reason: str  # what is wrong with most of them
     messages: int
 
 
@@ -31,17 +35,25 @@ class DmarcSummary:
     policy_domain: str
     messages: int
     passed_messages: int
+    own_messages: int
+    unknown_delivered: int  # messages that nothing shows to be ours, and that were neither refused nor quarantined
     quarantined_messages: int
     rejected_messages: int
-    earlier_pass_rate: float | None  # over as many days before
+    earlier_pass_rate: float | None  # of own mail, over as many days before
     last_report_day: date
     policy: str  # p as the latest report found it
-    failing: tuple[FailingSource, ...]  # the largest few
+    failing: tuple[Source, ...]  # of ours, the largest few
+    unknown: tuple[Source, ...]  # perhaps forged, the largest few
+
+    @property
+    def unknown_messages(self) -> int:
+        """Messages that nothing shows to be ours."""
+        return self.messages - self.own_messages
 
     @property
     def pass_rate(self) -> float | None:
-        """Share of messages that passed DMARC, 0 to 1; None without messages."""
-        return share(self.passed_messages, self.messages)
+        """Share of own mail that passed DMARC, 0 to 1; None without own mail."""
+        return share(self.passed_messages, self.own_messages)
 
     @property
     def trend(self) -> float | None:
@@ -55,13 +67,14 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> dict[s
     """By domain, those that there are DMARC reports about: over so many complete report days, those before today."""
     ask = ReportDays(client, days=days, domain=domain).ask
 
-    failing: defaultdict[str, list[FailingSource]] = defaultdict(list)
-    for name, address, header_from, messages in ask(
-        "SELECT policy_domain, source_ip, header_from, sum(messages) AS failed FROM dmarc_record_details"
-        f" WHERE day >= {{start:Date}} AND day < {{end:Date}} AND {OF_DOMAIN} AND NOT passed GROUP BY 1, 2, 3"
-        f" HAVING failed > 0 ORDER BY failed DESC, source_ip LIMIT {_MOST} BY policy_domain"
+    sources: defaultdict[tuple[str, str], list[Source]] = defaultdict(list)
+    for name, pile, source, reason, messages in ask(
+        "SELECT policy_domain, pile, source, argMax(reason, daily.messages), sum(daily.messages) AS failed"
+        " FROM dmarc_sources_daily AS daily"
+        f" WHERE day >= {{start:Date}} AND day < {{end:Date}} AND {OF_DOMAIN} AND pile IN ('ours-failing', 'unknown')"
+        f" GROUP BY 1, 2, 3 HAVING failed > 0 ORDER BY failed DESC, source LIMIT {_MOST} BY policy_domain, pile"
     ):
-        failing[name].append(FailingSource(address, header_from, int(messages)))
+        sources[name, pile].append(Source(source, reason, int(messages)))
     policies = dict(
         ask(
             "SELECT policy_domain, argMax(p, (period_end, report_key)) FROM dmarc_report_log"
@@ -74,18 +87,23 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> dict[s
             policy_domain=name,
             messages=int(messages),
             passed_messages=int(passed),
+            own_messages=int(own),
+            unknown_delivered=int(delivered),
             quarantined_messages=int(quarantined),
             rejected_messages=int(rejected),
-            earlier_pass_rate=share(int(earlier_passed), int(earlier)),
+            earlier_pass_rate=share(int(earlier_passed), int(earlier_own)),
             last_report_day=last,
             policy=policies.get(name, ""),
-            failing=tuple(failing[name]),
+            failing=tuple(sources[name, "ours-failing"]),
+            unknown=tuple(sources[name, "unknown"]),
         )
-        for name, messages, passed, quarantined, rejected, earlier, earlier_passed, last in ask(
+        for name, messages, passed, own, delivered, quarantined, rejected, earlier_own, earlier_passed, last in ask(
             f"SELECT policy_domain, sumIf(messages, {inside}), sumIf(passed_messages, {inside}),"
+            f" sumIf(messages, pile != 'unknown' AND {inside}),"
+            f" sumIf(delivered_messages, pile = 'unknown' AND {inside}),"
             f" sumIf(quarantined_messages, {inside}), sumIf(rejected_messages, {inside}),"
-            f" sumIf(messages, NOT {inside}), sumIf(passed_messages, NOT {inside}), max(day)"
-            f" FROM dmarc_daily WHERE day >= {{before:Date}} AND day < {{end:Date}} AND {OF_DOMAIN}"
+            f" sumIf(messages, pile != 'unknown' AND NOT {inside}), sumIf(passed_messages, NOT {inside}), max(day)"
+            f" FROM dmarc_sources_daily WHERE day >= {{before:Date}} AND day < {{end:Date}} AND {OF_DOMAIN}"
             " GROUP BY policy_domain"
         )
     }

@@ -8,7 +8,7 @@ from clock import NOW
 from engine import DOMAIN, TODAY, days_ago, engine, storage
 
 from cli.summary import dmarc_as_text
-from reports.dmarc.summary import FailingSource, summarize
+from reports.dmarc.summary import Source, summarize
 
 if TYPE_CHECKING:
     from engine import Storage
@@ -22,25 +22,35 @@ def test_messages_are_counted_by_day_and_failing_sources_by_size(storage: Storag
     storage.put("dmarc_reports", {}, {"report_key": 2, "p": "quarantine", "period_end": NOW})
     storage.put(
         "dmarc_records",
-        {"messages": 90},
-        {"record_index": 1, "messages": 6, "disposition": "reject", **FAILED},
-        {"record_index": 2, "messages": 4, "source_ip": "2001:db8::7", "header_from": f"news.{DOMAIN}", **FAILED},
+        {"messages": 90, "spf_aligned": True},
+        {"record_index": 1, "messages": 6, "spf_aligned": False, **FAILED},
+        {"record_index": 2, "messages": 4, "source_ip": "2001:db8::7", "spf_aligned": False, **FAILED},
         {"report_key": 3, "day": days_ago(31), "messages": 10},
         {"report_key": 4, "day": TODAY, "messages": 1000},
     )
     (summary,) = summarize(storage.client("analyst"), days=30).values()
-    assert (summary.messages, summary.passed_messages, summary.rejected_messages) == (100, 90, 6)
-    assert (summary.pass_rate, summary.trend) == (0.9, -0.09999999999999998)
+    assert (summary.messages, summary.passed_messages, summary.rejected_messages) == (100, 90, 0)
+    assert (summary.own_messages, summary.unknown_messages, summary.unknown_delivered) == (96, 4, 4)
+    assert (summary.pass_rate, summary.trend) == (90 / 96, 90 / 96 - 1)
     assert summary.policy == "quarantine"
     assert summary.last_report_day == days_ago(1)
-    assert summary.failing == (
-        FailingSource("192.0.2.1", DOMAIN, 6),
-        FailingSource("2001:db8::7", f"news.{DOMAIN}", 4),
-    )
+    assert summary.failing == (Source("192.0.2.0/24", "not-authenticated", 6),)
+    assert summary.unknown == (Source("2001:db8::/48", "not-authenticated", 4),)
     text = dmarc_as_text({DOMAIN: summary}, days=30).plain
-    assert "90.00 %" in text
-    assert "-10.00  quarantine" in text
-    assert "failing  192.0.2.1 6 · 2001:db8::7 4" in text
+    assert "93.75 %" in text
+    assert "-6.25  quarantine" in text
+    assert "failing  192.0.2.0/24 6 (not-authenticated)" in text
+    assert "unknown  4, perhaps forged: 0 quarantined or rejected, 4 delivered\n             2001:db8::/48 4" in text
+
+
+def test_blocked_forgeries_are_no_failure(storage: Storage) -> None:
+    forged = {"source_ip": "::ffff:203.0.113.9", "disposition": "reject", "spf_aligned": False, **FAILED}
+    storage.put("dmarc_records", {"messages": 3, "spf_aligned": True}, {"record_index": 1, "messages": 90, **forged})
+    (summary,) = summarize(storage.client("analyst"), days=30).values()
+    assert (summary.pass_rate, summary.failing) == (1.0, ())
+    text = dmarc_as_text({DOMAIN: summary}, days=30).plain
+    assert "100 %" in text
+    assert "unknown  90, perhaps forged: 90 quarantined or rejected, 0 delivered" in text
 
 
 def test_without_dmarc_reports_there_is_nothing_to_say(storage: Storage) -> None:

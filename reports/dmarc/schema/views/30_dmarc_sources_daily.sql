@@ -7,7 +7,7 @@
 -- unknown       it failed, and nothing shows that it is ours: perhaps forged
 --
 -- Own mail is the first three together. A sender of ours is known, in this order: by `senders:` of the configuration; by
--- another domain of the configuration that the message authenticates as; by what the message authenticates as, if the same
+-- another domain of the configuration, or a name below this one, that the message authenticates as; by what the message authenticates as, if the same
 -- was seen beside aligned mail of this domain; by its address, if that passed SPF as ours at another time. Such evidence is
 -- good from 90 days before a message until 30 days after it, and comes only from reporters that count (dmarc_reporters).
 --
@@ -150,6 +150,7 @@ FROM
                 spf_aligned, '',
                 sender_by_address != '', concat('the address is of ', sender_by_address, ', a sender in the configuration'),
                 sender_by_service != '', concat(service, ' is a sender in the configuration'),
+                fault = 'not-aligned', 'SPF or DKIM passes for a name of yours',
                 other_domain_of_ours != '', concat('it authenticates as ', other_domain_of_ours, ', another domain of yours'),
                 companion_sends_for_us, concat('it authenticates as ', arrayStringConcat(particular, ', '), ', as aligned mail of yours does at other times'),
                 service_sends_for_us AND NOT shared, concat(service, ' sends mail that authenticates as you at other times'),
