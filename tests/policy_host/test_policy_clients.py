@@ -89,7 +89,8 @@ async def test_clients_cannot_fill_the_log_and_our_faults_are_in_it(
         writer.write(request)
         assert b" 400 " in await reader.readline()
         writer.close()
-    assert not caplog.records
+    ours = ("policy_host", "aiohttp")  # not asyncio, which also speaks of what earlier tests have left behind
+    assert not [record for record in caplog.records if record.name.startswith(ours)]
     monkeypatch.setattr(site, "_host_of", None)
     assert b" 500 " in await policy_from(running.port)
     assert "TypeError" in caplog.text
