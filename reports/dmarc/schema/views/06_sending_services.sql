@@ -9,8 +9,10 @@ CREATE OR REPLACE VIEW {views}.sending_services {on_cluster}
 )
 SQL SECURITY DEFINER
 AS
-SELECT service, any(kind), arraySort(groupArray(domain)), any(shared), any(forwards), any(action)
-FROM {tables}.sending_services FINAL
+SELECT
+    service, any(of_domain.kind) AS kind, arraySort(groupArray(domain)) AS domains, any(of_domain.shared) AS shared,
+    any(of_domain.forwards) AS forwards, any(of_domain.action) AS action
+FROM {tables}.sending_services AS of_domain FINAL
 WHERE active
 GROUP BY service
 COMMENT 'Services of the catalogue that send mail for others'
