@@ -4,12 +4,12 @@ demo/stories.py, and no story depends on the weekday; only the amount of mail fr
 shop.example    p=none. The newsletter goes out by Mailchimp every fourth day, 2,000 messages at Northwind alone and
                 17,500 in all. Nobody has set the service up: it signs as mcsv.net, SPF passes for its own return path,
                 so no message is aligned. With any policy but none the newsletter would be lost.
-bank.example    p=reject. A phishing wave 6 to 4 days ago: 5,498 forged messages from four networks, all rejected.
+bank.example    p=reject. A phishing wave 6 and 5 days ago: 3,832 forged messages from four networks, all rejected.
                 Statements go out by Amazon SES, which signs as the bank, and the bank's own servers pass: no incident.
 news.example    p=quarantine. The DKIM key of selector news2025 was taken out of DNS 6 days ago, before the senders had
                 changed to the new one. The own server still passes by SPF; the morning briefing by Amazon SES, with a
                 return path of its own, does not any more: 4,225 messages in quarantine.
-travel.example  p=none. A phishing wave since 3 days: 2,880 forged messages from two networks, all delivered.
+travel.example  p=none. A phishing wave since 2 days: 1,800 forged messages from two networks, all delivered.
 univ.example    p=quarantine since 16 days. A mailing list changes Subject and body, so SPF and DKIM both fail;
                 reporters see the list and let it through (1,346 messages). Mail of alumni is forwarded: SPF fails, DKIM
                 survives (1,111). The department cs.univ.example sends under its own name by the same servers.
@@ -34,7 +34,7 @@ DMARC_STORIES: Final[tuple[Story, ...]] = (
     Story("shop.example", "the newsletter by Mailchimp is not aligned: 2,000 messages every fourth day"),
     Story("bank.example", "a phishing wave, all of it rejected: no incident"),
     Story("news.example", "a DKIM key was taken out too early, and the morning briefing lands in quarantine"),
-    Story("travel.example", "a phishing wave since three days, delivered since the policy is none"),
+    Story("travel.example", "a phishing wave since two days, delivered since the policy is none"),
     Story("univ.example", "a mailing list and forwarded mail"),
     Story("clinic.example", "a forgotten server sends reminders without SPF and DKIM"),
     Story("library.example", "all mail passes for a month: ready for p=reject"),
@@ -94,11 +94,11 @@ def streams(domain: DemoDomain, days_ago: int) -> Iterator[Stream]:
             yield from _newsletter(domain)
         case "bank.example":
             yield _statements(domain)
-            if 4 <= days_ago <= 6:
+            if days_ago in (5, 6):
                 yield from _forged(domain, _PHISHING_NETWORKS, messages=800)
         case "news.example":
             yield _briefing(domain, days_ago)
-        case "travel.example" if days_ago <= 3:
+        case "travel.example" if days_ago <= 2:
             yield from _forged(domain, _PHISHING_NETWORKS[:2], messages=600)
         case "univ.example":
             yield _department(domain)

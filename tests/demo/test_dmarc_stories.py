@@ -62,8 +62,8 @@ def assert_all_stories_are_there(today: date) -> None:
     assert facts.failed("shop.example", *_MAILCHIMP) == facts.failed("shop.example") == {"none": 17_500}
     assert facts.days["shop.example", "198.51.100.130", False] == set(range(2, DAYS + 1, 4))
 
-    assert facts.failed("bank.example", *_PHISHERS) == facts.failed("bank.example") == {"reject": 5_498}
-    assert all(facts.days["bank.example", source, False] == {4, 5, 6} for source in _PHISHERS)
+    assert facts.failed("bank.example", *_PHISHERS) == facts.failed("bank.example") == {"reject": 3_832}
+    assert all(facts.days["bank.example", source, False] == {5, 6} for source in _PHISHERS)
     assert facts.days["bank.example", "198.51.100.20", True] == _MONTH
 
     assert facts.failed("news.example", _BRIEFING) == facts.failed("news.example") == {"quarantine": 4_225}
@@ -71,8 +71,8 @@ def assert_all_stories_are_there(today: date) -> None:
     assert facts.days["news.example", _BRIEFING, True] == set(range(7, DAYS + 1))
     assert facts.days["news.example", "203.0.113.33", True] == _MONTH
 
-    assert facts.failed("travel.example", *_PHISHERS) == facts.failed("travel.example") == {"none": 2_880}
-    assert facts.days["travel.example", "192.0.2.17", False] == {1, 2, 3}
+    assert facts.failed("travel.example", *_PHISHERS) == facts.failed("travel.example") == {"none": 1_800}
+    assert facts.days["travel.example", "192.0.2.17", False] == {1, 2}
 
     assert facts.failed("univ.example", _LIST) == facts.failed("univ.example") == {"none": 1_346}
     forwarded = [
