@@ -7,6 +7,7 @@ are keyed by the report, so they count once.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -167,7 +168,8 @@ class Pipeline:
         """After storing: delete, hold or defer."""
         now = datetime.now(UTC)
         self._rejections.settled(message.id for message, _ in judged)
-        stored = []
+        stored: list[int] = []
+        counted: Counter[tuple[str, str]] = Counter()
         for message, verdict in judged:
             match verdict:
                 case Accepted(reports, lost):
@@ -177,8 +179,7 @@ class Pipeline:
                         signers = tuple(filter(None, (rows.report.dkim_domain for rows in reports)))
                         beside = Fault(lost.reason, f"beside a report: {lost.detail}")
                         self._hold_rejected(message, beside, _origin(message, signers))
-                    for rows in reports:
-                        metrics.STORED.labels(rows.kind, rows.report.trust).inc()
+                    counted.update((rows.kind, rows.report.trust) for rows in reports)
                     metrics.QUERYABLE.observe((now - message.envelope.received_at).total_seconds())
                 case Quarantined(kind, reason, detail, signers):
                     self._quarantine(message, kind, reason, detail, _origin(message, signers))
@@ -186,6 +187,8 @@ class Pipeline:
                     self._hold_rejected(message, fault, _origin(message, signers))
                 case Deferred(detail, signers):
                     self._defer(message, now, detail, signers)
+        for (kind, trust), number in counted.items():
+            metrics.STORED.labels(kind, trust).inc(number)
         self._queue.forget(stored)
         if stored:
             log.info("stored a batch", messages=len(judged), reports=len(stored))

@@ -6,6 +6,7 @@ be done twice, so its commits need not be durable at once.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import dataclass
@@ -19,11 +20,14 @@ from collector.spool.shares import Origin, too_many
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from mailposture.config.model import Spool as SpoolRules
     from reports.envelope import Envelope
+
+# One statement for many messages: each that runs lets go of the interpreter lock, and waits for the other thread then.
+_AMONG = "id IN (SELECT value FROM json_each(?))"
 
 LONGEST_WAIT = timedelta(hours=1)  # that a message may be deferred: what is due later, a clock that was ahead deferred
 
@@ -92,13 +96,14 @@ class SpoolQueue:
         A message is given out once until it is deferred, or the process starts again.
         """
         with self._lock, self._file.reading() as connection:
-            batch = _Batch(connection, limit=limit, max_bytes=max_bytes)
+            batch = _Batch(limit=limit, max_bytes=max_bytes)
             self._claim_due(connection, batch)
             if not batch.full:
                 self._claim_new(connection, batch)
-            if not batch.messages:
+            if not batch.attempts:
                 self._file.shrink()
-        return batch.messages
+                return []
+            return _read(connection, batch.attempts)
 
     def forget(self, ids: Iterable[int]) -> None:
         """ClickHouse has them: drop them."""
@@ -129,8 +134,8 @@ class SpoolQueue:
     def read(self, number: int) -> Spooled:
         """A message in the queue."""
         with self._lock, self._file.reading() as connection:
-            envelope, body = connection.execute("SELECT envelope, body FROM queue WHERE id = ?", (number,)).fetchone()
-        return Spooled(id=number, envelope=envelope_text.decode(envelope), body=body, attempts=0)
+            (message,) = _read(connection, {number: 0})
+        return message
 
     def hold(self, message: Spooled, *, state: HeldState, reason: str, detail: str, origin: Origin) -> Holding:
         """Move a message out of the queue, to be looked at by a person."""
@@ -175,7 +180,7 @@ class SpoolQueue:
         for number, attempts, size in due:
             if number not in self._claimed_again and not batch.add(number, size, attempts):
                 break
-        self._claimed_again.update(message.id for message in batch.messages)
+        self._claimed_again.update(batch.attempts)
 
     def _claim_new(self, connection: sqlite3.Connection, batch: _Batch) -> None:
         new = connection.execute(
@@ -188,15 +193,13 @@ class SpoolQueue:
                 break
             self._last_claimed = number
 
-    def _remove(self, connection: sqlite3.Connection, ids: list[int]) -> None:
-        removed, size = 0, 0
-        for number in ids:
-            for (length,) in connection.execute(
-                "DELETE FROM queue WHERE id = ? RETURNING length(body)", (number,)
-            ).fetchall():
-                removed += 1
-                size += length
-        connection.executemany("DELETE FROM deferred WHERE id = ?", [(number,) for number in ids])
+    def _remove(self, connection: sqlite3.Connection, ids: Collection[int]) -> None:
+        some = json.dumps(ids)
+        removed, size = connection.execute(
+            f"SELECT count(*), ifnull(sum(length(body)), 0) FROM queue WHERE {_AMONG}", (some,)
+        ).fetchone()
+        connection.execute(f"DELETE FROM queue WHERE {_AMONG}", (some,))
+        connection.execute(f"DELETE FROM deferred WHERE {_AMONG}", (some,))
         ledger.count_out(connection, messages=removed, size=size)
         self._claimed_again.difference_update(ids)
 
@@ -204,23 +207,31 @@ class SpoolQueue:
 class _Batch:
     """Messages that are claimed together. What does not fit is never read: its size is known before its bytes are."""
 
-    def __init__(self, connection: sqlite3.Connection, *, limit: int, max_bytes: int) -> None:
+    def __init__(self, *, limit: int, max_bytes: int) -> None:
         self.limit = limit
-        self.messages: list[Spooled] = []
+        self.attempts: dict[int, int] = {}  # by the number of each, in order
         self.full = False
-        self._connection = connection
         self._max_bytes = max_bytes
         self._size = 0
 
     def add(self, number: int, size: int, attempts: int) -> bool:
-        """Read one more; False if it has to wait for the next batch."""
-        if len(self.messages) == self.limit or (self.messages and self._size + size > self._max_bytes):
+        """Whether there is room for one more; if not, it has to wait for the next batch."""
+        if len(self.attempts) == self.limit or (self.attempts and self._size + size > self._max_bytes):
             self.full = True
             return False
-        envelope, body = self._connection.execute("SELECT envelope, body FROM queue WHERE id = ?", (number,)).fetchone()
-        self.messages.append(Spooled(id=number, envelope=envelope_text.decode(envelope), body=body, attempts=attempts))
+        self.attempts[number] = attempts
         self._size += size
         return True
+
+
+def _read(connection: sqlite3.Connection, attempts: Mapping[int, int]) -> list[Spooled]:
+    """Messages of the queue, in the order of their numbers here."""
+    found = connection.execute(f"SELECT id, envelope, body FROM queue WHERE {_AMONG}", (json.dumps([*attempts]),))
+    contents = {number: (envelope, body) for number, envelope, body in found.fetchall()}
+    return [
+        Spooled(id=number, envelope=envelope_text.decode(contents[number][0]), body=contents[number][1], attempts=tried)
+        for number, tried in attempts.items()
+    ]
 
 
 def _displaced(connection: sqlite3.Connection, number: int) -> Displaced:
