@@ -53,7 +53,7 @@ from reports.kinds import KINDS
 from reports.rejection import Reason, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from collector.dkim.verifier import Proof
     from collector.documents.limits import Limits
@@ -63,7 +63,8 @@ _IDENTITY: Final = frozenset((b"", b"7bit", b"8bit", b"binary"))
 
 _MEDIA_TYPE: Final = re.compile(rb"([\w!#$&^.+-]+/[\w!#$&^.+-]+)[ \t]*(?=;|$)")
 _DISPOSITION: Final = re.compile(rb"([\w-]+)[ \t]*(?=;|$)")
-_PARAMETER: Final = re.compile(rb';[ \t]*(?:([\w!#$&^.+*\'-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s";]+))[ \t]*)?')
+_QUOTED: Final = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'  # three times as fast as a group for each character
+_PARAMETER: Final = re.compile(rb';[ \t]*(?:([\w!#$&^.+*\'-]+)[ \t]*=[ \t]*(?:%b|([^\s";]+))[ \t]*)?' % _QUOTED)
 _ESCAPED: Final = re.compile(rb"\\(.)")
 _BOUNDARY: Final = re.compile(rb"[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]", re.ASCII)  # RFC 2046, section 5.1.1
 _FIRST_DELIMITER: Final = re.compile(rb"(?:\r\n)*--([\w'()+,./:=?-]{1,70})[ \t]*\r\n", re.ASCII)
@@ -285,7 +286,7 @@ def _raw_part(text: bytes, labels: _Labels, limits: Limits) -> _RawPart | None:
     header, _, content = text.partition(b"\r\n\r\n")
     if len(header) > limits.header_bytes:
         raise RejectedError(Reason.TOO_LARGE, f"a part's header has more than {limits.header_bytes} bytes")
-    fields = dict(_part_fields(header + b"\r\n"))
+    fields = _part_fields(header + b"\r\n")
     said = fields.get(b"content-type", b"")
     if not said.lower().startswith((b"application/", b"text/xml")):
         return None
@@ -298,18 +299,18 @@ def _raw_part(text: bytes, labels: _Labels, limits: Limits) -> _RawPart | None:
     return _RawPart(fields.get(b"content-transfer-encoding", b"").lower(), name, content, kinds)
 
 
-def _part_fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Names in lower case and unfolded values of the fields that say how a part is to be read."""
-    position, seen = 0, set[bytes]()
+def _part_fields(header: bytes) -> dict[bytes, bytes]:
+    """The fields that say how a part is to be read: unfolded values by name in lower case."""
+    position, fields = 0, dict[bytes, bytes]()
     while position < len(header):
         found = FIELD.match(header, position)
         if found is None:
             raise UnclearError("the header of one of its parts is malformed")
         position, name = found.end(), found[1].lower()
-        if name in seen and name.startswith(b"content-"):
+        if name in fields and name.startswith(b"content-"):
             raise UnclearError(f"one of its parts has two {name.decode().title()} fields")
-        seen.add(name)
-        yield name, b" ".join(found[2].split())
+        fields[name] = b" ".join(found[2].split())
+    return fields
 
 
 def _file_name(disposition: bytes, content_type: bytes, parameters: Mapping[bytes, bytes]) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reports.document import Opened
 
 # Microsoft begins with `[Preview] `; other names in brackets are those of lists, which pass on what others say.
-_SUBJECT: Final = re.compile(r"(?:\[Preview\] )?Report[ _-]Domain:", re.IGNORECASE)
+_SUBJECT: Final = re.compile(rb"(?:\[Preview\] )?Report[ _-]Domain:", re.IGNORECASE)
 _SUBMITTER: Final = re.compile(r"\bSubmitter:[ \t]*<?([A-Za-z0-9._-]{1,253})", re.IGNORECASE)
 _FILE: Final = re.compile(
     r"[^!/]{1,255}![^!/]{1,255}!\d{9,12}!\d{9,12}(?:![^!/]{1,255})?\.(?:xml|zip|gz)(?:\.gz)?", re.IGNORECASE
@@ -31,7 +31,7 @@ def submitter(opened: Opened) -> str:
 def _states_a_report(fields: Mapping[bytes, tuple[bytes, ...]], report_type: bytes | None) -> bool:
     if report_type is not None:
         return report_type.lower() == b"dmarc"
-    return _SUBJECT.match(b"".join(fields.get(b"subject", ()))[:1000].decode("ascii", "replace")) is not None
+    return _SUBJECT.match(b"".join(fields.get(b"subject", ()))) is not None
 
 
 def is_file_name(name: str) -> bool:

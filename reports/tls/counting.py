@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from reports.tls.attribution import TLSA
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable
+    from collections.abc import Collection, Hashable, Iterable
 
     from reports.tls.attribution import OwnedPolicy
     from reports.tls.decode import FailureDetail
@@ -26,6 +26,8 @@ def policies_not_counting(owned: Collection[OwnedPolicy]) -> frozenset[int]:
 
     Of `sts` and `tlsa` the one with more sessions counts; if equal, the one with more failures; if equal, `sts`.
     """
+    if not _has_two_views(owned):
+        return frozenset()
     totals: defaultdict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
     for domain, _, policy in owned:
         if policy.policy_type in _TWO_VIEWS:
@@ -46,6 +48,8 @@ def failures_not_counting(owned: Collection[OwnedPolicy]) -> frozenset[tuple[int
     Details of `sts` and `tlsa` are the same where all that identifies them is; the type with the larger sum counts, if
     equal `sts`.
     """
+    if not _has_two_views(owned):
+        return frozenset()
     types = defaultdict(set)
     for domain, _, policy in owned:
         types[domain].add(policy.policy_type)
@@ -64,6 +68,10 @@ def failures_not_counting(owned: Collection[OwnedPolicy]) -> frozenset[tuple[int
         if len(by_type) == 2
     }
     return frozenset(place for failure, policy_type, place, _ in details if (failure, policy_type) in losers)
+
+
+def _has_two_views(owned: Iterable[OwnedPolicy]) -> bool:
+    return {policy.policy_type for _, _, policy in owned} >= _TWO_VIEWS
 
 
 def _identity(detail: FailureDetail) -> tuple[str, bytes, str, bytes, str]:

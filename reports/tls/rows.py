@@ -141,6 +141,7 @@ def _rows_of(
 ) -> Rows:
     opened, envelope, dkim_domain = provenance.opened, provenance.envelope, provenance.signer
     reporter = reporter_of(signer=dkim_domain, contact=report.contact, organization=report.organization)
+    reported_by, proven = reporter
     content = hashlib.sha256(report.canonical).digest()
     day, key = report.day, _report_key(report, content, reporter, ours.domains)
     trusted, version = provenance.trust.value, provenance.trust.rank
@@ -156,7 +157,8 @@ def _rows_of(
                 key,
                 index,
                 policy.domain or "",
-                *reporter,
+                reported_by,
+                proven,
                 report.organization,
                 policy.policy_type,
                 sts_mode,
@@ -178,7 +180,8 @@ def _rows_of(
                     key,
                     index,
                     position,
-                    *reporter,
+                    reported_by,
+                    proven,
                     report.organization,
                     policy.policy_type,
                     sts_mode,
@@ -201,7 +204,8 @@ def _rows_of(
         day,
         key,
         int.from_bytes(content[:8]),
-        *reporter,
+        reported_by,
+        proven,
         report.organization,
         report.contact,
         submitted_by,
