@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import email
 import logging
+import os
 import pickle
 import statistics
 import sys
@@ -173,11 +174,15 @@ def _print_delay(stack: Stack) -> None:
     total = counts["+Inf"]
     shares = ", ".join(f"{count / total:.1%} in {limit} s" for limit, count in counts.items() if float(limit) <= 10)
     print(f"from acceptance to queryable: {shares}")
+    batches = next(line for line in lines if line.startswith('mailposture_insert_batches_total{outcome="stored"}'))
+    print(f"{total / float(batches.rsplit(' ', 1)[1]):.0f} mails a batch")
 
 
 def _processes(stack: Stack) -> dict[str, psutil.Process]:
     pids = {child.name: child.process.pid for child in stack.processes if child.process is not None}
-    return {name: psutil.Process(pid) for name, pid in {"engine": stack.engine.pid, **pids}.items()}
+    return {
+        name: psutil.Process(pid) for name, pid in {"engine": stack.engine.pid, **pids, "load": os.getpid()}.items()
+    }
 
 
 def _processor_seconds(stack: Stack) -> dict[str, float]:
