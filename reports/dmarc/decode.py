@@ -35,6 +35,7 @@ _LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 _LONGEST_PERIOD: Final = timedelta(days=366)
 _USUAL_PERIOD: Final = timedelta(hours=26)
 _LARGEST_COUNT: Final = 10**12  # one absurd record must not bend every sum, nor overflow it
+_NOTHING: Final[Values] = {}  # of an element that is missing
 _DISPOSITIONS: Final = frozenset(("none", "quarantine", "reject"))
 _POLICIES: Final = _DISPOSITIONS
 _VERDICTS: Final = frozenset(("pass", "fail"))
@@ -125,11 +126,11 @@ def read(document: Document) -> DmarcReport:
     said, repeated = _elements(document.content, records, remarks)
     if repeated:
         remarks.add(f"only the first was read where there are several: {', '.join(sorted(repeated))}")
-    metadata, policy = _group(said, "report_metadata"), _group(said, "policy_published")
+    metadata, policy = said.get("report_metadata", _NOTHING), said.get("policy_published", _NOTHING)
     organization, contact = _name(metadata.get("org_name")), _name(metadata.get("email"))
     if not (organization or contact):
         raise _missing("report_metadata.org_name", metadata.get("org_name"))
-    start, end = _period(_group(metadata, "date_range"), remarks)
+    start, end = _period(metadata.get("date_range", _NOTHING), remarks)
     return DmarcReport(
         organization=organization or contact,
         contact=contact,
@@ -166,8 +167,8 @@ def _elements(content: bytes, records: list[Record], remarks: Remarks) -> Elemen
 
 
 def _record(values: Values, remarks: Remarks) -> Record:
-    row, identifiers, auth = _group(values, "row"), _group(values, "identifiers"), _group(values, "auth_results")
-    evaluated = _group(row, "policy_evaluated")
+    row, identifiers = values.get("row", _NOTHING), values.get("identifiers", _NOTHING)
+    evaluated, auth = row.get("policy_evaluated", _NOTHING), values.get("auth_results", _NOTHING)
     disposition, dkim, spf = evaluated.get("disposition", ""), evaluated.get("dkim", ""), evaluated.get("spf", "")
     return Record(
         _address(row.get("source_ip", ""), remarks),
@@ -182,11 +183,6 @@ def _record(values: Values, remarks: Remarks) -> Record:
         tuple([_result(each, "selector") for each in auth["dkim"]]) if "dkim" in auth else (),
         tuple([_result(each, "scope") for each in auth["spf"]]) if "spf" in auth else (),
     )
-
-
-def _group(values: Values, name: str) -> Values:
-    found = values.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 @lru_cache(maxsize=16_384)

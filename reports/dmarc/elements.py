@@ -11,6 +11,7 @@ What is hostile is refused before it costs: expat and Python keep every name tha
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from xml.parsers import expat
 
@@ -36,47 +37,56 @@ if TYPE_CHECKING:
 Values = dict[str, Any]
 """Name of an element → its text, or Values of what it holds; of those that may be repeated a list of these."""
 
-_Schema = dict[str, Any]
-"""Name of an element → the _Schema of what it holds, or None where that is text."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Schema:
+    """What an element holds that is read: by name the _Schema of what lies in it, or None where that is text."""
+
+    elements: Mapping[str, _Schema | None]
+    most: int = 0  # that are kept, where there may be several side by side; else the first
 
 
-def _texts(names: str) -> _Schema:
+def _texts(names: str) -> dict[str, _Schema | None]:
     return dict.fromkeys(names.split())
 
 
-_REASON: Final = _texts("type comment")
-_RESULT: Final = _texts("domain selector scope result human_result")
-_EVALUATED: Final[_Schema] = {**_texts("disposition dkim spf"), "reason": _REASON}
-_RECORD: Final[_Schema] = {
-    "row": {**_texts("source_ip count"), "policy_evaluated": _EVALUATED},
-    "identifiers": _texts("header_from envelope_from envelope_to"),
-    "auth_results": {"dkim": _RESULT, "spf": _RESULT},
-}
-_METADATA: Final[_Schema] = {
-    **_texts("org_name email extra_contact_info report_id error generator"),
-    "date_range": _texts("begin end"),
-}
-_FEEDBACK: Final[_Schema] = {
-    "version": None,
-    "report_metadata": _METADATA,
-    "policy_published": _texts("domain adkim aspf p sp np pct fo testing discovery_method"),
-    "record": _RECORD,
-}
-_DOCUMENT: Final[_Schema] = {"feedback": _FEEDBACK}
+_REASON: Final = _Schema(_texts("type comment"), most=REASONS)
+_RESULT: Final = _Schema(_texts("domain selector scope result human_result"), most=RESULTS)
+_EVALUATED: Final = _Schema({**_texts("disposition dkim spf"), "reason": _REASON})
+_RECORD: Final = _Schema(
+    {
+        "row": _Schema({**_texts("source_ip count"), "policy_evaluated": _EVALUATED}),
+        "identifiers": _Schema(_texts("header_from envelope_from envelope_to")),
+        "auth_results": _Schema({"dkim": _RESULT, "spf": _RESULT}),
+    }
+)
+_METADATA: Final = _Schema(
+    {
+        **_texts("org_name email extra_contact_info report_id error generator"),
+        "date_range": _Schema(_texts("begin end")),
+    }
+)
+_FEEDBACK: Final = _Schema(
+    {
+        "version": None,
+        "report_metadata": _METADATA,
+        "policy_published": _Schema(_texts("domain adkim aspf p sp np pct fo testing discovery_method")),
+        "record": _RECORD,
+    }
+)
+_DOCUMENT: Final = _Schema({"feedback": _FEEDBACK})
 
 
 def _names(schema: _Schema) -> Iterator[str]:
-    for name, inside in schema.items():
+    for name, inside in schema.elements.items():
         yield name
-        yield from _names(inside or {})
+        if inside is not None:
+            yield from _names(inside)
 
 
 NAMES: Final = frozenset(_names(_DOCUMENT))
 """All names of elements of the schema."""
 
-
-_SEVERAL: Final = {id(_RESULT): RESULTS, id(_REASON): REASONS}
-"""Of which there may be several side by side, with how many of them are kept."""
 
 _HARMLESS_BYTES: Final = 256 * 1024  # of XML in which nothing is looked for before it is parsed
 # No `<` can stand in a tag (XML 1.0, section 2.3), so each begins one. A repetition gives nothing back for an `=`.
@@ -128,8 +138,16 @@ def _refuse_hostile(content: bytes) -> None:
         raise RejectedError(Reason.TOO_MANY, f"the XML has more than {MARKS} tags")
     if content.count(b"=") >= ATTRIBUTES and _MANY_ATTRIBUTES.search(content):
         raise RejectedError(Reason.TOO_MANY, f"an element of the XML has more than {ATTRIBUTES} attributes")
-    if _LONG_NAME.search(content):
+    if _has_long_name(content):
         raise RejectedError(Reason.TOO_LARGE, f"an element of the XML has a name of more than {LONGEST_TAG} bytes")
+
+
+def _has_long_name(content: bytes) -> bool:
+    """Each long name lies across one of the places that are so far apart: a search takes as long as all the rest."""
+    return any(
+        _LONG_NAME.match(content, content.rfind(b"<", place - LONGEST_TAG, place)) is not None
+        for place in range(LONGEST_TAG, len(content), LONGEST_TAG)
+    )
 
 
 def _refuse_doctype(*_: object) -> None:
@@ -159,8 +177,8 @@ class _Reader:
         self.repeated: set[str] = set()
         self._names = names  # of all elements and attributes so far, which the parser keeps
         self._record = record
-        self._here: Mapping[str, Any] = _DOCUMENT  # the schema of the element around
-        self._around: list[tuple[Mapping[str, Any], Values, str]] = []  # with the name of what began there
+        self._here = _DOCUMENT  # the schema of the element around
+        self._around: list[tuple[_Schema, Values, str]] = []  # with the name of what began there
         self._leaf = ""  # the element whose text is being read, if any
         self._foreign = 0  # depth within an element that the schema does not have here
         self._kept = 0  # of the texts, those that came before that element
@@ -173,20 +191,20 @@ class _Reader:
         if self._foreign or self._leaf:
             self._start_foreign()
             return
-        here = self._here
-        inside = here.get(name, here)
-        if inside is here:  # not of the schema, or with a prefix
+        self.texts.clear()
+        known = self._here.elements
+        if name not in known:  # not of the schema, or with a prefix
             if len(self._names) > DIFFERENT_NAMES:
                 raise _too_many_names()
             name = name.rpartition(":")[2]
-            inside = here.get(name, here)
-        self.texts.clear()
-        if inside is here:
-            self._foreign, self._kept = 1, 0
-        elif inside is None:
+            if name not in known:
+                self._foreign, self._kept = 1, 0
+                return
+        inside = known[name]
+        if inside is None:
             self._leaf = name
         else:
-            self._around.append((here, self.values, name))
+            self._around.append((self._here, self.values, name))
             self._here, self.values = inside, {}
 
     def _start_foreign(self) -> None:
@@ -205,38 +223,41 @@ class _Reader:
         if self._foreign:
             self._foreign -= 1
             del self.texts[self._kept :]
-        elif self._leaf:
-            if self._leaf not in self.values:
-                texts = self.texts
-                self.values[self._leaf] = texts[0] if len(texts) == 1 else "".join(texts)
-            elif self._leaf != "error":  # RFC 7489 has several
-                self.repeated.add(self._leaf)
+        elif leaf := self._leaf:
             self._leaf = ""
+            if leaf not in self.values:
+                texts = self.texts
+                self.values[leaf] = texts[0] if len(texts) == 1 else "".join(texts)
+            elif leaf != "error":  # RFC 7489 has several
+                self.repeated.add(leaf)
         else:
-            self._end_group()
+            ended, read = self._here, self.values
+            self._here, self.values, name = self._around.pop()
+            self.texts.clear()
+            if ended.most:
+                self._keep_several(name, read, ended.most)
+            elif ended is _RECORD:
+                self._end_record(read)
+            elif name not in self.values:
+                self.values[name] = read
+            else:
+                self.repeated.add(name)
 
-    def _end_group(self) -> None:
-        ended, read = self._here, self.values
-        self._here, self.values, name = self._around.pop()
-        self.texts.clear()
-        if ended is _RECORD:
-            self._records += 1
-            if self._records > RECORDS:
-                raise RejectedError(Reason.TOO_MANY, f"report has more than {RECORDS} records")
-            self._record(read)
-        elif most := _SEVERAL.get(id(ended)):
-            several = self.values.setdefault(name, [])
-            if len(several) < most:
-                several.append(read)
-                self._results += 1
-                if self._results > RESULTS_IN_ALL:
-                    raise RejectedError(
-                        Reason.TOO_MANY, f"report has more than {RESULTS_IN_ALL} results and reasons in its records"
-                    )
-        elif name not in self.values:
-            self.values[name] = read
-        else:
-            self.repeated.add(name)
+    def _keep_several(self, name: str, read: Values, most: int) -> None:
+        several = self.values.setdefault(name, [])
+        if len(several) < most:
+            several.append(read)
+            self._results += 1
+            if self._results > RESULTS_IN_ALL:
+                raise RejectedError(
+                    Reason.TOO_MANY, f"report has more than {RESULTS_IN_ALL} results and reasons in its records"
+                )
+
+    def _end_record(self, read: Values) -> None:
+        self._records += 1
+        if self._records > RECORDS:
+            raise RejectedError(Reason.TOO_MANY, f"report has more than {RECORDS} records")
+        self._record(read)
 
 
 class _StrictReader(_Reader):
@@ -248,7 +269,7 @@ class _StrictReader(_Reader):
         if not self._foreign:
             self._check_between()
             local = name.rpartition(":")[2]
-            if self._leaf or (local in NAMES and local not in self._here):
+            if self._leaf or (local in NAMES and local not in self._here.elements):
                 raise MalformedError(f"{quoted(name)} is out of place")
         super().start(name, attributes)
 

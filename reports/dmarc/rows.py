@@ -113,6 +113,7 @@ def rows_of(reports: Sequence[tuple[DmarcReport, Attribution]], provenance: Prov
 
 def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, submitted_by: str) -> Rows:
     reporter = reporter_of(signer=provenance.signer, contact=report.contact, organization=report.organization)
+    reported_by, proven = reporter
     content = hashlib.sha256(report.canonical).digest()
     day, key = report.day, _report_key(content, reporter)
     (domain,), published = ours.domains, report.published
@@ -120,31 +121,43 @@ def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, sub
     records = []
     messages = passed = 0
     for index, record in enumerate(report.records):
-        aligned = record.dkim_aligned or record.spf_aligned
-        messages += record.messages
-        passed += record.messages if aligned else 0
+        address, count, disposition, by_dkim, by_spf, header_from, envelope_from, envelope_to, reasons, dkim, spf = (
+            record
+        )
+        aligned = by_dkim or by_spf
+        messages += count
+        passed += count if aligned else 0
+        dkim_domains, dkim_selectors, dkim_results, dkim_details = _columns(dkim)
+        spf_domains, spf_scopes, spf_results, spf_details = _columns(spf)
         records.append(
             RecordRow(
                 domain,
                 day,
                 key,
                 index,
-                *reporter,
+                reported_by,
+                proven,
                 report.organization,
-                record.header_from,
-                record.envelope_from,
-                record.envelope_to,
-                record.source_ip,
-                record.messages,
+                header_from,
+                envelope_from,
+                envelope_to,
+                address,
+                count,
                 aligned,
-                record.dkim_aligned,
-                record.spf_aligned,
-                record.disposition,
-                published.p if record.header_from in ("", published.domain) else published.sp,
-                tuple([kind for kind, _ in record.reasons]),
-                tuple([comment for _, comment in record.reasons]),
-                *_columns(record.dkim),
-                *_columns(record.spf),
+                by_dkim,
+                by_spf,
+                disposition,
+                published.p if header_from in ("", published.domain) else published.sp,
+                tuple([kind for kind, _ in reasons]) if reasons else (),
+                tuple([comment for _, comment in reasons]) if reasons else (),
+                dkim_domains,
+                dkim_selectors,
+                dkim_results,
+                dkim_details,
+                spf_domains,
+                spf_scopes,
+                spf_results,
+                spf_details,
                 trusted,
                 version,
             )
@@ -153,7 +166,8 @@ def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, sub
         day,
         key,
         int.from_bytes(content[:8]),
-        *reporter,
+        reported_by,
+        proven,
         report.organization,
         report.contact,
         report.extra_contact,
@@ -194,8 +208,12 @@ def _columns(results: tuple[AuthResult, ...]) -> _Columns:
     """Domains, selectors (or scopes), results and details beside each other."""
     if not results:
         return _NO_RESULTS
-    usual = len(results) <= _USUAL_RESULTS and all(len(each.human_result) <= _USUAL_DETAILS for each in results)
-    return _known_columns(results) if usual else _read_columns(results)
+    if len(results) > _USUAL_RESULTS:
+        return _read_columns(results)
+    for each in results:
+        if len(each.human_result) > _USUAL_DETAILS:
+            return _read_columns(results)
+    return _known_columns(results)
 
 
 def _read_columns(results: tuple[AuthResult, ...]) -> _Columns:

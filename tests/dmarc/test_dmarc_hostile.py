@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dmarc_samples import AUTH, IDENTIFIERS, METADATA, decoded, evaluated, feedback, record, row
 
-from reports.dmarc.limits import REASONS, RECORDS, RESULTS, RESULTS_IN_ALL
+from reports.dmarc.limits import LONGEST_TAG, REASONS, RECORDS, RESULTS, RESULTS_IN_ALL
 from reports.rejection import Reason, RejectedError
 
 if TYPE_CHECKING:
@@ -105,6 +105,14 @@ def test_results_of_all_records_are_limited_and_weigh_as_much_as_records() -> No
 def test_a_rejection_names_the_fault(text: str, fault: str) -> None:
     with pytest.raises(RejectedError, match=fault):
         decoded(beside(text))
+
+
+@pytest.mark.parametrize("shift", [0, 1, 499, 998, 999, 1000])
+def test_a_name_that_is_too_long_is_found_wherever_it_stands(shift: int) -> None:
+    padding = f"<!--{' ' * (SIZE + shift)}-->"
+    with pytest.raises(RejectedError, match=f"a name of more than {LONGEST_TAG} bytes"):
+        decoded(beside(f"{padding}<{'a' * (LONGEST_TAG + 1)}/>"))
+    assert decoded(beside(f"{padding}<{'a' * (LONGEST_TAG - 1)}/>")).records
 
 
 DOCTYPE = '<!DOCTYPE feedback [<!ENTITY a "7">]>'
