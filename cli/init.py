@@ -61,6 +61,7 @@ data: data
 smtp:
   listen: 127.0.0.1:2525
   # proxies: [10.0.3.0/28]    # from there every connection begins with a PROXY protocol header (HAProxy: send-proxy)
+  # mx: true                  # no other mail server stands before it: then SPF proves senders of DMARC reports too
   # lmtp: 127.0.0.1:2424
   # hostname: reports.example.com
   # tls:                      # STARTTLS; files are read again when they change

@@ -2,7 +2,7 @@
 
 A report by mail is accepted if an aligned DKIM signature of the reporting organization proves it (RFC 8460, section 3,
 and alignment.py): anyone can mail a forgery that pages you. Otherwise it is quarantined, unless an operator accepts it:
-by an import, a release, or a mailbox that the configuration trusts.
+by an import, a release, or a mailbox that the configuration trusts. For some kinds SPF proves as much (spf.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from collector.alignment import same_organization
 from collector.dkim.keys import KeyCache
 from collector.dkim.verifier import DkimResult, DkimVerifier, Outcome
+from collector.spf import SpfVerifier
+from mailposture.spf import SpfOutcome
 from reports.envelope import Envelope, Trust
 from reports.rejection import QuarantineReason
 
@@ -22,10 +24,21 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.dkim.verifier import Proof
+    from collector.spf import SpfVerdict
     from mailposture.config.model import Authentication
     from reports.kind import Claim
 
-__all__ = ["Decision", "DkimResult", "DkimVerifier", "KeyCache", "Verdict", "decide_trust", "needs_dkim", "proof_of"]
+__all__ = [
+    "Decision",
+    "DkimResult",
+    "DkimVerifier",
+    "KeyCache",
+    "SpfVerifier",
+    "Verdict",
+    "decide_trust",
+    "needs_dkim",
+    "proof_of",
+]
 
 
 class Verdict(StrEnum):
@@ -43,6 +56,7 @@ class Decision:
     verdict: Verdict
     trust: Trust = Trust.NONE
     dkim_domain: str = ""  # the signing domain that proves who reports
+    spf_domain: str = ""  # the domain that SPF proves, where no signature proves anything
     reason: QuarantineReason | None = None  # unless it is accepted
     detail: str = ""  # the reason in words
 
@@ -71,6 +85,7 @@ def decide_trust(
     envelope: Envelope,
     *,
     dkim: DkimResult | None,
+    spf: SpfVerdict | None = None,
     unclear: str,
     claim: Claim | None,
     policy_domains: Collection[str],
@@ -79,31 +94,49 @@ def decide_trust(
 ) -> Decision:
     """Decide for one report.
 
-    `dkim` is what DkimVerifier found of aligned signatures, or None where needs_dkim() is false; `unclear` says why
-    what they prove cannot be read, or is empty; `claim` is whom the signed header says it is from; `policy_domains`
-    are those of ours that the report is about.
+    `dkim` is what DkimVerifier found of aligned signatures, or None where needs_dkim() is false; `spf` what SPF says of
+    a mail without one, where that counts; `unclear` says why what they prove cannot be read, or is empty; `claim` is
+    whom the proven header says it is from; `policy_domains` are those of ours that the report is about.
     """
     if envelope.by_operator or envelope.from_trusted_mailbox:
         return Decision(verdict=Verdict.ACCEPTED, trust=Trust.OPERATOR if envelope.by_operator else Trust.MAILBOX)
     if dkim is None:
         return _by_token(envelope, policy_domains)
-    return _by_signature(dkim, unclear=unclear, claim=claim, rules=rules, now=now)
+    return _by_proof(dkim, spf, unclear=unclear, claim=claim, rules=rules, now=now)
 
 
-def _by_signature(
-    dkim: DkimResult, *, unclear: str, claim: Claim | None, rules: Authentication, now: datetime
+def _by_proof(
+    dkim: DkimResult,
+    spf: SpfVerdict | None,
+    *,
+    unclear: str,
+    claim: Claim | None,
+    rules: Authentication,
+    now: datetime,
 ) -> Decision:
-    proof = proof_of(dkim)
+    signed = proof_of(dkim)
+    proof = signed or (spf.proof if spf is not None else None)
     if proof is None:
-        if dkim.outcome in _DEFERRING and now - dkim.arrived_at < rules.dns_give_up:
-            return Decision(verdict=Verdict.DEFERRED, reason=_REASONS[dkim.outcome], detail=dkim.detail)
-        return _quarantined(_REASONS[dkim.outcome], dkim.detail)
+        return _unproven(dkim, spf, may_wait=now - dkim.arrived_at < rules.dns_give_up)
     if unclear:
         return _quarantined(QuarantineReason.UNCLEAR, unclear)
     if claim is not None and not same_organization(proof.domain, claim.domain):
         detail = f"{claim.field} says {claim.domain}, but the mail is signed by {proof.domain}"
         return _quarantined(QuarantineReason.NOT_ALIGNED, detail)
+    if signed is None:
+        return Decision(verdict=Verdict.ACCEPTED, trust=Trust.SPF, spf_domain=proof.domain)
     return Decision(verdict=Verdict.ACCEPTED, trust=Trust.DKIM, dkim_domain=proof.domain)
+
+
+def _unproven(dkim: DkimResult, spf: SpfVerdict | None, *, may_wait: bool) -> Decision:
+    """A mail that neither a signature nor SPF proves, or not yet."""
+    detail = f"{dkim.detail}; {spf.detail}" if spf is not None else dkim.detail
+    spf_is_open = spf is not None and spf.outcome is SpfOutcome.TEMPERROR
+    # What a signature lacks does not change any more, so it is SPF that is waited for.
+    reason = QuarantineReason.DNS_FAILURE if spf_is_open and dkim.outcome not in _DEFERRING else _REASONS[dkim.outcome]
+    if may_wait and (spf_is_open or dkim.outcome in _DEFERRING):
+        return Decision(verdict=Verdict.DEFERRED, reason=reason, detail=detail)
+    return _quarantined(reason, detail)
 
 
 def _by_token(envelope: Envelope, policy_domains: Collection[str]) -> Decision:

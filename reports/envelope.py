@@ -25,6 +25,11 @@ class Source(StrEnum):
         return self in (Source.SMTP, Source.LMTP) or self.is_mailbox
 
     @property
+    def shows_sender(self) -> bool:
+        """Whether its client may be the sender's own server, so that SPF says something: not behind another MTA."""
+        return self is Source.SMTP
+
+    @property
     def is_mailbox(self) -> bool:
         """Whether we found it in a mailbox: nothing is known of the client that brought it there."""
         return self is Source.IMAP
@@ -49,6 +54,7 @@ class Trust(StrEnum):
     """Why a report is trusted, from the strongest reason to none."""
 
     DKIM = "dkim"  # a valid signature of the reporting domain (RFC 8460, section 3)
+    SPF = "spf"  # a DMARC report that came from a server of the reporting domain (RFC 9990)
     OPERATOR = "operator"  # imported or released by hand
     MAILBOX = "mailbox"  # read from a mailbox whose server checks signatures, as the configuration says
     TOKEN = "token"  # noqa: S105  posted to the domain's secret path
@@ -57,7 +63,7 @@ class Trust(StrEnum):
     @property
     def rank(self) -> int:
         """Higher means more trust; of two copies of one report the more trusted is kept."""
-        return {"none": 0, "token": 1, "mailbox": 2, "operator": 3, "dkim": 4}[self.value]
+        return {"none": 0, "token": 1, "mailbox": 2, "operator": 3, "spf": 4, "dkim": 5}[self.value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

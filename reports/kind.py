@@ -49,6 +49,7 @@ class Provenance(NamedTuple):
     arrived_at: datetime
     trust: Trust
     signer: str = ""  # the domain whose DKIM signature proves them, or empty
+    spf_domain: str = ""  # the domain of MAIL FROM that SPF proves, where no signature does, or empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,7 @@ class ReportKind(Generic[_Report, _Attribution]):
     attribute: Callable[[_Report, Opened, Envelope, Ownership], _Attribution]  # raises RejectedError: nothing is ours
     attribution_of: Callable[[_Report, Rows], _Attribution]  # that it was stored with, from the rows it then became
     claims: Callable[[_Report, Opened], Claim | None]
+    spf_proves: bool  # whether SPF, aligned with the author, proves who sent a mailed report as a signature does
     rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
     tables: ReportTables
     schema: Path  # a folder of schema steps: its tables and views

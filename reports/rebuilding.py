@@ -45,6 +45,7 @@ def rebuilt(stored: Rows, kind: ReportKind[Any, Any]) -> Rows:
         arrived_at=own.received_at,
         trust=Trust(own.trust),
         signer=own.dkim_domain,
+        spf_domain=own.reporter if own.trust == Trust.SPF else "",
     )
     (rows,) = kind.rows([(report, kind.attribution_of(report, stored))], provenance)
     parts = tuple(tuple(_as_before(row, own) for row in part) for part in rows.parts)

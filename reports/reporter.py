@@ -24,7 +24,7 @@ class Reporter(NamedTuple):
 
 
 def reporter_of(*, signer: str, contact: str, organization: str) -> Reporter:
-    """The reporter of a report: `signer` is the domain whose signature proves it, or empty.
+    """The reporter of a report: `signer` is the domain that DKIM, or SPF, proves to have sent it, or empty.
 
     `contact` and `organization` are contact-info and organization-name as the report has them.
     """

@@ -21,7 +21,7 @@ from collector.ingest.pipeline import Pipeline, is_heavy
 from collector.ingest.suspects import Suspects
 from collector.ingest.writer import Writer
 from collector.spool import HeldMessages, HeldState, SpoolError, SpoolQueue
-from collector.trust import DkimVerifier, KeyCache
+from collector.trust import DkimVerifier, KeyCache, SpfVerifier
 from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.faults import reason
@@ -62,7 +62,10 @@ def run_ingest(config: Config) -> None:
         client = _connect(config, storing, heartbeat, stopping)
         if client is None:
             return
-        judge = Judge(config, verifier=DkimVerifier(keys=keys))
+        spf = None
+        if config.smtp.mx:
+            spf = stack.enter_context(closing(SpfVerifier(nameservers=rules.nameservers, timeout=rules.dns_timeout)))
+        judge = Judge(config, verifier=DkimVerifier(keys=keys), spf=spf)
         writer = Writer(client=client, database=config.clickhouse.tables_database)
         pipeline = Pipeline(
             queue=queue,

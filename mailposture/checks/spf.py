@@ -15,6 +15,8 @@ from mailposture.spf import MOST_LOOKUPS, MOST_VOID_LOOKUPS, SpfOutcome, Unanswe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mailposture.spf import Ask
+
 # Nobody sends from there (RFC 5737): the record is followed to its end, and whoever lets it send lets everybody.
 _NOBODY = "192.0.2.1"
 _LONGEST = 15.0  # seconds for all that a record includes
@@ -41,13 +43,18 @@ async def check_spf(domain: str, *, parked: bool, resolver: Resolver) -> CheckRe
     return replace(result, published=answer.published(beginning="v=spf1"))
 
 
-async def _followed(subject: Subject, record: str, *, resolver: Resolver) -> CheckResult:
-    """Judge a record with all that it includes."""
+def asking(resolver: Resolver) -> Ask:
+    """What SPF asks, asked of a resolver."""
 
     async def ask(name: str, record_type: str) -> Sequence[str]:
         return _plain(await resolver.lookup(name, record_type), record_type)
 
-    found = await evaluate(client=_NOBODY, sender=subject.name, ask=ask, seconds=_LONGEST, count_all=True)
+    return ask
+
+
+async def _followed(subject: Subject, record: str, *, resolver: Resolver) -> CheckResult:
+    """Judge a record with all that it includes."""
+    found = await evaluate(client=_NOBODY, sender=subject.name, ask=asking(resolver), seconds=_LONGEST, count_all=True)
     if found.outcome is SpfOutcome.TEMPERROR:
         return subject.unanswered(f"what {quoted(record)} refers to is not known: {found.detail}")
     if found.lookups > MOST_LOOKUPS:

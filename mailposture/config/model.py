@@ -181,6 +181,9 @@ class Smtp(_Section):
     listen: Listen | None = Listen(host="127.0.0.1", port=2525)
     # From there every connection to `listen` begins with a PROXY protocol header, version 1 or 2, as HAProxy sends it.
     proxies: tuple[Network, ...] = ()
+    # true: no other MTA stands before `listen`, whose clients are the senders' own servers (behind `proxies`, as these
+    # say). Then a DMARC report without an aligned signature is accepted if SPF proves its sender.
+    mx: bool = False
     lmtp: Listen | None = None
     hostname: DomainName | None = None  # what the greeting says; the machine's name if absent
     tls: TlsFiles | None = None

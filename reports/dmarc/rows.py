@@ -112,7 +112,9 @@ def rows_of(reports: Sequence[tuple[DmarcReport, Attribution]], provenance: Prov
 
 
 def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, submitted_by: str) -> Rows:
-    reporter = reporter_of(signer=provenance.signer, contact=report.contact, organization=report.organization)
+    reporter = reporter_of(
+        signer=provenance.signer or provenance.spf_domain, contact=report.contact, organization=report.organization
+    )
     reported_by, proven = reporter
     content = hashlib.sha256(report.canonical).digest()
     day, key = report.day, _report_key(content, reporter)

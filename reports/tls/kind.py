@@ -42,6 +42,7 @@ TLS: Final[ReportKind[TlsReport, Attribution]] = ReportKind(
     attribute=attribute,
     attribution_of=attribution_of,
     claims=claims,
+    spf_proves=False,  # RFC 8460, section 3: a valid DKIM signature
     rows=rows_of,
     tables=ReportTables(
         parts=(Table("tls_policies", PolicyRow), Table("tls_failures", FailureRow)),

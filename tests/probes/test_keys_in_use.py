@@ -25,14 +25,15 @@ def put(storage: Storage, *, reporter: str, day: int = 1, selector: str = "s1", 
     key = abs(hash((reporter, day, selector, str(row)))) % 2**63
     about = {"day": days_ago(day), "report_key": key, "reporter": reporter, "organization": reporter}
     common = {name: row[name] for name in ("trust", "reporter_proven") if name in row}
-    storage.put("dmarc_reports", {**about, **common})
+    arrived = datetime.combine(days_ago(day - 1), datetime.min.time(), UTC)
+    storage.put("dmarc_reports", {**about, **common, "received_at": arrived})
     signed = {
         "dkim_domains": [DOMAIN],
         "dkim_selectors": [selector],
         "dkim_results": ["pass"],
         "dkim_aligned": True,
     }
-    storage.put("dmarc_records", {**about, **signed, **row})
+    storage.put("dmarc_records", {**about, **signed, **row}, known=False)
 
 
 def selectors(storage: Storage) -> set[tuple[str, str]]:
@@ -46,17 +47,20 @@ def test_key_that_two_reporters_saw_is_in_use(storage: Storage) -> None:
     assert selectors(storage) == {(DOMAIN, "s1")}
 
 
-def test_reporter_of_long_standing_is_enough_and_so_is_an_operator(storage: Storage) -> None:
-    put(storage, reporter="a.example", day=20, selector="old")
+def test_reporter_that_is_known_is_enough_and_so_is_an_operator(storage: Storage) -> None:
+    put(storage, reporter="a.example", day=20, selector="s2")
     put(storage, reporter="a.example", day=2, selector="s2")
+    put(storage, reporter="b.example", day=2, selector="made-up")
     put(storage, reporter="c.example", day=2, selector="by-hand", trust="operator", reporter_proven=False)
     assert selectors(storage) == {(DOMAIN, "s2"), (DOMAIN, "by-hand")}
 
 
-def test_unproven_reporters_do_not_count(storage: Storage) -> None:
-    for reporter in ("a.example", "b.example"):
-        put(storage, reporter=reporter, reporter_proven=False, trust="token")
+def test_reporter_that_dkim_and_spf_prove_is_one(storage: Storage) -> None:
+    for trust in ("dkim", "spf"):
+        put(storage, reporter="a.example", trust=trust, selector=trust)
     assert selectors(storage) == set()
+    put(storage, reporter="b.example", trust="spf", selector="s1")
+    assert selectors(storage) == {(DOMAIN, "dkim"), (DOMAIN, "spf"), (DOMAIN, "s1")}
 
 
 def test_only_signatures_that_passed_in_our_name_count(storage: Storage) -> None:

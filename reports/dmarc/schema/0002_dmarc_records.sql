@@ -5,8 +5,8 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_records {on_cluster}
     day Date COMMENT 'Report day: the UTC date of the middle of the reported period',
     report_key UInt64 COMMENT 'The report: dmarc_reports.report_key',
     record_index UInt32 COMMENT 'Position of the record in the report',
-    reporter LowCardinality(String) COMMENT 'Who reports: the organizational domain of the DKIM signer, else of the e-mail address in the report',
-    reporter_proven Bool COMMENT 'Whether the reporter is proven (DKIM); else it is only what the report says',
+    reporter LowCardinality(String) COMMENT 'Who reports: the organizational domain that DKIM or SPF proves, else of the e-mail address in the report',
+    reporter_proven Bool COMMENT 'Whether the reporter is proven (DKIM, SPF); else it is only what the report says',
     organization LowCardinality(String) COMMENT 'org_name as the reporter wrote it: a caption, never an identity',
     header_from LowCardinality(String) COMMENT 'Domain in the From field of the messages: ours, or a subdomain',
     envelope_from LowCardinality(String) COMMENT 'Domain of MAIL FROM, which SPF was checked for; empty if not reported',
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_records {on_cluster}
     spf_scopes Array(LowCardinality(String)) COMMENT 'mfrom or helo beside spf_domains; empty if not reported',
     spf_results Array(LowCardinality(String)) COMMENT 'Results beside spf_domains (RFC 8601), in lower case as the reporter wrote them',
     spf_details Array(String) COMMENT 'human_result beside spf_domains, cleaned and capped',
-    trust LowCardinality(String) COMMENT 'Why the report is trusted: dkim, operator, mailbox, token',
+    trust LowCardinality(String) COMMENT 'Why the report is trusted: dkim, spf, operator, mailbox',
     version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
 )
 ENGINE = {replacing}(version)

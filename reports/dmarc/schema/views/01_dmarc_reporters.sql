@@ -1,11 +1,11 @@
 -- Which reporters of DMARC reports count in alerts: as in tls_reporters, but nothing is posted. The longest known decide: where
 -- three reporters are established, only established ones count; else those that are known; and where nobody is, newcomers,
--- but never one of them alone.
+-- but never one of them alone. Whoever is proven now by a signature and now by SPF is one reporter.
 CREATE OR REPLACE VIEW {views}.dmarc_reporters {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     reporter LowCardinality(String) COMMENT 'Who reported about it in the last 35 days: an organizational domain',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim (proven), operator, mailbox',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim or spf (proven), operator, mailbox',
     standing LowCardinality(String) COMMENT 'established, known or newcomer; by-hand (import, release)',
     counts Bool COMMENT 'Whether its reports count in alerts about the domain, and as evidence of who sends for it',
     first_arrival DateTime('UTC') COMMENT 'When its first report about this domain was accepted',
@@ -13,30 +13,38 @@ CREATE OR REPLACE VIEW {views}.dmarc_reporters {on_cluster}
 )
 SQL SECURITY DEFINER
 AS
-WITH 28 AS established_days, 3 AS enough_established, 12 AS apart_hours
-SELECT
-    policy_domain, reporter, trust, standing,
-    multiIf(
-        standing = 'by-hand', true,
-        countIf(standing = 'established') OVER of_domain >= enough_established, standing = 'established',
-        countIf(standing IN ('established', 'known')) OVER of_domain > 0, standing != 'newcomer',
-        countIf(standing = 'newcomer') OVER of_domain > 1
-    ) AS counts,
-    first_accepted AS first_arrival, last_accepted AS last_arrival
-FROM
-(
-    SELECT
-        policy_domain, reporter, trust, min(first_arrival) AS first_accepted, max(last_arrival) AS last_accepted,
-        multiIf(
-            trust = 'operator', 'by-hand',
-            toDate(last_accepted) - toDate(first_accepted) >= established_days, 'established',
-            toDate(last_accepted) > toDate(first_accepted)
-                AND last_accepted >= first_accepted + toIntervalHour(apart_hours), 'known',
-            'newcomer'
-        ) AS standing
-    FROM {tables}.dmarc_reporter_arrivals
-    GROUP BY policy_domain, reporter, trust
-    HAVING last_accepted >= (SELECT today FROM {views}.clock) - 35
-)
-WINDOW of_domain AS (PARTITION BY policy_domain)
+WITH
+    28 AS established_days, 3 AS enough_established, 12 AS apart_hours,
+    accepted AS
+    (
+        SELECT
+            policy_domain, reporter, if(trust = 'spf', 'dkim', toString(trust)) AS by, groupUniqArray(trust) AS trusts,
+            min(first_arrival) AS first_accepted, max(last_arrival) AS last_accepted,
+            multiIf(
+                by = 'operator', 'by-hand',
+                toDate(last_accepted) - toDate(first_accepted) >= established_days, 'established',
+                toDate(last_accepted) > toDate(first_accepted)
+                    AND last_accepted >= first_accepted + toIntervalHour(apart_hours), 'known',
+                'newcomer'
+            ) AS standing
+        FROM {tables}.dmarc_reporter_arrivals
+        GROUP BY policy_domain, reporter, by
+        HAVING last_accepted >= (SELECT today FROM {views}.clock) - 35
+    ),
+    weighed AS
+    (
+        SELECT
+            policy_domain, reporter, trusts, standing, first_accepted, last_accepted,
+            multiIf(
+                standing = 'by-hand', true,
+                countIf(standing = 'established') OVER of_domain >= enough_established, standing = 'established',
+                countIf(standing IN ('established', 'known')) OVER of_domain > 0, standing != 'newcomer',
+                countIf(standing = 'newcomer') OVER of_domain > 1
+            ) AS counts
+        FROM accepted
+        WINDOW of_domain AS (PARTITION BY policy_domain)
+    )
+SELECT policy_domain, reporter, trust, standing, counts, first_accepted AS first_arrival, last_accepted AS last_arrival
+FROM weighed
+ARRAY JOIN trusts AS trust
 COMMENT 'Who reports about mail from each domain, and who counts in alerts'
