@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def get(url: str) -> Any:
     """The JSON at a URL; None if there is none."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return json.load(answer)
     except (OSError, ValueError):
         return None
@@ -30,7 +30,7 @@ def get(url: str) -> Any:
 def post(url: str, content: Any) -> None:
     headers = {"Content-Type": "application/json"}
     with urllib.request.urlopen(
-        urllib.request.Request(url, data=json.dumps(content).encode(), headers=headers), timeout=10
+        urllib.request.Request(url, data=json.dumps(content).encode(), headers=headers), timeout=60
     ):
         pass
 
@@ -80,7 +80,7 @@ def _running(
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -66,7 +66,7 @@ def exporter(storage: Storage, tmp_path: Path) -> Iterator[str]:
     process = subprocess.Popen([*command, "--config", str(tmp_path / "mailposture.yaml")])
     yield str(storage.config.metrics.exporter)
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 @pytest.fixture

@@ -98,14 +98,14 @@ def name_server(_one_name_server: NameServer) -> Iterator[NameServer]:
 
 @pytest.fixture
 def keys(name_server: NameServer) -> Iterator[KeyCache]:
-    cache = KeyCache(nameservers=(name_server.address,), timeout=timedelta(seconds=1))
+    cache = KeyCache(nameservers=(name_server.address,), timeout=timedelta(seconds=3))
     yield cache
     cache.close()
 
 
 @pytest.fixture
 def verifier(keys: KeyCache) -> DkimVerifier:
-    return DkimVerifier(keys=keys, patience=5)
+    return DkimVerifier(keys=keys, patience=30)
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,8 @@ async def test_garbled_answers_of_one_domain_are_failed_lookups_and_the_others_a
 
     zone.text += zone.text.replace("example.test", "evil.test") + "_25._tcp.mx1.evil.test. 60 IN TLSA 3 1 1 abcd\n"
     zone.garble = garble
-    resolver = Resolver(nameservers=[f"127.0.0.1@{dns_port}"], timeout=0.4)
-    results = await found(looking(resolver=resolver, smtp_port=1, https_port=1, timeout=0.4), GOOD, EVIL)
+    resolver = Resolver(nameservers=[f"127.0.0.1@{dns_port}"], timeout=1)
+    results = await found(looking(resolver=resolver, smtp_port=1, https_port=1, timeout=1), GOOD, EVIL)
     assert_nothing_broke(results)
     assert [one.outcome for one in results["example.test"] if one.check in {"mx", "tls-rpt", "spf"}] == ["good"] * 3
     assert {"mx", "spf", "dmarc"} <= {one.check for one in results["evil.test"]}
@@ -87,7 +87,7 @@ async def test_malformed_tlsa_record_is_a_result(data: bytes, zone: Zone, lookin
             reply.add_answer(RR(request.q.qname, QTYPE.TLSA, ttl=60, rdata=record))  # type: ignore[attr-defined]
         return reply
 
-    results = await found(looking(smtp_port=1, https_port=1, timeout=1), GOOD)
+    results = await found(looking(smtp_port=1, https_port=1), GOOD)
     assert_nothing_broke(results)
     (tlsa,) = (one for one in results["example.test"] if one.check == "tlsa")
     assert tlsa.reason in {Reason.DNS_ERROR, Reason.NO_CERTIFICATE}

@@ -64,6 +64,6 @@ def run(folder: Path, *, terminal: bool) -> tuple[int, str]:
     finally:
         process.kill()
         process.wait()
-        listener.join(10)
+        listener.join(60)
         os.close(ours)
     return code, said.decode().replace("\r\n", "\n")

@@ -37,7 +37,7 @@ def test_what_a_shell_started_in_the_background_outlives_it(tmp_path: Path, way:
             assert '"event": "receiving"' in (tmp_path / "data" / "mailposture.log").read_text()
             assert '"event"' not in log.read_text()
         before = children(process)
-        shell.communicate(b"\n", timeout=30)
+        shell.communicate(b"\n", timeout=60)
         assert not Path(f"/proc/{shell.pid}").exists()
         # Whatever the shell's end would do is done by now; only a living parent starts a dead child again.
         os.kill(before["receiver"], signal.SIGKILL)
@@ -89,7 +89,7 @@ def runs(process: int) -> bool:
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             return response.status == 200
     except OSError:
         return False

@@ -243,7 +243,7 @@ def test_killed_in_the_middle_of_inserts_it_starts_again_with_all_that_was_ackno
         except Exception:
             pass
         killer.join()
-        assert engine.wait(20) == -signal.SIGKILL
+        assert engine.wait(60) == -signal.SIGKILL
         engine.stop()
     with EmbeddedEngine(config) as endpoint:
         client = connect(config, user=user, endpoint=endpoint)

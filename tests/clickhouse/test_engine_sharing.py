@@ -54,7 +54,7 @@ class Command:
     def done(self) -> None:
         self._done.set()
 
-    def ended(self, within: float) -> bool:
+    def ended(self, within: float = 60) -> bool:
         self._thread.join(within)
         return not self._thread.is_alive()
 
@@ -106,7 +106,7 @@ def test_nobody_waits_for_ever(tmp_path: Path) -> None:
     ):
         EmbeddedEngine(config).start(patience=0.5)
     command.done()
-    assert command.ended(within=20)
+    assert command.ended()
 
 
 def test_command_beside_a_service_uses_its_engine_and_leaves_it_running(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_command_beside_a_service_uses_its_engine_and_leaves_it_running(tmp_path
         commands = [Command(config) for _ in range(2)]
         for command in commands:
             command.done()
-            assert command.ended(within=20)
+            assert command.ended()
             assert command.answers == [b"1\n"]
         assert running_endpoint(config) == endpoint
 

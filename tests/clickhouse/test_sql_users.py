@@ -137,7 +137,7 @@ def test_an_additional_filter_does_not_show_what_the_view_hides(storage: Storage
 @pytest.mark.parametrize("credentials", ["", "user=default&", "user=default&password=default&"])
 def test_nobody_logs_in_as_the_user_who_opened_the_listeners(storage: Storage, credentials: str) -> None:
     for sql in ("SELECT 1", "SELECT file('/etc/hostname')", "SYSTEM STOP LISTEN HTTP"):
-        connection = http.client.HTTPConnection(storage.endpoint.host, storage.endpoint.http_port, timeout=10)
+        connection = http.client.HTTPConnection(storage.endpoint.host, storage.endpoint.http_port, timeout=60)
         connection.request("POST", f"/?{credentials}query={urllib.parse.quote(sql)}")
         response = connection.getresponse()
         assert response.status >= 400

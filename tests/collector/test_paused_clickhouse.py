@@ -165,7 +165,7 @@ def test_ingest_shows_signs_of_life_and_stores_when_clickhouse_is_back(clickhous
             eventually("answers", lambda: ingest.heartbeat.database_answers)
         finally:
             stopping.set()
-            working.join(30)
+            working.join(60)
     assert not working.is_alive()
     assert client.query("SELECT count() FROM tls_report_log").result_rows == [(1,)]
 

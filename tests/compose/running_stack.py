@@ -192,7 +192,7 @@ class RunningStack:
         """The JSON at a published port; None if there is none."""
         host, published = self.port(service, port)
         try:
-            with urllib.request.urlopen(f"http://{host}:{published}{path}", timeout=10) as page:
+            with urllib.request.urlopen(f"http://{host}:{published}{path}", timeout=60) as page:
                 return json.load(page)
         except (OSError, ValueError):
             return None
@@ -201,7 +201,7 @@ class RunningStack:
         """Status and text of a page that only other containers reach; 0 if nobody answers."""
         code = (
             "import sys, urllib.request, urllib.error\n"
-            "try: page = urllib.request.urlopen(sys.argv[1], timeout=20)\n"
+            "try: page = urllib.request.urlopen(sys.argv[1], timeout=60)\n"
             "except urllib.error.HTTPError as error: page = error\n"
             "except OSError as error: sys.exit(f'0 {error}')\n"
             "print(page.status, page.read().decode())"

@@ -57,7 +57,7 @@ def caddy(root: Path, tmp_path: Path) -> Iterator[Caddy]:
     with log.open("wb") as words, subprocess.Popen(command, env=environment, stdout=words, stderr=words) as process:
         try:
             certificate = tmp_path / "caddy/certificates/local" / REPORTS / f"{REPORTS}.crt"
-            eventually("the certificate of the private authority", certificate.exists, within=30)
+            eventually("the certificate of the private authority", certificate.exists)
             authority = tmp_path / "caddy/pki/authorities/local/root.crt"
             yield Caddy(port=port, health=f"http://127.0.0.1:{health}/", authority=authority, log=log)
         finally:
@@ -66,7 +66,7 @@ def caddy(root: Path, tmp_path: Path) -> Iterator[Caddy]:
 
 def handshake(caddy: Caddy, context: ssl.SSLContext) -> ssl.SSLSocket | None:
     """A connection to the site, or None where that fails."""
-    plain = socket.create_connection(("127.0.0.1", caddy.port), timeout=10)
+    plain = socket.create_connection(("127.0.0.1", caddy.port), timeout=60)
     try:
         return context.wrap_socket(plain, server_hostname=REPORTS)
     except ssl.SSLError:
@@ -79,7 +79,7 @@ def test_a_site_beside_the_policies_gets_its_certificate_from_the_same_issuer_an
 ) -> None:
     context = ssl.create_default_context(cafile=str(caddy.authority))
     context.check_hostname = False  # the name goes into the request; the address is loopback
-    connection = HTTPSConnection("127.0.0.1", caddy.port, context=context, timeout=10)
+    connection = HTTPSConnection("127.0.0.1", caddy.port, context=context, timeout=60)
     # Caddy writes the certificate a moment before it uses it.
     connection.sock = eventually("a handshake", lambda: handshake(caddy, context))
     connection.request("GET", "/", headers={"Host": REPORTS})
@@ -92,6 +92,6 @@ def test_a_site_beside_the_policies_gets_its_certificate_from_the_same_issuer_an
 def test_health_checks_are_answered_and_not_logged(caddy: Caddy) -> None:
     before = caddy.log.read_text()
     for _ in range(3):
-        with urllib.request.urlopen(caddy.health, timeout=10) as answer:
+        with urllib.request.urlopen(caddy.health, timeout=60) as answer:
             assert answer.status == 200
     assert "request" not in caddy.log.read_text().removeprefix(before)

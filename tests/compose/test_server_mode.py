@@ -41,7 +41,7 @@ pytestmark = pytest.mark.slow
 
 def fetch(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=5) as page:
+        with urllib.request.urlopen(url, timeout=60) as page:
             return str(page.read().decode())
     except OSError:
         return ""
@@ -126,7 +126,7 @@ class Stack:
         for process in self.processes:
             process.terminate()
         for process in self.processes:
-            process.wait(30)
+            process.wait(60)
 
 
 @pytest.fixture

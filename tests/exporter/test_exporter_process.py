@@ -30,7 +30,7 @@ EXPORTER = [sys.executable, "-c", "from cli.main import main; main()", "exporter
 
 def get(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -85,7 +85,7 @@ def test_clickhouse_may_go_and_come_back_while_the_exporter_tells_the_truth(tmp_
             wait_for(f"{address}/metrics", "^mailposture_reported_up 1.0$")
 
         exporter.send_signal(signal.SIGTERM)
-        assert exporter.wait(10) == 0
+        assert exporter.wait(60) == 0
     finally:
         exporter.kill()
         exporter.wait()

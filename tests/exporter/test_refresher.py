@@ -115,7 +115,7 @@ def test_between_two_renewals_the_thread_asks_whether_clickhouse_is_there(
     refresher = Refresher(read=read, knock=knocks.release, without_reports="", every=3600, registry=registry)
     refresher.start()
     try:
-        assert all(knocks.acquire(timeout=10) for _ in range(3))
+        assert all(knocks.acquire(timeout=60) for _ in range(3))
         assert reads.acquire(blocking=False)
         assert not reads.acquire(blocking=False)  # one renewal, and the next is an hour away
     finally:
@@ -159,7 +159,7 @@ def test_the_thread_goes_on_after_a_failure(answers: Answers, registry: Collecto
     refresher = Refresher(read=failing_once, knock=lambda: None, without_reports="", every=0.01, registry=registry)
     refresher.start()
     try:
-        assert all(attempts.acquire(timeout=10) for _ in range(3))
+        assert all(attempts.acquire(timeout=60) for _ in range(3))
         assert refresher.page.plain_with(b"") == b"first\n"
         assert refresher.alive
     finally:

@@ -63,7 +63,7 @@ def test_sighup_reads_the_configuration_again_and_sigterm_ends(
     eventually("the new policy", lambda: fetch(port, "mta-sts.plain.example") == 200)
     assert fetch(port, "mta-sts.enforced.example") == 200
     child.terminate()
-    assert child.wait(timeout=20) == 0
+    assert child.wait(timeout=60) == 0
 
 
 def test_process_answers_one_tls_connection_after_another(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_process_answers_one_tls_connection_after_another(tmp_path: Path) -> Non
         try:
             fetch(metrics_port, "localhost")  # until it listens
             for _ in range(50):
-                connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+                connection = socket.create_connection(("127.0.0.1", port), timeout=60)
                 with context.wrap_socket(connection, server_hostname="mta-sts.tested.example") as tls:
                     tls.sendall(b"GET /.well-known/mta-sts.txt HTTP/1.0\r\nHost: mta-sts.tested.example\r\n\r\n")
                     assert tls.recv(12) == b"HTTP/1.0 200"
@@ -95,7 +95,7 @@ def test_address_in_use_is_said(process: tuple[subprocess.Popen[bytes], Path, in
         check=False,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert second.returncode != 0
     assert f"cannot listen on 127.0.0.1:{port} (Address already in use); " in second.stderr

@@ -57,7 +57,7 @@ def test_exporter_probes_serves_and_keeps_what_it_saw(world: World, tmp_path: Pa
             address = wait_for(re.compile(r'"url": "(http://[^"]+)"'), log.read_text)[1]
 
             def page() -> str:
-                with urllib.request.urlopen(address, timeout=10) as answer:
+                with urllib.request.urlopen(address, timeout=60) as answer:
                     return str(answer.read().decode())
 
             for sample in (
@@ -70,7 +70,7 @@ def test_exporter_probes_serves_and_keeps_what_it_saw(world: World, tmp_path: Pa
             eventually("rows of both probes", lambda: len(storage.ask(kept)) == 2)
             assert storage.ask(kept) == [("mta-sts", "policy-host-unreachable"), ("mx", "refused")]
             exporter.send_signal(signal.SIGTERM)
-            assert exporter.wait(20) == 0
+            assert exporter.wait(60) == 0
         finally:
             exporter.kill()
             exporter.wait()

@@ -50,7 +50,7 @@ class Running:
         self._news.set()
 
     async def until(self, done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not done():
                 await self._news.wait()
                 self._news.clear()

@@ -64,7 +64,7 @@ class House:
 
     def page(self, which: str) -> str:
         """The metrics of `collector`, or of `exporter` as they are now (mostly `renewed()` is right)."""
-        with urllib.request.urlopen(f"http://{getattr(self.config.metrics, which)}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{getattr(self.config.metrics, which)}/metrics", timeout=60) as answer:
             text: str = answer.read().decode()
             return text
 
@@ -147,7 +147,7 @@ def running_house(folder: Path, configuration: dict[str, Any]) -> Iterator[House
 def _runs(house: House, process: subprocess.Popen[bytes]) -> bool:
     assert process.poll() is None, (house.path.parent / "mailposture.log").read_text(errors="replace")[-3000:]
     try:
-        with urllib.request.urlopen(f"http://{house.config.metrics.collector}/healthz", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{house.config.metrics.collector}/healthz", timeout=60) as answer:
             healthy = answer.read() == b"ok\n"
         return healthy and "tlsrpt_sessions{" in house.page("exporter")
     except OSError:

@@ -156,7 +156,7 @@ def _datagram(domain: str, record: str, failures: list[dict[str, Any]]) -> dict[
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(20)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

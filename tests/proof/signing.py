@@ -61,7 +61,7 @@ def signing_milter(folder: Path, key: SigningKey) -> Iterator[str]:
         yield f"inet:127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _listens(port: int) -> bool:

@@ -158,11 +158,11 @@ class Dovecot:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=60)
             self._process = None
 
     def client(self, user: str = "reports") -> IMAPClient:
-        client = IMAPClient("127.0.0.1", port=self.plain_port, ssl=False, timeout=10)
+        client = IMAPClient("127.0.0.1", port=self.plain_port, ssl=False, timeout=60)
         client.login(user, PASSWORD)
         return client
 

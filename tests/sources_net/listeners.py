@@ -137,7 +137,7 @@ class Talk:
     """A raw client: says bytes, hears lines."""
 
     def __init__(self, address: tuple[str, int], *, greet: bool = True) -> None:
-        self.socket = socket.create_connection(address, timeout=10)
+        self.socket = socket.create_connection(address, timeout=60)
         self.file = self.socket.makefile("rb")
         if greet:
             assert self.hear().startswith("220 ")

@@ -55,7 +55,7 @@ class From(Talk):
     """A client with an address of its own."""
 
     def __init__(self, source: str, address: tuple[str, int]) -> None:
-        self.socket = socket.create_connection(address, timeout=10, source_address=(source, 0))
+        self.socket = socket.create_connection(address, timeout=60, source_address=(source, 0))
         self.file = self.socket.makefile("rb")
         self.greeting = self.hear()
 
@@ -117,7 +117,7 @@ MAPPED = socket.inet_pton(socket.AF_INET6, "::ffff:192.0.2.1") * 2 + struct.pack
 )
 def test_header_says_for_whom_the_proxy_comes(mail_server: Callable, header: bytes, peer: str) -> None:
     server = mail_server(proxies=PROXY)
-    client = socket.create_connection(server.smtp, timeout=10)
+    client = socket.create_connection(server.smtp, timeout=60)
     client.sendall(header + f"EHLO x\r\nMAIL FROM:<{SENDER}>\r\nRCPT TO:<{RCPT}>\r\nDATA\r\n".encode())
     with client, client.makefile("rb") as replies:
         while not (line := replies.readline()).startswith(b"354"):
@@ -153,7 +153,7 @@ def test_header_says_for_whom_the_proxy_comes(mail_server: Callable, header: byt
 def test_who_is_named_a_proxy_and_sends_no_header_is_hung_up_on(mail_server: Callable, header: bytes) -> None:
     """Without the header it would come in the name of the proxy, and every limit would be the proxy's."""
     server = mail_server(proxies=PROXY)
-    with socket.create_connection(server.smtp, timeout=10) as client:
+    with socket.create_connection(server.smtp, timeout=60) as client:
         with contextlib.suppress(ConnectionError):
             client.sendall(header)
             client.sendall(b"EHLO x\r\n" * 3)
@@ -168,7 +168,7 @@ def test_header_that_never_comes_holds_a_place_for_seconds_only(
 ) -> None:
     monkeypatch.setattr("collector.sources.smtp.proxy_header._HEADER_SECONDS", 0.3)
     server = mail_server(proxies=PROXY)
-    with socket.create_connection(server.smtp, timeout=10) as silent, silent.makefile("rb") as replies:
+    with socket.create_connection(server.smtp, timeout=60) as silent, silent.makefile("rb") as replies:
         silent.sendall(b"PROXY TCP4")
         assert replies.read() == b""
     eventually("its end", lambda: not len(server.server.shared.admission))
@@ -201,7 +201,7 @@ def test_one_client_may_not_come_more_often_than_configured(mail_server: Callabl
 
 
 def post(address: tuple[str, int], source: str, *forwarded_for: str) -> int:
-    connection = http.client.HTTPConnection(*address, timeout=10, source_address=(source, 0))
+    connection = http.client.HTTPConnection(*address, timeout=60, source_address=(source, 0))
     connection.putrequest("POST", PATH)
     for value in forwarded_for:
         connection.putheader("X-Forwarded-For", value)

@@ -22,7 +22,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
 def answers(address: tuple[str, int], request: bytes) -> list[bytes]:
     """The statuses of all answers, until the server closes."""
     answer = b""
-    with socket.create_connection(address, timeout=10) as client, contextlib.suppress(ConnectionError):
+    with socket.create_connection(address, timeout=60) as client, contextlib.suppress(ConnectionError):
         client.sendall(request)
         while piece := client.recv(65536):
             answer += piece

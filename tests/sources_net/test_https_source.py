@@ -30,7 +30,7 @@ REPORT = b'{"organization-name": "Example"}'
 def ask(
     address: tuple[str, int], method: str, path: str, body: bytes = b"", **headers: str
 ) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(*address, timeout=10)
+    connection = http.client.HTTPConnection(*address, timeout=60)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
     response.words = response.read()
@@ -38,7 +38,7 @@ def ask(
 
 
 def raw(address: tuple[str, int], text: bytes, source: str = "127.0.0.1") -> socket.socket:
-    client = socket.create_connection(address, timeout=10, source_address=(source, 0))
+    client = socket.create_connection(address, timeout=60, source_address=(source, 0))
     client.sendall(text)
     return client
 
@@ -220,7 +220,7 @@ def test_clients_that_never_end_the_handshake_are_counted_and_leave_room_for_oth
 def encrypted(address: tuple[str, int], files: TlsFiles, source: str) -> ssl.SSLSocket:
     context = ssl.create_default_context(cafile=str(files.certificate))
     context.check_hostname = False
-    plain = socket.create_connection(address, timeout=10, source_address=(source, 0))
+    plain = socket.create_connection(address, timeout=60, source_address=(source, 0))
     return context.wrap_socket(plain)
 
 
@@ -371,7 +371,7 @@ def _serial(address: tuple[str, int], files: TlsFiles, name: str | None) -> str:
     context = ssl.create_default_context(cafile=str(files.certificate))
     context.check_hostname = False
     with (
-        socket.create_connection(address, timeout=10) as plain,
+        socket.create_connection(address, timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=name) as tls,
     ):
         tls.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode())

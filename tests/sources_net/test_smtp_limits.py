@@ -212,7 +212,7 @@ def test_connections_are_limited_for_each_client(mail_server: Callable) -> None:
     server = mail_server(limits={"connections_per_client": 2})
     clients = [Talk(server.smtp) for _ in range(2)]
     assert Talk(server.smtp, greet=False).hear().startswith("421 4.7.0")
-    other = socket.create_connection(server.smtp, timeout=10, source_address=("127.0.0.2", 0))
+    other = socket.create_connection(server.smtp, timeout=60, source_address=("127.0.0.2", 0))
     assert other.recv(100).startswith(b"220")
     assert all(client.ask("NOOP").startswith("250") for client in clients)
 

@@ -109,7 +109,7 @@ def test_a_backup_while_mail_arrives_has_all_that_was_acknowledged_before(tmp_pa
 
     threads = [threading.Thread(target=receive), threading.Thread(target=forget)]
     threads[0].start()
-    assert some.acquire(timeout=30)
+    assert some.acquire(timeout=60)
     threads[1].start()
     try:
         for number in range(5):
@@ -121,11 +121,11 @@ def test_a_backup_while_mail_arrives_has_all_that_was_acknowledged_before(tmp_pa
             kept = {f"{index}" for index in range(before) if (index + 1) % 3}
             assert kept <= found.keys()
             for _ in range(3):  # it goes on meanwhile
-                assert some.acquire(timeout=30)
+                assert some.acquire(timeout=60)
     finally:
         stopping.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
 
 
 def test_what_is_no_backup_changes_nothing(used: Path, tmp_path: Path) -> None:
