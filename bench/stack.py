@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from bench.ports import free_port
 from cli.collector import children
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
@@ -53,7 +53,7 @@ class Stack:
 @contextmanager
 def running(folder: Path, *, domain: str, **settings: object) -> Iterator[Stack]:
     """Start engine, ingest and receiver for one domain; `settings` are further sections of the configuration."""
-    smtp, https, metrics, exporter, http, native = free_ports(6)
+    smtp, https, metrics, exporter, http, native = (free_port() for _ in range(6))
     path = folder / "mailposture.yaml"
     listen = {
         "domains": [{"name": domain}],
@@ -93,12 +93,3 @@ def _wait_until_healthy(stack: Stack) -> None:
         if time.monotonic() > until:
             raise TimeoutError(f"the collector is not ready: {stack.log.read_text(errors='replace')[-3000:]}")
         time.sleep(0.1)
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
