@@ -115,7 +115,7 @@ async def mail(
     context = authority.issue(["mx1.example.test"]).server_context()
     async with faulty_smtp.serving(context, fault) as (_, port):
         https_port = load(world.config_path).policy_host.listen.port
-        world.use(looking(https_port=https_port, smtp_port=port, timeout=2))
+        world.use(looking(https_port=https_port, smtp_port=port))
         yield
 
 

@@ -38,18 +38,19 @@ def txt(text: str) -> str:
 
 
 GOOD = rsa_key(2048)
+MADE = {"rsa 2048": GOOD, "rsa 1024": rsa_key(1024), "ed25519": ed25519_key()}  # names of tests are the same each time
 
 
 @pytest.mark.parametrize(
     ("text", "outcome", "reason", "detail"),
     [
-        (f"v=DKIM1; k=rsa; p={GOOD}", Outcome.GOOD, None, "rsa key of 2048 bits"),
-        (f"p={GOOD}", Outcome.GOOD, None, "rsa key of 2048 bits"),
-        (f"v=DKIM1; p={rsa_key(1024)}", Outcome.GOOD, None, "rsa key of 1024 bits; 2048 are advised"),
-        (f"v=DKIM1; k=ed25519; p={ed25519_key()}", Outcome.GOOD, None, "ed25519 key"),
-        (f"v=DKIM1; t=s; p={GOOD}", Outcome.GOOD, None, "rsa key"),
+        ("v=DKIM1; k=rsa; p={rsa 2048}", Outcome.GOOD, None, "rsa key of 2048 bits"),
+        ("p={rsa 2048}", Outcome.GOOD, None, "rsa key of 2048 bits"),
+        ("v=DKIM1; p={rsa 1024}", Outcome.GOOD, None, "rsa key of 1024 bits; 2048 are advised"),
+        ("v=DKIM1; k=ed25519; p={ed25519}", Outcome.GOOD, None, "ed25519 key"),
+        ("v=DKIM1; t=s; p={rsa 2048}", Outcome.GOOD, None, "rsa key"),
         ("v=DKIM1; p=", Outcome.MISSING, "key-revoked", "is revoked"),
-        (f"v=DKIM1; t=y:s; p={GOOD}", Outcome.WRONG, "key-in-test", "t=y"),
+        ("v=DKIM1; t=y:s; p={rsa 2048}", Outcome.WRONG, "key-in-test", "t=y"),
         ("v=DKIM1; p=MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBALyG", Outcome.WRONG, "record-invalid", "cannot be read"),
         ("v=DKIM1; k=rsa", Outcome.WRONG, "record-invalid", "no DKIM key"),
         ("v=spf1 -all", Outcome.WRONG, "record-invalid", "no DKIM key"),
@@ -59,6 +60,7 @@ GOOD = rsa_key(2048)
 async def test_key(
     *, resolver: Resolver, zone: Zone, text: str, outcome: Outcome, reason: str | None, detail: str
 ) -> None:
+    text = text.format_map(MADE)
     zone.text = txt(text)
     found = await check_key(KEY, resolver=resolver)
     assert (found.outcome, found.reason, found.subject) == (outcome, reason, NAME)
