@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
@@ -93,6 +94,12 @@ def test_no_pattern_has_possessive_quantifiers_or_atomic_groups():
                 if re.search(r"[*+?}]\+|\(\?>", LITERALS.sub("x", text)):
                     found.add(f"{file.relative_to(ROOT)}:{node.lineno}")
     assert not found
+
+
+def test_modules_of_tests_have_names_of_their_own():
+    """Their folders are no packages: two of one name, and pytest runs nothing."""
+    names = Counter(file.name for file in files_in(ROOT / "tests", ".py") if file.name.startswith("test_"))
+    assert [name for name, times in names.items() if times > 1] == []
 
 
 def test_tests_start_other_programs_only_by_their_path():
