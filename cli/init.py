@@ -86,6 +86,7 @@ https:
 # Reports by mail without a valid DKIM signature of the reporting domain wait in quarantine.
 # authentication:
 #   nameservers: []           # the system's resolver if empty
+#   accepted_authors: [reporter.example]   # DMARC reports accepted by From alone; they count in no alert
 
 # Where rows go. Without url: the embedded engine, listening here for your Grafana and your SQL.
 # clickhouse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.options import FAILED, with_config
-from collector.spool import HeldMessages, HeldState, NotHeldError
+from cli.options import FAILED, named_domain, with_config
+from collector.alignment import is_by
+from collector.spool import HeldMessage, HeldMessages, HeldState, NotHeldError
 from mailposture.quoting import printable
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 
     from mailposture.config.model import Config
 
+_ALL = 1_000_000  # far more than spool.held_size has room for
 _STATES = {"quarantined": HeldState.QUARANTINED, "rejected": HeldState.REJECTED, "all": None}
 
 
 @click.group()
 def command() -> None:
-    """List, show, release or discard what is held.
+    """List, show, release, discard or judge again what is held.
 
     Reports that are not authenticated are quarantined: anyone can mail a forged report. Messages without a usable
     report are rejected, and kept too. Both are dropped after spool.held_for, or when they take more than
@@ -102,6 +104,39 @@ def release(config: Config, held_ids: tuple[str, ...]) -> None:
         with _told():
             held.release(held_id)
         click.echo(f"{held_id}: released; a running collector stores it within seconds, else the next one to start")
+
+
+@command.command(name="judge-again")
+@with_config
+@click.argument("held_ids", metavar="[ID]...", nargs=-1)
+@click.option("--reason", help="All that is held for this reason, as in `list`.")
+@click.option("--from", "author", metavar="DOMAIN", help="All whose From field is of this domain.")
+def judge_again(config: Config, held_ids: tuple[str, ...], reason: str | None, author: str | None) -> None:
+    """Judge messages again by today's rules: IDs, or those with a reason, from a domain, or both.
+
+    For what an upgrade can read now, what DNS answers for by now, and what is from a domain that was written into
+    authentication.accepted_authors. Nothing is accepted on your word: what is still unauthenticated is quarantined
+    again, and what still holds no report is rejected again.
+    """
+    held = _held(config)
+    if bool(held_ids) is bool(reason or author):
+        raise click.UsageError("name IDs, or choose by --reason and --from")
+    domain = named_domain(author) if author else None
+    chosen = held_ids or [message.id for message in _chosen(held, reason, domain)]
+    for held_id in chosen:
+        with _told():
+            held.put_back(held_id)
+    click.echo(f"{len(chosen)} to be judged again; a running collector does so within seconds, else the next to start")
+
+
+def _chosen(held: HeldMessages, reason: str | None, domain: str | None) -> Iterator[HeldMessage]:
+    """What is held for a reason, and from a domain."""
+    for message in held.list(limit=_ALL):
+        if reason not in (None, message.reason):
+            continue
+        with suppress(NotHeldError):  # it had to make room meanwhile
+            if domain is None or is_by((domain,), held.get(message.id)[1]):
+                yield message
 
 
 @command.command()

@@ -15,10 +15,12 @@ from email.utils import getaddresses
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from collector.dkim import canonical
+from collector.dkim.canonical import UnreadableError
 from mailposture.domain_names import normalize, organizational_domain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from collector.dkim.canonical import Mail
     from collector.dkim.signature import Signature
@@ -33,6 +35,17 @@ def aligned_with_author(signature: Signature, mail: Mail) -> bool:
     """The verifier's policy: whether a signature is of the organization of every author."""
     authors = author_domains(mail.values(b"from"))
     return bool(authors) and all(same_organization(signature.domain, author) for author in authors)
+
+
+def is_by(domains: Collection[str], message: bytes) -> bool:
+    """Whether a mail says that it is from one of these domains, or from below it; nothing proves that."""
+    try:
+        authors = author_domains(canonical.read(message).values(b"from"))
+    except UnreadableError:
+        return False
+    return bool(authors) and all(
+        any(author == domain or author.endswith(f".{domain}") for domain in domains) for author in authors
+    )
 
 
 def author_domains(fields: Sequence[bytes]) -> tuple[str, ...]:

@@ -62,6 +62,13 @@ class Decision:
 
 
 _DEFERRING = (Outcome.TEMPERROR, Outcome.EARLY)
+# What an operator who accepts an author decides about; what was signed and says something else is no such case.
+_WITHOUT_PROOF = (
+    QuarantineReason.NO_SIGNATURE,
+    QuarantineReason.NOT_ALIGNED,
+    QuarantineReason.INVALID,
+    QuarantineReason.DNS_FAILURE,
+)
 _REASONS = {
     Outcome.NONE: QuarantineReason.NO_SIGNATURE,
     Outcome.NOT_ALIGNED: QuarantineReason.NOT_ALIGNED,
@@ -86,6 +93,7 @@ def decide_trust(
     *,
     dkim: DkimResult | None,
     spf: SpfVerdict | None = None,
+    author_accepted: bool = False,
     unclear: str,
     claim: Claim | None,
     policy_domains: Collection[str],
@@ -95,14 +103,18 @@ def decide_trust(
     """Decide for one report.
 
     `dkim` is what DkimVerifier found of aligned signatures, or None where needs_dkim() is false; `spf` what SPF says of
-    a mail without one, where that counts; `unclear` says why what they prove cannot be read, or is empty; `claim` is
-    whom the proven header says it is from; `policy_domains` are those of ours that the report is about.
+    a mail without one, where that counts; `author_accepted`: the configuration accepts its author without proof;
+    `unclear` says why what they prove cannot be read, or is empty; `claim` is whom the proven header says it is from;
+    `policy_domains` are those of ours that the report is about.
     """
     if envelope.by_operator or envelope.from_trusted_mailbox:
         return Decision(verdict=Verdict.ACCEPTED, trust=Trust.OPERATOR if envelope.by_operator else Trust.MAILBOX)
     if dkim is None:
         return _by_token(envelope, policy_domains)
-    return _by_proof(dkim, spf, unclear=unclear, claim=claim, rules=rules, now=now)
+    decision = _by_proof(dkim, spf, unclear=unclear, claim=claim, rules=rules, now=now)
+    if author_accepted and decision.verdict is Verdict.QUARANTINED and decision.reason in _WITHOUT_PROOF:
+        return Decision(verdict=Verdict.ACCEPTED, trust=Trust.AUTHOR)
+    return decision
 
 
 def _by_proof(

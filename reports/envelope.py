@@ -58,12 +58,13 @@ class Trust(StrEnum):
     OPERATOR = "operator"  # imported or released by hand
     MAILBOX = "mailbox"  # read from a mailbox whose server checks signatures, as the configuration says
     TOKEN = "token"  # noqa: S105  posted to the domain's secret path
+    AUTHOR = "author"  # a DMARC report whose author's domain an operator accepts, though nothing proves it
     NONE = "none"
 
     @property
     def rank(self) -> int:
-        """Higher means more trust; of two copies of one report the more trusted is kept."""
-        return {"none": 0, "token": 1, "mailbox": 2, "operator": 3, "spf": 4, "dkim": 5}[self.value]
+        """Higher means more trust; of two copies of one report the more trusted is kept. 1 proves nothing."""
+        return {"none": 0, "token": 1, "author": 1, "mailbox": 2, "operator": 3, "spf": 4, "dkim": 5}[self.value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,8 @@ class ReportKind(Generic[_Report, _Attribution]):
     attribute: Callable[[_Report, Opened, Envelope, Ownership], _Attribution]  # raises RejectedError: nothing is ours
     attribution_of: Callable[[_Report, Rows], _Attribution]  # that it was stored with, from the rows it then became
     claims: Callable[[_Report, Opened], Claim | None]
-    spf_proves: bool  # whether SPF, aligned with the author, proves who sent a mailed report as a signature does
+    # Whether nothing but a signature makes a mailed report count: neither SPF, nor that an operator accepts its author.
+    needs_signature: bool
     rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
     tables: ReportTables
     schema: Path  # a folder of schema steps: its tables and views

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from collector.alignment import aligned_with_author
+from collector.alignment import aligned_with_author, is_by
 from collector.dkim.verifier import Arrived
 from collector.documents.message import open_message, open_proven
 from collector.documents.signed_mail import UnclearError
@@ -97,6 +97,7 @@ class _Message:
     opened: Opened
     dkim: DkimResult | None
     spf: SpfVerdict | None
+    author_accepted: bool  # whether the configuration accepts its author without proof
     unclear: str  # why what they prove of it could not be read, so that it was read generously; or empty
     arrived_at: datetime
 
@@ -180,11 +181,37 @@ class Judge:
         self, envelope: Envelope, body: bytes, dkim: DkimResult | None, spf: SpfVerdict | None, now: datetime
     ) -> Judgement:
         try:
-            return self._judge_reports(_read(envelope, body, dkim, spf, now), now)
+            return self._judge_reports(self._read(envelope, body, dkim, spf, now), now)
         except RejectedError as error:
             return Rejected(error.fault, dkim.domains if dkim else ())
         except Exception as error:  # whatever untrusted senders wrote must not stop the others
             return Rejected(_our_fault(error))
+
+    def _read(
+        self, envelope: Envelope, body: bytes, dkim: DkimResult | None, spf: SpfVerdict | None, now: datetime
+    ) -> _Message:
+        """Read a message: what is proven of it and nothing else, or all of it, where nothing is.
+
+        Raises RejectedError.
+        """
+        proof, unclear, opened = (proof_of(dkim) if dkim else None) or (spf.proof if spf else None), "", None
+        if proof is not None:
+            try:
+                opened = open_proven(proof)
+            except UnclearError as error:
+                unclear = error.detail
+        if opened is None:
+            opened = open_message(body, as_mail=envelope.source.is_mail)
+        accepted = self._rules.accepted_authors
+        return _Message(
+            envelope=envelope,
+            opened=opened,
+            dkim=dkim,
+            spf=spf,
+            author_accepted=bool(accepted) and dkim is not None and proof is None and is_by(accepted, body),
+            unclear=unclear,
+            arrived_at=dkim.arrived_at if dkim else arrival_of(envelope, opened, now=now),
+        )
 
     def _judge_reports(self, message: _Message, now: datetime) -> Judgement:
         """Reports about other domains are left out beside one about ours; the rest share one verdict."""
@@ -228,7 +255,8 @@ class Judge:
         decision = decide_trust(
             message.envelope,
             dkim=message.dkim,
-            spf=message.spf if kind.spf_proves else None,
+            spf=None if kind.needs_signature else message.spf,
+            author_accepted=message.author_accepted and not kind.needs_signature,
             unclear=message.unclear,
             claim=kind.claims(report, message.opened),
             policy_domains=ours.domains,
@@ -255,20 +283,6 @@ class Judge:
         if message.envelope.source.is_file or now - message.arrived_at >= self._rules.dns_give_up:
             raise RejectedError(Reason.INVALID_FIELD, detail)
         return Deferred(detail, _signers(message))
-
-
-def _read(envelope: Envelope, body: bytes, dkim: DkimResult | None, spf: SpfVerdict | None, now: datetime) -> _Message:
-    """Read a message: what is proven of it and nothing else, or all of it, where nothing is. Raises RejectedError."""
-    proof, unclear, opened = (proof_of(dkim) if dkim else None) or (spf.proof if spf else None), "", None
-    if proof is not None:
-        try:
-            opened = open_proven(proof)
-        except UnclearError as error:
-            unclear = error.detail
-    if opened is None:
-        opened = open_message(body, as_mail=envelope.source.is_mail)
-    arrived_at = dkim.arrived_at if dkim else arrival_of(envelope, opened, now=now)
-    return _Message(envelope=envelope, opened=opened, dkim=dkim, spf=spf, unclear=unclear, arrived_at=arrived_at)
 
 
 def _signers(message: _Message) -> tuple[str, ...]:

@@ -183,6 +183,15 @@ class HeldMessages:
             envelope = replace(envelope_text.decode(row[6]), by_operator=True)
             return _put_back(connection, row[0], envelope_text.encode(envelope), zlib.decompress(row[7]))
 
+    def put_back(self, name: str) -> int:
+        """Put a message back into the queue as it came, to be judged by today's rules; returns its spool id.
+
+        Raises NotHeldError.
+        """
+        with self._lock, self._file.writing() as connection:
+            row = self._find(connection, name)
+            return _put_back(connection, row[0], row[6], zlib.decompress(row[7]))
+
     def judge_again(self) -> int:
         """Put back into the queue what was held at a time that is yet to come; returns how many messages.
 

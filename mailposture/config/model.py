@@ -224,6 +224,9 @@ class Authentication(_Section):
     nameservers: tuple[Nameserver, ...] = ()  # IP or IP@port; the system's resolver if empty
     dns_timeout: Wait = timedelta(seconds=5)
     dns_give_up: Duration = timedelta(days=2)  # after that an unanswered key lookup means quarantine
+    # Domains whose DMARC reports are accepted by their From field alone. Anybody can write one, so they are stored and
+    # shown, and count in no alert.
+    accepted_authors: tuple[DomainName, ...] = ()
 
 
 class Spool(_Section):

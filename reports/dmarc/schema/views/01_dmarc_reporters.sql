@@ -1,12 +1,13 @@
 -- Which reporters of DMARC reports count in alerts: as in tls_reporters, but nothing is posted. The longest known decide: where
 -- three reporters are established, only established ones count; else those that are known; and where nobody is, newcomers,
--- but never one of them alone. Whoever is proven now by a signature and now by SPF is one reporter.
+-- but never one of them alone. Whoever is proven now by a signature and now by SPF is one reporter. Whose author an operator
+-- accepts without proof never counts: anybody can write a From field.
 CREATE OR REPLACE VIEW {views}.dmarc_reporters {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     reporter LowCardinality(String) COMMENT 'Who reported about it in the last 35 days: an organizational domain',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim or spf (proven), operator, mailbox',
-    standing LowCardinality(String) COMMENT 'established, known or newcomer; by-hand (import, release)',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim or spf (proven), operator, mailbox, author',
+    standing LowCardinality(String) COMMENT 'established, known or newcomer; by-hand (import, release); unproven (author)',
     counts Bool COMMENT 'Whether its reports count in alerts about the domain, and as evidence of who sends for it',
     first_arrival DateTime('UTC') COMMENT 'When its first report about this domain was accepted',
     last_arrival DateTime('UTC') COMMENT 'When its last report about this domain was accepted'
@@ -22,6 +23,7 @@ WITH
             min(first_arrival) AS first_accepted, max(last_arrival) AS last_accepted,
             multiIf(
                 by = 'operator', 'by-hand',
+                by = 'author', 'unproven',
                 toDate(last_accepted) - toDate(first_accepted) >= established_days, 'established',
                 toDate(last_accepted) > toDate(first_accepted)
                     AND last_accepted >= first_accepted + toIntervalHour(apart_hours), 'known',
@@ -37,6 +39,7 @@ WITH
             policy_domain, reporter, trusts, standing, first_accepted, last_accepted,
             multiIf(
                 standing = 'by-hand', true,
+                standing = 'unproven', false,
                 countIf(standing = 'established') OVER of_domain >= enough_established, standing = 'established',
                 countIf(standing IN ('established', 'known')) OVER of_domain > 0, standing != 'newcomer',
                 countIf(standing = 'newcomer') OVER of_domain > 1

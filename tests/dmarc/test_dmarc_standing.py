@@ -1,0 +1,38 @@
+"""Who counts of those that report on mail from a domain (view dmarc_reporters)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine import DOMAIN, TODAY, days_ago, engine, storage
+
+if TYPE_CHECKING:
+    from engine import Storage
+
+__all__ = ["engine", "storage"]
+
+ASKED = "SELECT reporter, standing, counts FROM dmarc_reporters ORDER BY reporter, trust"
+
+
+def test_reporter_that_is_proven_by_dkim_and_by_spf_is_one(storage: Storage) -> None:
+    for trust in ("dkim", "spf"):
+        storage.accepted(DOMAIN, "a.example", trust, TODAY, TODAY, kind="dmarc")
+    assert storage.ask(ASKED) == [("a.example", "newcomer", False)] * 2, "one newcomer alone does not count"
+    storage.accepted(DOMAIN, "b.example", "spf", TODAY, TODAY, kind="dmarc")
+    assert {row[2] for row in storage.ask(ASKED)} == {True}
+
+
+def test_days_of_both_proofs_make_a_reporter_known(storage: Storage) -> None:
+    storage.accepted(DOMAIN, "a.example", "dkim", days_ago(40), days_ago(40), kind="dmarc")
+    storage.accepted(DOMAIN, "a.example", "spf", TODAY, TODAY, kind="dmarc")
+    assert storage.ask(ASKED) == [("a.example", "established", True)] * 2
+
+
+def test_unproven_reporter_never_counts_and_takes_no_place(storage: Storage) -> None:
+    for number in range(5):
+        storage.accepted(DOMAIN, f"r{number}.example", "author", days_ago(90), TODAY, kind="dmarc")
+    assert {row[1:] for row in storage.ask(ASKED)} == {("unproven", False)}
+    storage.accepted(DOMAIN, "a.example", "dkim", TODAY, TODAY, kind="dmarc")
+    assert storage.ask(ASKED)[0] == ("a.example", "newcomer", False), "they are no company for a newcomer"
+    storage.accepted(DOMAIN, "a.example", "dkim", days_ago(2), TODAY, kind="dmarc")
+    assert storage.ask(ASKED)[0] == ("a.example", "known", True)
