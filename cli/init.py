@@ -35,6 +35,12 @@ _DOMAIN = """\
     #     subject: mx2.{name}         # a server, sender or record; all of them if absent
     #     until: 2030-12-24
     #     because: the provider renews it before Christmas
+    # Who sends mail in the domain's name, if reports do not show it (docs/dmarc.md).
+    # senders:
+    #   - name: Billing server
+    #     addresses: [203.0.113.25]
+    #   - name: Newsletter
+    #     services: [Mailchimp]       # `mailposture explain senders` lists them
     # The MTA-STS policy that `mailposture policy-host` serves for the domain (RFC 8461).
     # mta_sts:
     #   mode: testing         # enforce once `mailposture readiness` says so
@@ -87,6 +93,10 @@ https:
 # authentication:
 #   nameservers: []           # the system's resolver if empty
 #   accepted_authors: [reporter.example]   # DMARC reports accepted by From alone; they count in no alert
+
+# Names of addresses that send mail in our name, in DMARC reports: ask DNS, which then sees who does.
+# source_names:
+#   reverse_dns: false
 
 # Where rows go. Without url: the embedded engine, listening here for your Grafana and your SQL.
 # clickhouse:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from datetime import date, datetime
     from pathlib import Path
 
+    from clickhouse_connect.driver import Client
+
+    from mailposture.config.model import Config
     from mailposture.ownership import Ownership
     from reports.document import Document, Form, Opened
     from reports.envelope import Envelope, Trust
@@ -99,3 +102,5 @@ class ReportKind(Generic[_Report, _Attribution]):
     rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
     tables: ReportTables
     schema: Path  # a folder of schema steps: its tables and views
+    # One round, at a moment, of what is looked up once reports are stored; how many seconds the next one has time.
+    afterwards: Callable[[Client, Config, datetime], float] | None = None

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import metrics
 from collector.heartbeat import Heartbeat
+from collector.ingest.afterwards import Afterwards
 from collector.ingest.judge import Judge
 from collector.ingest.pipeline import Pipeline, is_heavy
 from collector.ingest.suspects import Suspects
@@ -76,6 +77,9 @@ def run_ingest(config: Config) -> None:
             stopping=stopping.is_set,
             pause=stopping.wait,
         )
+        afterwards = Afterwards(config)
+        afterwards.start()
+        stack.callback(afterwards.stop)
         log.info("storing")
         try:
             upkeep = Upkeep(held=held, client=client, heartbeat=heartbeat)

@@ -241,6 +241,17 @@ class Spool(_Section):
     deferred_size: ByteSize = 128 * MIB  # mail whose DKIM key DNS does not give; some 20,000 reports
 
 
+class SourceNames(_Section):
+    """Names of addresses that send mail in our name, and that no service of the catalogue is known by."""
+
+    reverse_dns: bool = False  # ask DNS (authentication.nameservers) for the names of addresses
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is looked up."""
+        return self.reverse_dns
+
+
 class ClickHouse(_Section):
     """Where rows go: embedded (no `url`), or a server."""
 
@@ -320,6 +331,7 @@ class Config(_Section):
     imap: tuple[ImapMailbox, ...] = ()
     authentication: Authentication = Authentication()
     spool: Spool = Spool()
+    source_names: SourceNames = SourceNames()
     clickhouse: ClickHouse = ClickHouse()
     metrics: Metrics = Metrics()
     policy_host: PolicyHost = PolicyHost()

@@ -9,6 +9,7 @@ from reports.dmarc.attribution import Attribution, attribute, attribution_of
 from reports.dmarc.decode import DmarcReport, read
 from reports.dmarc.header import MAIL
 from reports.dmarc.limits import RECORDS, XML_BYTES
+from reports.dmarc.naming import name_sources
 from reports.dmarc.rows import RecordRow, ReportRow, rows_of
 from reports.document import Form
 from reports.kind import Claim, ReportKind, ReportTables
@@ -47,4 +48,5 @@ DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
     rows=rows_of,
     tables=ReportTables(parts=(Table("dmarc_records", RecordRow),), report=Table("dmarc_reports", ReportRow)),
     schema=Path(__file__).parent / "schema",
+    afterwards=name_sources,
 )

@@ -55,7 +55,7 @@ _PILES: Final = (
         Kind.PILE,
         "Mail of yours that does not authenticate",
         "It comes from a sender of yours, and neither SPF nor DKIM passes for the domain in From. Receivers put it "
-        "into the spam folder or refuse it, as your policy says, and cannot tell it from a forgery. The column "
+        "into the spam folder or refuse it, as your policy says, and cannot distinguish it from a forgery. The column "
         "`evidence` says why it is taken for yours.",
         "The reason beside the source says what is wrong: `mailposture explain REASON`. Fix it before you make the "
         "policy stricter.",
@@ -76,7 +76,7 @@ _PILES: Final = (
         Kind.PILE,
         "Nobody knows whose mail it is: perhaps forged",
         "It has your domain in From, and neither SPF nor DKIM passes, nor does anything show that it is from you. Most "
-        "of it is forged; some may be from a server or service that somebody of yours uses and nobody told you about. "
+        "of it is forged; some may be from a server or service that somebody of yours uses without your knowing. "
         "`possibly_ours` marks a service that authenticates as itself: anybody, a phisher too, can have an account "
         "there.",
         "Look at sources that come back on many days and that several receivers report; forgeries change their "

@@ -95,7 +95,7 @@ def test_reject_waits_until_quarantine_has_been_there_for_four_weeks(storage: St
     )
 
 
-def test_blocked_forgeries_hold_nothing_back(storage: Storage) -> None:
+def test_blocked_forgeries_speak_against_nothing(storage: Storage) -> None:
     forged = failing(1, ip=ANYBODY, messages=5000, disposition="reject", published_policy="quarantine")
     storage.put("dmarc_records", *days_of(GOOD), *days_of(forged, first=2))
     published(storage, "quarantine")
@@ -144,7 +144,7 @@ def test_forgers_who_change_addresses_or_are_refused_wait_for_no_name(storage: S
     assert step(storage, "quarantine").verdict is Verdict.SAFE
 
 
-def test_mailing_lists_hold_back_reject_and_not_quarantine(storage: Storage) -> None:
+def test_mailing_lists_speak_against_reject_and_not_quarantine(storage: Storage) -> None:
     lists = failing(1, ip=FORWARDER, messages=1, reasons=["mailing_list"], comments=[""])
     storage.put("dmarc_records", *days_of(GOOD, lists))
     published(storage, "quarantine")
@@ -173,7 +173,7 @@ def test_little_evidence_is_unclear(storage: Storage) -> None:
     )
 
 
-def test_forged_reports_neither_hold_back_nor_speak_for_a_policy(storage: Storage) -> None:
+def test_forged_reports_speak_neither_against_a_policy_nor_for_it(storage: Storage) -> None:
     storage.put("dmarc_records", *days_of(GOOD))
     published(storage, "none")
     forged = {"organization": "Forger", "report_key": 7}

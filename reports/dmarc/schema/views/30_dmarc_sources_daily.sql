@@ -15,6 +15,11 @@
 -- domain of one tenant (ours.onmicrosoft.com) does. Else it is possibly ours: that is a mark in `unknown`, as it is for
 -- every service that authenticates as itself, and never a reason to page.
 --
+-- A source is named by what the configuration calls its address; by the service that the message authenticates as; by the service in
+-- whose published networks its address is; by the registered domain of its reverse name, if that leads back to the address, where
+-- `source_names` of the configuration has them looked up; else by the network of its address. Such a name is no
+-- evidence, but that an address belongs to a shared service.
+--
 -- A source has several rows a day where its messages differ in what they authenticated as or in what was done with them: add them
 -- up. Grouping them here would cost every question more than the rest of the view does.
 CREATE OR REPLACE VIEW {views}.dmarc_sources_daily {on_cluster}
@@ -43,6 +48,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_sources_daily {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
+    -- In one array of constants, which a hash table is made of, each name of a domain is looked up once.
     (SELECT groupArray(toString(policy_domain)) FROM {views}.domains) AS our_domains,
     (SELECT (
         groupArray(domain), groupArray(rank), groupArray(toString(service)), groupUniqArrayIf(rank, shared), groupUniqArrayIf(rank, forwards),
@@ -62,26 +68,32 @@ WITH
             arrayFirst(
                 each -> each.1 <= source_ip AND source_ip <= each.2,
                 (SELECT groupArray((first_ip, last_ip, service)) FROM {tables}.sending_networks FINAL WHERE active)
-            ).3 AS service_of_address
+            ).3 AS service_by_network
         FROM {tables}.dmarc_own_addresses
         INNER JOIN counting USING (policy_domain)
         WHERE hasAny(reporters, counting_reporters)
         GROUP BY policy_domain, source_ip
     ),
-    companions_of_domains AS
+    companions AS
     (
-        SELECT policy_domain, groupArray((seen.domain, seen_first, seen_last, by_spf, toString(known.service))) AS companions
-        FROM
-        (
-            SELECT
-                policy_domain, domain, by_spf, min(first_day) AS seen_first, max(last_day) AS seen_last,
-                cutToFirstSignificantSubdomain(domain) AS registered
-            FROM {tables}.dmarc_own_companions
-            INNER JOIN counting USING (policy_domain)
-            WHERE hasAny(reporters, counting_reporters)
-            GROUP BY policy_domain, domain, by_spf
-        ) AS seen
-        LEFT JOIN (SELECT domain, service FROM {tables}.sending_services FINAL WHERE active) AS known ON known.domain = seen.registered
+        SELECT
+            policy_domain, domain, by_spf, min(first_day) AS seen_first, max(last_day) AS seen_last,
+            cutToFirstSignificantSubdomain(domain) AS registered
+        FROM {tables}.dmarc_own_companions
+        INNER JOIN counting USING (policy_domain)
+        WHERE hasAny(reporters, counting_reporters)
+        GROUP BY policy_domain, domain, by_spf
+    ),
+    own_services AS
+    (
+        -- Few: what is in our SPF record, and services. Forwarders are many, and none of them is here.
+        SELECT
+            policy_domain,
+            groupArrayIf(200)((domain, seen_first, seen_last), by_spf) AS companions_by_spf,
+            groupArrayIf(200)((toString(known.service), seen_first, seen_last), known.service != '' AND (by_spf OR NOT forwards)) AS services_as_us
+        FROM companions
+        LEFT JOIN (SELECT domain, service, forwards FROM {tables}.sending_services FINAL WHERE active) AS known
+            ON known.domain = companions.registered
         GROUP BY policy_domain
     ),
     configured AS
@@ -100,11 +112,19 @@ SELECT
         sender_by_address != '', sender_by_address,
         service != '', service,
         service_of_address != '', service_of_address,
+        service_of_host != '', service_of_host,
+        host_domain != '', host_domain,
         address = '', 'unknown address',
         position(address, ':') = 0, concat(toString(IPv4CIDRToRange(toIPv4OrDefault(address), 24).1), '/24'),
         concat(toString(IPv6CIDRToRange(packed_ip, 48).1), '/48')
     ) AS source,
-    multiIf(sender_by_address != '', 'own', service != '' OR service_of_address != '', 'service', address = '', 'unknown', 'network') AS source_kind,
+    multiIf(
+        sender_by_address != '', 'own',
+        service != '' OR service_of_address != '' OR service_of_host != '', 'service',
+        host_domain != '', 'host',
+        address = '', 'unknown',
+        'network'
+    ) AS source_kind,
     address AS source_ip,
     which AS pile,
     which = 'unknown' AND (service != '' OR is_own_address) AS possibly_ours,
@@ -164,22 +184,28 @@ FROM
                 *,
                 arrayFirst(each -> each.1 <= packed_ip AND packed_ip <= each.2, sender_networks).3 AS sender_by_address,
                 if(service = '', '', arrayFirst(each -> each.1 = service, sender_services).2) AS sender_by_service,
-                arrayFirst(name -> has(our_domains, name), authenticated) AS other_domain_of_ours,
+                arrayFirst(name -> transform(name, our_domains, arrayEnumerate(our_domains), 0) > 0, authenticated) AS other_domain_of_ours,
                 own_last_day >= day - 90 AND own_first_day <= day + 30 AS is_own_address,
-                notEmpty(particular) AND arrayExists(
-                    each -> each.4 AND has(particular, each.1) AND each.3 >= day - 90 AND each.2 <= day + 30, companions
-                ) AS companion_sends_for_us,
-                service != '' AND arrayExists(
-                    each -> each.5 = service AND (each.4 OR NOT forwards) AND each.3 >= day - 90 AND each.2 <= day + 30, companions
-                ) AS service_sends_for_us
+                notEmpty(particular)
+                    AND arrayExists(each -> has(particular, each.1) AND each.3 >= day - 90 AND each.2 <= day + 30, companions_by_spf)
+                    AS companion_sends_for_us,
+                service != '' AND arrayExists(each -> each.1 = service AND each.3 >= day - 90 AND each.2 <= day + 30, services_as_us)
+                    AS service_sends_for_us
             FROM
             (
                 SELECT
                     each_day.policy_domain AS policy_domain, day, header_from, each_day.source_ip AS packed_ip, spf_aligned, dkim_aligned,
                     spf_aligned OR dkim_aligned AS passed, disposition, published_policy, forwarding, fault, authenticated, messages,
-                    counted_messages, reporters, own_first_day, own_last_day, companions, sender_networks, sender_services,
+                    counted_messages, reporters, own_first_day, own_last_day, companions_by_spf, services_as_us, sender_networks, sender_services,
                     if(packed_ip = toIPv6('::'), '', replaceOne(toString(packed_ip), '::ffff:', '')) AS address,
-                    service_of_address,
+                    transform(host_domain, domains, ranks, 0) AS rank_of_host,
+                    transform(rank_of_host, ranks, services, '') AS service_of_host,
+                    multiIf(
+                        service_by_network != '', service_by_network,
+                        has(shared_ranks, rank_of_host), service_of_host,
+                        ''
+                    ) AS service_of_address,
+                    host_domain,
                     -- 0 is no place in the catalogue, and no service.
                     arrayMap(name -> transform(cutToFirstSignificantSubdomain(name), domains, ranks, 0), authenticated) AS found,
                     arrayMin(arrayFilter(rank -> rank > 0, found)) AS best,
@@ -191,7 +217,11 @@ FROM
                         AS particular
                 FROM {views}.dmarc_source_days AS each_day
                 LEFT JOIN own_addresses USING (policy_domain, source_ip)
-                LEFT JOIN companions_of_domains USING (policy_domain)
+                LEFT JOIN
+                (
+                    SELECT source_ip, toString(domain) AS host_domain FROM {tables}.sender_names FINAL
+                ) AS looked_up USING (source_ip)
+                LEFT JOIN own_services USING (policy_domain)
                 LEFT JOIN configured USING (policy_domain)
             )
         )

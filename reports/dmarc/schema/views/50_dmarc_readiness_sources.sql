@@ -1,5 +1,5 @@
 -- What dmarc_readiness rests on: sources of the last 30 complete report days, in messages of reporters that count
--- (dmarc_reporters), so that forged reports neither hold back a policy nor speak for one. Own mail and forwarded mail that failed is
+-- (dmarc_reporters), so that forged reports neither speak against a policy nor for one. Own mail and forwarded mail that failed is
 -- what a stricter policy refuses.
 --
 -- An unknown source that comes back (three days, two reporters, ten messages), and that receivers did not refuse of their own
