@@ -10,9 +10,12 @@ import click
 
 from cli.options import DONE, FAILED, configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
+from mailposture.quoting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from clickhouse_connect.driver import Client
 
     from mailposture.config.model import Config
     from mailposture.expectation import Expectation
@@ -28,14 +31,27 @@ if TYPE_CHECKING:
 @click.option(
     "--tlsa", is_flag=True, help="Also pin the keys that the MX servers show now (DANE); needs outbound port 25."
 )
+@click.option(
+    "--next-policy",
+    is_flag=True,
+    help="Make the DMARC policy one step stricter where reports show that to be safe (`mailposture readiness`).",
+)
 @nameserver_option
-def command(config: Config, domains: tuple[str, ...], format_: str, tlsa: bool, nameservers: tuple[str, ...]) -> None:
+def command(
+    config: Config,
+    domains: tuple[str, ...],
+    *,
+    format_: str,
+    tlsa: bool,
+    next_policy: bool,
+    nameservers: tuple[str, ...],
+) -> None:
     """Print the DNS records that DOMAINs should publish, as a zone file, as JSON or for Terraform (*.tf.json).
 
     Without DOMAIN, those of all configured domains. The records follow from the configuration: where reports go
     (_smtp._tls, _dmarc), where the MTA-STS policy is (mta-sts) and its id (_mta-sts). A DMARC policy that is published
-    already is kept, with our address added; the first one is p=none, which refuses no mail. Nothing is published by
-    this command.
+    already is kept, with our address added; the first one is p=none, which refuses no mail. With --next-policy it is
+    followed by p=quarantine, then p=reject, each as a test (t=y) before. Nothing is published by this command.
 
     Exit codes: 0 all is printed, 1 DNS does not say which DMARC policy is published, or a server's key could not be
     seen (--tlsa), 2 wrong usage or configuration.
@@ -50,6 +66,13 @@ def command(config: Config, domains: tuple[str, ...], format_: str, tlsa: bool, 
         pinned, unpinned = asyncio.run(_tlsa_records(config, expectations, nameservers))
         records += pinned
         unseen += unpinned
+    if next_policy:
+        from cli.database import database  # noqa: PLC0415
+
+        with database(config, user=config.clickhouse.analyst_user) as client:
+            records, kept = stricter(client, records)
+        for line in kept:
+            click.echo(line, err=True)
     written = {"zone": record_formats.zone, "json": record_formats.as_json, "terraform": record_formats.terraform}
     click.echo(written[format_](records), nl=False)
     for line in unseen:
@@ -84,6 +107,33 @@ async def _records(
         name = dmarc.record_name(expected.domain)
         records += [replace(one, value=text) if one.name == name else one for one in expected.records]
     return records, unseen
+
+
+def stricter(client: Client, records: Sequence[DnsRecord]) -> tuple[list[DnsRecord], list[str]]:
+    """The records with the next DMARC policies where they are safe, and why others stay as they are."""
+    from mailposture.records import dmarc  # noqa: PLC0415
+    from reports.dmarc.readiness import Verdict, read_readiness  # noqa: PLC0415
+
+    changed: list[DnsRecord] = []
+    kept: list[str] = []
+    for record in records:
+        domain = record.domain or ""
+        read = dmarc.records_among([(record.value or "").encode()]) if record.type == "TXT" else []
+        following = dmarc.next_step(read[0]) if read and record.name == dmarc.record_name(domain) else None
+        if following is None:
+            changed.append(record)
+            continue
+        policy, text = following
+        readiness = read_readiness(client, domain)
+        steps = readiness.steps if readiness else ()
+        step = next((each for each in steps if (each.scope, each.step) == ("domain", policy)), None)
+        if step is not None and step.verdict is Verdict.SAFE:
+            changed.append(replace(record, value=text))
+            continue
+        changed.append(record)
+        why = " ".join(step.reasons) if step is not None else "no report about the last 30 days says anything."
+        kept.append(f"_dmarc of {domain} stays as it is: p={policy} is not known to be safe. {printable(why)}")
+    return changed, kept
 
 
 async def _tlsa_records(

@@ -151,13 +151,30 @@ def with_destinations(record: DmarcRecord, destinations: Sequence[str]) -> str:
 
     A record of which `p` cannot be read asks for none: what was meant is not known, and none refuses no mail.
     """
-    kept = {tag: value for tag, value in record.tags.items() if tag not in ("p", "rua", *_GONE)}
     addresses = dict.fromkeys((*destinations, *record.rua))
-    tags = {
-        "p": record.requested("p") or Policy.NONE,
-        **kept,
-        **({"rua": ",".join(map(encoded, addresses))} if addresses else {}),
-    }
+    rua = {"rua": ",".join(map(encoded, addresses))} if addresses else {}
+    kept = {tag: value for tag, value in record.tags.items() if tag not in ("p", "rua", *_GONE)}
+    return _text({"p": record.requested("p") or Policy.NONE, **kept, **rua})
+
+
+def next_step(record: DmarcRecord) -> tuple[Policy, str] | None:
+    """The policy that is next, and the record that asks for it: first as a test (`t=y`), then in earnest.
+
+    None where nothing is stricter, or the record cannot be read.
+    """
+    now = record.requested("p")
+    if now is None or record.faults:
+        return None
+    tags = {tag: value for tag, value in record.tags.items() if tag not in ("t", *_GONE)}
+    if record.testing and now is not Policy.NONE:
+        return now, _text(tags)
+    if now is Policy.REJECT:
+        return None
+    step = Policy.QUARANTINE if now is Policy.NONE else Policy.REJECT
+    return step, _text({**tags, "p": step, "t": "y"})
+
+
+def _text(tags: Mapping[str, str]) -> str:
     return "; ".join(("v=DMARC1", *(f"{tag}={value}" for tag, value in tags.items())))
 
 

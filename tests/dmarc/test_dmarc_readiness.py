@@ -10,8 +10,9 @@ from clock import NOW
 from engine import DOMAIN, days_ago, engine, storage
 from test_dmarc_sources import ANYBODY, FORWARDER, SERVER, configure, failing, sent
 
-from cli import dmarc_readiness
+from cli import dmarc_readiness, records
 from mailposture.clickhouse.reference import write_domains
+from mailposture.records.dns_records import dmarc_record, mta_sts_record
 from reports.acknowledging import Acknowledgement, acknowledge
 from reports.dmarc.readiness import Verdict, read_readiness
 
@@ -82,6 +83,25 @@ def test_mail_that_all_passes_is_safe_step_by_step(storage: Storage) -> None:
     text = as_text(DOMAIN, ready(storage))
     assert "example.com: DMARC: safe for p=quarantine (now none)" in text
     assert "Publish p=quarantine with t=y first" in text
+
+
+def test_records_propose_the_step_that_is_safe_and_no_other(storage: Storage) -> None:
+    storage.put("dmarc_records", *days_of(GOOD))
+    published(storage, "none")
+
+    def proposed(text: str) -> tuple[str | None, list[str]]:
+        (record,), kept = records.stricter(storage.client("analyst"), [dmarc_record(DOMAIN, text)])
+        return record.value, kept
+
+    assert proposed("v=DMARC1; p=none") == ("v=DMARC1; p=quarantine; t=y", [])
+    assert proposed("v=DMARC1; p=quarantine; t=y") == ("v=DMARC1; p=quarantine", [])
+    text, kept = proposed("v=DMARC1; p=quarantine")
+    assert text == "v=DMARC1; p=quarantine"
+    assert "p=reject is not known to be safe. The policy is none" in kept[0]
+    other = [dmarc_record("other.example", "v=DMARC1; p=none"), mta_sts_record(DOMAIN, b"x")]
+    unchanged, kept = records.stricter(storage.client("analyst"), other)
+    assert unchanged == other
+    assert len(kept) == 1
 
 
 def test_reject_waits_until_quarantine_has_been_there_for_four_weeks(storage: Storage) -> None:

@@ -116,6 +116,30 @@ def test_published_record_is_kept_and_our_address_comes_first() -> None:
     assert read(kept).applied("p") is Policy.QUARANTINE
 
 
+@pytest.mark.parametrize(
+    ("text", "policy", "following"),
+    [
+        (
+            "v=DMARC1; p=none; rua=mailto:a@b.example",
+            "quarantine",
+            "v=DMARC1; p=quarantine; rua=mailto:a@b.example; t=y",
+        ),
+        ("v=DMARC1; p=none; t=y", "quarantine", "v=DMARC1; p=quarantine; t=y"),
+        ("v=DMARC1; p=quarantine; t=y; sp=none", "quarantine", "v=DMARC1; p=quarantine; sp=none"),
+        ("v=DMARC1; p=quarantine; pct=50", "reject", "v=DMARC1; p=reject; t=y"),
+        ("v=DMARC1; p=reject; t=y", "reject", "v=DMARC1; p=reject"),
+        ("v=DMARC1; rua=mailto:a@b.example", "quarantine", "v=DMARC1; rua=mailto:a@b.example; p=quarantine; t=y"),
+    ],
+)
+def test_next_step_is_a_test_first(text: str, policy: str, following: str) -> None:
+    assert dmarc.next_step(read(text)) == (policy, following)
+
+
+@pytest.mark.parametrize("text", ["v=DMARC1; p=reject", "v=DMARC1; p=monitor; rua=mailto:a@b.example", "v=DMARC1"])
+def test_nothing_is_stricter_than_reject_nor_than_what_cannot_be_read(text: str) -> None:
+    assert dmarc.next_step(read(text)) is None
+
+
 def test_what_we_write_is_read_back_by_us_and_by_checkdmarc() -> None:
     text = dmarc.render_record(policy=Policy.REJECT, destinations=["mailto:a!b,c@example.com"])
     assert read(text).rua == ("mailto:a%21b%2Cc@example.com",)
