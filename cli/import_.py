@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli.database import database
 from cli.options import DONE, FAILED, NamedPath, with_config
+from collector.garbage import look_for_garbage_rarely
 from collector.importing import files
 from collector.importing.importer import Account, Importer
 from collector.importing.rejected import RejectedFiles
@@ -64,6 +65,7 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
             transient=True,
         ) as progress:
             task = progress.add_task("importing", total=total)
+            look_for_garbage_rarely()
             account = importer.run(files.find(paths, without=config.data), on_each=lambda: progress.advance(task))
     _print(account)
     sys.exit(FAILED if account.rejected else DONE)

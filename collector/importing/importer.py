@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from collector.ingest.judge import Accepted, Judge, Rejected
+from collector.ingest.judge import Accepted, Judge, Rejected, fault_of
+from collector.ingest.pipeline import bytes_of_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from collector.importing.files import Found
     from collector.importing.rejected import RejectedFiles
+    from collector.ingest.judge import Judgement
     from collector.ingest.writer import Writer
-    from reports.rejection import Fault, Reason
-    from reports.rows import Rows
+    from reports.rejection import Reason
 
 _MOST_SHOWN = 20
-_BATCH_MESSAGES = 500
-_BATCH_BYTES = 32 * 1024 * 1024
+_BATCH_MESSAGES = 2_000
+_BATCH_BYTES = 16 * 1024 * 1024
+_HEAVY_BYTES = 32 * 1024 * 1024  # of rows that are stored before others are judged: usual batches take half
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +45,20 @@ class Account:
     rejected: Counter[Reason] = field(default_factory=Counter)
     first_rejected: list[RejectedFile] = field(default_factory=list)  # a few of them, to show
 
-    def reject(self, name: str, fault: Fault) -> None:
-        """Count one more."""
+    def count(self, name: str, verdict: Judgement) -> None:
+        """Count what became of one message."""
+        if isinstance(verdict, Accepted):
+            self.reports += len(verdict.reports)
+        if (fault := fault_of(verdict)) is None:
+            return
         self.rejected[fault.reason] += 1
         if len(self.first_rejected) < _MOST_SHOWN:
             self.first_rejected.append(RejectedFile(name=name, reason=fault.reason, detail=fault.detail))
+
+    def count_duplicates(self, number: int) -> None:
+        """Of the reports that were counted, so many were copies of others."""
+        self.reports -= number
+        self.duplicates += number
 
 
 class Importer:
@@ -57,38 +70,46 @@ class Importer:
         self._rejected = rejected
 
     def run(self, found: Iterable[Found], *, on_each: Callable[[], None]) -> Account:
-        """Store all that is found; `on_each` is called once for each.
+        """Store all that is found, each batch while the next is judged; `on_each` is called once for each.
 
         Raises what ClickHouse raises, and SpoolError: run it again then.
         """
         account = Account()
+        under_way: Future[int] | None = None
+        with ThreadPoolExecutor(1, "storing") as storing:
+            for judged in self._judged(found):
+                if under_way is not None:
+                    account.count_duplicates(under_way.result())
+                under_way = storing.submit(self._store, judged)
+                if bytes_of_rows(verdict for _, verdict in judged) > _HEAVY_BYTES:
+                    under_way.result()
+                for each, verdict in judged:
+                    account.count(each.envelope.name, verdict)
+                    on_each()
+                del judged
+            if under_way is not None:
+                account.count_duplicates(under_way.result())
+        return account
+
+    def _judged(self, found: Iterable[Found]) -> Iterator[list[tuple[Found, Judgement]]]:
         for batch in _batches(found):
-            rejected = [(each, each.fault) for each in batch if each.fault is not None]
+            judged: list[tuple[Found, Judgement]] = [(each, Rejected(each.fault)) for each in batch if each.fault]
             readable = [each for each in batch if each.fault is None]
             while readable:
                 verdicts = self._judge.judge([(each.envelope, each.body) for each in readable], now=datetime.now(UTC))
-                judged = list(zip(readable, verdicts, strict=False))
-                accepted = [verdict.reports for _, verdict in judged if isinstance(verdict, Accepted)]
-                self._store([rows for reports in accepted for rows in reports], account)
-                rejected += [(each, verdict.fault) for each, verdict in judged if isinstance(verdict, Rejected)]
-                rejected += [
-                    (each, verdict.lost)
-                    for each, verdict in judged
-                    if isinstance(verdict, Accepted) and verdict.lost is not None
-                ]
-                readable = readable[len(judged) :]
-            self._rejected.keep(rejected)
-            for each, fault in rejected:
-                account.reject(each.envelope.name, fault)
-            for _ in batch:
-                on_each()
-        return account
+                judged += zip(readable, verdicts, strict=False)
+                readable = readable[len(verdicts) :]
+                yield judged
+                judged = []
+            if judged:
+                yield judged
 
-    def _store(self, reports: list[Rows], account: Account) -> None:
-        if reports:
-            duplicates = self._writer.write(reports)
-            account.duplicates += duplicates
-            account.reports += len(reports) - duplicates
+    def _store(self, judged: Sequence[tuple[Found, Judgement]]) -> int:
+        """Returns how many of the reports were copies of others."""
+        reports = [rows for _, verdict in judged if isinstance(verdict, Accepted) for rows in verdict.reports]
+        duplicates = self._writer.write(reports) if reports else 0
+        self._rejected.keep([(each, fault) for each, verdict in judged if (fault := fault_of(verdict))])
+        return duplicates
 
 
 def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:

@@ -89,6 +89,16 @@ class Deferred:
 Judgement = Accepted | Quarantined | Rejected | Deferred
 
 
+def fault_of(judgement: Judgement) -> Fault | None:
+    """What of a message could not be used, all or a part of it."""
+    match judgement:
+        case Rejected(fault):
+            return fault
+        case Accepted(_, lost):
+            return lost
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Message:
     """A message that was read, with what is known about it as a whole."""

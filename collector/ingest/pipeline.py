@@ -15,7 +15,7 @@ import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import metrics
-from collector.ingest.judge import Accepted, Deferred, Judge, Judgement, Quarantined, Rejected
+from collector.ingest.judge import Accepted, Deferred, Judge, Judgement, Quarantined, Rejected, fault_of
 from collector.ingest.rejection_rows import RejectionRows
 from collector.ingest.writer import RowsRefusedError
 from collector.origin import origin_of
@@ -25,7 +25,7 @@ from mailposture.clickhouse.faults import reason
 from reports.rejection import Fault, QuarantineReason, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from collector.heartbeat import Heartbeat
     from collector.ingest.suspects import Suspects
@@ -52,10 +52,14 @@ Judged: TypeAlias = "list[tuple[Spooled, Judgement]]"
 def is_heavy(judged: Judged) -> bool:
     """Whether a batch takes so much memory that no other should be there at the same time."""
     bodies = sum(len(message.body) for message, _ in judged)
-    reports = [rows for _, verdict in judged if isinstance(verdict, Accepted) for rows in verdict.reports]
+    return bodies + bytes_of_rows(verdict for _, verdict in judged) > _HEAVY_BYTES
+
+
+def bytes_of_rows(verdicts: Iterable[Judgement]) -> int:
+    """About what the rows of accepted reports take in memory."""
+    reports = [rows for verdict in verdicts if isinstance(verdict, Accepted) for rows in verdict.reports]
     rows = sum(1 + sum(map(len, each.parts)) for each in reports)
-    originals = sum(len(each.report.original) for each in reports)
-    return bodies + originals + rows * _ROW_BYTES > _HEAVY_BYTES
+    return rows * _ROW_BYTES + sum(len(each.report.original) for each in reports)
 
 
 def wait_for_dns(attempts: int) -> timedelta:
@@ -142,7 +146,7 @@ class Pipeline:
 
     def _write(self, judged: Judged) -> None:
         rows = [rows for _, verdict in judged if isinstance(verdict, Accepted) for rows in verdict.reports]
-        faults = [(each, _fault(verdict)) for each, verdict in judged]
+        faults = [(each, fault_of(verdict)) for each, verdict in judged]
         rejected = [self._rejections.of(each, fault) for each, fault in faults if fault is not None]
         if rows:
             self._writer.write(rows)
@@ -227,13 +231,3 @@ class Pipeline:
 
 def _origin(message: Spooled, signers: tuple[str, ...]) -> Origin:
     return origin_of(message.envelope, message.body, signers=signers)
-
-
-def _fault(verdict: Judgement) -> Fault | None:
-    """What of a message could not be used, all or a part of it."""
-    match verdict:
-        case Rejected(fault):
-            return fault
-        case Accepted(_, lost):
-            return lost
-    return None

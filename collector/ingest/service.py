@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from collector import metrics
+from collector.garbage import look_for_garbage_rarely
 from collector.heartbeat import Heartbeat
 from collector.ingest.afterwards import Afterwards
 from collector.ingest.judge import Judge
@@ -94,9 +94,7 @@ def keep_storing(
     pipeline: Pipeline, upkeep: Upkeep, *, storing: Executor, heartbeat: Heartbeat, stopping: threading.Event
 ) -> None:
     """Judge one batch while ClickHouse, in the thread of `storing`, writes the one before."""
-    # Rows are many, short-lived and free of cycles: looking for garbage among them took a fourth of the time.
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
+    look_for_garbage_rarely()
     under_way: Future[None] | None = None
     while not stopping.is_set():
         heartbeat.alive()
