@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from cli.options import WRONG_USAGE
+from mailposture.checks.reason_words import WORDS as RECORD_WORDS
 from reports.dmarc import words as dmarc_words
 from reports.dmarc.catalogue import Service, ServiceKind, service_named, services
 from reports.tls.failures import MEANINGS, explain, suggest
@@ -24,8 +25,9 @@ _SENDERS = "senders"
 def command(term: str | None) -> None:
     """Say what a term means and what to do: of TLS reports, of DMARC, or the name of a service that sends mail.
 
-    TERM is a result type, a category or another cause; a pile or reason of DMARC; or a service, whose mail it says how
-    to align. `senders` lists all services. Without TERM: list all terms.
+    TERM is a result type, a category or another cause; a pile or reason of DMARC; what `check` and probes find wrong
+    with a DNS record; or a service, whose mail it says how to align. `senders` lists all services. Without TERM: list
+    all terms.
 
     \b
     Examples:
@@ -36,6 +38,7 @@ def command(term: str | None) -> None:
     if term is None:
         titles = {meaning.term: meaning.title for meaning in MEANINGS.values()}
         titles |= {meaning.term: meaning.title for meaning in dmarc_words.ALL}
+        titles |= {reason: words.title for reason, words in RECORD_WORDS.items()}
         for name, title in titles.items():
             click.echo(f"{name:30} {title}")
     elif term.strip().lower() == _SENDERS:
@@ -57,6 +60,12 @@ def _explained(term: str) -> bool:
             pile.title,
             f"{pile.term} · {pile.kind} of DMARC",
             {"What it means": pile.explanation, "What to do": pile.action},
+        )
+    elif found := RECORD_WORDS.get(term.strip().lower()):
+        _print(
+            found.title,
+            f"{term.strip().lower()} · of DNS records",
+            {"What it means": found.explanation, "What to do": found.action},
         )
     elif service := service_named(term.strip()):
         _print(service.name, f"{service.kind} · {', '.join(service.domains)}", _about(service))
@@ -87,7 +96,8 @@ def _about(service: Service) -> dict[str, str]:
 
 def _near(term: str) -> list[str]:
     """Known terms that look like this one."""
-    known = {name.casefold(): name for name in (*dmarc_words.MEANINGS, *(service.name for service in services()))}
+    terms = (*dmarc_words.MEANINGS, *RECORD_WORDS, *(service.name for service in services()))
+    known = {name.casefold(): name for name in terms}
     return [known[each] for each in get_close_matches(term.casefold()[:100], known, n=2, cutoff=0.7)] or suggest(term)
 
 

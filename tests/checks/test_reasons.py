@@ -6,8 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cli import explain
 from mailposture.checks.reason import Reason
+from mailposture.checks.reason_words import WORDS
+from reports.dmarc import words as dmarc_words
+from reports.tls.failures import MEANINGS
 
 ROOT = Path(__file__).parents[2]
 COMPARED = re.compile(r"reason(?:s\[\d\])?\)? (?:=|!=|IN|NOT IN|LIKE|NOT LIKE) (\([^()]*\)|'[^']*')")
@@ -32,3 +37,19 @@ def test_reasons_in_sql_are_reasons_of_checks(view: Path) -> None:
 def test_sql_that_compares_reasons_is_found() -> None:
     found = {term for view in VIEWS for term in COMPARED.findall(view.read_text())}
     assert any("outbound-port-25-blocked" in term for term in found)
+
+
+def test_every_reason_about_a_dns_record_is_explained() -> None:
+    sources = "".join((ROOT / f"mailposture/checks/{name}.py").read_text() for name in ("dns", "spf", "dmarc", "dkim"))
+    found = {Reason[name] for name in re.findall(r"Reason\.([A-Z_]+)", sources)}
+    assert Reason.TOO_MANY_LOOKUPS in found
+    assert found <= {*WORDS, *MEANINGS}
+    assert not set(WORDS) & {*MEANINGS, *dmarc_words.MEANINGS}, "one term, one meaning"
+    assert "Receivers give up after ten" in " ".join(said("too-many-lookups").split())
+    assert "did you mean too-many-lookups" in said("too-many-lookup")
+    assert "key-revoked" in said()
+
+
+def said(*terms: str) -> str:
+    """What `mailposture explain` prints."""
+    return CliRunner().invoke(explain.command, terms).output

@@ -1,4 +1,4 @@
-"""`mailposture quarantine judge-again`: what is held goes back as it came."""
+"""`mailposture quarantine judge-again`: held messages enter the queue as they came."""
 
 from __future__ import annotations
 
