@@ -84,8 +84,8 @@ def needs_dkim(envelope: Envelope) -> bool:
 
 
 def proof_of(dkim: DkimResult) -> Proof | None:
-    """The one proof that a mail is read by; of several the first that says how the body is to be read."""
-    return next((proof for proof in dkim.proofs if b"content-type" in proof.fields), next(iter(dkim.proofs), None))
+    """The one proof that a mail is read by: for all reports if there is one; that says how the body is to be read."""
+    return min(dkim.proofs, key=lambda proof: (proof.mail_only, b"content-type" not in proof.fields), default=None)
 
 
 def decide_trust(
@@ -94,6 +94,7 @@ def decide_trust(
     dkim: DkimResult | None,
     spf: SpfVerdict | None = None,
     author_accepted: bool = False,
+    needs_signature: bool = True,
     unclear: str,
     claim: Claim | None,
     policy_domains: Collection[str],
@@ -103,7 +104,8 @@ def decide_trust(
     """Decide for one report.
 
     `dkim` is what DkimVerifier found of aligned signatures, or None where needs_dkim() is false; `spf` what SPF says of
-    a mail without one, where that counts; `author_accepted`: the configuration accepts its author without proof;
+    a mail without one; `author_accepted`: the configuration accepts its author without proof; `needs_signature`: its
+    kind wants a signature by a key that is for it, so that neither of these counts;
     `unclear` says why what they prove cannot be read, or is empty; `claim` is whom the proven header says it is from;
     `policy_domains` are those of ours that the report is about.
     """
@@ -111,6 +113,13 @@ def decide_trust(
         return Decision(verdict=Verdict.ACCEPTED, trust=Trust.OPERATOR if envelope.by_operator else Trust.MAILBOX)
     if dkim is None:
         return _by_token(envelope, policy_domains)
+    if needs_signature:
+        spf, author_accepted = None, False
+        if (signed := proof_of(dkim)) is not None and signed.mail_only:
+            detail = (
+                f"DKIM signature of {signed.domain} has a key for 'email' only, not for TLS reports (s=tlsrpt or s=*)"
+            )
+            return _quarantined(QuarantineReason.INVALID, detail)
     decision = _by_proof(dkim, spf, unclear=unclear, claim=claim, rules=rules, now=now)
     if author_accepted and decision.verdict is Verdict.QUARANTINED and decision.reason in _WITHOUT_PROOF:
         return Decision(verdict=Verdict.ACCEPTED, trust=Trust.AUTHOR)

@@ -97,7 +97,8 @@ class ReportKind(Generic[_Report, _Attribution]):
     attribute: Callable[[_Report, Opened, Envelope, Ownership], _Attribution]  # raises RejectedError: nothing is ours
     attribution_of: Callable[[_Report, Rows], _Attribution]  # that it was stored with, from the rows it then became
     claims: Callable[[_Report, Opened], Claim | None]
-    # Whether nothing but a signature makes a mailed report count: neither SPF, nor that an operator accepts its author.
+    # Whether nothing but a signature makes a mailed report count, by a key that is not for mail alone: neither SPF, nor
+    # that an operator accepts its author.
     needs_signature: bool
     rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
     tables: ReportTables

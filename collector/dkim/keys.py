@@ -26,11 +26,12 @@ _CHANCE = random.SystemRandom()
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key that may sign TLS reports."""
+    """A key that may sign reports by mail."""
 
     algorithm: str  # rsa or ed25519
     key: RSAPublicKey | Ed25519PublicKey
     exact_identity: bool = False  # t=s: i= must be of d= itself, not of a subdomain
+    mail_only: bool = False  # s=email: it signs mail, but no TLS reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ KeyLookup = PublicKey | NoKey | Unanswered
 
 
 def parse_record(record: bytes) -> PublicKey | NoKey:
-    """Read a key record. Its service must be `*` (also by default) or `tlsrpt` (RFC 8460, section 3)."""
+    """Read a key record. Its service must be `*` (also by default), `email` or `tlsrpt` (RFC 8460, section 3)."""
     try:
         return _parse_record(record)
     except ValueError as error:
@@ -61,8 +62,8 @@ def parse_record(record: bytes) -> PublicKey | NoKey:
 def _parse_record(record: bytes) -> PublicKey:
     tag = dkim_key.read_tags(record)
     services = dkim_key.listed(tag, b"s", b"*")
-    if b"*" not in services and b"tlsrpt" not in services:
-        raise ValueError(f"has a key for {dkim_key.shown(tag[b's'])} only, not for TLS reports (s=tlsrpt or s=*)")
+    if not {b"*", b"email", b"tlsrpt"}.intersection(services):
+        raise ValueError(f"has a key for {dkim_key.shown(tag[b's'])} only, not for mail")
     if b"sha256" not in dkim_key.listed(tag, b"h", b"sha256"):
         raise ValueError("has a key that forbids SHA-256 (h=)")
     if dkim_key.is_revoked(tag):
@@ -70,7 +71,8 @@ def _parse_record(record: bytes) -> PublicKey:
     if dkim_key.is_in_test(tag):
         raise ValueError("has a key in testing mode (t=y), which RFC 6376 equates with no signature")
     exact_identity = b"s" in dkim_key.listed(tag, b"t", b"")
-    return PublicKey(*dkim_key.public_key(tag), exact_identity=exact_identity)
+    mail_only = not {b"*", b"tlsrpt"}.intersection(services)
+    return PublicKey(*dkim_key.public_key(tag), exact_identity=exact_identity, mail_only=mail_only)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class Proof:
     domain: str  # who signed (d=)
     fields: Mapping[bytes, tuple[bytes, ...]]  # as SignedHeader has them
     body: bytes  # in its canonical form: what canonicalization leaves out, anybody may have changed
+    mail_only: bool = False  # its key signs mail, but no TLS reports (RFC 8460, section 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +166,7 @@ def _conclude(examined: _Examined, keys: Mapping[str, KeyLookup], now: datetime)
             except BadSignatureError as error:
                 faults.append(_sentence(error.domain, error.reason))
                 continue
-            proofs.append(proof_of(each, examined.mail, header))
+            proofs.append(proof_of(each, examined.mail, header, mail_only=key.mail_only))
             arrived_at = max(arrived_at, arrival_after(each, examined.arrived_at, now=now))
     return DkimResult(
         outcome=_outcome(examined, proofs=proofs, unanswered=unanswered),
@@ -195,9 +196,10 @@ def _without_proof(examined: _Examined) -> Iterator[str]:
         yield "the mail has no DKIM signature"
 
 
-def proof_of(each: Signature, mail: Mail, header: signature.SignedHeader) -> Proof:
+def proof_of(each: Signature, mail: Mail, header: signature.SignedHeader, *, mail_only: bool = False) -> Proof:
     """What a signature proves that holds."""
-    return Proof(domain=each.domain, fields=header.fields, body=mail.canonical_body(each.body_form))
+    body = mail.canonical_body(each.body_form)
+    return Proof(domain=each.domain, fields=header.fields, body=body, mail_only=mail_only)
 
 
 def _sentence(domain: str, reason: str) -> str:

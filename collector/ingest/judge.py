@@ -265,8 +265,9 @@ class Judge:
         decision = decide_trust(
             message.envelope,
             dkim=message.dkim,
-            spf=None if kind.needs_signature else message.spf,
-            author_accepted=message.author_accepted and not kind.needs_signature,
+            spf=message.spf,
+            author_accepted=message.author_accepted,
+            needs_signature=kind.needs_signature,
             unclear=message.unclear,
             claim=kind.claims(report, message.opened),
             policy_domains=ours.domains,

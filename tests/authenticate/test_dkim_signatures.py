@@ -97,9 +97,20 @@ def test_key_for_tls_reports_is_accepted(
 
 
 @pytest.mark.parametrize(
+    ("services", "mail_only"), [(b"email", True), (b"email:other", True), (b"*", False), (b"email:tlsrpt", False)]
+)
+def test_proof_says_whether_its_key_is_for_mail_alone(
+    *, verifier: DkimVerifier, name_server: Any, rsa_key: Any, mail: bytes, services: bytes, mail_only: bool
+) -> None:
+    name_server.records[KEY] = [rsa_key.record + b"; s=" + services]
+    (proof,) = verifier.verify(rsa_key.sign(mail)).proofs
+    assert proof.mail_only is mail_only
+
+
+@pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (b"{record}; s=email", "a key for 'email' only, not for TLS reports"),
+        (b"{record}; s=other", "a key for 'other' only, not for mail"),
         (b"{record}; t=y", "testing mode"),
         (b"{record}; t=s:y", "testing mode"),
         (b"{record}; h=sha1", "forbids SHA-256"),

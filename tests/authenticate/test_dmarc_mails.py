@@ -176,6 +176,15 @@ def test_a_report_without_signature_or_by_another_than_its_author_is_not_believe
     assert court.refused(court.sign(attached(gzip.compress(XML)), "attacker.example")) == "not-aligned"
 
 
+def test_key_for_mail_alone_proves_a_dmarc_report_and_no_tls_report(court: Court) -> None:
+    """RFC 8460, section 3 asks for a key for TLS reports; RFC 9990 does not."""
+    dmarc, tls = attached(gzip.compress(XML)), mail("a@reporter.example", report(contact="tls@reporter.example"))
+    signed = [court.sign(each, "reporter.example") for each in (dmarc, tls)]
+    court.name_server.records["s1._domainkey.reporter.example"] = [court.key.record + b"; s=email"]
+    assert court.accepted(signed[0]).trust == "dkim"
+    assert court.refused(signed[1]) == "invalid"
+
+
 def test_who_reports_is_the_author_whatever_the_report_says(court: Court) -> None:
     claims = feedback(
         policy=POLICY.replace("example.com", VICTIM), metadata=METADATA.replace("Receiver Example", "google.com")
