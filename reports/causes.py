@@ -211,4 +211,19 @@ FROM_PROBES: Final = (
     ),
 )
 
-CAUSES: Final = (*FROM_REPORTS, *FROM_PROBES)
+# No alert: they keep `mailposture readiness` from calling a stricter policy safe, and can be acknowledged.
+FROM_READINESS: Final = (
+    Cause(
+        "dmarc-unknown-source",
+        Severity.INFO,
+        "An unknown source keeps sending in your name",
+        "Mail with your domain in From fails DMARC and comes back from the same source, on several days and seen by "
+        "several receivers, which do not refuse it of their own accord. Forgers change their addresses; this may be a "
+        "service or server of yours that nobody remembers. A stricter policy would refuse its mail.",
+        "`mailposture readiness example.com` names it. If it is yours, name it under `senders:` of the domain and fix "
+        "what is wrong with its mail (docs/dmarc.md). If it is not: `mailposture acknowledge example.com "
+        "dmarc-unknown-source SOURCE --until DAY --because TEXT`.",
+    ),
+)
+
+CAUSES: Final = (*FROM_REPORTS, *FROM_PROBES, *FROM_READINESS)

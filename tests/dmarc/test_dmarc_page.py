@@ -14,6 +14,7 @@ from engine import engine, storage
 from cli.explain import command as explain
 from mailposture.config.model import Config
 from reports.dmarc.senders import check_senders
+from reports.tls.failures import ALL_CAUSES
 
 if TYPE_CHECKING:
     from engine import Storage
@@ -41,6 +42,13 @@ def test_views_that_are_named_can_be_read(storage: Storage, view: str) -> None:
 @pytest.mark.parametrize("term", re.findall(r"^mailposture explain ([\w-]+)", PAGE, re.MULTILINE))
 def test_terms_are_explained(term: str) -> None:
     assert CliRunner().invoke(explain, [term]).exit_code == 0
+
+
+def test_cause_that_is_acknowledged_is_one() -> None:
+    (cause,) = re.findall(r"^mailposture acknowledge example.com ([\w-]+)", PAGE, re.MULTILINE)
+    assert cause in ALL_CAUSES
+    view = Path(__file__).parents[2] / "reports/dmarc/schema/views/50_dmarc_readiness_sources.sql"
+    assert f"cause = '{cause}'" in view.read_text()
 
 
 def test_examples_of_configuration_are_read() -> None:
