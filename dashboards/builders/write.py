@@ -3,6 +3,9 @@
 import json
 
 from dashboards.builders.collector import dashboard as collector
+from dashboards.builders.dmarc import domain as dmarc_domain
+from dashboards.builders.dmarc import overview as dmarc_overview
+from dashboards.builders.dmarc import source as dmarc_source
 from dashboards.builders.tls import domain, failures, mta_sts, overview, senders
 
 _DASHBOARDS = (
@@ -11,6 +14,9 @@ _DASHBOARDS = (
     failures.dashboard,
     senders.dashboard,
     mta_sts.dashboard,
+    dmarc_overview.dashboard,
+    dmarc_domain.dashboard,
+    dmarc_source.dashboard,
     collector.dashboard,
 )
 

@@ -23,14 +23,18 @@ BOARDS: dict[str, dict[str, Any]] = {
 }
 
 
+ONE_DOMAIN = {"domain": "bank.example", "dmarc-domain": "news.example"}
+"""Dashboards about one domain, and one whose stories fill their panels."""
+
+
 def variables(board: str, **chosen: str | Sequence[str]) -> dict[str, str | Sequence[str]]:
     """The values of all variables of a dashboard: everything, but for what is given."""
     names = [variable["name"] for variable in BOARDS[board]["templating"]["list"]]
     values: dict[str, str | Sequence[str]] = dict.fromkeys(names, ALL)
     if "report" in values:
         values["report"] = ""
-    if board == "domain":
-        values["domain"] = "bank.example"
+    if board in ONE_DOMAIN:
+        values["domain"] = ONE_DOMAIN[board]
     return values | {name: value for name, value in chosen.items() if name in values}
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from clock import NOW, TODAY
 from engine import engine, set_clock, storage  # noqa: F401  fixtures of that name
-from hostile_reports import hostile_reports
+from hostile_reports import hostile_dmarc_reports, hostile_reports
 
 from collector.ingest.judge import Accepted, Judge
 from collector.ingest.writer import Writer
 from collector.trust import DkimVerifier, KeyCache
 from demo.config import config_text
+from demo.dmarc.mails import dmarc_report_mail
+from demo.dmarc.reports import dmarc_reports
 from demo.mails import report_mail
 from demo.probes import write_probes
 from demo.reports import reports
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
     from mailposture.clickhouse.engine_files import Endpoint
     from mailposture.config.model import Config
-    from reports.tls.rows import Rows
+    from reports.rows import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +86,13 @@ def store_of(
 
 def demo_messages(today: date) -> Iterator[tuple[Envelope, bytes]]:
     """The month before today as mails, each arriving some hours after its day."""
-    for number, report in enumerate(reports(today)):
-        usual = datetime.combine(report.day + timedelta(days=1), time(number % 10, number % 60), UTC)
-        yield envelope(f"queue-{number}", min(usual, NOW)), report_mail(report, None)
+    mails = chain(
+        ((report.day, report_mail(report, None)) for report in reports(today)),
+        ((report.day, dmarc_report_mail(report, None)) for report in dmarc_reports(today)),
+    )
+    for number, (day, mail) in enumerate(mails):
+        usual = datetime.combine(day + timedelta(days=1), time(number % 10, number % 60), UTC)
+        yield envelope(f"queue-{number}", min(usual, NOW)), mail
 
 
 def envelope(name: str, received_at: datetime) -> Envelope:
@@ -143,3 +150,6 @@ def _hostile_messages(today: date) -> Iterator[tuple[Envelope, bytes]]:
     for number, report in enumerate(hostile_reports(today - timedelta(days=1))):
         mail = b"From: a@sender.example\r\nContent-Type: application/tlsrpt+json\r\n\r\n" + report
         yield envelope(f"queue-hostile-{number}", NOW), mail
+    for number, report in enumerate(hostile_dmarc_reports(today - timedelta(days=1))):
+        mail = b"From: a@sender.example\r\nContent-Type: text/xml\r\n\r\n" + report
+        yield envelope(f"queue-hostile-dmarc-{number}", NOW), mail

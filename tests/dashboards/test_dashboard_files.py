@@ -235,8 +235,10 @@ def test_the_dashboards_all_lead_to_each_other(board: dict[str, Any]) -> None:
 def test_untrusted_text_is_passed_on_as_a_hash_only(board: dict[str, Any], panel: dict[str, Any]) -> None:
     for link in _links(panel):
         query = link["url"].split("?")[1]
-        for name, value in re.findall(r"\bvar-(result|sender|server)=([^&]*)", query):
-            assert re.fullmatch(r'\$\{__data\.fields\["(result_id|sender_id|mx_id)"\]:percentencode\}', value), name
+        for name, value in re.findall(r"\bvar-(result|sender|server|source)=([^&]*)", query):
+            assert re.fullmatch(
+                r'\$\{__data\.fields\["(result_id|sender_id|mx_id|source_id)"\]:percentencode\}', value
+            ), name
 
 
 @pytest.mark.parametrize(("board", "panel"), PANELS)

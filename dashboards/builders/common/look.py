@@ -100,6 +100,53 @@ CATEGORY_NAME: Final = "transform({{}}, [{}], [{}], 'Other')".format(
 )
 """SQL with a place for the column: how a category is called in a legend."""
 
+PILES: Final = {
+    "Authenticated": "#56A64B",
+    "Forwarded": "#5794F2",
+    "Ours, failing": "#E0464F",
+    "Unknown, delivered": "#FF9830",
+    "Unknown, blocked": "#9FA7B3",
+}
+"""Of mail in our name; what is unknown by what became of it, since forgeries that are blocked are no incident."""
+DISPOSITIONS: Final = {
+    "Ours, delivered": "#FFA6B0",
+    "Ours, quarantined": "#E0464F",
+    "Ours, rejected": "#9E1F2E",
+    "Unknown, delivered": "#FF9830",
+    "Unknown, quarantined": "#C8CDD4",
+    "Unknown, rejected": "#8A919C",
+}
+"""Of messages that fail DMARC: shades of the pile that they are in."""
+PILE_WORDS: Final = words(
+    {
+        "aligned": ("Authenticated", "#3F8A46"),
+        "forwarded": ("Forwarded", "#3A6FBF"),
+        "ours-failing": ("Ours, failing", "#C4343F"),
+        "possibly-ours": ("Possibly ours", "#B47A1E"),
+        "keeps-coming": ("Keeps coming", "#8A5A9E"),
+        "unknown": ("Unknown", "#6E7582"),
+    }
+)
+PILE_VERDICTS: Final = words(
+    {
+        "aligned": ("All good: authenticated", "#3F8A46"),
+        "forwarded": ("Forwarded", "#3A6FBF"),
+        "ours-failing": ("Ours, failing", "#C4343F"),
+        "possibly-ours": ("Possibly ours", "#B47A1E"),
+        "unknown": ("Unknown, perhaps forged", "#B47A1E"),
+    }
+)
+DMARC_POLICIES: Final = {"reject": "#56A64B", "quarantine": "#5794F2", "none": "#FF9830"}
+DMARC_POLICY_WORDS: Final = words({policy: (policy, color) for policy, color in DMARC_POLICIES.items()})
+DMARC_POLICY_NUMBER: Final = "transform(toString(p), ['none', 'quarantine', 'reject'], [1, 2, 3], 0)"
+"""SQL: a policy as a number, since text would be a label in a graph."""
+DMARC_POLICY_NUMBER_WORDS: Final = words(
+    {
+        str(number): (policy, DMARC_POLICIES[policy])
+        for policy, number in (("reject", 3), ("quarantine", 2), ("none", 1))
+    }
+)
+
 NO_JUDGEMENT: Final = steps((None, "text"))
 """Of a rate: what is too low is for the domain's own threshold to say, so only what needs attention has colours."""
 COLORED_TEXT: Final[Json] = {"type": "color-text"}

@@ -152,6 +152,9 @@ _PAGES: Final = {
     "mailposture-failures": "Failure explorer",
     "mailposture-senders": "Senders",
     "mailposture-mta-sts": "MTA-STS and certificates",
+    "mailposture-dmarc-overview": "DMARC overview",
+    "mailposture-dmarc-domain": "DMARC domain",
+    "mailposture-dmarc-source": "DMARC source",
     "mailposture-collector": "Collector health",
 }
 
