@@ -8,6 +8,13 @@ import clock
 import pytest
 import structlog
 
+from mailposture.clickhouse import timeouts
+
+timeouts.CONNECT, timeouts.SILENCE = (
+    60,
+    300,
+)  # seconds; while it plans a query ClickHouse is silent, on a busy machine long
+
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     parser.addoption("--today", metavar="YYYY-MM-DD", help="the day that tests take for today (UTC)")
