@@ -23,6 +23,7 @@ from reports.caption import caption
 
 UID = "mailposture-overview"
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
+_TO_MAIL_FROM = link("Mail from ${__value.text}: DMARC", "mailposture-dmarc-domain", domain=THIS_DOMAIN)
 _TO_CAUSE = link("Look closer", cell("page"), domain=THIS_DOMAIN, category=cell("category"))
 _CAUSES = questions.causes(OF_TEAM)
 
@@ -232,7 +233,7 @@ _DOMAINS = table(
         LIMIT 500"""
     ),
     columns=(
-        Column(name="Domain", room=170, links=(_TO_DOMAIN,)),
+        Column(name="Domain", room=170, links=(_TO_DOMAIN, _TO_MAIL_FROM)),
         Column(name="Team", width=110),
         Column(
             name="State",
