@@ -70,7 +70,7 @@ def receiver(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
 def send_until_it_dies(port: int, first: int, acknowledged: list[int]) -> None:
     """Send mails, numbered from `first` on, and note which were acknowledged."""
     with contextlib.suppress(OSError, smtplib.SMTPException):
-        client = smtplib.SMTP("127.0.0.1", port, timeout=10)
+        client = smtplib.SMTP("127.0.0.1", port, timeout=60)
         client.ehlo("client.example")
         for number in range(first, first + 1_000_000):
             client.mail("a@sender.example")
@@ -97,8 +97,8 @@ def test_random_kills_under_load_lose_nothing_acknowledged_and_double_nothing(fo
             for sender in senders:
                 sender.start()
             queue = SpoolQueue(folder)  # ingest, on the same file meanwhile, restarted each round
-            deadline = time.monotonic() + random.uniform(0.05, 0.6)
-            while time.monotonic() < deadline:
+            enough = len(acknowledged) + random.randrange(21, 80)
+            while len(acknowledged) < enough and any(sender.is_alive() for sender in senders):
                 claimed = queue.claim(100, ALL)
                 remembered = [message for message in claimed if random.random() < 0.7]
                 found.update(int(message.body.partition(b"\r\n")[0]) for message in remembered)
@@ -112,7 +112,7 @@ def test_random_kills_under_load_lose_nothing_acknowledged_and_double_nothing(fo
     queue = SpoolQueue(folder)
     rest = queue.claim(1_000_000, ALL)
     found.update(int(message.body.partition(b"\r\n")[0]) for message in rest)
-    assert len(acknowledged) > 20 * KILLS, "there was load"
+    assert len(acknowledged) > 20 * KILLS, "senders died before their receiver"
     assert not set(acknowledged) - set(found), "acknowledged and lost"
     assert not [number for number, times in found.items() if times > 1], "there twice"
     stats = queue.stats()
