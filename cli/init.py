@@ -94,9 +94,10 @@ https:
 #   nameservers: []           # the system's resolver if empty
 #   accepted_authors: [reporter.example]   # DMARC reports accepted by From alone; they count in no alert
 
-# Names of addresses that send mail in our name, in DMARC reports: ask DNS, which then sees who does.
+# Names of addresses that send mail in our name (docs/dmarc.md): from DNS, which then sees who does, and from a file.
 # source_names:
 #   reverse_dns: false
+#   networks: asn.mmdb        # an MMDB file of autonomous systems
 
 # Where rows go. Without url: the embedded engine, listening here for your Grafana and your SQL.
 # clickhouse:

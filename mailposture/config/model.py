@@ -245,11 +245,12 @@ class SourceNames(_Section):
     """Names of addresses that send mail in our name, and that no service of the catalogue is known by."""
 
     reverse_dns: bool = False  # ask DNS (authentication.nameservers) for the names of addresses
+    networks: Path | None = None  # an MMDB file of autonomous systems: names for what has no reverse name
 
     @property
     def enabled(self) -> bool:
         """Whether anything is looked up."""
-        return self.reverse_dns
+        return self.reverse_dns or self.networks is not None
 
 
 class ClickHouse(_Section):

@@ -1,11 +1,11 @@
-"""Names of addresses that send mail in our name: their reverse names, where those lead back to the address.
+"""Names of addresses that send mail in our name: reverse names that lead back to the address, else of its network.
 
 Looked up after storing, a round at a time, those with most messages first; kept in the table `sender_names` until they
 expire. Off unless `source_names` of the configuration says otherwise: the nameservers see who sends mail in our name.
 
 Anybody can give his address any reverse name, so a name counts only if it leads back to the address (forward-confirmed,
 RFC 8601, section 3), and it is untrusted text: only a host name in A-labels is kept, and what is shown is its
-registered domain.
+registered domain. Networks come from an MMDB file of autonomous systems, which the operator provides.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from dns.reversename import from_address
 
 from mailposture.checks.resolver import Resolver, Status
 from mailposture.domain_names import normalize, organizational_domain
+from mailposture.problems import ProblemError
+from reports.text import clean
 
 if TYPE_CHECKING:
     from datetime import datetime
     from ipaddress import IPv4Address
+    from pathlib import Path
 
     from clickhouse_connect.driver import Client
 
@@ -39,6 +42,8 @@ _REVERSE_NAMES: Final = 3  # of one address that are tried; more are for web ser
 _KEPT: Final = timedelta(days=30)
 _KEPT_WITHOUT_ANSWER: Final = timedelta(hours=6)
 _FORGOTTEN: Final = timedelta(days=60)  # after its name expired, an address that sends no more
+_NAME_LENGTH: Final = 60
+_OPERATOR: Final = ("autonomous_system_organization", "as_name", "name")  # GeoLite and DB-IP, IPinfo, others
 _BUSY, _IDLE = 1.0, 300.0  # seconds until the next round
 
 
@@ -63,23 +68,25 @@ def name_sources(client: Client, config: Config, now: datetime) -> float:
         nameservers=config.authentication.nameservers, timeout=config.authentication.dns_timeout.total_seconds()
     )
     names = asyncio.run(_names(addresses, resolver if rules.reverse_dns else None))
+    networks = _networks(addresses, rules.networks) if rules.networks else [""] * len(addresses)
     rows = [
         (
             address,
             name.host,
             name.domain,
+            network,
             now,
             now + (_KEPT if name.answered else _KEPT_WITHOUT_ANSWER),
         )
-        for address, name in zip(addresses, names, strict=True)
+        for address, name, network in zip(addresses, names, networks, strict=True)
     ]
     client.insert(
         "sender_names",
         rows,
-        column_names=("source_ip", "host", "domain", "looked_up_at", "expires_at"),
+        column_names=("source_ip", "host", "domain", "network", "looked_up_at", "expires_at"),
         database=config.clickhouse.tables_database,
     )
-    log.info("named sources", addresses=len(rows), named=sum(bool(name.domain) for name in names))
+    log.info("named sources", addresses=len(rows), named=sum(bool(row[2] or row[3]) for row in rows))
     return _BUSY
 
 
@@ -116,6 +123,27 @@ def _host(record: Any) -> str:
         return ""
     host = normalize(text) or ""
     return host if "." in host and not host.rpartition(".")[2].isdigit() else ""
+
+
+def _networks(addresses: list[IPv6Address], file: Path) -> list[str]:
+    """Who runs the network of each address, as an MMDB file calls it; empty where it does not know.
+
+    Raises ProblemError if the file cannot be read.
+    """
+    import maxminddb  # noqa: PLC0415  few have such a file; all our processes would load its reader
+
+    try:
+        with maxminddb.open_database(file) as database:
+            return [_operator(database.get(address.ipv4_mapped or address)) for address in addresses]
+    except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
+        raise ProblemError(f"source_names.networks: {file} cannot be read as an MMDB file: {error}") from error
+
+
+def _operator(found: object) -> str:
+    """In whichever field it is: they differ from file to file."""
+    values = found if isinstance(found, dict) else {}
+    names = (values.get(field) for field in _OPERATOR)
+    return next((clean(name, _NAME_LENGTH) for name in names if isinstance(name, str)), "")
 
 
 def _unnamed(client: Client, config: Config, now: datetime) -> list[IPv6Address]:

@@ -11,14 +11,17 @@ from clock import NOW
 from engine import DOMAIN, engine, set_clock, storage
 from eventually import eventually
 from loopback_dns import Zone, serving
+from mmdb import mmdb
 from test_dmarc_sources import failing, sent
 
 from collector.ingest.afterwards import Afterwards
 from mailposture.checks.resolver import Resolver, Status
+from mailposture.problems import ProblemError
 from reports.dmarc.naming import name_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from engine import Storage
 
@@ -138,3 +141,43 @@ def test_ingest_names_sources_in_a_thread_of_its_own(storage: Storage, config: C
         eventually("a name", lambda: shown(storage) == [("192.0.2.1", "example.co.uk", "host")])
     finally:
         afterwards.stop()
+
+
+def test_networks_of_a_file_name_what_has_no_reverse_name(storage: Storage, config: Config, tmp_path: Path) -> None:
+    file = tmp_path / "asn.mmdb"
+    file.write_bytes(
+        mmdb(
+            {
+                "192.0.2.0/25": {
+                    "autonomous_system_number": 64496,
+                    "autonomous_system_organization": "Example Hosting",
+                },
+                "203.0.113.0/24": {"as_name": "Hostile\u202e \x07" + "x" * 100},
+                "2001:db8::/32": {"asn": "AS64497"},
+            }
+        )
+    )
+    addresses = ("::ffff:192.0.2.1", "::ffff:192.0.2.4", "::ffff:192.0.2.200", "::ffff:203.0.113.9", "2001:db8::8")
+    storage.put("dmarc_records", *(failing(number, ip=address) for number, address in enumerate(addresses)))
+    names = config.source_names.model_copy(update={"networks": file})
+    name_sources(storage.client(), config.model_copy(update={"source_names": names}), NOW)
+    assert shown(storage) == [
+        ("192.0.2.1", "example.co.uk", "host"),
+        ("192.0.2.200", "192.0.2.0/24", "network"),
+        ("192.0.2.4", "Example Hosting", "network"),
+        ("2001:db8::8", "2001:db8::/48", "network"),
+        ("203.0.113.9", f"Hostile {'x' * 52}", "network"),
+    ]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database", bytes(1000)])
+def test_file_of_networks_that_cannot_be_read_is_named(
+    storage: Storage, config: Config, tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "asn.mmdb"
+    if content is not None:
+        file.write_bytes(content)
+    storage.put("dmarc_records", failing(0))
+    names = config.source_names.model_copy(update={"networks": file})
+    with pytest.raises(ProblemError, match=r"source_names.networks: .*asn.mmdb cannot be read"):
+        name_sources(storage.client(), config.model_copy(update={"source_names": names}), NOW)

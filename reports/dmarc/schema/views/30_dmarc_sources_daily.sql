@@ -16,8 +16,8 @@
 -- every service that authenticates as itself, and never a reason to page.
 --
 -- A source is named by what the configuration calls its address; by the service that the message authenticates as; by the service in
--- whose published networks its address is; by the registered domain of its reverse name, if that leads back to the address, where
--- `source_names` of the configuration has them looked up; else by the network of its address. Such a name is no
+-- whose published networks its address is; by the registered domain of its reverse name, if that leads back to the address, and by
+-- who runs its network, where `source_names` of the configuration has them looked up; else by the network of its address. Such a name is no
 -- evidence, but that an address belongs to a shared service.
 --
 -- A source has several rows a day where its messages differ in what they authenticated as or in what was done with them: add them
@@ -114,6 +114,7 @@ SELECT
         service_of_address != '', service_of_address,
         service_of_host != '', service_of_host,
         host_domain != '', host_domain,
+        address_network != '', address_network,
         address = '', 'unknown address',
         position(address, ':') = 0, concat(toString(IPv4CIDRToRange(toIPv4OrDefault(address), 24).1), '/24'),
         concat(toString(IPv6CIDRToRange(packed_ip, 48).1), '/48')
@@ -205,7 +206,7 @@ FROM
                         has(shared_ranks, rank_of_host), service_of_host,
                         ''
                     ) AS service_of_address,
-                    host_domain,
+                    host_domain, address_network,
                     -- 0 is no place in the catalogue, and no service.
                     arrayMap(name -> transform(cutToFirstSignificantSubdomain(name), domains, ranks, 0), authenticated) AS found,
                     arrayMin(arrayFilter(rank -> rank > 0, found)) AS best,
@@ -219,7 +220,7 @@ FROM
                 LEFT JOIN own_addresses USING (policy_domain, source_ip)
                 LEFT JOIN
                 (
-                    SELECT source_ip, toString(domain) AS host_domain FROM {tables}.sender_names FINAL
+                    SELECT source_ip, toString(domain) AS host_domain, toString(network) AS address_network FROM {tables}.sender_names FINAL
                 ) AS looked_up USING (source_ip)
                 LEFT JOIN own_services USING (policy_domain)
                 LEFT JOIN configured USING (policy_domain)
