@@ -1,11 +1,12 @@
 """How big a year of reports is, and how fast every view answers on it.
 
-    python bench/queries.py                          1, 10 and 100 million policy rows: half an hour, 5 GB of disk
-    python bench/queries.py --size 10m --keep DIR    one size; the year is made once and kept in DIR
+    python -m bench.queries                          1, 10 and 100 million policy rows: half an hour, 5 GB of disk
+    python -m bench.queries --size 10m --keep DIR    one size; the year is made once and kept in DIR
+    python -m bench.queries --reports dmarc          the same for records of DMARC reports
 
-year_of_reports.py makes the year. Each view is asked as a dashboard asks it, by the exporter's SQL user, for 30 days
-over all domains and over one domain; then come the exporter's own questions. Each is asked three times; the median
-counts.
+year_of_reports.py and year_of_dmarc_reports.py make the year. Each view is asked as a dashboard asks it, by the
+exporter's SQL user, for 30 days over all domains and over one domain; beside it a plain sum over the same rows, by the
+user that may read tables; then come the exporter's own questions. Each is asked three times; the median counts.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from year_of_reports import TODAY, fill
-
+from bench import year_of_dmarc_reports, year_of_reports
+from bench.year_of_reports import TODAY
 from exporter.questions import QUESTIONS, Question
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
@@ -30,6 +31,8 @@ from mailposture.config.model import Config
 from reports.schema_groups import SCHEMA_GROUPS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from clickhouse_connect.driver import Client
 
 SIZES = {"1m": (1_000_000, 500), "10m": (10_000_000, 2_000), "100m": (100_000_000, 10_000)}  # rows, domains
@@ -40,7 +43,7 @@ FLEET, ONE_DOMAIN = "all domains", "one domain"
 _DAY = "day >= {start:Date} AND day < {today:Date}"
 _SUMS = "sum(successful_sessions), sum(failed_sessions)"
 # As a dashboard asks: the view, grouped by what a panel shows.
-VIEWS = {
+TLS_VIEWS = {
     "tls_domain_daily": f"SELECT day, {_SUMS} FROM tls_domain_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
     "tls_sender_daily": f"SELECT reporter, {_SUMS} FROM tls_sender_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
     "tls_policies_daily": f"SELECT sts_mode, {_SUMS} FROM tls_policies_daily WHERE {_DAY} {{and_domain}} GROUP BY 1",
@@ -65,6 +68,51 @@ VIEWS = {
     "tls_report_originals": f"SELECT * FROM tls_report_originals WHERE {_DAY} {{and_report}}",
     "domains": "SELECT * FROM domains WHERE 1 {and_domain}",
 }
+DMARC_VIEWS = {
+    "dmarc_daily": (
+        f"SELECT day, sum(messages), sum(passed_messages) FROM dmarc_daily WHERE {_DAY} {{and_domain}} GROUP BY 1"
+    ),
+    "dmarc_sources_daily": (
+        "SELECT pile, source, sum(messages), sum(passed_messages) FROM dmarc_sources_daily"
+        f" WHERE {_DAY} {{and_domain}} GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 100"
+    ),
+    "dmarc_record_details": (
+        f"SELECT * FROM dmarc_record_details WHERE {_DAY} {{and_domain}} ORDER BY messages DESC LIMIT 100"
+    ),
+    "dmarc_selectors": "SELECT * FROM dmarc_selectors WHERE 1 {and_domain}",
+    "dmarc_readiness_sources": "SELECT * FROM dmarc_readiness_sources WHERE 1 {and_domain}",
+    "dmarc_readiness": "SELECT * FROM dmarc_readiness WHERE 1 {and_domain}",
+    "dmarc_report_log": (
+        f"SELECT day, count(), avg(delay_hours) FROM dmarc_report_log WHERE {_DAY} {{and_domain}} GROUP BY 1"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Year:
+    """A year of one kind of reports, and what is asked about it."""
+
+    table: str  # most rows are in
+    fill: Callable[..., None]
+    plain: str  # a sum over the same rows, without a view
+    views: dict[str, str]
+
+
+YEARS = {
+    "tls": Year(
+        table="tls_policies",
+        fill=year_of_reports.fill,
+        plain=f"SELECT day, {_SUMS} FROM mailposture_tables.tls_policies WHERE {_DAY} {{and_domain}} GROUP BY 1",
+        views=TLS_VIEWS,
+    ),
+    "dmarc": Year(
+        table="dmarc_records",
+        fill=year_of_dmarc_reports.fill,
+        plain=f"SELECT day, sum(messages) FROM mailposture_tables.dmarc_records WHERE {_DAY} {{and_domain}} GROUP BY 1",
+        views=DMARC_VIEWS,
+    ),
+}
+PLAIN = "a plain sum over the rows"
 
 # What we promise (seconds; bytes).
 LIMITS = {FLEET: 1.0, ONE_DOMAIN: 0.1}
@@ -88,15 +136,17 @@ def main() -> None:
     """Fill, ask, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, action="append", help="may be given several times; all if absent")
+    parser.add_argument("--reports", choices=YEARS, default="tls")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where the filled engines are kept for the next run")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mailposture-bench-") as temporary:
         kept = arguments.keep or Path(temporary)
-        measured = [measure(kept / size, *SIZES[size]) for size in arguments.size or SIZES]
+        year = YEARS[arguments.reports]
+        measured = [measure(kept / size, year, *SIZES[size]) for size in arguments.size or SIZES]
     print(report(measured))
 
 
-def measure(folder: Path, rows: int, domains: int) -> Measured:
+def measure(folder: Path, year: Year, rows: int, domains: int) -> Measured:
     """Make the year unless the folder has it, and time every question on an engine that has just started."""
     names = [{"name": f"domain{number}.example"} for number in range(domains)]
     listen = {"http": "127.0.0.1:0", "native": "127.0.0.1:0"}
@@ -106,28 +156,31 @@ def measure(folder: Path, rows: int, domains: int) -> Measured:
         client = connect(config, user=collector, endpoint=endpoint)
         migrate(client, config, SCHEMA_GROUPS)
         write_domains(client, config)
-        if client.query("SELECT count() FROM mailposture_tables.tls_policies").result_rows == [(0,)]:
+        if client.query(f"SELECT count() FROM mailposture_tables.{year.table}").result_rows == [(0,)]:
             began = time.perf_counter()
-            fill(client, rows=rows, domains=domains)
+            year.fill(client, rows=rows, domains=domains)
             print(f"{rows:,} rows made in {time.perf_counter() - began:.0f} s", flush=True)
-        size = (
-            "SELECT total_bytes / total_rows FROM system.tables WHERE database = {d:String} AND name = 'tls_policies'"
-        )
-        bytes_a_row = float(client.query(size, parameters={"d": config.clickhouse.tables_database}).result_rows[0][0])
+        size = "SELECT total_bytes / total_rows FROM system.tables WHERE database = {d:String} AND name = {t:String}"
+        named = {"d": config.clickhouse.tables_database, "t": year.table}
+        bytes_a_row = float(client.query(size, parameters=named).result_rows[0][0])
     engine = EmbeddedEngine(config)
     reader = connect(config, user=exporter, endpoint=engine.start())
+    owner = connect(config, user=collector)
+    days = {"start": TODAY - timedelta(days=30), "today": TODAY}
     try:
         seconds = {
-            (view, span): median_seconds(
-                reader, narrowed(sql, filters), {"start": TODAY - timedelta(days=30), "today": TODAY}
-            )
-            for view, sql in VIEWS.items()
+            (name, span): median_seconds(client, narrowed(sql, filters), days)
+            for name, (client, sql) in {
+                PLAIN: (owner, year.plain),
+                **{view: (reader, sql) for view, sql in year.views.items()},
+            }.items()
             for span, filters in SPANS.items()
         }
         questions = {asked_for(question): median_seconds(reader, question.sql, {}) for question in QUESTIONS}
         resident = resident_bytes(engine.pid)
     finally:
         reader.close()
+        owner.close()
         engine.stop()
     return Measured(
         rows=rows, domains=domains, bytes_a_row=bytes_a_row, resident=resident, seconds=seconds, questions=questions
@@ -185,12 +238,12 @@ def report(measured: list[Measured]) -> str:
         "engine, resident MB",
         [_judged(one.resident / 1e6, 500 if one.rows <= 1e7 else 1e9, "{:.0f}") for one in measured],
     )
-    for view in VIEWS:
+    for view in dict.fromkeys(view for view, _ in measured[0].seconds):
         cells = []
         for one in measured:
             fleet, domain = (_judged(one.seconds[view, span] * 1000, LIMITS[span] * 1000, "{:.0f}") for span in SPANS)
             cells.append(f"{fleet} / {domain} ms")
-        line(f"`{view}`", cells)
+        line(view if view == PLAIN else f"`{view}`", cells)
     for question in map(asked_for, QUESTIONS):
         line(f"exporter: `{question}`", [f"{one.questions[question] * 1000:.0f} ms" for one in measured])
     line("exporter: all", [_judged(sum(one.questions.values()) * 1000, 1000, "{:.0f}") + " ms" for one in measured])
