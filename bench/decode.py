@@ -131,6 +131,7 @@ def mailposture_decoder() -> Worker:
     from collector.dkim import canonical, signature  # noqa: PLC0415
     from collector.dkim.verifier import proof_of  # noqa: PLC0415
     from collector.documents.message import open_proven  # noqa: PLC0415
+    from collector.garbage import look_for_garbage_rarely  # noqa: PLC0415
     from mailposture.config.model import Config  # noqa: PLC0415
     from mailposture.ownership import Ownership  # noqa: PLC0415
     from reports.envelope import Envelope, Source, Trust  # noqa: PLC0415
@@ -139,6 +140,8 @@ def mailposture_decoder() -> Worker:
 
     ownership = Ownership(Config.model_validate({"domains": [{"name": DOMAIN, "mx": [f"mx1.{DOMAIN}"]}]}))
     envelope = Envelope(source=Source.SMTP, received_at=datetime.now(UTC))
+
+    look_for_garbage_rarely()  # as ingest does
 
     def prove(mail: bytes) -> Proof:
         read = canonical.read(mail)

@@ -62,6 +62,7 @@ def made_up(records: int, *, seed: int = 0) -> bytes:
 
 
 def mailposture_decoder() -> decode.Worker:
+    from collector.garbage import look_for_garbage_rarely  # noqa: PLC0415
     from mailposture.config.model import Config  # noqa: PLC0415
     from mailposture.ownership import Ownership  # noqa: PLC0415
     from reports.dmarc.kind import DMARC  # noqa: PLC0415
@@ -76,6 +77,8 @@ def mailposture_decoder() -> decode.Worker:
     provenance = Provenance(
         opened=opened, envelope=envelope, arrived_at=now, trust=Trust.DKIM, signer="receiver.example"
     )
+
+    look_for_garbage_rarely()  # as ingest does
 
     def rows(content: bytes) -> object:
         report = DMARC.read(Document(kind="dmarc", content=content))
