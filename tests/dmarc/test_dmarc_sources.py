@@ -188,6 +188,10 @@ def test_configured_senders_are_ours_by_address_and_by_service(storage: Storage)
         ("Amazon SES", "ours-failing", "dkim-other-domain", 1),
         ("Old billing server", "ours-failing", "not-authenticated", 20),
     ]
+    ((evidence,),) = storage.ask("SELECT evidence FROM dmarc_sources_daily WHERE source = 'Amazon SES'")
+    assert evidence == (
+        "it failed, and Amazon SES is a sender in the configuration, though other customers of it may send too"
+    )
     configure(storage)
     assert {pile for _, pile, *_ in piles(storage)} == {"unknown"}
 

@@ -170,7 +170,7 @@ FROM
             multiIf(
                 spf_aligned, '',
                 sender_by_address != '', concat('the address is of ', sender_by_address, ', a sender in the configuration'),
-                sender_by_service != '', concat(service, ' is a sender in the configuration'),
+                sender_by_service != '', concat(service, ' is a sender in the configuration', if(shared, ', though other customers of it may send too', '')),
                 fault = 'not-aligned', 'SPF or DKIM passes for a name of yours',
                 other_domain_of_ours != '', concat('it authenticates as ', other_domain_of_ours, ', another domain of yours'),
                 companion_sends_for_us, concat('it authenticates as ', arrayStringConcat(particular, ', '), ', as aligned mail of yours does at other times'),
