@@ -159,9 +159,9 @@ def senders_to_decide(domains: str) -> Panel:
         "(acknowledge it); until then a stricter policy may lose mail.",
         rows(
             f"""
-            SELECT if((SELECT count() FROM dmarc_readiness_sources WHERE {domains}) = 0, NULL, count()) AS sources
+            SELECT if(count() = 0, NULL, countIf(waits)) AS sources
             FROM dmarc_readiness_sources
-            WHERE {domains} AND waits"""
+            WHERE {domains}"""
         ),
         width=NUMBER_WIDTH,
         height=NUMBER_HEIGHT,
