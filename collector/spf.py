@@ -16,7 +16,7 @@ from collections import Counter
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from collector.alignment import author_domains, same_organization
@@ -26,7 +26,9 @@ from collector.dkim.fair_map import FairMap
 from collector.dkim.verifier import Proof
 from mailposture.checks.resolver import Resolver
 from mailposture.checks.spf import asking
-from mailposture.domain_names import normalize, organizational_domain
+from mailposture.domain_names import normalize
+from mailposture.net.client_networks import client_network
+from mailposture.net.proxies import plain_address
 from mailposture.problems import ProblemError
 from mailposture.spf import SpfOutcome, SpfResult, evaluate
 
@@ -38,6 +40,14 @@ if TYPE_CHECKING:
     from reports.envelope import Envelope
 
 _NOBODY: Final = {4: "192.0.2.1", 6: "2001:db8::1"}  # nobody sends from there (RFC 5737, RFC 3849)
+# What has such an address came through a proxy or a NAT, and SPF records that list them are many.
+_PRIVATE: Final = tuple(
+    ip_network(network)
+    for network in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
+        *("fc00::/7", "fe80::/10", "::1/128"),
+    )
+)
 _LONGEST: Final = 20.0  # seconds for one evaluation (RFC 7208, section 4.6.4)
 _READ: Final = (b"content-type", b"content-transfer-encoding", b"content-disposition")
 
@@ -65,8 +75,8 @@ class _Question:
         return f"{self.client} {self.sender}"
 
     @property
-    def organization(self) -> str:
-        return organizational_domain(self.domain) or self.domain
+    def network(self) -> str:
+        return client_network(self.client, prefix=48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +96,13 @@ class _UnderWay:
 class SpfVerifier:
     """Asks for many mails at once, in a thread of its own, and keeps the answers for a while, within bounds.
 
-    Anybody can send mail in the name of domains whose name servers are silent: only so many evaluations are under way,
-    of one organization a few, and the oldest gives way. They go on behind those that are not answered yet. Use close()
-    at the end.
+    Anybody can send mail in the name of domains whose name servers are silent, or in many names of a domain that is
+    not his: only so many evaluations are under way, for one client a few, and the oldest gives way. They go on behind
+    those that are not answered yet. Use close() at the end.
     """
 
     KEPT, KEPT_WITHOUT_ANSWER = 300.0, 30.0  # seconds
-    CAPACITY, CAPACITY_OF_ONE = 10_000, 50  # answers, in all and of one organization
+    CAPACITY, CAPACITY_OF_ONE = 10_000, 50  # answers, in all and for one client
     IN_FLIGHT, IN_FLIGHT_OF_ONE = 100, 5  # evaluations at the same time; each asks one question after the other
 
     def __init__(
@@ -125,14 +135,14 @@ class SpfVerifier:
         with self._lock:
             now = self._clock()
             for question in questions:
-                name, organization = question.name, question.organization
+                name, network = question.name, question.network
                 known, under_way = self._known.get(name), self._under_way.get(name)
                 if known is not None and known.expires > now:
                     found[name] = known.answer
                 elif under_way is not None:
                     waited_for[name] = under_way.future
-                elif admitted.total() < self.IN_FLIGHT and admitted[organization] < self.IN_FLIGHT_OF_ONE:
-                    admitted[organization] += 1
+                elif admitted.total() < self.IN_FLIGHT and admitted[network] < self.IN_FLIGHT_OF_ONE:
+                    admitted[network] += 1
                     waited_for[name] = self._start(question)
                 else:
                     found[name] = _not_yet("too many evaluations of SPF at once")
@@ -145,7 +155,7 @@ class SpfVerifier:
     def _start(self, question: _Question) -> Future[SpfResult]:
         future = asyncio.run_coroutine_threadsafe(self._evaluate(question), self._loop)
         under_way = _UnderWay(question.name, future)
-        for oldest in self._under_way.put(question.name, question.organization, under_way):
+        for oldest in self._under_way.put(question.name, question.network, under_way):
             oldest.future.cancel()
         return future
 
@@ -157,7 +167,7 @@ class SpfVerifier:
         with self._lock:
             self._under_way.pop(question.name)
             kept = self.KEPT_WITHOUT_ANSWER if answer.outcome is SpfOutcome.TEMPERROR else self.KEPT
-            self._known.put(question.name, question.organization, _Known(answer, self._clock() + kept))
+            self._known.put(question.name, question.network, _Known(answer, self._clock() + kept))
         return answer
 
     async def _answer(self, question: _Question) -> SpfResult:
@@ -193,6 +203,11 @@ class SpfVerifier:
 
 def _question_of(envelope: Envelope, message: bytes) -> _Question | SpfVerdict:
     """What to ask about a mail; the verdict where SPF can say nothing about its author."""
+    client = plain_address(envelope.peer)
+    if client is None:
+        return _nothing("the client's address is not known")
+    if any(ip_address(client) in network for network in _PRIVATE):
+        return _nothing(f"the client's address {client} is private, so it is not the sender's own server")
     domain = normalize(envelope.mail_from.rpartition("@")[2]) if "@" in envelope.mail_from else None
     if domain is None:
         return _nothing("there is no MAIL FROM that SPF could speak of")
@@ -204,7 +219,7 @@ def _question_of(envelope: Envelope, message: bytes) -> _Question | SpfVerdict:
     if not authors or not all(same_organization(domain, author) for author in authors):
         return _nothing(f"MAIL FROM is of {domain}, which is not the organization of the author")
     sender = f"{envelope.mail_from.rpartition('@')[0]}@{domain}"
-    return _Question(client=envelope.peer, sender=sender, domain=domain, mail=mail)
+    return _Question(client=client, sender=sender, domain=domain, mail=mail)
 
 
 def _verdict(question: _Question, answer: SpfResult) -> SpfVerdict:

@@ -15,7 +15,7 @@ from court import VICTIM, Court, court_of, mail, report
 from dmarc_samples import POLICY, feedback
 from loopback_dns import Zone
 
-from collector.ingest.judge import Deferred, Judge, Quarantined
+from collector.ingest.judge import Accepted, Deferred, Judge, Quarantined
 from collector.spf import SpfVerifier
 from mailposture.config.model import Config
 from reports.envelope import Envelope, Source
@@ -38,6 +38,8 @@ soft.example.            60 IN TXT "v=spf1 ip4:192.0.2.10 ~all"
 broken.example.          60 IN TXT "v=spf1 ip4:192.0.2.10/99 -all"
 two.example.             60 IN TXT "v=spf1 ip4:192.0.2.10 -all"
 two.example.             60 IN TXT "v=spf1 +all"
+halves.example.          60 IN TXT "v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all"
+inside.example.          60 IN TXT "v=spf1 ip4:10.0.0.0/8 ip4:127.0.0.1 ip4:172.16.0.0/12 ip6:fd00::/8 ip6:::1 -all"
 long.example.            60 IN TXT "v=spf1 include:l1.example include:l1.example include:l1.example include:l1.example"
 l1.example.              60 IN TXT "v=spf1 a:h.example a:h.example ?all"
 h.example.               60 IN A 192.0.2.200
@@ -154,6 +156,17 @@ def test_aligned_senders(mx: AtMx, mail_from: str, author: str) -> None:
         ("a@bücher.example", "a@xn--bcher-kva.example", ALLOWED),  # what is not in A-labels is read by nobody
         ("a@open.example", "a@open.example", OTHER),
         ("a@wide.example", "a@wide.example", OTHER),
+        ("a@halves.example", "a@halves.example", OTHER),
+        ("a@halves.example", "a@halves.example", f"::ffff:{OTHER}"),
+        (
+            "a@inside.example",
+            "a@inside.example",
+            "10.0.0.1",
+        ),  # whoever comes through a proxy or a NAT has such an address
+        ("a@inside.example", "a@inside.example", "172.18.0.1"),
+        ("a@inside.example", "a@inside.example", "::ffff:127.0.0.1"),
+        ("a@inside.example", "a@inside.example", "fd00::1%eth0"),
+        ("a@inside.example", "a@inside.example", "::1"),
         ("a@soft.example", "a@soft.example", OTHER),
         ("a@broken.example", "a@broken.example", ALLOWED),
         ("a@two.example", "a@two.example", ALLOWED),
@@ -277,6 +290,18 @@ def test_many_mails_of_a_silent_domain_do_not_keep_others_waiting(mx: AtMx, zone
     assert len({name for name, _ in zone.asked if name in silent}) <= SpfVerifier.IN_FLIGHT_OF_ONE
     assert mx.accepted(attached()).trust == "spf"
     may_end.set()
+
+
+def test_mail_in_the_name_of_a_reporter_does_not_keep_the_reporter_waiting(mx: AtMx) -> None:
+    now = datetime.now(UTC)
+    forged = [
+        Envelope(source=Source.SMTP, received_at=now, peer=OTHER, mail_from=f"x{number}@reporter.example")
+        for number in range(40)
+    ]
+    genuine = Envelope(source=Source.SMTP, received_at=now, peer=ALLOWED, mail_from=SENDER)
+    verdicts = mx.court.judge.judge([(envelope, attached()) for envelope in (*forged, genuine)], now=now)
+    assert isinstance(verdicts[-1], Accepted)
+    assert not any(isinstance(verdict, Accepted) for verdict in verdicts[:-1])
 
 
 def test_same_question_is_asked_once(mx: AtMx, zone: Zone) -> None:
