@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from enum import StrEnum
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from itertools import combinations
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Self, get_args
+from typing import Annotated, Final, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -34,6 +34,8 @@ from mailposture.config.values import (
 )
 
 MIB = 1024 * 1024
+_WIDEST: Final = {4: 8, 6: 16}  # prefixes of networks, by version: no organization has wider ones
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses (RFC 4291, section 2.5.5.2)
 
 
 class _Section(BaseModel):
@@ -133,6 +135,17 @@ class Sender(_Section):
     def _says_which_mail(self) -> Self:
         if not (self.addresses or self.services):
             raise ValueError(f"{self.name} has neither `addresses` nor `services`, so no mail is from it; give one")
+        return self
+
+    @model_validator(mode="after")
+    def _has_networks_of_one_organization(self) -> Self:
+        """Whoever names all addresses calls every forgery his own mail."""
+        for network in self.addresses:
+            widest = _WIDEST[network.version]
+            if network.prefixlen < widest:
+                raise ValueError(f"{self.name}: {network} is wider than /{widest}: forgeries would be taken for yours")
+            if isinstance(network, IPv6Network) and network.overlaps(_MAPPED):
+                raise ValueError(f"{self.name}: {network} has IPv4 addresses in it; write them as such: 192.0.2.0/24")
         return self
 
 

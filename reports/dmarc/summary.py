@@ -41,7 +41,7 @@ class DmarcSummary:
     rejected_messages: int
     earlier_pass_rate: float | None  # of own mail, over as many days before
     last_report_day: date
-    policy: str  # p as the latest report found it
+    policy: str  # p as the latest report found it, of reporters that count if there are any
     failing: tuple[Source, ...]  # of ours, the largest few
     unknown: tuple[Source, ...]  # perhaps forged, the largest few
 
@@ -77,7 +77,8 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> dict[s
         sources[name, pile].append(Source(source, reason, int(messages)))
     policies = dict(
         ask(
-            "SELECT policy_domain, argMax(p, (period_end, report_key)) FROM dmarc_report_log"
+            "SELECT policy_domain, argMax(p, (counts, period_end, report_key)) FROM dmarc_report_log"
+            " LEFT JOIN dmarc_reporters USING (policy_domain, reporter, trust)"
             f" WHERE day < {{end:Date}} AND published_domain = policy_domain AND {OF_DOMAIN} GROUP BY policy_domain"
         )
     )

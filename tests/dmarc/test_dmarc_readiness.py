@@ -36,7 +36,7 @@ def days_of(*records: dict[str, Any], first: int = 30, last: int = 1) -> list[di
     ]
 
 
-def published(storage: Storage, p: str, *, first: int = 60, last: int = 1, **more: str) -> None:
+def published(storage: Storage, p: str, *, first: int = 60, last: int = 1, **more: Any) -> None:
     """Reports that found the policy on these days."""
     storage.put(
         "dmarc_reports",
@@ -200,6 +200,31 @@ def test_forged_reports_speak_neither_against_a_policy_nor_for_it(storage: Stora
     storage.put("dmarc_records", failing(5, ip=SERVER, messages=90_000, **forged), known=False)
     quarantine = step(storage, "quarantine")
     assert (quarantine.verdict, quarantine.own_messages) == (Verdict.SAFE, 6000)
+
+
+def test_forged_policy_of_subdomains_hides_no_failing_subdomain(storage: Storage) -> None:
+    storage.put("dmarc_records", *days_of(GOOD, failing(2, messages=50, header_from=f"shop.{DOMAIN}")))
+    for organization, key in (("Receiver One", 100), ("Receiver Two", 200)):
+        published(storage, "none", first=3, organization=organization, report_key=key)
+    before = ready(storage).steps
+    assert (before[0].verdict, before[0].refused_messages) == (Verdict.NOT_YET, 3000)
+    forged = {"organization": "Forger", "report_key": 7, "period_end": NOW + timedelta(days=1)}
+    storage.put("dmarc_reports", {**forged, "p": "none", "sp": "reject"})
+    assert ready(storage).steps == before
+    storage.accepted(DOMAIN, "forger.example", "dkim", days_ago(2), days_ago(1), kind="dmarc")
+    assert storage.ask("SELECT counts FROM dmarc_reporters WHERE reporter = 'forger.example'") == [(True,)]
+    assert ready(storage).steps == before, "one reporter that counts is not most of them"
+
+
+def test_forger_who_repeats_what_others_report_is_no_second_reporter(storage: Storage) -> None:
+    vendor = failing(1, ip=ANYBODY, messages=2)
+    by_one = [row for row in days_of(GOOD, vendor) if row["organization"] == REPORTERS[0]]
+    storage.put("dmarc_records", *by_one)
+    published(storage, "none")
+    before = ready(storage)
+    assert before.steps[0].reasons == ("Only 1 reporters that count saw own mail; two are needed.",)
+    storage.put("dmarc_records", *({**row, "organization": "Forger", "report_key": 7} for row in by_one), known=False)
+    assert ready(storage) == before
 
 
 def test_subdomains_with_another_policy_stand_apart(storage: Storage) -> None:

@@ -196,6 +196,49 @@ def test_configured_senders_are_ours_by_address_and_by_service(storage: Storage)
     assert {pile for _, pile, *_ in piles(storage)} == {"unknown"}
 
 
+def test_of_senders_whose_networks_overlap_the_smallest_is_named(storage: Storage) -> None:
+    storage.put(
+        "dmarc_records",
+        failing(0, ip="::ffff:203.0.113.5"),
+        failing(1, ip="::ffff:203.0.113.255", messages=1),
+        failing(2, ip="::ffff:203.0.0.1", messages=2),
+        failing(3, ip="2001:db8::1", messages=3),
+    )
+    named = [
+        {"name": "Everything", "addresses": ["203.0.0.0/16", "2001:db8::/31"]},
+        {"name": "First", "addresses": ["203.0.113.0/28", "2001:db8::/126"]},
+        {"name": "Last", "addresses": ["203.0.113.240/28"]},
+        {"name": "Office", "addresses": ["203.0.113.0/24", "2001:db8::/32"]},
+    ]
+    for senders in (named, named[::-1]):
+        configure(storage, *senders)
+        assert [(source, messages) for source, *_, messages in piles(storage)] == [
+            ("Everything", 2),
+            ("First", 13),
+            ("Last", 1),
+        ]
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "128.0.0.0/1", "::/0", "::/16", "::ffff:192.0.2.0/120"])
+def test_networks_that_would_make_forgeries_ours_are_refused(network: str) -> None:
+    senders = [{"name": "All", "addresses": [network]}]
+    with pytest.raises(ValueError, match=r"All: .* (wider than|IPv4 addresses)"):
+        Config.model_validate({"domains": [{"name": DOMAIN, "senders": senders}]})
+
+
+def test_strict_alignment_of_spf_makes_own_mail_no_forwarded_mail(storage: Storage) -> None:
+    """With aspf=s a return path of a subdomain passes SPF and is not aligned: DKIM alone is."""
+    storage.put(
+        "dmarc_records",
+        sent(0, spf=f"bounce.{DOMAIN}", dkim=DOMAIN, aligned="dkim"),
+        {**failing(1, spf=f"bounce.{DOMAIN}", dkim=DOMAIN), "dkim_results": ["permerror"]},
+    )
+    assert piles(storage) == [
+        ("192.0.2.0/24", "aligned", "", 10),
+        ("192.0.2.0/24", "ours-failing", "dkim-key-missing", 10),
+    ]
+
+
 def test_another_domain_of_ours_makes_a_message_ours(storage: Storage) -> None:
     storage.put("dmarc_records", failing(0, ip=ANYBODY, spf="example.net"))
     assert piles(storage) == [("203.0.113.0/24", "ours-failing", "spf-other-domain", 10)]

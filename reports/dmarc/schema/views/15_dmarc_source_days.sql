@@ -15,10 +15,12 @@ CREATE OR REPLACE VIEW {views}.dmarc_source_days {on_cluster}
     published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
     forwarding LowCardinality(String) COMMENT 'Sign of forwarding that the reporter gave: forwarded, trusted_forwarder, mailing_list or arc; else empty',
     fault LowCardinality(String) COMMENT 'What is wrong, a term that `mailposture explain` knows; empty if DMARC passed',
+    as_ours Bool COMMENT 'Whether SPF passed for a name of ours without being aligned; where DMARC failed, SPF or DKIM',
     authenticated Array(String) COMMENT 'Domains, not below ours, that passed SPF or DKIM; sorted, at most 8',
     messages UInt64 COMMENT 'Messages',
     counted_messages UInt64 COMMENT 'Messages of reporters that count in alerts (dmarc_reporters)',
-    reporters Array(LowCardinality(String)) COMMENT 'Who reported them, at most 100'
+    reporters Array(LowCardinality(String)) COMMENT 'Who reported them, at most 100',
+    counted_reporters Array(LowCardinality(String)) COMMENT 'Those of them that count in alerts, at most 100'
 )
 SQL SECURITY DEFINER
 AS
@@ -52,6 +54,7 @@ SELECT
         arrayExists(each -> each.2 IN ('fail', 'softfail', 'neutral', 'hardfail'), own_spf), 'spf-not-listed',
         'not-authenticated'
     ) AS fault,
+    NOT spf_aligned AND (arrayExists(each -> each.2 = 'pass', own_spf) OR (NOT passed AND arrayExists(each -> each.2 = 'pass', own_dkim))) AS as_ours,
     arraySlice(
         arraySort(arrayDistinct(arrayMap(each -> toString(each.1), arrayConcat(
             arrayMap(each -> tuple(each.1), other_dkim), arrayMap(each -> tuple(each.1), other_spf)
@@ -60,11 +63,12 @@ SELECT
     ) AS authenticated,
     sum(record.messages) AS messages,
     sumIf(record.messages, counts) AS counted_messages,
-    groupUniqArray(100)(reporter) AS reporters
+    groupUniqArray(100)(reporter) AS reporters,
+    groupUniqArrayIf(100)(reporter, counts) AS counted_reporters
 FROM (SELECT * FROM {tables}.dmarc_records FINAL) AS record
 LEFT JOIN {views}.dmarc_reporters AS reporting USING (policy_domain, reporter, trust)
 GROUP BY
     policy_domain, day, header_from, source_ip, spf_aligned, dkim_aligned, disposition, published_policy, forwarding, fault,
-    authenticated
+    as_ours, authenticated
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Messages per day, address and outcome: what dmarc_sources_daily rests on'

@@ -7,7 +7,8 @@
 -- unknown       it failed, and nothing shows that it is ours: perhaps forged
 --
 -- Own mail is the first three together. A sender of ours is known, in this order: by `senders:` of the configuration; by
--- another domain of the configuration, or a name below this one, that the message authenticates as; by what the message authenticates as, if the same
+-- another domain of the configuration, or a name below that or this one, that the message authenticates as (with DKIM that passes as ours
+-- SPF must say so); by what the message authenticates as, if the same
 -- was seen beside aligned mail of this domain; by its address, if that passed SPF as ours at another time. Such evidence is
 -- good from 90 days before a message until 30 days after it, and comes only from reporters that count (dmarc_reporters).
 --
@@ -43,7 +44,8 @@ CREATE OR REPLACE VIEW {views}.dmarc_sources_daily {on_cluster}
     delivered_messages UInt64 COMMENT 'Messages that were neither',
     counted_messages UInt64 COMMENT 'Messages of reporters that count in alerts (dmarc_reporters); forged reports add nothing here',
     published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
-    reporters Array(LowCardinality(String)) COMMENT 'Who reported them, at most 100; groupUniqArrayArray(reporters) combines rows'
+    reporters Array(LowCardinality(String)) COMMENT 'Who reported them, at most 100; groupUniqArrayArray(reporters) combines rows',
+    counted_reporters Array(LowCardinality(String)) COMMENT 'Those of them that count in alerts'
 )
 SQL SECURITY DEFINER
 AS
@@ -100,8 +102,11 @@ WITH
     (
         SELECT
             policy_domain,
-            groupArrayIf((first_ip, last_ip, sender), service = '') AS sender_networks,
-            groupArrayIf((toString(service), sender), service != '') AS sender_services
+            -- Of networks within each other the smallest names the sender.
+            arraySort(
+                each -> (each.2, bitNot(toUInt128(each.1)), each.3), groupArrayIf((first_ip, last_ip, sender), service = '')
+            ) AS sender_networks,
+            arraySort(groupArrayIf((toString(service), sender), service != '')) AS sender_services
         FROM {tables}.configured_senders FINAL
         WHERE active
         GROUP BY policy_domain
@@ -151,7 +156,7 @@ SELECT
     if(disposition = 'quarantine', messages, 0) AS quarantined_messages,
     if(disposition = 'reject', messages, 0) AS rejected_messages,
     if(disposition IN ('quarantine', 'reject'), 0, messages) AS delivered_messages,
-    counted_messages, published_policy, reporters
+    counted_messages, published_policy, reporters, counted_reporters
 FROM
 (
     SELECT
@@ -171,8 +176,8 @@ FROM
                 spf_aligned, '',
                 sender_by_address != '', concat('the address is of ', sender_by_address, ', a sender in the configuration'),
                 sender_by_service != '', concat(service, ' is a sender in the configuration', if(shared, ', though other customers of it may send too', '')),
-                fault = 'not-aligned', 'SPF or DKIM passes for a name of yours',
-                other_domain_of_ours != '', concat('it authenticates as ', other_domain_of_ours, ', another domain of yours'),
+                as_ours, if(passed, 'SPF passes for a name of yours', 'SPF or DKIM passes for a name of yours'),
+                other_domain_of_ours != '', concat('it authenticates as ', other_domain_of_ours, ', another domain of yours, or below one'),
                 companion_sends_for_us, concat('it authenticates as ', arrayStringConcat(particular, ', '), ', as aligned mail of yours does at other times'),
                 service_sends_for_us AND NOT shared, concat(service, ' sends mail that authenticates as you at other times'),
                 passed AND service != '' AND NOT forwards, concat(service, ' sent it, signed as you'),
@@ -185,7 +190,11 @@ FROM
                 *,
                 arrayFirst(each -> each.1 <= packed_ip AND packed_ip <= each.2, sender_networks).3 AS sender_by_address,
                 if(service = '', '', arrayFirst(each -> each.1 = service, sender_services).2) AS sender_by_service,
-                arrayFirst(name -> transform(name, our_domains, arrayEnumerate(our_domains), 0) > 0, authenticated) AS other_domain_of_ours,
+                arrayFirst(
+                    name -> transform(name, our_domains, arrayEnumerate(our_domains), 0) > 0
+                        OR transform(cutToFirstSignificantSubdomain(name), our_domains, arrayEnumerate(our_domains), 0) > 0,
+                    authenticated
+                ) AS other_domain_of_ours,
                 own_last_day >= day - 90 AND own_first_day <= day + 30 AS is_own_address,
                 notEmpty(particular)
                     AND arrayExists(each -> has(particular, each.1) AND each.3 >= day - 90 AND each.2 <= day + 30, companions_by_spf)
@@ -196,8 +205,9 @@ FROM
             (
                 SELECT
                     each_day.policy_domain AS policy_domain, day, header_from, each_day.source_ip AS packed_ip, spf_aligned, dkim_aligned,
-                    spf_aligned OR dkim_aligned AS passed, disposition, published_policy, forwarding, fault, authenticated, messages,
-                    counted_messages, reporters, own_first_day, own_last_day, companions_by_spf, services_as_us, sender_networks, sender_services,
+                    spf_aligned OR dkim_aligned AS passed, disposition, published_policy, forwarding, fault, as_ours, authenticated, messages,
+                    counted_messages, reporters, counted_reporters, own_first_day, own_last_day, companions_by_spf, services_as_us,
+                    sender_networks, sender_services,
                     if(packed_ip = toIPv6('::'), '', replaceOne(toString(packed_ip), '::ffff:', '')) AS address,
                     transform(host_domain, domains, ranks, 0) AS rank_of_host,
                     transform(rank_of_host, ranks, services, '') AS service_of_host,

@@ -21,7 +21,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_readiness_sources {on_cluster}
     days UInt64 COMMENT 'Report days on which it sent',
     first_day Date COMMENT 'First of them',
     last_day Date COMMENT 'Last of them',
-    reporters UInt64 COMMENT 'Reporters that saw it',
+    reporters UInt64 COMMENT 'Reporters that count and saw it',
     waits Bool COMMENT 'An unknown source that comes back, and that nobody has named or acknowledged'
 )
 SQL SECURITY DEFINER
@@ -45,15 +45,9 @@ FROM
         sumIf(counted_messages, spf_aligned_messages > 0 AND dkim_aligned_messages = 0) AS spf_only_messages,
         sumIf(counted_messages, published_policy = 'none' AND delivered_messages = 0) AS refused_unasked,
         uniqExact(day) AS days, min(day) AS first_day, max(day) AS last_day,
-        length(groupUniqArrayArray(reporters)) AS seen_by
+        length(groupUniqArrayArray(counted_reporters)) AS seen_by
     FROM {views}.dmarc_sources_daily AS daily
-    LEFT JOIN
-    (
-        SELECT policy_domains[1] AS policy_domain, argMax(p, (period_end, report_key)) AS p, argMax(sp, (period_end, report_key)) AS sp
-        FROM {tables}.dmarc_reports FINAL
-        WHERE day >= today - 30 AND day < today AND published_domain = policy_domains[1]
-        GROUP BY policy_domain
-    ) AS published USING (policy_domain)
+    LEFT JOIN (SELECT policy_domain, p, sp FROM {views}.dmarc_published) AS published USING (policy_domain)
     WHERE day >= today - 30 AND day < today AND counted_messages > 0
     GROUP BY policy_domain, scope, source, pile
 ) AS sending

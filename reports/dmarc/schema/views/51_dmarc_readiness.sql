@@ -95,23 +95,9 @@ FROM
         (
             SELECT
                 policy_domain, parked, arrayJoin(if(sp IN ('', p), ['domain'], ['domain', 'subdomains'])) AS scope, p, sp, testing,
-                if(scope = 'domain', last_none_of_domain, last_none_of_subdomains) AS last_day_of_none
+                if(scope = 'domain', published.last_day_of_none, last_day_of_none_of_subdomains) AS last_day_of_none
             FROM {views}.domains
-            LEFT JOIN
-            (
-                SELECT
-                    policy_domains[1] AS policy_domain,
-                    toString(argMax(report.p, (period_end, report_key))) AS p,
-                    toString(argMax(report.sp, (period_end, report_key))) AS sp,
-                    argMax(report.testing = 'y', (period_end, report_key)) AS testing,
-                    maxIf(day, report.p = 'none') AS last_none_of_domain,
-                    maxIf(day, report.sp = 'none') AS last_none_of_subdomains
-                FROM (SELECT * FROM {tables}.dmarc_reports FINAL) AS report
-                INNER JOIN {views}.dmarc_reporters AS reporting
-                    ON reporting.policy_domain = policy_domains[1] AND reporting.reporter = report.reporter AND reporting.trust = report.trust
-                WHERE day >= today - 60 AND day < today AND published_domain = policy_domains[1] AND counts
-                GROUP BY policy_domains[1]
-            ) AS published USING (policy_domain)
+            LEFT JOIN {views}.dmarc_published AS published USING (policy_domain)
         ) AS domains
         LEFT JOIN
         (
