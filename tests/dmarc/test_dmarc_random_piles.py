@@ -228,3 +228,48 @@ def test_piles_of_random_mail_are_those_of_the_words(storage: Storage, seed: int
     ((delivered,),) = storage.ask("SELECT sum(delivered_messages) FROM dmarc_sources_daily")
     assert delivered == sum(row["messages"] for row in rows if row["disposition"] not in ("quarantine", "reject"))
     assert storage.ask("SELECT count() FROM dmarc_sources_daily WHERE source = '' OR evidence = ''") == [(0,)]
+
+
+def test_answers_do_not_change_when_parts_are_merged(storage: Storage) -> None:
+    """A forged report says that an address of ours, and a vendor, passed on days on which nobody who counts saw it."""
+    seen = {"spf_aligned": True, "spf_domains": [DOMAIN], "spf_results": ["pass"], "spf_scopes": ["mfrom"]}
+    vendor = {
+        "dkim_domains": ["vendor.example"],
+        "dkim_results": ["pass"],
+        "dkim_selectors": ["s"],
+        "dkim_details": [""],
+    }
+    failing = {"passed": False, "dkim_aligned": False, "day": days_ago(1)}
+    there, elsewhere = {"source_ip": "::ffff:192.0.2.1"}, {"source_ip": "::ffff:203.0.113.9"}
+    storage.put(
+        "dmarc_records",
+        {**seen, **vendor, **there, "spf_details": [""], "day": days_ago(200)},
+        {**_EMPTY, **there, **failing, "record_index": 1},
+        {**_EMPTY, **elsewhere, **vendor, **failing, "record_index": 2},
+    )
+    forged = {
+        **seen,
+        **vendor,
+        **there,
+        "spf_details": [""],
+        "day": days_ago(2),
+        "organization": FORGER,
+        "report_key": 9,
+    }
+    storage.put("dmarc_records", forged, known=False)
+    asked = "SELECT source_ip, pile FROM dmarc_sources_daily WHERE passed_messages = 0 ORDER BY source_ip"
+    before = storage.ask(asked)
+    assert before == [("192.0.2.1", "unknown"), ("203.0.113.9", "unknown")]
+    for table in ("dmarc_own_addresses", "dmarc_own_companions"):
+        storage.client().command(f"OPTIMIZE TABLE {storage.config.clickhouse.tables_database}.{table} FINAL")
+    assert storage.ask(asked) == before
+
+
+_EMPTY: dict[str, Any] = {
+    f"{kind}_{column}": []
+    for kind, columns in (
+        ("dkim", ("domains", "results", "selectors", "details")),
+        ("spf", ("domains", "results", "scopes", "details")),
+    )
+    for column in columns
+}

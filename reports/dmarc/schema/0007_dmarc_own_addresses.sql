@@ -1,12 +1,13 @@
--- Addresses that passed SPF as a domain of ours: they stand in our SPF record. Filled from dmarc_records (0008); minimum,
--- maximum and union are idempotent, so rows that are written again change nothing.
+-- Addresses that passed SPF as a domain of ours: they stand in our SPF record. Filled from dmarc_records (0008); minimum
+-- and maximum are idempotent, so rows that are written again change nothing. Days stand beside who saw them: merged with those of
+-- others, a forged report would make evidence older or newer than reporters that count have seen it.
 CREATE TABLE IF NOT EXISTS {tables}.dmarc_own_addresses {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     source_ip IPv6 COMMENT 'Address, IPv4 as ::ffff:a.b.c.d',
-    first_day SimpleAggregateFunction(min, Date) COMMENT 'First report day with an aligned SPF pass',
-    last_day SimpleAggregateFunction(max, Date) COMMENT 'Last report day with one',
-    reporters SimpleAggregateFunction(groupUniqArrayArray, Array(UInt64)) COMMENT 'Who says so: cityHash64(reporter, trust)'
+    first_days SimpleAggregateFunction(minMap, Map(UInt64, Date)) COMMENT 'First report day by who says so: cityHash64(reporter, trust)',
+    last_days SimpleAggregateFunction(maxMap, Map(UInt64, Date)) COMMENT 'Last report day by who says so',
+    last_day SimpleAggregateFunction(max, Date) COMMENT 'Last report day of all'
 )
 ENGINE = {aggregating}
 ORDER BY (policy_domain, source_ip)

@@ -4,9 +4,9 @@ AS
 SELECT
     policy_domain,
     source_ip,
-    min(day) AS first_day,
-    max(day) AS last_day,
-    groupUniqArray(cityHash64(toString(reporter), toString(trust))) AS reporters
+    minMap(map(cityHash64(toString(reporter), toString(trust)), day)) AS first_days,
+    maxMap(map(cityHash64(toString(reporter), toString(trust)), day)) AS last_days,
+    max(day) AS last_day
 FROM {tables}.dmarc_records
 WHERE spf_aligned AND source_ip != toIPv6('::') AND messages > 0
 GROUP BY policy_domain, source_ip

@@ -5,9 +5,9 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_own_companions {on_cluster}
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     domain String COMMENT 'A domain, not below ours, that passed SPF or DKIM in mail that passed DMARC as ours',
     by_spf Bool COMMENT 'Whether that mail passed SPF as ours: then no forwarder added the domain',
-    first_day SimpleAggregateFunction(min, Date) COMMENT 'First report day',
-    last_day SimpleAggregateFunction(max, Date) COMMENT 'Last report day',
-    reporters SimpleAggregateFunction(groupUniqArrayArray, Array(UInt64)) COMMENT 'Who says so: cityHash64(reporter, trust)'
+    first_days SimpleAggregateFunction(minMap, Map(UInt64, Date)) COMMENT 'First report day by who says so: cityHash64(reporter, trust)',
+    last_days SimpleAggregateFunction(maxMap, Map(UInt64, Date)) COMMENT 'Last report day by who says so',
+    last_day SimpleAggregateFunction(max, Date) COMMENT 'Last report day of all'
 )
 ENGINE = {aggregating}
 ORDER BY (policy_domain, domain, by_spf)

@@ -8,9 +8,9 @@ SELECT
         arrayFilter((name, result) -> result = 'pass', spf_domains, spf_results)
     )))) AS domain,
     spf_aligned AS by_spf,
-    min(day) AS first_day,
-    max(day) AS last_day,
-    groupUniqArray(cityHash64(toString(reporter), toString(trust))) AS reporters
+    minMap(map(cityHash64(toString(reporter), toString(trust)), day)) AS first_days,
+    maxMap(map(cityHash64(toString(reporter), toString(trust)), day)) AS last_days,
+    max(day) AS last_day
 FROM {tables}.dmarc_records
 WHERE passed AND messages > 0 AND domain != '' AND domain != policy_domain AND NOT endsWith(domain, concat('.', policy_domain))
 GROUP BY policy_domain, domain, by_spf

@@ -65,25 +65,35 @@ WITH
     ),
     own_addresses AS
     (
+        WITH
+            mapValues(mapFilter((who, _) -> has(counting_reporters, who), first_days)) AS counted_first_days,
+            mapValues(mapFilter((who, _) -> has(counting_reporters, who), last_days)) AS counted_last_days
         SELECT
-            policy_domain, source_ip, min(first_day) AS own_first_day, max(last_day) AS own_last_day,
+            policy_domain, source_ip,
+            min(arrayMin(counted_first_days)) AS own_first_day,
+            max(arrayMax(counted_last_days)) AS own_last_day,
             arrayFirst(
                 each -> each.1 <= source_ip AND source_ip <= each.2,
                 (SELECT groupArray((first_ip, last_ip, service)) FROM {tables}.sending_networks FINAL WHERE active)
             ).3 AS service_by_network
         FROM {tables}.dmarc_own_addresses
         INNER JOIN counting USING (policy_domain)
-        WHERE hasAny(reporters, counting_reporters)
+        WHERE notEmpty(counted_first_days)
         GROUP BY policy_domain, source_ip
     ),
     companions AS
     (
+        WITH
+            mapValues(mapFilter((who, _) -> has(counting_reporters, who), first_days)) AS counted_first_days,
+            mapValues(mapFilter((who, _) -> has(counting_reporters, who), last_days)) AS counted_last_days
         SELECT
-            policy_domain, domain, by_spf, min(first_day) AS seen_first, max(last_day) AS seen_last,
+            policy_domain, domain, by_spf,
+            min(arrayMin(counted_first_days)) AS seen_first,
+            max(arrayMax(counted_last_days)) AS seen_last,
             cutToFirstSignificantSubdomain(domain) AS registered
         FROM {tables}.dmarc_own_companions
         INNER JOIN counting USING (policy_domain)
-        WHERE hasAny(reporters, counting_reporters)
+        WHERE notEmpty(counted_first_days)
         GROUP BY policy_domain, domain, by_spf
     ),
     own_services AS
