@@ -45,15 +45,17 @@ class Account:
     rejected: Counter[Reason] = field(default_factory=Counter)
     first_rejected: list[RejectedFile] = field(default_factory=list)  # a few of them, to show
 
-    def count(self, name: str, verdict: Judgement) -> None:
-        """Count what became of one message."""
-        if isinstance(verdict, Accepted):
-            self.reports += len(verdict.reports)
-        if (fault := fault_of(verdict)) is None:
-            return
-        self.rejected[fault.reason] += 1
-        if len(self.first_rejected) < _MOST_SHOWN:
-            self.first_rejected.append(RejectedFile(name=name, reason=fault.reason, detail=fault.detail))
+    def count(self, judged: Iterable[tuple[Found, Judgement]]) -> None:
+        """Count what became of some messages."""
+        for each, verdict in judged:
+            if isinstance(verdict, Accepted):
+                self.reports += len(verdict.reports)
+            if (fault := fault_of(verdict)) is None:
+                continue
+            self.rejected[fault.reason] += 1
+            if len(self.first_rejected) < _MOST_SHOWN:
+                file = RejectedFile(name=each.envelope.name, reason=fault.reason, detail=fault.detail)
+                self.first_rejected.append(file)
 
     def count_duplicates(self, number: int) -> None:
         """Of the reports that were counted, so many were copies of others."""
@@ -83,10 +85,10 @@ class Importer:
                 under_way = storing.submit(self._store, judged)
                 if bytes_of_rows(verdict for _, verdict in judged) > _HEAVY_BYTES:
                     under_way.result()
-                for each, verdict in judged:
-                    account.count(each.envelope.name, verdict)
+                account.count(judged)
+                for _ in judged:
                     on_each()
-                del judged
+                del judged  # as nothing else holds it while the next is judged
             if under_way is not None:
                 account.count_duplicates(under_way.result())
         return account
@@ -99,6 +101,7 @@ class Importer:
                 verdicts = self._judge.judge([(each.envelope, each.body) for each in readable], now=datetime.now(UTC))
                 judged += zip(readable, verdicts, strict=False)
                 readable = readable[len(verdicts) :]
+                del verdicts
                 yield judged
                 judged = []
             if judged:
