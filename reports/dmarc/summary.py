@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
 
 _MOST = 3  # sources that are named per domain and pile
+_MARK = "if(sum(counted_messages) = 0, ', not in alerts', '')"  # where no reporter that counts saw it
 
 
 class Source(NamedTuple):
@@ -69,10 +70,12 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> dict[s
 
     sources: defaultdict[tuple[str, str], list[Source]] = defaultdict(list)
     for name, pile, source, reason, messages in ask(
-        "SELECT policy_domain, pile, source, argMax(reason, daily.messages), sum(daily.messages) AS failed"
+        f"SELECT policy_domain, pile, concat(source, {_MARK}), argMax(reason, daily.messages),"
+        " sum(daily.messages) AS failed"
         " FROM dmarc_sources_daily AS daily"
         f" WHERE day >= {{start:Date}} AND day < {{end:Date}} AND {OF_DOMAIN} AND pile IN ('ours-failing', 'unknown')"
-        f" GROUP BY 1, 2, 3 HAVING failed > 0 ORDER BY failed DESC, source LIMIT {_MOST} BY policy_domain, pile"
+        " GROUP BY policy_domain, pile, source HAVING failed > 0 ORDER BY failed DESC, source"
+        f" LIMIT {_MOST} BY policy_domain, pile"
     ):
         sources[name, pile].append(Source(source, reason, int(messages)))
     policies = dict(

@@ -60,5 +60,16 @@ def test_forged_policy_is_not_shown_where_somebody_counts(storage: Storage) -> N
     assert summary.policy == "none"
 
 
+def test_source_that_nobody_who_counts_saw_is_marked(storage: Storage) -> None:
+    seen = {"source_ip": "::ffff:203.0.113.9", "spf_aligned": False, **FAILED}
+    storage.put("dmarc_records", {"messages": 90, "spf_aligned": True}, {"record_index": 1, "messages": 6, **seen})
+    forged = {**seen, "organization": "Forger", "report_key": 7, "messages": 90_000}
+    storage.put(
+        "dmarc_records", {**forged, "source_ip": "::ffff:198.51.100.9"}, {**forged, "record_index": 1}, known=False
+    )
+    (summary,) = summarize(storage.client("analyst"), days=30).values()
+    assert [source.name for source in summary.unknown] == ["203.0.113.0/24", "198.51.100.0/24, not in alerts"]
+
+
 def test_without_dmarc_reports_there_is_nothing_to_say(storage: Storage) -> None:
     assert summarize(storage.client("analyst"), days=30) == {}
