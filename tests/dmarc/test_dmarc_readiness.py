@@ -247,5 +247,14 @@ def test_parked_domain_is_safe_at_once(storage: Storage) -> None:
     assert {each.verdict for each in ready(storage).steps} == {Verdict.SAFE}
 
 
+def test_parked_domain_that_sends_is_not_parked(storage: Storage) -> None:
+    parked = storage.config.domains[0].model_copy(update={"parked": True})
+    write_domains(storage.client(), storage.config.model_copy(update={"domains": (parked,)}))
+    storage.put("dmarc_records", *days_of(GOOD))
+    steps = ready(storage).steps
+    assert {each.verdict for each in steps} == {Verdict.NOT_YET}
+    assert "somebody sends with it" in steps[0].reasons[0]
+
+
 def test_without_reports_there_is_nothing_to_say(storage: Storage) -> None:
     assert read_readiness(storage.client("analyst"), DOMAIN) is None

@@ -7,7 +7,8 @@
 --          weeks
 -- unclear  nothing speaks against it, but too little was seen to say so
 --
--- A parked domain sends nothing, so whatever is sent in its name is forged: both steps are safe.
+-- A parked domain sends nothing, so whatever is sent in its name is forged: both steps are safe, unless some of it passes: then
+-- somebody does send with it, and it is not parked.
 CREATE OR REPLACE VIEW {views}.dmarc_readiness {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
@@ -29,8 +30,12 @@ AS
 WITH (SELECT today FROM {views}.clock) AS today
 SELECT
     policy_domain, scope, step,
-    multiIf(parked, 'safe', notEmpty(against), 'not-yet', notEmpty(missing), 'unclear', 'safe') AS verdict,
+    multiIf(parked, if(own > refused, 'not-yet', 'safe'), notEmpty(against), 'not-yet', notEmpty(missing), 'unclear', 'safe') AS verdict,
     multiIf(
+        parked AND own > refused, [concat(
+            'The domain is parked, and ', toString(own - refused), ' messages pass DMARC as it: somebody sends with it. Find out who ',
+            'in dmarc_sources_daily, before their mail is refused or a forger goes on.'
+        )],
         parked, ['The domain is parked: it sends no mail, so all that is sent in its name is forged.'],
         empty(against) AND empty(missing), [concat(
             toString(own - refused), ' of ', toString(own), ' own messages pass, seen by ', toString(seen_by), ' reporters on ',
