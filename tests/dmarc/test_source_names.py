@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from clock import NOW
+from clock import NOW, REAL_TODAY
 from engine import DOMAIN, engine, set_clock, storage
 from eventually import eventually
 from loopback_dns import Zone, serving
@@ -134,7 +134,7 @@ def test_without_the_configuration_nothing_is_asked(storage: Storage, zone: Zone
 
 def test_ingest_names_sources_in_a_thread_of_its_own(storage: Storage, config: Config) -> None:
     set_clock(storage.client(), storage.config, datetime.now(UTC))
-    storage.put("dmarc_records", {**failing(0), "day": datetime.now(UTC).date()})
+    storage.put("dmarc_records", {**failing(0), "day": REAL_TODAY})
     afterwards = Afterwards(config)
     afterwards.start()
     try:
