@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
@@ -10,8 +9,14 @@ import click
 from cli.database import database
 from cli.options import domain_of, with_config
 from mailposture.quoting import printable
-from reports.acknowledging import BY_COMMAND, Acknowledgement, acknowledge, acknowledgements, withdraw
-from reports.tls.failures import ALL_CAUSES
+from reports.acknowledging import (
+    BY_COMMAND,
+    Acknowledgement,
+    acknowledge,
+    acknowledgements,
+    check_acknowledgeable,
+    withdraw,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,7 +56,7 @@ def command(
         _list(config)
         return
     ours = domain_of(config, domain)
-    named = _cause(cause)
+    named = _cause(cause, subject)
     with database(config, user=config.clickhouse.collector_user) as client:
         if withdrawn:
             origins = {
@@ -76,13 +81,13 @@ def command(
     click.echo(f"{ours}: {named}{_at(subject)} alerts nobody until {until:%Y-%m-%d}")
 
 
-def _cause(name: str | None) -> str:
+def _cause(name: str | None, subject: str) -> str:
     if name is None:
         raise click.UsageError("a CAUSE is missing; `mailposture summary` and `mailposture explain` name them")
-    if name not in ALL_CAUSES:
-        near = get_close_matches(name, ALL_CAUSES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(ALL_CAUSES)}"
-        raise click.BadParameter(f"{name!r} is no cause; {hint}", param_hint="CAUSE")
+    try:
+        check_acknowledgeable(name, subject)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     return name
 
 

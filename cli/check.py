@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import DONE, FAILED, config_path_option, find_config, load_config, named_domain
+from cli.options import DONE, FAILED, config_path_option, find_config, named_domain
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.dkim import KeyInUse
 from mailposture.checks.outside import OutsideView, for_each, look_at
@@ -21,6 +21,7 @@ from mailposture.config.file import ConfigError
 from mailposture.config.model import Config, Probes
 from mailposture.domain_names import normalize
 from mailposture.expectation import Expectation, expectation
+from reports.configuration import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

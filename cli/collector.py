@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.claim import check_collector_ports, claimed
-from cli.options import config_path_option, find_config, load_config, with_config
+from cli.options import config_path_option, find_config, with_config
 from cli.supervise import supervise
 from mailposture import logs
 from mailposture.processes import Child, end_with_parent
+from reports.configuration import load_config
 
 if TYPE_CHECKING:
     from pathlib import Path

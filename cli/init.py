@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from cli.options import CONFIG_NAME, WRONG_USAGE, NamedPath
-from mailposture.config.file import load
 from mailposture.domain_names import mail_domain
+from reports.configuration import load_config
 
 _DOMAIN = """\
   - name: {name}
@@ -141,7 +141,7 @@ def command(folder: Path, domains: tuple[str, ...]) -> None:
         where = error.filename or path
         click.echo(f"{where}: cannot be written ({error.strerror}); choose a folder that takes it", err=True)
         sys.exit(WRONG_USAGE)
-    load(path)  # what we wrote must be what we read
+    load_config(path)  # what we wrote must be what we read
     click.echo(f"Wrote {path}. Next: mailposture run --config {path}")
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mailposture.config.file import ConfigError, load
+from mailposture.config.file import ConfigError
 from mailposture.domain_names import mail_domain
 from mailposture.quoting import quoted
-from reports.dmarc.senders import check_senders
+from reports.configuration import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,16 +70,6 @@ def with_config(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(load_config(find_config(config_path)), *arguments, **options)
 
     return loading
-
-
-def load_config(path: Path) -> Config:
-    """Read a configuration and compare it with what is known about reports. Raises ConfigError."""
-    config = load(path)
-    try:
-        check_senders(config)
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return config
 
 
 def named_domain(name: str) -> str:

@@ -19,7 +19,7 @@ from rich.console import Console
 from cli import collector
 from cli.claim import check_collector_ports, check_exporter_port, claimed
 from cli.database import database
-from cli.options import CONFIG_NAME, DEMO_CONFIG, config_path_option, load_config
+from cli.options import CONFIG_NAME, DEMO_CONFIG, config_path_option
 from cli.screen import show
 from cli.supervise import supervise
 from demo.arrivals import write_arrivals
@@ -33,6 +33,7 @@ from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.problems import ProblemError
 from mailposture.processes import Child
 from mailposture.quoting import printable
+from reports.configuration import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,7 +4,7 @@ What needs attention is decided in SQL, by the view `attention`, which dashboard
 becomes one gauge, and the alert rules compare nothing but that. The others say what was observed.
 
 Reports cover a day and come hours to weeks later, so everything looks at report days, never at arrival: at each
-reporter's newest report day among the last three (the view tls_last_words_at). These numbers page people, and anybody
+reporter's newest report day among the last three (the view tls_last_words). These numbers page people, and anybody
 can sign reports with a domain of their own: so only reporters that count in alerts are in them (view tls_reporters).
 """
 
@@ -74,14 +74,13 @@ class Question:
     labels: tuple[str, ...] = ("policy_domain",)
 
 
-# The view `attention`, without its last layer: planning costs more than running here, and this saves a quarter of it.
 _ATTENTION = Question(
     sql="""
         SELECT policy_domain, kind, cause, severity,
             if(kind = 'outside' AND cause != 'record-wrong', subject, '') AS mx,
             if(cause = 'record-wrong', subject, '') AS record,
             nullIf(countIf(NOT acknowledged), 0), nullIf(countIf(acknowledged), 0)
-        FROM attention_at(end = (SELECT today FROM clock))
+        FROM attention
         GROUP BY policy_domain, kind, cause, severity, mx, record
     """,
     labels=_OF_ATTENTION,
@@ -90,7 +89,7 @@ _ATTENTION = Question(
 _SESSIONS = Question(
     sql="""
         SELECT policy_domain, round(sum(counted_successful)), round(sum(counted_failed))
-        FROM tls_last_words_at(end = (SELECT today FROM clock))
+        FROM tls_last_words
         GROUP BY policy_domain
     """,
     columns=(

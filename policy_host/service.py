@@ -12,7 +12,7 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from mailposture.config.file import ConfigError, load
+from mailposture.config.file import ConfigError
 from mailposture.config.model import PolicyMode
 from mailposture.net.certificate_files import CertificateError
 from policy_host.certificates import Certificates
@@ -20,6 +20,7 @@ from policy_host.listeners import internal_listener, public_listener
 from policy_host.metrics import Metrics
 from policy_host.policies import hosted_policies
 from policy_host.site import PolicySite
+from reports.configuration import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ class PolicyHost:
     def __init__(self, *, config_path: Path) -> None:
         """Read the configuration; raises ConfigError or CertificateError where it cannot be used."""
         self._config_path = config_path
-        self._config = load(config_path)
+        self._config = load_config(config_path)
         self._metrics = Metrics()
         self._site = PolicySite(policies=hosted_policies(self._config), requests=self._metrics.requests)
         tls = self._config.policy_host.tls
@@ -75,7 +76,7 @@ class PolicyHost:
     def reload(self) -> None:
         """Apply the configuration file as it is now. An invalid file changes nothing, and is logged."""
         try:
-            config = load(self._config_path)
+            config = load_config(self._config_path)
             if self.certificates and config.policy_host.tls:
                 self.certificates.use(config.policy_host.tls)
         except (ConfigError, CertificateError) as error:

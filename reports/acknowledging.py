@@ -7,22 +7,23 @@ says.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from mailposture.clickhouse.reference import ReferenceTable, add_rows, known_rows
-from reports.tls.failures import ALL_CAUSES
+from mailposture.domain_names import normalize_typed
+from mailposture.quoting import quoted
+from reports.causes import CAUSES, About
+from reports.tls.failures import ALL_CAUSES, SUSPICIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
 
     from clickhouse_connect.driver import Client
 
     from mailposture.clickhouse.reference import Row
     from mailposture.config.model import Config
-
-log = structlog.get_logger()
 
 _TABLE: Final = ReferenceTable(
     "acknowledged_causes", ("policy_domain", "cause", "subject", "origin", "until", "because", "active")
@@ -40,6 +41,29 @@ class Acknowledgement:
     until: date  # from that day on it counts again
     because: str
     origin: str = BY_COMMAND
+
+
+_ABOUT: Final[Mapping[str, About]] = {
+    **dict.fromkeys(ALL_CAUSES, About.SERVER),  # categories of failures
+    **dict.fromkeys(SUSPICIONS, About.SENDER),
+    **{cause.term: cause.about for cause in CAUSES},
+}
+
+
+def check_acknowledgeable(cause: str, subject: str) -> None:
+    """Whether there can be such a cause of such a subject (empty: wherever it is); else ValueError says why not."""
+    if cause not in ALL_CAUSES:
+        near = get_close_matches(cause, ALL_CAUSES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(ALL_CAUSES)}"
+        raise ValueError(f"{quoted(cause)} is no cause; {hint}")
+    about = _ABOUT[cause]
+    if not subject:
+        return
+    if about is About.DOMAIN:
+        raise ValueError(f"{cause} is about the whole domain: take out {quoted(subject)}")
+    if about in {About.SERVER, About.SENDER} and subject != (name := normalize_typed(subject)):
+        better = f"; write {name}" if name else f"; a domain name is needed, for {cause} is about {about}"
+        raise ValueError(f"{quoted(subject)} is no name as in `mailposture summary`{better}")
 
 
 def acknowledge(client: Client, config: Config, known: Acknowledgement) -> None:
@@ -71,10 +95,6 @@ def write_acknowledgements(client: Client, config: Config) -> None:
     wanted: set[Row] = set()
     for domain in config.domains:
         for known in domain.acknowledged:
-            if known.cause not in ALL_CAUSES:
-                log.warning(
-                    "unknown cause in `acknowledged`", domain=domain.name, cause=known.cause, known=list(ALL_CAUSES)
-                )
             wanted.add(
                 _row(
                     Acknowledgement(

@@ -18,6 +18,15 @@ class Severity(StrEnum):
     INFO = "info"
 
 
+class About(StrEnum):
+    """What the subject of a cause is."""
+
+    DOMAIN = "the whole domain"  # no subject
+    SERVER = "a receiving server"
+    SENDER = "a sender"
+    RECORD = "a DNS record"
+
+
 class Cause(NamedTuple):
     """A cause and what we say about it. The view gives a severity of its own where a policy decides it."""
 
@@ -26,6 +35,7 @@ class Cause(NamedTuple):
     title: str
     explanation: str
     action: str
+    about: About = About.DOMAIN
 
 
 FROM_REPORTS: Final = (
@@ -57,6 +67,7 @@ FROM_REPORTS: Final = (
         "Ask what was changed on that day. `mailposture check example.com` looks at every server as senders "
         "do; `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
         "</dev/null` at this one.",
+        About.SERVER,
     ),
     Cause(
         "no-reports",
@@ -106,6 +117,7 @@ FROM_PROBES: Final = (
         "domain's MTA-STS policy do not deliver, and return the mail after some days; others deliver.",
         "`mailposture check example.com` says what is wrong with it. Renew or install the full chain, reload "
         "the mail server, and check every address of the host.",
+        About.SERVER,
     ),
     Cause(
         "mx-certificate-expiring",
@@ -116,6 +128,7 @@ FROM_PROBES: Final = (
         "Check why it was not renewed (`certbot certificates`), or whether the server has not read the new file: "
         "`openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com </dev/null | "
         "openssl x509 -noout -enddate`.",
+        About.SERVER,
     ),
     Cause(
         "mx-without-starttls",
@@ -126,6 +139,7 @@ FROM_PROBES: Final = (
         "`openssl s_client -starttls smtp -connect mx1.example.com:25 </dev/null` from two networks: no "
         "STARTTLS from anywhere means that the server lost its TLS settings (`postconf "
         "smtpd_tls_security_level`).",
+        About.SERVER,
     ),
     Cause(
         "mx-unreachable",
@@ -136,6 +150,7 @@ FROM_PROBES: Final = (
         "days.",
         "`nc -vz mx1.example.com 25` from outside. Is the host up, does the mail server listen, does a "
         "firewall drop it? `mailposture check example.com` tries each address.",
+        About.SERVER,
     ),
     Cause(
         "mx-tlsa-mismatch",
@@ -145,6 +160,7 @@ FROM_PROBES: Final = (
         "do not deliver, and return the mail after some days.",
         "Most often the certificate was renewed with a new key: publish its record, which `mailposture check "
         "example.com` prints, or go back to the old key.",
+        About.SERVER,
     ),
     Cause(
         "mx-failing",
@@ -154,6 +170,7 @@ FROM_PROBES: Final = (
         "is too slow, or the TLS handshake fails. Senders may meet the same.",
         "`mailposture check example.com` says what happens at which address. Then look in the log of the mail server "
         "at the time of the probe.",
+        About.SERVER,
     ),
     Cause(
         "policy-unfetchable",
@@ -192,6 +209,15 @@ FROM_PROBES: Final = (
         " refuse anything.",
     ),
     Cause(
+        "null-mx",
+        Severity.CRITICAL,
+        "A null MX: senders return all mail",
+        "The MX record says that the domain accepts no mail (RFC 7505), and its configuration does not: senders return "
+        "mail to it at once, without asking a server.",
+        "`dig +short MX example.com` shows `0 .`: publish the MX hosts again. If the domain is to receive no mail, "
+        "write `parked: true` into its configuration.",
+    ),
+    Cause(
         "record-wrong",
         Severity.WARNING,
         "A DNS record is missing or wrong",
@@ -199,6 +225,7 @@ FROM_PROBES: Final = (
         "missing, or not as it must be.",
         "`mailposture check example.com` says what is wrong, and prints the line to publish; `mailposture "
         "records example.com` prints all of them.",
+        About.RECORD,
     ),
     Cause(
         "dns-unanswered",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mailposture.config.model import Config
+from mailposture.config.model import ACKNOWLEDGEABLE, Config
 from mailposture.quoting import printable, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # In C where PyYAML was built with libyaml: a configuration of ten thousand domains takes seconds in Python.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -40,8 +43,11 @@ class ConfigError(Exception):
     """The configuration cannot be used; the message names file, line, key, reason and next step."""
 
 
-def load(path: Path) -> Config:
+def load(path: Path, *, acknowledgeable: Callable[[str, str], None] | None = None) -> Config:
     """Read a configuration file; relative paths in it are relative to the file's folder.
+
+    `acknowledgeable` raises ValueError for a cause and subject that there cannot be: what there is, is known above this
+    floor (reports/configuration.py).
 
     Raises ConfigError, whose message names the file, the line, the key and what to do.
     """
@@ -49,7 +55,7 @@ def load(path: Path) -> Config:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}:1: must hold keys and values, beginning with `domains:`")
     try:
-        config = Config.model_validate(values)
+        config = Config.model_validate(values, context={ACKNOWLEDGEABLE: acknowledgeable})
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         lines = [_explain(path, root, fault) for fault in faults[:_MOST_FAULTS]]

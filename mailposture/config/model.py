@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Final, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from mailposture.config.values import (
     ByteSize,
@@ -115,6 +115,10 @@ class Thresholds(_Section):
     certificate_expiry: Duration = timedelta(days=14)
 
 
+ACKNOWLEDGEABLE: Final = "acknowledgeable"
+"""In the context of a validation: what raises ValueError for a cause and subject that there cannot be."""
+
+
 class Acknowledgement(_Section):
     """A cause that needs attention and is known, or not ours: it alerts nobody until a day."""
 
@@ -122,6 +126,13 @@ class Acknowledgement(_Section):
     subject: str = ""  # the server, sender or record; all of them if empty
     until: date  # from that day on it counts again
     because: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _can_be(self, info: ValidationInfo) -> Self:
+        check = (info.context or {}).get(ACKNOWLEDGEABLE)
+        if check is not None:
+            check(self.cause, self.subject)
+        return self
 
 
 class Sender(_Section):

@@ -55,6 +55,8 @@ def test_acknowledge_list_and_withdraw(config: Path) -> None:
         (("a.example",), "a CAUSE is missing"),
         (("b.example", "certificate", *WHY), "not among the configured domains"),
         (("a.example", "certificat", *WHY), "did you mean certificate?"),
+        (("a.example", "mail-refused", "mx1.a.example", *WHY), "about the whole domain"),
+        (("a.example", "certificate", "MX1.a.example", *WHY), "write mx1.a.example"),
         (("a.example", "certificate"), "--until DATE and --because TEXT"),
         (("a.example", "certificate", "--until", "2020-01-01", "--because", "x"), "2020-01-01 is over"),
         (("a.example", "certificate", "--withdraw"), "is not acknowledged"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clock import NOW
 from engine import DOMAIN, TODAY, days_ago
 
 if TYPE_CHECKING:
@@ -178,3 +180,70 @@ def test_the_last_mode_is_that_of_the_newest_day(quiet_month: Storage) -> None:
 
 def test_every_configured_domain_has_a_verdict(storage: Storage) -> None:
     assert storage.ask("SELECT policy_domain FROM mta_sts_readiness ORDER BY 1") == [("example.com",), ("example.net",)]
+
+
+@pytest.mark.parametrize(
+    ("probe", "reason", "cause"),
+    [
+        ("mx", "certificate-expired", "mx-certificate-invalid"),
+        ("mx", "certificate-host-mismatch", "mx-certificate-invalid"),
+        ("mx", "starttls-not-offered", "mx-without-starttls"),
+        ("mx", "starttls-refused", "mx-failing"),
+        ("mx", "tls-failed", "mx-failing"),
+        ("mta-sts", "mx-not-covered", "mx-not-covered"),
+        ("mta-sts", "policy-tls-error", "policy-unfetchable"),
+    ],
+)
+def test_what_attention_finds_in_probes_and_enforce_makes_worse_is_not_ready(
+    quiet_month: Storage, probe: str, reason: str, cause: str
+) -> None:
+    faulty = {"probe": probe, "success": False, "reason": reason, "detail": "as it is", "reachable": True}
+    if probe == "mta-sts":
+        faulty |= {"receiving_mx": "", "receiving_ip": "::"}
+    where = "mx.example.com" if probe == "mx" else "the policy"
+    for minutes, found in ((30, {}), (15, {cause: "not-yet"}), (0, {cause: "needed"})):
+        quiet_month.put(
+            "probe_results",
+            {**faulty, "day": TODAY, "probed_at": NOW - timedelta(minutes=minutes)}
+            if found
+            else {**faulty, "success": True, "reason": "", "day": TODAY, "probed_at": NOW - timedelta(minutes=minutes)},
+        )
+        needing = {
+            row[0]
+            for row in quiet_month.ask(
+                f"SELECT cause FROM attention WHERE policy_domain = '{DOMAIN}' AND kind = 'outside'"
+            )
+        }
+        assert needing == {cause for cause, state in found.items() if state == "needed"}
+        verdict, reasons = readiness(quiet_month, "verdict, reasons")
+        assert verdict == ("not-ready" if found else "ready")
+        assert (f"Our last probe of {where}: {reason}." in reasons) is bool(found)
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [("unreachable", "mx-unreachable"), ("tlsa-mismatch", "mx-tlsa-mismatch"), ("timeout", "mx-failing")],
+)
+def test_what_keeps_mail_away_in_every_mode_does_not_speak_against_enforce(
+    quiet_month: Storage, reason: str, cause: str
+) -> None:
+    for minutes in (15, 0):
+        when = {"day": TODAY, "probed_at": NOW - timedelta(minutes=minutes)}
+        quiet_month.put(
+            "probe_results", {"success": False, "reason": reason, "reachable": reason != "unreachable", **when}
+        )
+    assert quiet_month.ask(f"SELECT cause FROM attention WHERE policy_domain = '{DOMAIN}' AND kind = 'outside'") == [
+        (cause,)
+    ]
+    assert readiness(quiet_month, "verdict") == ("ready",)
+
+
+def test_a_null_mx_of_a_domain_that_is_to_receive_mail_is_critical(storage: Storage) -> None:
+    for minutes in (15, 0):
+        when = {"day": TODAY, "probed_at": NOW - timedelta(minutes=minutes)}
+        nothing = {"receiving_mx": "", "receiving_ip": "::"}
+        storage.put(
+            "probe_results", {"probe": "dns", "record": "mx", "success": False, "reason": "null-mx", **nothing, **when}
+        )
+    found = storage.ask("SELECT cause, subject, severity FROM attention WHERE kind = 'outside'")
+    assert found == [("null-mx", "", "critical")]

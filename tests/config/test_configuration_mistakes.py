@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mailposture.config.file import ConfigError, load
+from reports.configuration import load_config
 
 DOMAINS = "domains: [{name: example.com}]\n"
 
@@ -226,3 +229,55 @@ def test_what_cannot_be_read_is_named_with_what_to_do(tmp_path):
     (tmp_path / "windows.yaml").write_text(DOMAINS, encoding="utf-16")
     with pytest.raises(ConfigError, match=r"is not UTF-8 text \(byte 0\); save it as UTF-8"):
         load(tmp_path / "windows.yaml")
+
+
+@pytest.mark.parametrize(
+    ("acknowledged", "complaint"),
+    [
+        ("cause: certificat", "'certificat' is no cause; did you mean certificate?"),
+        ("cause: nothing-like-it", "'nothing-like-it' is no cause; one of certificate, "),
+        ("cause: mail-refused, subject: mx1.example.com", "mail-refused is about the whole domain: take out 'mx1."),
+        (
+            "cause: certificate, subject: MX1.example.com.",
+            "'MX1.example.com.' is no name as in `mailposture summary`; write mx1.example.com",
+        ),
+        (
+            "cause: mx-failing, subject: our server",
+            "'our server' is no name as in `mailposture summary`; a domain name is needed",
+        ),
+    ],
+)
+def test_what_cannot_be_acknowledged_is_named(tmp_path: Path, acknowledged: str, complaint: str) -> None:
+    file = tmp_path / "mailposture.yaml"
+    entry = f"{{{acknowledged}, until: 2030-01-01, because: known}}"
+    file.write_text(f"domains:\n- name: example.com\n  acknowledged:\n  - {entry}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert str(caught.value).startswith(f"{file}:4: domains[0].acknowledged[0]: {complaint}")
+
+
+@pytest.mark.parametrize(
+    "acknowledged",
+    [
+        "cause: certificate",
+        "cause: dane, subject: mx1.example.com",
+        "cause: record-wrong, subject: spf",
+        "cause: suspected-downgrade, subject: sender.example",
+    ],
+)
+def test_what_can_be_acknowledged(tmp_path: Path, acknowledged: str) -> None:
+    file = tmp_path / "mailposture.yaml"
+    entry = f"{{{acknowledged}, until: 2030-01-01, because: known}}"
+    file.write_text(f"domains: [{{name: example.com, acknowledged: [{entry}]}}]\n", encoding="utf-8")
+    assert load_config(file).domains[0].acknowledged[0].because == "known"
+
+
+def test_whoever_starts_reads_the_configuration_with_all_checks() -> None:
+    root = Path(__file__).parents[2]
+    readers = [
+        path
+        for folder in ("cli", "collector", "exporter", "policy_host", "demo")
+        for path in (root / folder).rglob("*.py")
+        if re.search(r"mailposture\.config\.file import .*\bload\b", path.read_text(encoding="utf-8"))
+    ]
+    assert readers == []

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from engine import DOMAIN, YESTERDAY, days_ago, engine, storage
 
 from cli.explain import command as explain
-from cli.options import load_config
 from mailposture.config.file import ConfigError
 from mailposture.config.model import Config
 from mailposture.domain_names import normalize
+from reports.configuration import load_config
 from reports.dmarc import words
 from reports.dmarc.catalogue import services
 from reports.dmarc.senders import write_senders

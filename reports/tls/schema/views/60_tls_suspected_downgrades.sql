@@ -45,25 +45,40 @@ WITH
         -- Masks as in the table, put together: bit n is the day n days after the first one.
         SELECT policy_domain, reporter, trust, groupBitOr(bitShiftLeft(toUInt128(tls_days), month - first_day)) AS with_tls
         FROM {tables}.tls_sender_days
-        WHERE month >= first_day AND policy_domain IN (SELECT policy_domain FROM lost)
-            AND (policy_domain, reporter, trust) IN (
-                SELECT policy_domain, reporter, trust FROM {views}.tls_reporters WHERE counts AND standing != 'newcomer'
-            )
+        WHERE month >= first_day AND (policy_domain, reporter, trust) IN (
+            SELECT policy_domain, reporter, trust FROM {views}.tls_reporters WHERE counts AND standing != 'newcomer'
+        )
         GROUP BY policy_domain, reporter, trust
     ),
-    others AS
+    days_of_losses AS
     (
-        SELECT policy_domain, first_day + bit AS day, count() AS other_reporters_succeeding
+        SELECT
+            policy_domain, reporter, trust, with_tls, losses,
+            arrayJoin(groupUniqArrayArray(arrayMap(loss -> loss.1, losses)) OVER (PARTITION BY policy_domain)) AS day
         FROM senders
-        ARRAY JOIN bitPositionsToArray(with_tls) AS bit
-        WHERE (day, policy_domain, reporter, trust) NOT IN (SELECT day, policy_domain, reporter, trust FROM lost)
-        GROUP BY policy_domain, day
+        LEFT JOIN
+        (
+            SELECT
+                policy_domain, reporter, trust,
+                groupArray((day, organization, reporter_proven, receiving_mx, failed_sessions, sending_networks)) AS losses
+            FROM lost
+            GROUP BY policy_domain, reporter, trust
+        ) AS of_sender USING (policy_domain, reporter, trust)
+    ),
+    counted AS
+    (
+        SELECT
+            policy_domain, reporter, trust, with_tls, day, arrayFilter(loss -> loss.1 = day, losses) AS losses_of_day,
+            countIf(notEmpty(losses_of_day)) OVER of_day AS failing,
+            countIf(empty(losses_of_day) AND bitAnd(bitShiftRight(with_tls, day - first_day), 1) = 1) OVER of_day AS other_reporters_succeeding
+        FROM days_of_losses
+        WINDOW of_day AS (PARTITION BY policy_domain, day)
     ),
     probed AS
     (
         -- A sender that names no server is set against the probes of all servers of the domain.
         SELECT
-            day, policy_domain, server AS receiving_mx,
+            day, policy_domain, server AS mx,
             countIf(starttls_offered = true) AS probes_with_starttls,
             countIf(starttls_offered = false) AS probes_without_starttls
         FROM {tables}.probe_results FINAL
@@ -72,12 +87,9 @@ WITH
         GROUP BY day, policy_domain, server
     )
 SELECT
-    day, policy_domain, organization, reporter, reporter_proven, trust, receiving_mx, failed_sessions,
-    arrayCount(bit -> first_day + bit < day AND first_day + bit >= day - 28, bitPositionsToArray(with_tls))
-        AS earlier_days_with_tls,
-    other_reporters_succeeding,
-    failing - 1 AS other_reporters_failing,
-    sending_networks, probes_with_starttls, probes_without_starttls,
+    day, policy_domain, loss.2 AS organization, reporter, loss.3 AS reporter_proven, trust, loss.4 AS receiving_mx,
+    loss.5 AS failed_sessions, earlier_days_with_tls, other_reporters_succeeding,
+    failing - 1 AS other_reporters_failing, loss.6 AS sending_networks, probes_with_starttls, probes_without_starttls,
     multiIf(
         other_reporters_failing > 0 AND other_reporters_failing >= other_reporters_succeeding, 'server-fault',
         probes_without_starttls > 0 AND probes_without_starttls >= probes_with_starttls, 'server-fault',
@@ -103,12 +115,13 @@ SELECT
     ) AS evidence
 FROM
 (
-    SELECT *, uniqExact(reporter, trust) OVER (PARTITION BY day, policy_domain) AS failing
-    FROM lost
-    INNER JOIN senders USING (policy_domain, reporter, trust)
-) AS counted
-LEFT JOIN others USING (day, policy_domain)
-LEFT JOIN probed USING (day, policy_domain, receiving_mx)
+    SELECT
+        day, policy_domain, reporter, trust, other_reporters_succeeding, failing, arrayJoin(losses_of_day) AS loss, loss.4 AS mx,
+        arrayCount(bit -> first_day + bit < day AND first_day + bit >= day - 28, bitPositionsToArray(with_tls))
+            AS earlier_days_with_tls
+    FROM counted
+) AS losing
+LEFT JOIN probed ON probed.day = losing.day AND probed.policy_domain = losing.policy_domain AND probed.mx = losing.mx
 WHERE earlier_days_with_tls > 0
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Senders that lost the STARTTLS they had: suspected downgrades, with evidence'

@@ -120,25 +120,21 @@ LEFT JOIN
 ) AS broken_down USING (policy_domain)
 LEFT JOIN
 (
-    SELECT policy_domain, arraySlice(arraySort(groupUniqArray((seen, last_reason))), 1, 5) AS faults
-    FROM
-    (
-        -- Of the last probe only: a server that left DNS since then is nobody's concern any more.
-        SELECT policy_domain, seen, last_reason, last_at = max(last_at) OVER (PARTITION BY policy_domain, probe) AS is_last
-        FROM
-        (
-            SELECT
-                policy_domain, probe, if(probe = 'mx', toString(receiving_mx), 'the policy') AS seen,
-                argMax(reason, probed_at) AS last_reason, max(probed_at) AS last_at
-            FROM {tables}.probe_results FINAL
-            WHERE probe IN ('mx', 'mta-sts') AND day >= today - 1
-            GROUP BY policy_domain, probe, seen, receiving_ip
-        )
-    )
-    -- An unreachable server is unreachable in every mode, and what DNS or a closed port hides proves nothing.
-    WHERE is_last AND (last_reason LIKE 'certificate-%' OR last_reason LIKE 'policy-%' OR last_reason IN (
-        'starttls-not-offered', 'starttls-refused', 'tls-failed', 'mx-not-covered', 'no-record', 'record-invalid', 'id-differs'
-    ))
+    -- As in attention, but the last probe alone is enough: whoever turns enforce on can wait for the next one. A server that is
+    -- away is away in every mode, and what DNS or a closed port hides proves nothing.
+    SELECT
+        policy_domain,
+        arraySlice(arraySort(groupUniqArrayArray(arrayMap(
+            fault -> (if(seen_in = 'mx', subject, 'the policy'), fault),
+            arrayFilter(
+                fault -> cause IN (
+                    'mx-not-covered', 'mx-certificate-invalid', 'mx-without-starttls', 'policy-unfetchable', 'policy-not-as-configured'
+                ) OR fault IN ('starttls-refused', 'tls-failed', 'no-record', 'record-invalid'),
+                outside_findings.faults
+            )
+        ))), 1, 5) AS faults
+    FROM {views}.outside_findings
+    WHERE seen_in IN ('mx', 'mta-sts')
     GROUP BY policy_domain
 ) AS probed USING (policy_domain)
 SETTINGS do_not_merge_across_partitions_select_final = 1

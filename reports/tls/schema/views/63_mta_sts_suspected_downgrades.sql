@@ -34,67 +34,67 @@ AS
 WITH
     assumeNotNull((SELECT today FROM {views}.clock)) AS today,
     toStartOfMonth(today - 60 - 28) AS first_day,
-    bitShiftLeft(bitNot(toUInt128(0)), today - 60 - first_day) AS last_60_days,
-    senders AS
+    masks AS
     (
         -- Masks as in the table, put together: bit n is the day n days after the first one.
         SELECT
             policy_domain, reporter, trust,
             groupBitOr(bitShiftLeft(toUInt128(enforced_days), month - first_day)) AS applied,
-            groupBitOr(bitShiftLeft(toUInt128(other_mode_days), month - first_day)) AS in_other_mode,
-            groupBitOr(bitShiftLeft(toUInt128(dane_days), month - first_day)) AS under_dane,
-            bitAnd(
-                groupBitOr(bitShiftLeft(toUInt128(without_days), month - first_day)),
-                bitNot(bitOr(bitOr(applied, in_other_mode), under_dane))
-            ) AS missed,
-            -- Days with one of `applied` within 2, 4, 8, 16 and 28 days, that day included; then within the 28 days before.
-            bitOr(applied, bitShiftLeft(applied, 1)) AS within_2,
-            bitOr(within_2, bitShiftLeft(within_2, 2)) AS within_4,
-            bitOr(within_4, bitShiftLeft(within_4, 4)) AS within_8,
-            bitOr(within_8, bitShiftLeft(within_8, 8)) AS within_16,
-            bitOr(within_16, bitShiftLeft(within_16, 12)) AS within_28,
-            bitAnd(bitAnd(missed, bitShiftLeft(within_28, 1)), last_60_days) AS stopped
+            groupBitOr(bitShiftLeft(toUInt128(bitOr(enforced_days, other_mode_days)), month - first_day)) AS in_any_mode,
+            groupBitOr(bitShiftLeft(toUInt128(bitOr(bitOr(enforced_days, other_mode_days), dane_days)), month - first_day)) AS protected,
+            groupBitOr(bitShiftLeft(toUInt128(without_days), month - first_day)) AS without
         FROM {tables}.tls_sender_days
         WHERE month >= first_day
         GROUP BY policy_domain, reporter, trust
     ),
+    missing AS
+    (
+        SELECT policy_domain, reporter, trust, applied, in_any_mode, bitPositionsToArray(bitAnd(without, bitNot(protected))) AS missed
+        FROM masks
+    ),
+    senders AS
+    (
+        -- It stopped on a day without the policy, with one of the 28 days before on which it applied it.
+        SELECT
+            *, arrayFilter(
+                bit -> first_day + bit >= today - 60 AND bitAnd(bitShiftRight(applied, bit - 28), 268435455) != 0, missed
+            ) AS stopped
+        FROM missing
+    ),
     lost AS
     (
-        SELECT policy_domain, reporter, trust, applied, missed, bit, first_day + bit AS day
+        SELECT policy_domain, reporter, trust, first_day + bit AS day
         FROM senders
-        ARRAY JOIN bitPositionsToArray(stopped) AS bit
+        ARRAY JOIN stopped AS bit
     ),
-    everybody AS
+    days_of_stops AS
     (
-        -- Counted for all senders together that count in alerts: where a policy is gone, hundreds stop on the same days.
+        -- What is applied anywhere on a day that it was lost at one domain, is applied at another.
         SELECT
-            policy_domain, bit,
-            countIf(bitAnd(bitShiftRight(applied, bit), 1) = 1) AS applying,
-            count() - applying AS stopping
+            *, groupBitOr(in_any_mode) OVER (PARTITION BY reporter, trust) AS anywhere,
+            arrayJoin(arrayFilter(
+                bit -> has(stopped, bit) OR bitAnd(bitShiftRight(applied, bit), 1) = 1,
+                groupUniqArrayArray(stopped) OVER (PARTITION BY policy_domain)
+            )) AS bit
         FROM senders
-        ARRAY JOIN bitPositionsToArray(bitAnd(bitOr(applied, stopped), last_60_days)) AS bit
-        WHERE policy_domain IN (SELECT policy_domain FROM lost) AND (policy_domain, reporter, trust) IN (
-            SELECT policy_domain, reporter, trust FROM {views}.tls_reporters WHERE counts AND standing != 'newcomer'
-        )
-        GROUP BY policy_domain, bit
+        LEFT JOIN
+        (
+            SELECT policy_domain, reporter, trust, true AS is_witness FROM {views}.tls_reporters WHERE counts AND standing != 'newcomer'
+        ) AS witnesses USING (policy_domain, reporter, trust)
     ),
-    elsewhere AS
+    compared AS
     (
-        -- On a day that it was lost at one domain, what is applied is applied at another.
-        SELECT reporter, trust, groupBitOr(bitOr(applied, in_other_mode)) AS anywhere
-        FROM senders
-        GROUP BY reporter, trust
-    ),
-    stops AS
-    (
-        -- At how many domains a sender stopped on a day or in the six days before.
-        WITH
-            bitOr(stopped, bitShiftLeft(stopped, 1)) AS in_2, bitOr(in_2, bitShiftLeft(in_2, 2)) AS in_4,
-            bitOr(in_4, bitShiftLeft(in_4, 3)) AS in_7
-        SELECT reporter, trust, bit, count() AS domains_stopped
-        FROM senders
-        ARRAY JOIN bitPositionsToArray(in_7) AS bit
-        GROUP BY reporter, trust, bit
+        -- Others are those that count in alerts; at how many domains a sender stopped, in the six days before too, is of all.
+        SELECT
+            policy_domain, reporter, trust, applied, missed, anywhere, bit, first_day + bit AS day, is_witness,
+            has(stopped, bit) AS has_stopped,
+            countIf(is_witness AND NOT has_stopped) OVER of_day AS other_reporters_applying,
+            countIf(is_witness AND has_stopped) OVER of_day - 1 AS other_reporters_stopped,
+            uniqExactIf(policy_domain, has_stopped) OVER (
+                PARTITION BY reporter, trust ORDER BY bit RANGE BETWEEN 6 PRECEDING AND CURRENT ROW
+            ) AS domains_stopped
+        FROM days_of_stops
+        WINDOW of_day AS (PARTITION BY policy_domain, bit)
     ),
     counted AS
     (
@@ -122,9 +122,8 @@ WITH
 SELECT
     day, policy_domain, organization, reporter, reporter_proven, trust, sessions,
     first_day + arrayMax(arrayFilter(each -> each < bit, bitPositionsToArray(applied))) AS last_applied_day,
-    arrayCount(each -> first_day + each > last_applied_day AND each <= bit, bitPositionsToArray(missed)) AS days_without,
-    applying AS other_reporters_applying, stopping - 1 AS other_reporters_stopped,
-    bitAnd(bitShiftRight(anywhere, bit), 1) = 1 AS applied_elsewhere, domains_stopped,
+    arrayCount(each -> first_day + each > last_applied_day AND each <= bit, missed) AS days_without,
+    other_reporters_applying, other_reporters_stopped, bitAnd(bitShiftRight(anywhere, bit), 1) = 1 AS applied_elsewhere, domains_stopped,
     probes_with_policy, probes_without_policy,
     multiIf(
         other_reporters_stopped > 0 AND other_reporters_stopped >= other_reporters_applying, 'server-fault',
@@ -150,14 +149,9 @@ SELECT
             toString(probes_with_policy + probes_without_policy), ' times that day.'
         ))
     ) AS evidence
-FROM lost
-INNER JOIN everybody USING (policy_domain, bit)
+FROM compared
 INNER JOIN counted USING (day, policy_domain, reporter, trust)
-INNER JOIN stops USING (reporter, trust, bit)
-LEFT JOIN elsewhere USING (reporter, trust)
 LEFT JOIN probed USING (day, policy_domain)
-WHERE (policy_domain, reporter, trust) IN (
-    SELECT policy_domain, reporter, trust FROM {views}.tls_reporters WHERE counts AND standing != 'newcomer'
-)
+WHERE has_stopped AND is_witness
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Senders that stopped applying our enforced MTA-STS policy: suspected downgrades, with evidence'

@@ -11,11 +11,11 @@
 --
 -- Every fact of the last 31 days is read once, into a row per sender with its days as an array: what asks this view needs no
 -- second look, and everything else is done with windows.
-CREATE OR REPLACE VIEW {views}.tls_last_words_at {on_cluster}
+CREATE OR REPLACE VIEW {views}.tls_last_words{_at} {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
-    assumeNotNull({{end:Date}}) AS until, until - 3 AS latest, until - 7 AS lately, until - 28 AS thin_start, until - 31 AS known_start,
+    assumeNotNull({end}) AS until, until - 3 AS latest, until - 7 AS lately, until - 28 AS thin_start, until - 31 AS known_start,
     report_days AS
     (
         -- Failures are (category, server, sessions). Refused is what failed under an enforced policy, also where DANE counts
@@ -132,4 +132,4 @@ SELECT
     if(is_new, least(weighted_failed, second), weighted_failed) AS counted_failed
 FROM counted
 SETTINGS do_not_merge_across_partitions_select_final = 1
-COMMENT 'What each sender that counts in alerts reports about each domain as of a day; query attention'
+COMMENT 'What each sender that counts in alerts reports about each domain; query attention'

@@ -11,27 +11,44 @@
 -- several findings about the same sessions only the most specific one stays: all failures of a domain together are a cause only while
 -- no single one is, a server that began to fail only while no cause names it, and a possible downgrade only while the servers
 -- themselves are not what fails.
-CREATE OR REPLACE VIEW {views}.attention_at {on_cluster}
+CREATE OR REPLACE VIEW {views}.attention{_at} {on_cluster}
+(
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    kind LowCardinality(String) COMMENT 'Who says so: tls (TLS reports) or outside (our own probes)',
+    cause LowCardinality(String) COMMENT 'What is wrong; see failure_meanings',
+    subject String COMMENT 'The server, sender or record that it is about; empty for the whole domain',
+    severity LowCardinality(String) COMMENT 'critical, warning or info, as of the alert',
+    since Nullable(Date) COMMENT 'First day of this run, of the last 31; NULL if there is none',
+    affected UInt64 COMMENT 'Sessions in the newest reports of all senders; no-reports: report days that are missing',
+    of UInt64 COMMENT 'Of how many sessions to the domain; 0 where that means nothing',
+    share Nullable(Float64) COMMENT 'affected / of, 0 to 1',
+    detail String COMMENT 'More in words: evidence, or what a probe saw',
+    seen_by Array(String) COMMENT 'Reporters that say so, twenty at most',
+    acknowledged Bool COMMENT 'Whether somebody has acknowledged it: then it alerts nobody',
+    acknowledged_until Nullable(Date) COMMENT 'The day on which that expires',
+    acknowledged_because String COMMENT 'Why'
+)
 SQL SECURITY DEFINER
 AS
 WITH
-    assumeNotNull({{end:Date}}) AS until,
+    assumeNotNull({end}) AS until,
     findings AS
     (
         SELECT 'tls' AS kind, policy_domain, cause, subject, severity, judged_by, toNullable(since) AS since, affected, of, detail, seen_by
-        FROM {views}.tls_findings_at(end = {{end:Date}})
+        FROM {views}.tls_findings{as_of}
         UNION ALL
         SELECT 'tls', policy_domain, cause, subject, severity, judged_by, since, affected, of, detail, seen_by
-        FROM {views}.tls_silences_at(end = {{end:Date}})
+        FROM {views}.tls_silences{as_of}
         UNION ALL
         SELECT 'outside', policy_domain, cause, subject, severity, judged_by, since, affected, of, detail, seen_by
-        FROM {views}.outside_findings_at(end = {{end:Date}})
+        FROM {views}.outside_findings{as_of}
+        WHERE judged_by != 'nothing'
     ),
     known AS
     (
         SELECT policy_domain, cause, arrayReverseSort(groupArray((subject, until, because))) AS acknowledgements
         FROM {views}.acknowledgements
-        WHERE acknowledgements.until > {{end:Date}}
+        WHERE acknowledgements.until > {end}
         GROUP BY policy_domain, cause
     ),
     acknowledging AS
@@ -92,4 +109,4 @@ FROM needing
 WHERE NOT (cause = 'failure-ratio' AND one_cause_is)
     AND NOT (cause = 'suspected-downgrade' AND severity = 'warning' AND starttls_is_missing)
     AND NOT (cause = 'server-newly-failing' AND subject_is_named)
-COMMENT 'What needs attention as of a day: attention_at(end = ...)'
+COMMENT 'What needs attention today; of another day: attention_at(end = ...)'

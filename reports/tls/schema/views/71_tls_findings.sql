@@ -1,39 +1,40 @@
 -- What reports find wrong with each of our domains as of a day, before anything is judged: attention_at compares it with the
 -- domain's thresholds. No newcomer counts for more in a cause than the second largest of them.
-CREATE OR REPLACE VIEW {views}.tls_findings_at {on_cluster}
+CREATE OR REPLACE VIEW {views}.tls_findings{_at} {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
-    assumeNotNull({{end:Date}}) AS until, until - 3 AS latest, until - 31 AS known_start,
+    assumeNotNull({end}) AS until, until - 3 AS latest, until - 31 AS known_start,
     -- What was likely of a sender one of the latest days stays so while it is suspected: its report of yesterday may come hours
     -- before those of the senders to compare it with, and an alert must not end and begin again for that.
-    without_starttls AS
+    suspected AS
     (
         SELECT
-            policy_domain, reporter, trust, max(likelihood = 'likely' AND day >= latest) AS likely,
-            argMax(evidence, day) AS evidence, groupArray((day, toString(receiving_mx))) AS places
-        FROM {views}.tls_suspected_downgrades
-        WHERE day >= known_start AND day < until AND likelihood IN ('likely', 'possible')
-        GROUP BY policy_domain, reporter, trust
-    ),
-    without_policy AS
-    (
-        SELECT
-            policy_domain, reporter, trust, max(likelihood = 'likely' AND day >= latest) AS likely,
-            argMax(evidence, day) AS evidence, groupArray((day, sessions)) AS losses
-        FROM {views}.mta_sts_suspected_downgrades
-        WHERE day >= known_start AND day < until AND likelihood IN ('likely', 'possible')
+            policy_domain, reporter, trust,
+            maxIf(is_likely, without = 'starttls') AS likely_downgrade, argMaxIf(evidence, day, without = 'starttls') AS downgrade_evidence,
+            groupArrayIf((day, mx), without = 'starttls') AS places,
+            maxIf(is_likely, without = 'policy') AS likely_without, argMaxIf(evidence, day, without = 'policy') AS without_evidence,
+            groupArrayIf((day, sessions), without = 'policy') AS losses
+        FROM
+        (
+            SELECT
+                'starttls' AS without, policy_domain, reporter, trust, day, likelihood = 'likely' AND day >= latest AS is_likely,
+                evidence, toString(receiving_mx) AS mx, failed_sessions AS sessions
+            FROM {views}.tls_suspected_downgrades
+            WHERE day >= known_start AND day < until AND likelihood IN ('likely', 'possible')
+            UNION ALL
+            SELECT
+                'policy', policy_domain, reporter, trust, day, likelihood = 'likely' AND day >= latest, evidence, '', sessions
+            FROM {views}.mta_sts_suspected_downgrades
+            WHERE day >= known_start AND day < until AND likelihood IN ('likely', 'possible')
+        )
         GROUP BY policy_domain, reporter, trust
     ),
     senders AS
     (
-        SELECT
-            *, sum(counted_successful + counted_failed) OVER (PARTITION BY policy_domain) AS of_sessions,
-            without_starttls.likely AS likely_downgrade, without_starttls.evidence AS downgrade_evidence, places,
-            without_policy.likely AS likely_without, without_policy.evidence AS without_evidence, losses
-        FROM {views}.tls_last_words_at(end = {{end:Date}}) AS last_words
-        LEFT JOIN without_starttls USING (policy_domain, reporter, trust)
-        LEFT JOIN without_policy USING (policy_domain, reporter, trust)
+        SELECT *, sum(counted_successful + counted_failed) OVER (PARTITION BY policy_domain) AS of_sessions
+        FROM {views}.tls_last_words{as_of} AS last_words
+        LEFT JOIN suspected USING (policy_domain, reporter, trust)
     ),
     days_of_senders AS
     (
@@ -125,4 +126,4 @@ SELECT
     arrayLast((day, before) -> day - before > 3, bad_days, arrayPushFront(arrayPopBack(bad_days), toDate(0))) AS since,
     toUInt64(affected) AS affected, toUInt64(round(of_sessions)) AS of, detail, seen_by
 FROM lasting
-COMMENT 'What reports find wrong as of a day, before it is judged; query attention'
+COMMENT 'What reports find wrong, before it is judged; query attention'
