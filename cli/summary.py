@@ -191,7 +191,8 @@ def dmarc_as_text(summaries: Mapping[str, DmarcSummary], *, days: int) -> Text:
 
 def _in_words(needed: Needed) -> str:
     about = f" ({needed.subject})" if needed.subject else ""
-    number = f": {needed.affected:,} of {needed.of:,} sessions" if needed.of else ""
+    unit = "messages" if needed.kind == "dmarc" else "sessions"
+    number = f": {needed.affected:,} of {needed.of:,} {unit}" if needed.of else ""
     since = f" since {needed.since}" if needed.since else ""
     known = (
         f"; acknowledged until {needed.acknowledged_until}: {printable(needed.acknowledged_because)}"

@@ -19,8 +19,8 @@ _OF_ATTENTION = ("policy_domain", "kind", "cause", "severity", "mx", "record")
 ATTENTION = Gauge(
     name="mailposture_attention",
     help="How many servers or senders of the domain need attention for a cause (1 where it is about the whole "
-    "domain), without acknowledged ones; no series while there is none. kind: tls (reports), outside (our own "
-    "probes, whose server is the label mx, and DNS record the label record)",
+    "domain), without acknowledged ones; no series while there is none. kind: tls and dmarc (reports), outside (our "
+    "own probes, whose server is the label mx, and DNS record the label record)",
     labels=_OF_ATTENTION,
 )
 ACKNOWLEDGED = Gauge(
@@ -47,6 +47,24 @@ LAST_DAY = Gauge(
 LAST_ARRIVAL = Gauge(
     name="tlsrpt_last_arrival_timestamp_seconds",
     help="When the last report arrived; no series when none arrived in the last 35 days",
+)
+DMARC_MESSAGES = Gauge(
+    name="dmarc_messages",
+    help="Messages in the domain's name of the last three report days, by whose they are (pile: aligned, ours-failing, "
+    "forwarded, unknown) and what receivers did with them (outcome: delivered, quarantined, rejected), of reporters "
+    "that count in alerts",
+    labels=("policy_domain", "pile", "outcome"),
+)
+DMARC_REPORTERS = Gauge(
+    name="dmarc_reporters",
+    help="Reporters that sent DMARC reports about the domain in the last 35 days, by standing (established, known, "
+    "newcomer, by-hand, unproven), and whether their reports count in alerts (yes, no)",
+    labels=("policy_domain", "standing", "counts"),
+)
+DMARC_LAST_DAY = Gauge(
+    name="dmarc_last_report_day_timestamp_seconds",
+    help="Start of the newest day that a DMARC report covers, of reporters that count in alerts; no series when none "
+    "of the last 35 days is covered",
 )
 MISSED_REPORTS = Gauge(
     name="mailposture_missed_reports_seconds",
@@ -118,5 +136,52 @@ _SILENCE = Question(
     labels=(),
     columns=(Column(gauge=MISSED_REPORTS),),
 )
+_DMARC_MESSAGES = Question(
+    sql="""
+        WITH (SELECT today FROM clock) AS until
+        SELECT policy_domain, pile,
+            sumIf(counted_messages, delivered_messages > 0), sumIf(counted_messages, quarantined_messages > 0),
+            sumIf(counted_messages, rejected_messages > 0)
+        FROM dmarc_sources_daily
+        WHERE day >= until - 3 AND day < until
+        GROUP BY policy_domain, pile
+    """,
+    labels=("policy_domain", "pile"),
+    columns=(
+        Column(gauge=DMARC_MESSAGES, fixed=("delivered",)),
+        Column(gauge=DMARC_MESSAGES, fixed=("quarantined",)),
+        Column(gauge=DMARC_MESSAGES, fixed=("rejected",)),
+    ),
+)
+_DMARC_REPORTERS = Question(
+    sql="""
+        SELECT policy_domain, standing, uniqExactIf(reporter, counts), uniqExactIf(reporter, NOT counts)
+        FROM dmarc_reporters
+        GROUP BY policy_domain, standing
+    """,
+    labels=("policy_domain", "standing"),
+    columns=(Column(gauge=DMARC_REPORTERS, fixed=("yes",)), Column(gauge=DMARC_REPORTERS, fixed=("no",))),
+)
+_DMARC_LAST_DAY = Question(
+    sql="""
+        WITH (SELECT today FROM clock) AS until
+        SELECT policy_domain, toUnixTimestamp(toDateTime(max(day), 'UTC'))
+        FROM dmarc_report_log
+        WHERE day >= until - 35 AND day <= until AND (policy_domain, reporter, trust) IN (
+            SELECT policy_domain, reporter, trust FROM dmarc_reporters WHERE counts
+        )
+        GROUP BY policy_domain
+    """,
+    columns=(Column(gauge=DMARC_LAST_DAY),),
+)
 
-QUESTIONS = (_ATTENTION, _SESSIONS, _REPORTERS, _LAST_REPORTS, _SILENCE)
+QUESTIONS = (
+    _ATTENTION,
+    _SESSIONS,
+    _REPORTERS,
+    _LAST_REPORTS,
+    _SILENCE,
+    _DMARC_MESSAGES,
+    _DMARC_REPORTERS,
+    _DMARC_LAST_DAY,
+)

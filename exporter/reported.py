@@ -24,10 +24,11 @@ Ask: TypeAlias = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 
 _OTHER = "other"
 _KNOWN: Mapping[str, frozenset[str]] = {
-    "kind": frozenset({"tls", "outside"}),
+    "kind": frozenset({"tls", "dmarc", "outside"}),
     "cause": frozenset(ALL_CAUSES),
     "severity": frozenset(Severity),
-    "standing": frozenset({"established", "known", "newcomer", "by-hand", "post"}),
+    "standing": frozenset({"established", "known", "newcomer", "by-hand", "post", "unproven"}),
+    "pile": frozenset({"aligned", "ours-failing", "forwarded", "unknown"}),
 }
 
 _DOMAIN = Gauge(

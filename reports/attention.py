@@ -18,13 +18,14 @@ class Needed:
     """A cause that needs attention, at one server, sender or record; rows of the view."""
 
     policy_domain: str
+    kind: str  # tls, dmarc, outside
     cause: str
     subject: str  # empty: the whole domain
     severity: Severity
     title: str
     since: date | None
-    affected: int  # sessions
-    of: int  # sessions in all; 0 where that means nothing
+    affected: int  # sessions; messages of kind dmarc
+    of: int  # of how many; 0 where that means nothing
     detail: str
     acknowledged_until: date | None  # None: it is not acknowledged
     acknowledged_because: str
@@ -45,6 +46,7 @@ def read_attention(client: Client, *, domain: str | None = None) -> tuple[Needed
     return tuple(
         Needed(
             policy_domain=policy_domain,
+            kind=kind,
             cause=cause,
             subject=subject,
             severity=Severity(severity),
@@ -56,12 +58,12 @@ def read_attention(client: Client, *, domain: str | None = None) -> tuple[Needed
             acknowledged_until=until,
             acknowledged_because=because,
         )
-        for policy_domain, cause, subject, severity, title, since, affected, of, detail, until, because in rows
+        for policy_domain, kind, cause, subject, severity, title, since, affected, of, detail, until, because in rows
     )
 
 
 _ATTENTION = """
-    SELECT policy_domain, cause, subject, severity, title, since, affected, of, detail,
+    SELECT policy_domain, kind, cause, subject, severity, title, since, affected, of, detail,
         acknowledged_until, acknowledged_because
     FROM attention
     LEFT JOIN (

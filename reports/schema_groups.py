@@ -11,6 +11,20 @@ from reports.kinds import KINDS
 
 _WORDS: Final = {
     "sources_with_delay": ", ".join(f"'{source.value}'" for source in Source if source.comes_when_sent),
+    # Of the report days `lately` (up to `last_report_day`) and all days of their `span`: the share of each weekday that
+    # has reports. One not seen yet counts half.
+    "usual_weekdays": """arrayMap(
+            weekday -> ifNotFinite(
+                arrayCount(day -> toDayOfWeek(day) = weekday, lately)
+                    / arrayCount(day -> toDayOfWeek(day) = weekday, span),
+                0.5
+            ),
+            range(1, 8)
+        )""",
+    # How many days are missing since then, by what is `usual`; today counts by what has passed of it.
+    "missed_days": """arraySum(
+            number -> usual[toDayOfWeek(last_report_day + number)], range(1, greatest(today - last_report_day, 1))
+        ) + if(last_report_day < today, usual[toDayOfWeek(today)] * elapsed_today, 0)""",
 }
 SCHEMA_GROUPS: Final = (
     COMMON,

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Final
 from reports.alerts.table import ALERTS
 
 if TYPE_CHECKING:
-    from reports.alerts.table import Alert
+    from reports.alerts.alert import Alert
 
 _REPOSITORY: Final = "https://github.com/mailposture/mailposture/blob/main"
 _GRAFANA: Final = '{{ or $externalLabels.grafana_url "http://localhost:3000" }}'
-_LAST_WORDS: Final = (
-    "`mailposture summary --domain {{ $labels.policy_domain }}` names causes, servers and senders. Only reporters "
-    "that count in alerts are included (docs/alerts.md)."
-)
+_LAST_WORDS: Final = {
+    "tls": "`mailposture summary --domain {{ $labels.policy_domain }}` names causes, servers and senders. Only "
+    "reporters that count in alerts are included (docs/alerts.md).",
+    "dmarc": "`mailposture summary --domain {{ $labels.policy_domain }}` names causes and sources. Only reporters that "
+    "count in alerts are included (docs/alerts.md).",
+}
 _MINUTES: Final = {"10m": 10, "30m": 30, "1h": 60, "1d": 1440}
 
 _RULES: Final = """\
@@ -52,7 +54,7 @@ def tests() -> str:
 
 
 def _description(alert: Alert) -> str:
-    return f"{alert.description} {_LAST_WORDS}"
+    return f"{alert.description} {_LAST_WORDS[alert.kind]}"
 
 
 def _rule(alert: Alert) -> str:
@@ -62,7 +64,7 @@ def _rule(alert: Alert) -> str:
       - alert: {alert.name}
         expr: |
           max by (policy_domain, team) (
-            (mailposture_attention{{kind="tls", cause="{alert.cause}", severity="{alert.severity}"}} > 0)
+            (mailposture_attention{{kind="{alert.kind}", cause="{alert.cause}", severity="{alert.severity}"}} > 0)
             * on (instance, policy_domain) group_left (team) mailposture_domain_info
           )
         for: {alert.after}
@@ -83,7 +85,7 @@ def _test(alert: Alert) -> str:
     after = _MINUTES[alert.after]
     begins, fires, ends = 10, 10 + after, 10 + after + 10
     length = ends + 120
-    labels = f'kind="tls", cause="{alert.cause}", severity="{alert.severity}"'
+    labels = f'kind="{alert.kind}", cause="{alert.cause}", severity="{alert.severity}"'
     return f"""\
   - name: {alert.name}
     interval: 1m

@@ -1,13 +1,13 @@
-"""One row per alert about what reports say: its name, and the cause of the view `attention` that it is about."""
+"""One row per alert about TLS reports, and those about DMARC reports (reports/alerts/dmarc.py)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from reports.alerts.alert import Alert
+from reports.alerts.dmarc import DMARC_ALERTS
 from reports.causes import Severity
 
-_DOMAIN: Final = "mailposture-domain?var-domain={{ $labels.policy_domain }}&from=now-14d&to=now"
 _SENDERS: Final = "mailposture-senders?var-domain={{ $labels.policy_domain }}&from=now-14d&to=now"
 
 
@@ -17,24 +17,7 @@ def _failures(category: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
-    """An alert that fires while a cause of some severity needs attention and is not acknowledged.
-
-    `summary` and `description` are templates of Prometheus, whose $value is the number of servers, senders or records
-    that the cause is about.
-    """
-
-    name: str
-    cause: str
-    severity: Severity
-    summary: str
-    description: str
-    dashboard: str = _DOMAIN
-    after: str = "10m"  # waits out a batch of reports that is being stored
-
-
-ALERTS: Final = (
+_TLS_ALERTS: Final = (
     Alert(
         name="TlsFailureRatioHigh",
         cause="failure-ratio",
@@ -211,3 +194,5 @@ ALERTS: Final = (
         after="1h",
     ),
 )
+
+ALERTS: Final = (*_TLS_ALERTS, *DMARC_ALERTS)

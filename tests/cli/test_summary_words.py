@@ -22,6 +22,7 @@ WELL = DomainSummary(
     attention=(),
 )
 NEEDED = Needed(
+    kind="tls",
     policy_domain="a.example",
     cause="certificate",
     subject="mx1.a.example",

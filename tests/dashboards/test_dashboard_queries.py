@@ -154,7 +154,8 @@ def test_the_overview_names_the_domains_in_trouble_and_no_other(store: DemoStore
     assert ("bank.example", "suspected-downgrade") in troubles
     assert ("clinic.example", "timeout") in troubles
     assert ("travel.example", "mta-sts-not-applied") in troubles
-    assert {domain for domain, _ in troubles} <= {"bank.example", "clinic.example", "travel.example"}
+    assert ("news.example", "dmarc-own-failing") in troubles
+    assert {domain for domain, _ in troubles} <= {"bank.example", "clinic.example", "news.example", "travel.example"}
     bank = next(row for row in rows if row["Domain"] == "bank.example")
     assert (bank["Severity"], bank["Mail"]) == ("critical", "being refused")
     assert bank["Since"] == NOW.date() - timedelta(days=3)

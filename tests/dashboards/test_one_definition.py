@@ -17,7 +17,7 @@ import pytest
 import yaml
 from asking import ask, panel_sql
 from clock import NOW, TODAY
-from engine import set_clock
+from engine import days_ago, set_clock
 from programs import program
 from prometheus_client.parser import text_string_to_metric_families
 from sample_reports import Reports
@@ -148,6 +148,9 @@ STORIES = {
         ("clinic.example", "timeout"),
         ("clinic.example", "mx-certificate-expiring"),
         ("travel.example", "mta-sts-not-applied"),
+        ("travel.example", "dmarc-forged-delivered"),
+        ("clinic.example", "dmarc-unknown-source"),
+        ("news.example", "dmarc-own-failing"),
     },
     4: {("univ.example", "dane"), ("univ.example", "mx-tlsa-mismatch")},
     8: {("shop.example", "certificate"), ("shop.example", "mx-certificate-invalid")},
@@ -197,7 +200,25 @@ def test_all_agree_on_stories_made_up_at_random(
                     sts_mode=mode,
                     arrived=arrived,
                 )
-    for cause in chance.sample(("certificate", "dane", "mail-refused", "failure-ratio"), 2):
+        for address in chance.sample(("192.0.2.1", "192.0.2.2", "198.51.100.1", "203.0.113.1"), chance.randrange(4)):
+            for day in chance.sample(range(1, 28), chance.randrange(1, 8)):
+                passed, disposition = chance.choice(((True, "none"), (False, "none"), (False, "reject")))
+                record = {
+                    "policy_domain": domain,
+                    "header_from": domain,
+                    "day": days_ago(day),
+                    "report_key": chance.randrange(2**63),
+                    "source_ip": f"::ffff:{address}",
+                    "messages": chance.choice((1, 30, 900)),
+                    "passed": passed,
+                    "spf_aligned": passed,
+                    "dkim_aligned": False,
+                    "disposition": disposition,
+                    "published_policy": chance.choice(("none", "reject")),
+                    "organization": f"Sender{chance.randrange(3)}",
+                }
+                storage.put("dmarc_records", record, known=chance.random() < 0.7)
+    for cause in chance.sample(("certificate", "dane", "mail-refused", "failure-ratio", "dmarc-own-failing"), 2):
         known = Acknowledgement(
             policy_domain="example.com",
             cause=cause,

@@ -33,6 +33,16 @@ _FROM_REPORTS: Final = {
     "never-reported": ("No report yet", "#9FA7B3"),
     "reports-late": ("Reports late", "#9FA7B3"),
 }
+_FROM_DMARC_REPORTS: Final = {
+    "dmarc-own-failing": ("Own mail fails DMARC", "#E0464F"),
+    "dmarc-forged-delivered": ("Forged mail delivered", "#FF9830"),
+    "dmarc-forgery-surge": ("Forgery surge", "#FF9830"),
+    "dmarc-policy-weakened": ("DMARC policy weaker", "#E55400"),
+    "dmarc-no-reports": ("No DMARC reports", "#9FA7B3"),
+    "dmarc-new-source": ("New source", "#5794F2"),
+    "dmarc-unknown-source": ("Unknown source", "#9FA7B3"),
+    "dmarc-policy-none-long": ("DMARC none for long", "#9FA7B3"),
+}
 _FROM_PROBES: Final = {
     "mx-not-covered": "MX not in policy",
     "mx-certificate-invalid": "MX certificate invalid",
@@ -45,10 +55,11 @@ _FROM_PROBES: Final = {
     "policy-not-as-configured": "Policy differs",
     "policy-max-age-small": "max_age small",
     "policy-testing-long": "Testing for long",
+    "null-mx": "Null MX",
     "record-wrong": "DNS record wrong",
     "dns-unanswered": "DNS unanswered",
 }
-CAUSES: Final = _FROM_REPORTS | {cause: (name, "#E55400") for cause, name in _FROM_PROBES.items()}
+CAUSES: Final = _FROM_REPORTS | _FROM_DMARC_REPORTS | {cause: (name, "#E55400") for cause, name in _FROM_PROBES.items()}
 """Beside the categories: what only comparing reports, or our own probes find."""
 
 CATEGORY_COLORS: Final = dict(CATEGORIES.values())

@@ -102,9 +102,11 @@ _ATTENTION = table(
             cause AS "Cause",
             what AS "What",
             since AS "Since",
-            nullIf(affected, 0) AS "Sessions",
-            share_now AS "Of sessions",
-            multiIf(share_now IS NULL, '', refused, 'being refused', 'delivered') AS "Mail",
+            nullIf(affected, 0) AS "Affected",
+            share_now AS "Share",
+            multiIf(
+                share_now IS NULL OR cause = 'dmarc-forgery-surge', '', refused, 'being refused', 'delivered'
+            ) AS "Mail",
             subjects AS "About",
             seen_by AS "Seen by",
             known AS "Acknowledged",
@@ -121,8 +123,8 @@ _ATTENTION = table(
         look.category(links=(_TO_CAUSE,)),
         Column(name="What", width=270),
         look.day("Since"),
-        look.count("Sessions", width=80),
-        Column(name="Of sessions", unit="percentunit", decimals=1, width=95),
+        look.count("Affected", width=80),
+        Column(name="Share", unit="percentunit", decimals=1, width=95),
         Column(
             name="Mail",
             width=110,

@@ -49,6 +49,7 @@ def category_of(cause: str) -> str:
 def page_of(cause: str) -> str:
     """Which dashboard shows more of a cause: what is suspected of a sender is beside the other senders."""
     return f"""multiIf({cause} IN ({SUSPECTED}), 'mailposture-senders',
+                startsWith({cause}, 'dmarc-'), 'mailposture-dmarc-domain',
                 {cause} IN ({_SEEN_BY_PROBES}), 'mailposture-mta-sts',
                 {cause} IN ({_SILENCES}), 'mailposture-collector', 'mailposture-failures')"""
 
@@ -89,8 +90,9 @@ def causes(domains: str) -> str:
     """WITH clause `causes`: what needs attention at the end of the time range, as everywhere (the view `attention`).
 
     One row per domain, cause, severity and whether it is acknowledged: policy_domain, kind, cause, severity,
-    acknowledged, known (until when and why), what, explanation, action, since, affected (sessions), share_now, refused
-    (whether its mail is), server (that is affected most), subjects, details and seen_by (in words).
+    acknowledged, known (until when and why), what, explanation, action, since, affected (sessions; messages of kind
+    dmarc), share_now, refused (whether its mail is), server (that is affected most), subjects, details and seen_by (in
+    words).
     """
     return f"""WITH causes AS (
         SELECT
@@ -98,14 +100,17 @@ def causes(domains: str) -> str:
             if(acknowledged, concat('until ', toString(max(acknowledged_until)), ': ', any(acknowledged_because)), '')
                 AS known,
             any(title) AS what, any(explanation) AS explanation, any(action) AS action, min(since) AS since,
-            sum(of_subject.affected) AS affected, affected / nullIf(max(of), 0) AS share_now,
-            kind = 'tls' AND affected > 0 AND max(cause = 'mail-refused') OVER (PARTITION BY policy_domain) AS refused,
+            sum(of_subject.affected) AS affected,
+            affected / nullIf(if(kind = 'dmarc', sum(of), max(of)), 0) AS share_now,
+            (kind = 'tls' AND affected > 0 AND max(cause = 'mail-refused') OVER (PARTITION BY policy_domain))
+                OR (cause = 'dmarc-own-failing' AND severity = 'critical') AS refused,
             argMax(subject, of_subject.affected) AS server,
             arrayStringConcat(arraySlice(arraySort(groupUniqArray(subject)), 1, 5), ', ') AS subjects,
             arrayStringConcat(arraySlice(arraySort(groupUniqArrayIf(detail, detail != '')), 1, 3), ' ') AS details,
             arraySort(arrayDistinct(arrayFlatten(groupArray(of_subject.seen_by)))) AS reporters,
             multiIf(kind = 'outside', 'our probes', empty(reporters), '', concat(
-                toString(length(reporters)), ' of ', toString(any(senders)), ': ', reporters[1],
+                toString(length(reporters)), if(kind = 'tls', concat(' of ', toString(any(senders))), ''),
+                ': ', reporters[1],
                 if(length(reporters) > 1, ', …', ''))) AS seen_by
         FROM (SELECT * FROM attention_at(end = {END}) WHERE {domains}) AS of_subject
         LEFT JOIN (

@@ -1,11 +1,12 @@
 -- What needs attention as of a day: the one definition. Alerts, dashboards, `mailposture summary` and the exporter's gauge ask
--- this and nothing else. What is found (tls_findings_at, tls_silences_at, outside_findings_at) is compared with the thresholds of
+-- this and nothing else. What is found (the views *_findings and *_silences) is compared with the thresholds of
 -- its domain here, and only here:
 --
 -- any                  needs attention at once: a suspicion, silence, what our probes find
 -- share                a cause of failures, all its servers together: at least the minimum of sessions, and more than the share
 -- sessions             mail that is refused: at least the minimum of sessions
 -- sessions-of-subject  the same, of one server
+-- share-of-subject     messages of one source: at least that minimum, and more than the share of its own
 --
 -- What was acknowledged is left out of what is judged, and shown beside it as long as it would need attention on its own. Of
 -- several findings about the same sessions only the most specific one stays: all failures of a domain together are a cause only while
@@ -14,13 +15,13 @@
 CREATE OR REPLACE VIEW {views}.attention{_at} {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    kind LowCardinality(String) COMMENT 'Who says so: tls (TLS reports) or outside (our own probes)',
+    kind LowCardinality(String) COMMENT 'Who says so: tls (TLS reports), dmarc (DMARC reports) or outside (our own probes)',
     cause LowCardinality(String) COMMENT 'What is wrong; see failure_meanings',
-    subject String COMMENT 'The server, sender or record that it is about; empty for the whole domain',
+    subject String COMMENT 'The server, sender, source or record that it is about; empty for the whole domain',
     severity LowCardinality(String) COMMENT 'critical, warning or info, as of the alert',
     since Nullable(Date) COMMENT 'First day of this run, of the last 31; NULL if there is none',
-    affected UInt64 COMMENT 'Sessions in the newest reports of all senders; no-reports: report days that are missing',
-    of UInt64 COMMENT 'Of how many sessions to the domain; 0 where that means nothing',
+    affected UInt64 COMMENT 'Sessions (dmarc: messages) in the newest reports of all senders; no-reports: report days that are missing',
+    of UInt64 COMMENT 'Of how many sessions to the domain (dmarc: messages of the source); 0 where that means nothing',
     share Nullable(Float64) COMMENT 'affected / of, 0 to 1',
     detail String COMMENT 'More in words: evidence, or what a probe saw',
     seen_by Array(String) COMMENT 'Reporters that say so, twenty at most',
@@ -39,6 +40,12 @@ WITH
         UNION ALL
         SELECT 'tls', policy_domain, cause, subject, severity, judged_by, since, affected, of, detail, seen_by
         FROM {views}.tls_silences{as_of}
+        UNION ALL
+        SELECT 'dmarc', policy_domain, cause, subject, severity, judged_by, since, affected, of, detail, seen_by
+        FROM {views}.dmarc_findings{as_of}
+        UNION ALL
+        SELECT 'dmarc', policy_domain, cause, subject, severity, judged_by, since, affected, of, detail, seen_by
+        FROM {views}.dmarc_silences{as_of}
         UNION ALL
         SELECT 'outside', policy_domain, cause, subject, severity, judged_by, since, affected, of, detail, seen_by
         FROM {views}.outside_findings{as_of}
@@ -94,6 +101,7 @@ WITH
         WHERE multiIf(
             judged_by = 'any', true,
             judged_by = 'sessions-of-subject', affected >= greatest(minimum_sessions, 1),
+            judged_by = 'share-of-subject', affected >= greatest(minimum_sessions, 1) AND affected > failure_ratio_threshold * of,
             judged_by = 'sessions', judged >= greatest(minimum_sessions, 1),
             judged >= greatest(minimum_sessions, 1) AND judged > failure_ratio_threshold * of
                 AND affected * 10 >= most_affected

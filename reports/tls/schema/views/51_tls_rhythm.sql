@@ -39,12 +39,7 @@ WITH
     )
 SELECT
     policy_domain, last_report_day,
-    arrayMap(
-        weekday -> ifNotFinite(
-            arrayCount(day -> toDayOfWeek(day) = weekday, lately) / arrayCount(day -> toDayOfWeek(day) = weekday, span), 0.5),
-        range(1, 8)
-    ) AS usual,
-    arraySum(number -> usual[toDayOfWeek(last_report_day + number)], range(1, greatest(today - last_report_day, 1)))
-        + if(last_report_day < today, usual[toDayOfWeek(today)] * elapsed_today, 0) AS missed_days
+    {usual_weekdays} AS usual,
+    {missed_days} AS missed_days
 FROM reported
 COMMENT 'Usual weekdays of reports about each of our domains, and how many report days are missing now'

@@ -1,103 +1,10 @@
-"""What can need attention beside the categories of failures, in words: causes of the view `attention`.
-
-A category of failures (reports/tls/failure_words.py) is a cause too. These are the others: what only comparing reports,
-or their absence, or our own probes can find.
-"""
+"""What our own probes can find."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
-
-class Severity(StrEnum):
-    """How bad it is by its nature; how many sessions it hits is for the thresholds to judge."""
-
-    CRITICAL = "critical"  # mail is refused where encryption is enforced, or sent in plaintext where it is not
-    WARNING = "warning"  # mail is delivered late or with less protection
-    INFO = "info"
-
-
-class About(StrEnum):
-    """What the subject of a cause is."""
-
-    DOMAIN = "the whole domain"  # no subject
-    SERVER = "a receiving server"
-    SENDER = "a sender"
-    RECORD = "a DNS record"
-
-
-class Cause(NamedTuple):
-    """A cause and what we say about it. The view gives a severity of its own where a policy decides it."""
-
-    term: str
-    severity: Severity
-    title: str
-    explanation: str
-    action: str
-    about: About = About.DOMAIN
-
-
-FROM_REPORTS: Final = (
-    Cause(
-        "failure-ratio",
-        Severity.WARNING,
-        "Too many sessions fail, for several causes",
-        "More of the domain's mail sessions fail than its threshold allows, and no single cause is above it "
-        "alone: several add up, or senders do not say why.",
-        "`mailposture summary --domain example.com --days 7` names causes, servers and senders. Begin with "
-        "the largest; `mailposture explain CAUSE` says what to do about it.",
-    ),
-    Cause(
-        "mail-refused",
-        Severity.CRITICAL,
-        "Mail is being refused",
-        "Sessions failed under the domain's MTA-STS policy in mode enforce: those senders do not deliver; they try "
-        "again, and return the mail after some days.",
-        "`mailposture readiness example.com` lists for what causes and which senders; fix the cause first. "
-        "Only if that takes longer than hours, and no downgrade is suspected (then the policy protects you), "
-        "set its mode to testing.",
-    ),
-    Cause(
-        "server-newly-failing",
-        Severity.WARNING,
-        "A receiving server began to fail",
-        "The server had failed sessions in the last three report days, and none in the four weeks before: "
-        "something was changed there, or on the way to it.",
-        "Ask what was changed on that day. `mailposture check example.com` looks at every server as senders "
-        "do; `openssl s_client -starttls smtp -connect mx1.example.com:25 -servername mx1.example.com "
-        "</dev/null` at this one.",
-        About.SERVER,
-    ),
-    Cause(
-        "no-reports",
-        Severity.WARNING,
-        "No report any more",
-        "Nobody has reported about the domain for longer than it usually takes, weekdays considered: failures go "
-        "unnoticed.",
-        "`mailposture check example.com` says whether the _smtp._tls record still asks for reports, and `mailposture "
-        "records example.com` prints it. Then check on the dashboard Collector health whether other reports arrive.",
-    ),
-    Cause(
-        "never-reported",
-        Severity.INFO,
-        "No report yet",
-        "The domain is configured, and no reporter that counts has reported about the last 35 days: failures would go "
-        "unnoticed.",
-        "Is the record at _smtp._tls.example.com published? `mailposture records example.com` prints it, and "
-        "`mailposture check example.com` checks whether it is there. A domain without mail never gets reports.",
-    ),
-    Cause(
-        "reports-late",
-        Severity.INFO,
-        "Reports come late",
-        "Half of the reports about the domain arrive later after their day than the threshold for missing "
-        "reports, so everything else here comes as late.",
-        "Check on the dashboard Collector health whether they wait on our side: the queue of the mail server, the "
-        'mailbox, the spool (`mailposture sql "SELECT reporter, median(delay_hours) FROM tls_report_log GROUP BY '
-        'reporter"`). If only some senders are late, the delay is theirs.',
-    ),
-)
+from reports.causes.cause import About, Cause, Severity
 
 FROM_PROBES: Final = (
     Cause(
@@ -212,8 +119,8 @@ FROM_PROBES: Final = (
         "null-mx",
         Severity.CRITICAL,
         "A null MX: senders return all mail",
-        "The MX record says that the domain accepts no mail (RFC 7505), and its configuration does not: senders return "
-        "mail to it at once, without asking a server.",
+        "The MX record says that the domain accepts no mail (RFC 7505), and its configuration does not: senders do "
+        "not deliver, and return mail to it at once.",
         "`dig +short MX example.com` shows `0 .`: publish the MX hosts again. If the domain is to receive no mail, "
         "write `parked: true` into its configuration.",
     ),
@@ -237,20 +144,3 @@ FROM_PROBES: Final = (
         " look at the resolver of the exporter (`probes.nameservers`).",
     ),
 )
-
-# No alert: they keep `mailposture readiness` from calling a stricter policy safe, and can be acknowledged.
-FROM_READINESS: Final = (
-    Cause(
-        "dmarc-unknown-source",
-        Severity.INFO,
-        "An unknown source keeps sending in your name",
-        "Mail with your domain in From fails DMARC and comes back from the same source, on several days and seen by "
-        "several receivers, which do not refuse it of their own accord. Forgers change their addresses; this may be a "
-        "service or server of yours that nobody remembers. A stricter policy would refuse its mail.",
-        "`mailposture readiness example.com` names it. If it is yours, name it under `senders:` of the domain and fix "
-        "what is wrong with its mail (docs/dmarc.md). If it is not: `mailposture acknowledge example.com "
-        "dmarc-unknown-source SOURCE --until DAY --because TEXT`.",
-    ),
-)
-
-CAUSES: Final = (*FROM_REPORTS, *FROM_PROBES, *FROM_READINESS)

@@ -1,0 +1,94 @@
+-- About which domains nobody sends DMARC reports any more, and which have had the policy none for four weeks, or have a weaker one
+-- than two weeks ago. Nobody who has never got DMARC reports misses them; whether the record asks for them is for our probes to
+-- say. The day must be today: what was missing on a day of the past cannot be said later.
+CREATE OR REPLACE VIEW {views}.dmarc_silences{_at} {on_cluster}
+SQL SECURITY DEFINER
+AS
+WITH
+    assumeNotNull((SELECT today FROM {views}.clock)) AS today,
+    assumeNotNull((SELECT dateDiff('second', toDateTime(today, 'UTC'), now) / 86400 FROM {views}.clock)) AS elapsed_today,
+    days_of_reports AS
+    (
+        -- Copies of a report change none of this, so it needs no FINAL.
+        SELECT
+            policy_domains[1] AS policy_domain, groupUniqArray(day) AS days, max(day) AS last_report_day,
+            groupUniqArrayIf(day, p = 'none' AND published_domain = policy_domains[1]) AS none_days,
+            maxIf(day, p != 'none' AND published_domain = policy_domains[1]) AS last_other
+        FROM {tables}.dmarc_reports
+        WHERE day >= today - 91 AND day <= today AND (policy_domains[1], reporter, trust) IN (
+            SELECT policy_domain, reporter, trust FROM {views}.dmarc_reporters WHERE counts
+        )
+        GROUP BY policy_domain
+        HAVING last_report_day >= today - 35
+    ),
+    weeks AS
+    (
+        SELECT
+            policy_domain, last_report_day, arrayFilter(day -> day > last_report_day - 56, days) AS lately,
+            arrayMap(number -> arrayMin(lately) + number, range(last_report_day - arrayMin(lately) + 1)) AS span,
+            arraySort(arrayFilter(day -> day > last_other, none_days)) AS none_since_then
+        FROM days_of_reports
+    ),
+    usually AS
+    (
+        SELECT policy_domain, last_report_day, none_since_then, {usual_weekdays} AS usual
+        FROM weeks
+    ),
+    rhythm AS
+    (
+        SELECT policy_domain, last_report_day, none_since_then, {missed_days} AS missed_days
+        FROM usually
+    ),
+    policies AS
+    (
+        -- none 0, quarantine 1, reject 2; one less in testing (RFC 9989). A record that is missing is one that is wrong.
+        SELECT
+            policy_domain, published, probed_at,
+            greatest(toInt8(indexOf(['none', 'quarantine', 'reject'], lower(extract(published, '(?i);\\s*p\\s*=\\s*(\\w+)')))) - 1
+                - toInt8(match(published, '(?i);\\s*t\\s*=\\s*y')), 0) AS strength
+        FROM {tables}.probe_results FINAL
+        WHERE probe = 'dns' AND record = 'dmarc' AND published != '' AND day >= today - 14 AND day <= today
+    ),
+    strongest AS
+    (
+        SELECT
+            policy_domain, max(strength) AS most, argMax(published, (strength, probed_at)) AS strong_record,
+            argMax(published, probed_at) AS last_record, maxIf(probed_at, strength = 2) AS last_reject, maxIf(probed_at, strength = 1) AS last_quarantine,
+            arrayMap(each -> each.2, groupArraySorted(2)((-toUnixTimestamp64Milli(probed_at), strength))) AS last_two
+        FROM policies
+        GROUP BY policy_domain
+    ),
+    found AS
+    (
+        SELECT policy_domain, arrayJoin([
+            (
+                if(NOT parked AND last_report_day > toDate(0) AND missed_days * 86400 > stale_after_seconds, 'dmarc-no-reports', ''),
+                '', 'warning', toNullable(last_report_day + 1), toUInt64(missed_days),
+                concat('The last DMARC report is about ', toString(last_report_day), '.')
+            ),
+            (
+                if(
+                    NOT parked AND notEmpty(none_since_then) AND none_since_then[1] <= today - 28 AND none_since_then[-1] >= today - 7,
+                    'dmarc-policy-none-long', ''
+                ),
+                '', 'info', toNullable(none_since_then[1]), toUInt64(0),
+                concat('Reporters have found p=none since ', toString(none_since_then[1]), '.')
+            ),
+            (
+                if(length(last_two) = 2 AND arrayMax(last_two) < most, 'dmarc-policy-weakened', ''),
+                'dmarc', 'warning', toNullable(toDate(if(most = 2, last_reject, last_quarantine), 'UTC')), toUInt64(0),
+                concat('It was "', strong_record, '", and is "', last_record, '".')
+            )
+        ]) AS each
+        FROM {views}.domains
+        LEFT JOIN rhythm USING (policy_domain)
+        LEFT JOIN strongest USING (policy_domain)
+        WHERE {end} = today
+    )
+SELECT
+    policy_domain, each.1 AS cause, each.2 AS subject, each.3 AS severity, 'any' AS judged_by, each.4 AS since, each.5 AS affected,
+    toUInt64(0) AS of, each.6 AS detail, CAST([], 'Array(String)') AS seen_by
+FROM found
+WHERE cause != ''
+SETTINGS do_not_merge_across_partitions_select_final = 1
+COMMENT 'DMARC reports that are missing, and policies that protect too little; query attention'
