@@ -6,7 +6,7 @@ from dashboards.builders.common import look
 from dashboards.builders.common.grafana import Dashboard, Row, rows, steps
 from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, stat, table
 from dashboards.builders.common.scope import IN_RANGE, OF_TEAM
-from dashboards.builders.common.variables import DATASOURCES, TEAM, THIS_DOMAIN, domain, link, page_links
+from dashboards.builders.common.variables import DATASOURCES, END, TEAM, THIS_DOMAIN, domain, link, page_links
 from dashboards.builders.dmarc import questions, shared_panels
 from dashboards.builders.dmarc.shared_panels import DOMAIN
 
@@ -54,6 +54,48 @@ def _warned(name: str, color: str, *, width: int) -> Column:
         thresholds=steps((None, "text"), (1, color)),
     )
 
+
+_ATTENTION = table(
+    "Needs attention now",
+    "Each cause that DMARC reports show to need attention at the end of the time range: what alerts fire for. Since: "
+    "the first day without interruption. Acknowledged: until when, and why; such a cause alerts nobody (`mailposture "
+    "acknowledge`). Click a domain for what to do.",
+    rows(
+        f"""
+        SELECT
+            severity AS "Severity",
+            policy_domain AS "Domain",
+            cause AS "Cause",
+            title AS "What",
+            subject AS "About",
+            since AS "Since",
+            nullIf(affected, 0) AS "Messages",
+            share AS "Of messages",
+            detail AS "Details",
+            if(acknowledged, concat('until ', toString(acknowledged_until), ': ', acknowledged_because), '')
+                AS "Acknowledged"
+        FROM attention_at(end = {END}) AS needed
+        LEFT JOIN (SELECT term AS cause, title FROM failure_meanings WHERE kind = 'cause') AS meaning USING (cause)
+        WHERE needed.kind = 'dmarc' AND {OF_TEAM}
+        ORDER BY acknowledged, indexOf(['critical', 'warning', 'info'], severity), affected DESC, "Domain", "Cause"
+        LIMIT 200"""
+    ),
+    columns=(
+        look.severity(),
+        DOMAIN,
+        look.category(width=175),
+        Column(name="What", width=220, wrap=True),
+        Column(name="About", width=150, wrap=True),
+        look.day("Since"),
+        look.count("Messages", width=85),
+        shared_panels.percent("Of messages", width=105),
+        Column(name="Details", wrap=True, room=300),
+        Column(name="Acknowledged", width=140, wrap=True),
+    ),
+    width=24,
+    height=9,
+    nothing="Nothing to do: DMARC reports show no cause above the thresholds of its domain.",
+)
 
 _DOMAINS = table(
     "Domains: what fails, and may the policy be stricter?",
@@ -124,7 +166,8 @@ def dashboard() -> Dashboard:
         variables=(*DATASOURCES, TEAM, domain(several=True, of_team=True)),
         links=page_links(UID),
         rows=(
-            Row(panels=(*_ANSWER, _DOMAINS)),
+            Row(panels=(*_ANSWER, _ATTENTION)),
+            Row(panels=(_DOMAINS,)),
             Row(panels=(shared_panels.piles(OF_TEAM, width=14), shared_panels.own_rate_by_day(OF_TEAM, width=10))),
             Row(panels=(shared_panels.what_to_do(OF_TEAM, domain=DOMAIN, height=11),)),
             Row(
