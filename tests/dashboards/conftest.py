@@ -141,6 +141,16 @@ def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStor
 
 
 @pytest.fixture
+def probing_store(hostile_store: DemoStore) -> Iterator[DemoStore]:
+    """The same, for tests that write what probes saw: it is gone after each of them."""
+    yield hostile_store
+    config = hostile_store.config
+    collector = connect(config, user=config.clickhouse.collector_user, endpoint=hostile_store.endpoint)
+    with closing(collector) as client:
+        client.command(f"TRUNCATE TABLE {config.clickhouse.tables_database}.probe_results")
+
+
+@pytest.fixture
 def own_store(storage: Storage) -> DemoStore:  # noqa: F811  the fixture
     """Without any report, for a test's own."""
     return DemoStore(config=storage.config, endpoint=storage.endpoint)

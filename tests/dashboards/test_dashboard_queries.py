@@ -240,10 +240,10 @@ def test_without_any_probe_nothing_is_called_good(hostile_store: DemoStore, titl
     assert "robes" in panel["fieldConfig"]["defaults"]["noValue"]
 
 
-def test_probes_that_do_not_get_out_say_nothing_about_servers(hostile_store: DemoStore) -> None:
+def test_probes_that_do_not_get_out_say_nothing_about_servers(probing_store: DemoStore) -> None:
     blocked = next(row for row in probe_rows(NOW) if row.receiving_mx == "mx1.bank.example")
-    config = hostile_store.config
-    with closing(connect(config, user=config.clickhouse.exporter_user, endpoint=hostile_store.endpoint)) as exporter:
+    config = probing_store.config
+    with closing(connect(config, user=config.clickhouse.exporter_user, endpoint=probing_store.endpoint)) as exporter:
         unseen = replace(
             blocked,
             day=NOW.date(),
@@ -257,18 +257,18 @@ def test_probes_that_do_not_get_out_say_nothing_about_servers(hostile_store: Dem
             certificate_names=(),
         )
         columns = [field.name for field in fields(unseen)]
-        tables = hostile_store.config.clickhouse.tables_database
+        tables = probing_store.config.clickhouse.tables_database
         exporter.insert("probe_results", [astuple(unseen)], column_names=columns, database=tables)
     bank = {"domain": ["bank.example"]}
-    (answer,) = ask(hostile_store, "mta-sts", panel_sql("mta-sts", "Servers, last probes"), **bank)
+    (answer,) = ask(probing_store, "mta-sts", panel_sql("mta-sts", "Servers, last probes"), **bank)
     assert answer == {"servers": None}
     (server,) = ask(
-        hostile_store, "mta-sts", panel_sql("mta-sts", "Every receiving server, as senders meet it"), **bank
+        probing_store, "mta-sts", panel_sql("mta-sts", "Every receiving server, as senders meet it"), **bank
     )
     assert (server["STARTTLS"], server["Chain"], server["Names host"]) == ("unknown", "unknown", "unknown")
-    (state,) = ask(hostile_store, "mta-sts", panel_sql("mta-sts", "Our servers, as probes saw them"), **bank)
+    (state,) = ask(probing_store, "mta-sts", panel_sql("mta-sts", "Our servers, as probes saw them"), **bank)
     assert state["Value"] == 0
-    assert ask(hostile_store, "mta-sts", panel_sql("mta-sts", "What probes found wrong"), **bank) == []
+    assert ask(probing_store, "mta-sts", panel_sql("mta-sts", "What probes found wrong"), **bank) == []
 
 
 def test_failures_without_probes_say_so(hostile_store: DemoStore) -> None:

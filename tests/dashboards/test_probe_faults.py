@@ -73,18 +73,18 @@ def test_a_certificate_to_renew_is_no_all_good(store: DemoStore) -> None:
     }
 
 
-def test_one_failed_probe_is_listed_and_alarms_nobody(hostile_store: DemoStore) -> None:
+def test_one_failed_probe_is_listed_and_alarms_nobody(probing_store: DemoStore) -> None:
     """Alerts wait for the second one too."""
     server = "mx1.library.example"
-    write(hostile_store, [probed(server, 20), failing(probed(server, 10), "timeout")])
-    (fault,) = ask(hostile_store, "domain", panel_sql("domain", FAULTS), domain="library.example")
+    write(probing_store, [probed(server, 20), failing(probed(server, 10), "timeout")])
+    (fault,) = ask(probing_store, "domain", panel_sql("domain", FAULTS), domain="library.example")
     assert (fault["What"], fault["Fault"], fault["Failed"]) == (server, "timeout", "1 of 2")
-    assert headline(hostile_store, "library.example") is None  # nobody reports, so nothing is good either
-    write(hostile_store, [failing(probed(server, 5), "timeout")])
-    assert headline(hostile_store, "library.example") == 1
-    write(hostile_store, [probed(server, 0)])
-    assert ask(hostile_store, "domain", panel_sql("domain", FAULTS), domain="library.example") == []
-    assert headline(hostile_store, "library.example") is None
+    assert headline(probing_store, "library.example") is None  # nobody reports, so nothing is good either
+    write(probing_store, [failing(probed(server, 5), "timeout")])
+    assert headline(probing_store, "library.example") == 1
+    write(probing_store, [probed(server, 0)])
+    assert ask(probing_store, "domain", panel_sql("domain", FAULTS), domain="library.example") == []
+    assert headline(probing_store, "library.example") is None
 
 
 @pytest.mark.parametrize(
@@ -97,25 +97,25 @@ def test_one_failed_probe_is_listed_and_alarms_nobody(hostile_store: DemoStore) 
     ],
 )
 def test_a_fault_is_as_bad_as_its_alert_says(
-    hostile_store: DemoStore, server: str, mode: str, reason: str, needed: tuple[str, str]
+    probing_store: DemoStore, server: str, mode: str, reason: str, needed: tuple[str, str]
 ) -> None:
     severity, cause = needed
     domain = server.removeprefix("mx1.")
     write(
-        hostile_store,
+        probing_store,
         [policy(domain, mode), *(failing(probed(server, minutes), reason) for minutes in (15, 0))],
     )
-    (fault,) = ask(hostile_store, "domain", panel_sql("domain", FAULTS), domain=domain)
+    (fault,) = ask(probing_store, "domain", panel_sql("domain", FAULTS), domain=domain)
     assert (fault["Severity"], fault["Fault"], fault["In words"]) == (severity, reason, f"{reason}, in words")
-    (state,) = ask(hostile_store, "overview", panel_sql("overview", "Domains"), domain=[domain])
+    (state,) = ask(probing_store, "overview", panel_sql("overview", "Domains"), domain=[domain])
     assert (state["State"], state["Cause"]) == ("at fault", cause)
-    attention = ask(hostile_store, "overview", panel_sql("overview", "Needs attention now"))
+    attention = ask(probing_store, "overview", panel_sql("overview", "Needs attention now"))
     assert (domain, cause, server, severity) in {
         (row["Domain"], row["Cause"], row["About"], row["Severity"]) for row in attention
     }
 
 
-def test_a_port_that_is_closed_to_us_is_no_fault(hostile_store: DemoStore) -> None:
+def test_a_port_that_is_closed_to_us_is_no_fault(probing_store: DemoStore) -> None:
     blocked = "outbound-port-25-blocked"
-    write(hostile_store, [failing(probed("mx1.bank.example", minutes), blocked) for minutes in (15, 0)])
-    assert ask(hostile_store, "domain", panel_sql("domain", FAULTS), domain="bank.example") == []
+    write(probing_store, [failing(probed("mx1.bank.example", minutes), blocked) for minutes in (15, 0)])
+    assert ask(probing_store, "domain", panel_sql("domain", FAULTS), domain="bank.example") == []
