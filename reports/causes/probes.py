@@ -116,7 +116,7 @@ FROM_PROBES: Final = (
         " refuse anything.",
     ),
     Cause(
-        "null-mx",
+        "mx-null",
         Severity.CRITICAL,
         "A null MX: senders return all mail",
         "The MX record says that the domain accepts no mail (RFC 7505), and its configuration does not: senders do "

@@ -246,4 +246,4 @@ def test_a_null_mx_of_a_domain_that_is_to_receive_mail_is_critical(storage: Stor
             "probe_results", {"probe": "dns", "record": "mx", "success": False, "reason": "null-mx", **nothing, **when}
         )
     found = storage.ask("SELECT cause, subject, severity FROM attention WHERE kind = 'outside'")
-    assert found == [("null-mx", "", "critical")]
+    assert found == [("mx-null", "", "critical")]

@@ -55,7 +55,7 @@ _FROM_PROBES: Final = {
     "policy-not-as-configured": "Policy differs",
     "policy-max-age-small": "max_age small",
     "policy-testing-long": "Testing for long",
-    "null-mx": "Null MX",
+    "mx-null": "Null MX",
     "record-wrong": "DNS record wrong",
     "dns-unanswered": "DNS unanswered",
 }

@@ -3,6 +3,23 @@
 -- port 25 is closed, DNS does not answer) says nothing about a server. What one probe alone found is here too, judged by nothing:
 -- it needs no attention yet.
 CREATE OR REPLACE VIEW {views}.outside_findings{_at} {on_cluster}
+(
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    cause String COMMENT 'What is wrong; empty if one probe alone found it',
+    subject String COMMENT 'The server or record',
+    severity String COMMENT 'critical, warning or info; empty if the cause decides',
+    judged_by String COMMENT 'What it is compared with: attention says how',
+    since Nullable(Date) COMMENT 'First day of this run',
+    affected UInt64 COMMENT '0',
+    of UInt64 COMMENT '0',
+    detail String COMMENT 'More in words',
+    seen_by Array(String) COMMENT 'Our probes',
+    seen_in String COMMENT 'Which probes saw it: dns, mta-sts or mx',
+    faults Array(String) COMMENT 'Reasons of the probes that failed',
+    failed UInt64 COMMENT 'Probes that failed',
+    made UInt64 COMMENT 'Probes that were made',
+    last_probed_at DateTime64(3, 'UTC') COMMENT 'When the last of them began'
+)
 SQL SECURITY DEFINER
 AS
 WITH
@@ -62,7 +79,7 @@ WITH
                 multiIf(
                     reason IN ('', 'outbound-port-25-blocked'), ('', '', ''),
                     probe = 'dns' AND reason = 'dns-error', (if(which = 'mx', 'dns-unanswered', ''), 'warning', reason),
-                    probe = 'dns' AND reason = 'null-mx', ('null-mx', 'critical', reason),
+                    probe = 'dns' AND reason = 'null-mx', ('mx-null', 'critical', reason),
                     probe = 'dns', ('record-wrong', 'warning', reason),
                     probe = 'mta-sts' AND reason = 'mx-not-covered',
                         ('mx-not-covered', if(enforced, 'critical', 'warning'), reason),

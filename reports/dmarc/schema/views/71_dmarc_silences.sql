@@ -2,6 +2,18 @@
 -- than two weeks ago. Nobody who has never got DMARC reports misses them; whether the record asks for them is for our probes to
 -- say. The day must be today: what was missing on a day of the past cannot be said later.
 CREATE OR REPLACE VIEW {views}.dmarc_silences{_at} {on_cluster}
+(
+    policy_domain String COMMENT 'Our domain',
+    cause String COMMENT 'What is missing, or has been so for long',
+    subject String COMMENT 'Empty: the whole domain',
+    severity String COMMENT 'critical, warning or info; empty if the cause decides',
+    judged_by String COMMENT 'What it is compared with: attention says how',
+    since Nullable(Date) COMMENT 'First day of this run',
+    affected UInt64 COMMENT 'Report days that are missing; 0 where that means nothing',
+    of UInt64 COMMENT '0',
+    detail String COMMENT 'More in words',
+    seen_by Array(String) COMMENT 'Reporters that say so'
+)
 SQL SECURITY DEFINER
 AS
 WITH

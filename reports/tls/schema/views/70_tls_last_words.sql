@@ -12,6 +12,19 @@
 -- Every fact of the last 31 days is read once, into a row per sender with its days as an array: what asks this view needs no
 -- second look, and everything else is done with windows.
 CREATE OR REPLACE VIEW {views}.tls_last_words{_at} {on_cluster}
+(
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    reporter LowCardinality(String) COMMENT 'Who reports: an organizational domain',
+    trust LowCardinality(String) COMMENT 'Why its reports are trusted',
+    name String COMMENT 'What the reporter calls itself, and its domain',
+    is_new LowCardinality(UInt8) COMMENT 'Whether it is a newcomer',
+    has_past UInt8 COMMENT 'Whether anybody who counts reported before the latest days',
+    last_day Date COMMENT 'Its last report day that counts',
+    days Array(Tuple(Date, UInt64, UInt64, Array(Tuple(String, String, UInt64)), UInt8)) COMMENT 'Day, failed and refused sessions, failures (category, receiving MX, sessions), whether the day counts now',
+    weight Float64 COMMENT 'How much its failures weigh: 1, or less for a newcomer',
+    counted_successful Float64 COMMENT 'Sessions with TLS that count',
+    counted_failed Float64 COMMENT 'Sessions without that count'
+)
 SQL SECURITY DEFINER
 AS
 WITH

@@ -1,6 +1,18 @@
 -- What reports find wrong with each of our domains as of a day, before anything is judged: attention_at compares it with the
 -- domain's thresholds. No newcomer counts for more in a cause than the second largest of them.
 CREATE OR REPLACE VIEW {views}.tls_findings{_at} {on_cluster}
+(
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    cause String COMMENT 'What is wrong, or may be',
+    subject String COMMENT 'The server or sender; empty for the whole domain',
+    severity String COMMENT 'critical, warning or info; empty if the cause decides',
+    judged_by String COMMENT 'What it is compared with: attention says how',
+    since Date COMMENT 'First day of this run',
+    affected UInt64 COMMENT 'Sessions that it is about',
+    of UInt64 COMMENT 'Of how many sessions to the domain',
+    detail String COMMENT 'More in words',
+    seen_by Array(String) COMMENT 'Reporters that say so, twenty at most'
+)
 SQL SECURITY DEFINER
 AS
 WITH

@@ -2,6 +2,18 @@
 -- mode testing for four weeks, as of a day. About a parked domain no reports are expected. The day must be today: what was missing
 -- on a day of the past cannot be said later.
 CREATE OR REPLACE VIEW {views}.tls_silences{_at} {on_cluster}
+(
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    cause String COMMENT 'What is missing, late, or has been so for long',
+    subject String COMMENT 'Empty: the whole domain',
+    severity String COMMENT 'critical, warning or info; empty if the cause decides',
+    judged_by String COMMENT 'What it is compared with: attention says how',
+    since Nullable(Date) COMMENT 'First day of this run',
+    affected UInt64 COMMENT 'Report days that are missing, or reports that are late; 0 where that means nothing',
+    of UInt64 COMMENT '0',
+    detail String COMMENT 'More in words',
+    seen_by Array(String) COMMENT 'Reporters that say so'
+)
 SQL SECURITY DEFINER
 AS
 WITH
