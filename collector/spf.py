@@ -9,7 +9,6 @@ service keeps its customers from using each other's names.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ from collector.dkim.verifier import Proof
 from mailposture.checks.resolver import Resolver
 from mailposture.checks.spf import asking
 from mailposture.domain_names import normalize
+from mailposture.loop_thread import LoopThread
 from mailposture.net.client_networks import client_network
 from mailposture.net.proxies import plain_address
 from mailposture.problems import ProblemError
@@ -118,9 +118,7 @@ class SpfVerifier:
         self._known = FairMap[_Known](capacity=self.CAPACITY, share=self.CAPACITY_OF_ONE)
         self._under_way = FairMap[_UnderWay](capacity=self.IN_FLIGHT, share=self.IN_FLIGHT_OF_ONE)
         self._lock = threading.Lock()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="spf", daemon=True)
-        self._thread.start()
+        self._loop = LoopThread("spf")
 
     def check_all(self, mails: Sequence[tuple[Envelope, bytes]], *, patience: float) -> list[SpfVerdict]:
         """The verdict for each mail; what DNS has not answered within `patience` seconds in all is a TEMPERROR."""
@@ -153,7 +151,7 @@ class SpfVerifier:
         return found
 
     def _start(self, question: _Question) -> Future[SpfResult]:
-        future = asyncio.run_coroutine_threadsafe(self._evaluate(question), self._loop)
+        future = self._loop.submit(self._evaluate(question))
         under_way = _UnderWay(question.name, future)
         for oldest in self._under_way.put(question.name, question.network, under_way):
             oldest.future.cancel()
@@ -186,19 +184,7 @@ class SpfVerifier:
 
     def close(self) -> None:
         """Stop; what is under way stays unanswered."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _run(self) -> None:
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._cancel())
         self._loop.close()
-
-    async def _cancel(self) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _question_of(envelope: Envelope, message: bytes) -> _Question | SpfVerdict:

@@ -1,6 +1,5 @@
 """Public keys of DKIM signers: the key record (RFC 6376, section 3.6.1), fetched from DNS and cached."""
 
-import asyncio
 import random
 import threading
 import time
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from collector.dkim.fair_map import FairMap
 from mailposture.domain_names import organizational_domain
+from mailposture.loop_thread import LoopThread
 from mailposture.records import dkim_key
 
 _CHANCE = random.SystemRandom()
@@ -129,9 +129,7 @@ class KeyCache:
             FairMap[_Lookup](capacity=self.IN_FLIGHT, share=self.IN_FLIGHT_OF_ONE) for _ in range(2)
         )
         self._lock = threading.Lock()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="dkim-key-lookups", daemon=True)
-        self._thread.start()
+        self._loop = LoopThread("dkim-key-lookups")
 
     def look_up(self, names: Collection[str], *, patience: float) -> dict[str, KeyLookup]:
         """What is known about these names, each of which was asked for at most `patience` seconds ago when it returns.
@@ -193,7 +191,7 @@ class KeyCache:
 
     def _ask_for(self, name: str, now: float) -> _Lookup:
         organization = _organization(name)
-        future = asyncio.run_coroutine_threadsafe(self._fetch(name, organization), self._loop)
+        future = self._loop.submit(self._fetch(name, organization))
         lookup = self._under_way[name] = _Lookup(name, future, now)
         for longest in self._pool(name).put(name, organization, lookup):
             self._under_way.pop(longest.name, None)
@@ -202,19 +200,7 @@ class KeyCache:
 
     def close(self) -> None:
         """Stop looking up; what is pending stays unanswered."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _run(self) -> None:
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._cancel_lookups())
         self._loop.close()
-
-    async def _cancel_lookups(self) -> None:
-        lookups = asyncio.all_tasks() - {asyncio.current_task()}
-        for lookup in lookups:
-            lookup.cancel()
-        await asyncio.gather(*lookups, return_exceptions=True)
 
     async def _fetch(self, name: str, organization: str) -> KeyLookup:
         ttl, answer = await self._ask(name)
