@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from clock import NOW
 from hostile_reports import HOSTILE_NAMES
 from programs import program
 
-from demo.probes import probe_rows
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.reference import write_domains
 
@@ -238,37 +237,6 @@ def test_without_any_probe_nothing_is_called_good(hostile_store: DemoStore, titl
     assert [value for row in rows for value in row.values() if value is not None] == []
     (panel,) = [each for each in BOARDS["mta-sts"]["panels"] if each["title"] == title]
     assert "robes" in panel["fieldConfig"]["defaults"]["noValue"]
-
-
-def test_probes_that_do_not_get_out_say_nothing_about_servers(probing_store: DemoStore) -> None:
-    blocked = next(row for row in probe_rows(NOW) if row.receiving_mx == "mx1.bank.example")
-    config = probing_store.config
-    with closing(connect(config, user=config.clickhouse.exporter_user, endpoint=probing_store.endpoint)) as exporter:
-        unseen = replace(
-            blocked,
-            day=NOW.date(),
-            probed_at=NOW,
-            success=False,
-            reason="outbound-port-25-blocked",
-            reachable=None,
-            starttls_offered=None,
-            certificate_valid=None,
-            certificate_not_after=None,
-            certificate_names=(),
-        )
-        columns = [field.name for field in fields(unseen)]
-        tables = probing_store.config.clickhouse.tables_database
-        exporter.insert("probe_results", [astuple(unseen)], column_names=columns, database=tables)
-    bank = {"domain": ["bank.example"]}
-    (answer,) = ask(probing_store, "mta-sts", panel_sql("mta-sts", "Servers, last probes"), **bank)
-    assert answer == {"servers": None}
-    (server,) = ask(
-        probing_store, "mta-sts", panel_sql("mta-sts", "Every receiving server, as senders meet it"), **bank
-    )
-    assert (server["STARTTLS"], server["Chain"], server["Names host"]) == ("unknown", "unknown", "unknown")
-    (state,) = ask(probing_store, "mta-sts", panel_sql("mta-sts", "Our servers, as probes saw them"), **bank)
-    assert state["Value"] == 0
-    assert ask(probing_store, "mta-sts", panel_sql("mta-sts", "What probes found wrong"), **bank) == []
 
 
 def test_failures_without_probes_say_so(hostile_store: DemoStore) -> None:

@@ -119,3 +119,30 @@ def test_a_port_that_is_closed_to_us_is_no_fault(probing_store: DemoStore) -> No
     blocked = "outbound-port-25-blocked"
     write(probing_store, [failing(probed("mx1.bank.example", minutes), blocked) for minutes in (15, 0)])
     assert ask(probing_store, "domain", panel_sql("domain", FAULTS), domain="bank.example") == []
+
+
+def test_probes_that_do_not_get_out_say_nothing_about_servers(probing_store: DemoStore) -> None:
+    blocked = next(row for row in probe_rows(NOW) if row.receiving_mx == "mx1.bank.example")
+    unseen = replace(
+        blocked,
+        day=NOW.date(),
+        probed_at=NOW,
+        success=False,
+        reason="outbound-port-25-blocked",
+        reachable=None,
+        starttls_offered=None,
+        certificate_valid=None,
+        certificate_not_after=None,
+        certificate_names=(),
+    )
+    write(probing_store, [unseen])
+    bank = {"domain": ["bank.example"]}
+    (answer,) = ask(probing_store, "mta-sts", panel_sql("mta-sts", "Servers, last probes"), **bank)
+    assert answer == {"servers": None}
+    (server,) = ask(
+        probing_store, "mta-sts", panel_sql("mta-sts", "Every receiving server, as senders meet it"), **bank
+    )
+    assert (server["STARTTLS"], server["Chain"], server["Names host"]) == ("unknown", "unknown", "unknown")
+    (state,) = ask(probing_store, "mta-sts", panel_sql("mta-sts", "Our servers, as probes saw them"), **bank)
+    assert state["Value"] == 0
+    assert ask(probing_store, "mta-sts", panel_sql("mta-sts", "What probes found wrong"), **bank) == []
