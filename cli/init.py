@@ -87,6 +87,8 @@ https:
 #   - host: imap.example.com
 #     user: tlsrpt
 #     password_file: imap-password
+#     tls: true               # from the start; starttls: on port 143
+#     processed: mailposture/processed   # where reports go; mailposture/{{kind}}: a folder per kind; null: they stay
 #     trusted: false          # true: your mail server has checked DKIM, accept what is in the mailbox
 
 # Reports by mail without a valid DKIM signature of the reporting domain wait in quarantine.

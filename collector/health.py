@@ -68,7 +68,9 @@ def _accepting(spool: Spool) -> bool:
     return True
 
 
-async def serve_health(listen: Listen, *, spool: Spool, queue: SpoolQueue, heartbeat: Heartbeat) -> web.AppRunner:
+async def serve_health(
+    listen: Listen, *, spool: Spool, queue: SpoolQueue, heartbeat: Heartbeat, mailboxes: Collector
+) -> web.AppRunner:
     """Serve /metrics, /healthz (both processes run) and /readyz (reports are accepted) until the runner is cleaned up.
 
     A ClickHouse that is down makes neither fail: the spool keeps what is accepted. /healthz says so. Raises
@@ -77,6 +79,7 @@ async def serve_health(listen: Listen, *, spool: Spool, queue: SpoolQueue, heart
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the counters of receiver and ingest, added up
     registry.register(_SpoolCollector(spool=spool, queue=queue, heartbeat=heartbeat))
+    registry.register(mailboxes)
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -18,6 +18,7 @@ from collector.documents.limits import LIMITS
 from collector.health import serve_health
 from collector.heartbeat import Heartbeat
 from collector.sources.https.server import serve_https
+from collector.sources.mailbox.health import MailboxCollector
 from collector.sources.mailbox.imap import ImapMailbox
 from collector.sources.mailbox.loop import MailboxLoop
 from collector.sources.mailbox.remembered import Remembered
@@ -47,10 +48,7 @@ async def _receive(config: Config) -> None:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        health = await serve_health(config.metrics.collector, spool=spool, queue=queue, heartbeat=heartbeat)
         memory = BodyMemory(largest=max(config.smtp.limits.message_size, config.https.body_size, LIMITS.message_bytes))
-        smtp = await serve_smtp(config.smtp, recipients=config.accepted_recipients(), spool=spool, memory=memory)
-        https = await serve_https(config.https, domains=config.domains, spool=spool, memory=memory)
         mailboxes = [
             MailboxLoop(
                 mailbox,
@@ -60,6 +58,15 @@ async def _receive(config: Config) -> None:
             )
             for mailbox in map(ImapMailbox, config.imap)
         ]
+        health = await serve_health(
+            config.metrics.collector,
+            spool=spool,
+            queue=queue,
+            heartbeat=heartbeat,
+            mailboxes=MailboxCollector([mailbox.health for mailbox in mailboxes]),
+        )
+        smtp = await serve_smtp(config.smtp, recipients=config.accepted_recipients(), spool=spool, memory=memory)
+        https = await serve_https(config.https, domains=config.domains, spool=spool, memory=memory)
         for mailbox in mailboxes:
             mailbox.start()
         log.info("receiving")

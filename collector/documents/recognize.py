@@ -13,16 +13,21 @@ from collector.documents.message import open_mail
 from reports.kinds import BY_NAME, KINDS
 from reports.rejection import RejectedError
 
-_MEDIA_TYPES: Final = frozenset(name.decode() for kind in KINDS for name in kind.mail.media_types)
+UNREAD: Final = "unknown"  # the kind of what nobody could look into
+_BY_MEDIA_TYPE: Final = {name.decode(): kind.name for kind in KINDS for name in kind.mail.media_types}
 
 
-def holds_report(body: bytes, *, limits: Limits = LIMITS) -> bool:
-    """Whether something in a mail is a report, or is labelled as one: what is wrong with that, ingest shall say."""
+def report_in(body: bytes, *, limits: Limits = LIMITS) -> str | None:
+    """The kind of the first report in a mail, or None if it holds none.
+
+    What is labelled as a report counts as one: what is wrong with it, ingest shall say.
+    """
     try:
         mail = read_mail(body, fields=(), limits=limits)
-        if any(part.media_type in _MEDIA_TYPES for part in mail.parts):
-            return True
+        for part in mail.parts:
+            if kind := _BY_MEDIA_TYPE.get(part.media_type):
+                return kind
         documents = open_mail(mail, limits=limits).documents
     except RejectedError:
-        return False
-    return any(BY_NAME[document.kind].is_evident(document.content) for document in documents)
+        return None
+    return next((each.kind for each in documents if BY_NAME[each.kind].is_evident(each.content)), None)

@@ -7,11 +7,12 @@ from enum import StrEnum
 from ipaddress import IPv6Network, ip_network
 from itertools import combinations
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Final, Self, get_args
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from mailposture.config.mailboxes import ImapMailbox
+from mailposture.config.section import Section
 from mailposture.config.values import (
     ByteSize,
     Cause,
@@ -38,30 +39,10 @@ _WIDEST: Final = {4: 8, 6: 16}  # prefixes of networks, by version: no organizat
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses (RFC 4291, section 2.5.5.2)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_where_nothing_is_written(cls, value: object) -> object:
-        """Take a key without a value, whose lines are all commented out, for one that is not there.
-
-        Where None has a meaning of its own (no listener, no policy) it keeps it.
-        """
-        if not isinstance(value, dict):
-            return value
-        return {key: given for key, given in value.items() if given is not None or cls._may_be_none(key)}
-
-    @classmethod
-    def _may_be_none(cls, key: object) -> bool:
-        field = cls.model_fields.get(key) if isinstance(key, str) else None
-        return field is None or NoneType in get_args(field.annotation)
-
-
 _ALL = {"0.0.0.0", "::"}  # noqa: S104  compared with, not listened on
 
 
-class Listen(_Section):
+class Listen(Section):
     """An address to listen on, written `host:port` or `[v6]:port`; port 0 lets the system choose."""
 
     host: str
@@ -83,7 +64,7 @@ class Listen(_Section):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class TlsFiles(_Section):
+class TlsFiles(Section):
     """PEM files; they are read again when they change, so a renewal needs no restart."""
 
     certificate: Path
@@ -98,7 +79,7 @@ class PolicyMode(StrEnum):
     NONE = "none"
 
 
-class MtaStsPolicy(_Section):
+class MtaStsPolicy(Section):
     """The MTA-STS policy that we host for a domain (RFC 8461, section 3.2)."""
 
     mode: PolicyMode = PolicyMode.TESTING
@@ -106,7 +87,7 @@ class MtaStsPolicy(_Section):
     max_age: int = Field(default=1_209_600, ge=0, le=31_557_600, description="seconds; weeks are advised")
 
 
-class Thresholds(_Section):
+class Thresholds(Section):
     """When a domain's failures deserve attention; exported as metrics, so the alert rules compare against them."""
 
     failure_ratio: float = Field(default=0.05, ge=0, le=1)
@@ -119,7 +100,7 @@ ACKNOWLEDGEABLE: Final = "acknowledgeable"
 """In the context of a validation: what raises ValueError for a cause and subject that there cannot be."""
 
 
-class Acknowledgement(_Section):
+class Acknowledgement(Section):
     """A cause that needs attention and is known, or not ours: it alerts nobody until a day."""
 
     cause: Cause
@@ -135,7 +116,7 @@ class Acknowledgement(_Section):
         return self
 
 
-class Sender(_Section):
+class Sender(Section):
     """A sender of ours, whose mail is ours also where it fails DMARC: addresses, or a service that sends for us."""
 
     name: Label  # that its mail is shown under
@@ -160,7 +141,7 @@ class Sender(_Section):
         return self
 
 
-class Domain(_Section):
+class Domain(Section):
     """A domain that receives mail, and is ours: only reports about such domains are kept."""
 
     name: MailDomain
@@ -185,7 +166,7 @@ class Domain(_Section):
         return self
 
 
-class SmtpLimits(_Section):
+class SmtpLimits(Section):
     """What one client may take up; a report is a few kilobytes, the largest seen in the wild a few megabytes."""
 
     message_size: ByteSize = Field(default=50 * MIB, ge=1)
@@ -199,7 +180,7 @@ class SmtpLimits(_Section):
     recipients: int = Field(default=100, ge=1)
 
 
-class Smtp(_Section):
+class Smtp(Section):
     """The SMTP listener. Plaintext is always accepted: senders report even when TLS to us fails (RFC 8460, 5.3)."""
 
     listen: Listen | None = Listen(host="127.0.0.1", port=2525)
@@ -214,7 +195,7 @@ class Smtp(_Section):
     limits: SmtpLimits = SmtpLimits()
 
 
-class Https(_Section):
+class Https(Section):
     """The listener for reports by HTTPS POST (RFC 8460, section 3). Without `tls` it speaks HTTP, for a proxy."""
 
     listen: Listen | None = Listen(host="127.0.0.1", port=8460)
@@ -227,22 +208,7 @@ class Https(_Section):
     timeout: Wait = timedelta(seconds=60)
 
 
-class ImapMailbox(_Section):
-    """A mailbox to read reports from; mails move to `processed` only once the spool has them."""
-
-    host: str
-    port: int = Field(default=993, ge=1, le=65535)
-    tls: bool = True
-    certificate_authority: Path | None = None
-    user: str
-    password_file: Path
-    folder: str = "INBOX"
-    processed: str = "mailposture/processed"
-    poll: Wait = timedelta(minutes=5)
-    trusted: bool = False  # true: the mailbox's own server has checked DKIM, accept what is in it
-
-
-class Authentication(_Section):
+class Authentication(Section):
     """Authentication. RFC 8460, section 3: a mailed report without a valid DKIM signature must be ignored."""
 
     nameservers: tuple[Nameserver, ...] = ()  # IP or IP@port; the system's resolver if empty
@@ -253,7 +219,7 @@ class Authentication(_Section):
     accepted_authors: tuple[DomainName, ...] = ()
 
 
-class Spool(_Section):
+class Spool(Section):
     """The durable queue. Sources answer "try again later" while the disk has less than `keep_free`.
 
     Beyond a size here the sender that takes most makes room: collector/spool/shares.py.
@@ -265,7 +231,7 @@ class Spool(_Section):
     deferred_size: ByteSize = 128 * MIB  # mail whose DKIM key DNS does not give; some 20,000 reports
 
 
-class SourceNames(_Section):
+class SourceNames(Section):
     """Names of addresses that send mail in our name, and that no service of the catalogue is known by."""
 
     reverse_dns: bool = False  # ask DNS (authentication.nameservers) for the names of addresses
@@ -277,7 +243,7 @@ class SourceNames(_Section):
         return self.reverse_dns or self.networks is not None
 
 
-class ClickHouse(_Section):
+class ClickHouse(Section):
     """Where rows go: embedded (no `url`), or a server."""
 
     url: ServerUrl | None = None
@@ -300,7 +266,7 @@ class ClickHouse(_Section):
         return f"{self.database}_tables"
 
 
-class Metrics(_Section):
+class Metrics(Section):
     """Where Prometheus scrapes."""
 
     collector: Listen = Listen(host="127.0.0.1", port=9465)
@@ -308,7 +274,7 @@ class Metrics(_Section):
     refresh: Wait = timedelta(seconds=60)  # how old the reported metrics may be
 
 
-class PolicyHost(_Section):
+class PolicyHost(Section):
     """The MTA-STS sidecar (RFC 8461)."""
 
     listen: Listen = Listen(host="127.0.0.1", port=8461)
@@ -317,7 +283,7 @@ class PolicyHost(_Section):
     metrics: Listen = Listen(host="127.0.0.1", port=9467)
 
 
-class Probes(_Section):
+class Probes(Section):
     """The outside view: what senders would see."""
 
     enabled: bool = True
@@ -343,7 +309,7 @@ def _distinct_domains(domains: tuple[Domain, ...]) -> tuple[Domain, ...]:
     return domains
 
 
-class Config(_Section):
+class Config(Section):
     """The whole file."""
 
     domains: Annotated[tuple[Domain, ...], AfterValidator(_distinct_domains)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from collector.documents.limits import Limits
-from collector.documents.recognize import holds_report
+from collector.documents.recognize import report_in
 
 SAMPLES = Path(__file__).parent / "samples"
 REPORT = (SAMPLES / "no_traffic.json").read_bytes()
@@ -40,7 +40,7 @@ def zipped(*members: tuple[str, bytes]) -> bytes:
 def test_reports_of_all_reporters_are_recognized(sample: Path) -> None:
     content = sample.read_bytes()
     mails = [content] if sample.suffix == ".eml" else [mail(content), mail(gzip.compress(content))]
-    assert all(map(holds_report, mails))
+    assert all(map(report_in, mails))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_reports_of_all_reporters_are_recognized(sample: Path) -> None:
     ids=["noise", "truncated", "broken", "a bomb"],
 )
 def test_what_is_labelled_as_a_report_counts_as_one(body: bytes) -> None:
-    assert holds_report(body)
+    assert report_in(body) == "tls"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_is_labelled_as_a_report_counts_as_one(body: bytes) -> None:
     ],
 )
 def test_other_mail_is_not(body: bytes) -> None:
-    assert not holds_report(body)
+    assert not report_in(body)
 
 
 def test_a_report_beside_other_attachments_is_found() -> None:
@@ -87,8 +87,8 @@ def test_a_report_beside_other_attachments_is_found() -> None:
         b"--b--",
         b"--b\r\nContent-Transfer-Encoding: base64\r\n\r\n%b\r\n--b--" % base64.encodebytes(zipped(("r", REPORT))),
     )
-    assert holds_report(beside)
+    assert report_in(beside)
 
 
 def test_more_than_decoding_takes_is_not_looked_into() -> None:
-    assert not holds_report(mail(REPORT), limits=Limits(mime_parts=1))
+    assert not report_in(mail(REPORT), limits=Limits(mime_parts=1))

@@ -24,7 +24,7 @@ from collector.sources.mailbox.imap import ImapMailbox
 from collector.sources.mailbox.loop import MailboxLoop
 from collector.sources.mailbox.remembered import Remembered
 from collector.sources.memory import BodyMemory
-from mailposture.config.model import ImapMailbox as Settings
+from mailposture.config.mailboxes import ImapMailbox as Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,6 +123,7 @@ class Dovecot:
     home: Path
     authority: CertificateAuthority
     more: str = ""
+    password: str = PASSWORD
     plain_port: int = field(default_factory=free_port)
     tls_port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
@@ -136,7 +137,7 @@ class Dovecot:
                 home=self.home,
                 certificate=issued.certificate,
                 key=issued.key,
-                password=PASSWORD,
+                password=self.password,
                 plain_port=self.plain_port,
                 tls_port=self.tls_port,
                 more=self.more,
@@ -163,7 +164,7 @@ class Dovecot:
 
     def client(self, user: str = "reports") -> IMAPClient:
         client = IMAPClient("127.0.0.1", port=self.plain_port, ssl=False, timeout=60)
-        client.login(user, PASSWORD)
+        client.plain_login(user, self.password)
         return client
 
     def deliver(self, *mails: bytes, folder: str = "INBOX", at: datetime | None = None) -> None:
@@ -209,18 +210,18 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
 
 
 @pytest.fixture
-def new_dovecot(authority: CertificateAuthority) -> Iterator[Callable[[str], Dovecot]]:
+def new_dovecot(authority: CertificateAuthority) -> Iterator[Callable[..., Dovecot]]:
     """Starts a server, with more configuration if given."""
     program("dovecot")
     servers: list[Dovecot] = []
 
-    def new(more: str = "") -> Dovecot:
+    def new(more: str = "", *, password: str = PASSWORD) -> Dovecot:
         # Not below pytest's folder, which is closed to the user who owns the mails.
         home = Path(tempfile.mkdtemp(prefix="dovecot-"))
         home.chmod(0o755)
         (home / "mail").mkdir()
         os.chown(home / "mail", *_OWNER)
-        server = Dovecot(home, authority, more)
+        server = Dovecot(home, authority, more, password)
         servers.append(server)
         server.start()
         return server
@@ -279,7 +280,7 @@ def read(tmp_path: Path, spool: RecordingSpool, clock: Clock) -> Iterator[Callab
         kinds: tuple[str, ...] = ("tls",),
         **more: Any,
     ) -> MailboxLoop:
-        (tmp_path / "password").write_text(f"{PASSWORD}\n")
+        (tmp_path / "password").write_text(f"{getattr(server, 'password', PASSWORD)}\n", encoding="utf-8")
         settings: dict[str, Any] = {
             "host": "localhost",
             "user": "reports",

@@ -15,11 +15,8 @@ from imapclient.exceptions import IMAPClientError
 from sources_mail.reading import report_mail
 from structlog.testing import capture_logs
 
-from collector.sources.mailbox.imap import ImapMailbox
 from collector.sources.memory import BodyMemory
 from collector.spool import Spool, SpoolQueue
-from mailposture.config.model import ImapMailbox as Settings
-from mailposture.problems import ProblemError
 from reports.envelope import Source
 
 if TYPE_CHECKING:
@@ -284,24 +281,17 @@ def test_real_spool_holds_what_was_moved(dovecot: Any, read: Callable[..., Mailb
         assert queue.stats().depth == 1
 
 
-def test_mailbox_that_moves_mails_onto_themselves_is_refused(tmp_path: Path) -> None:
-    settings = Settings(host="h", user="u", password_file=tmp_path / "p", folder="A", processed="A")
-    with pytest.raises(ProblemError, match="name another folder"):
-        ImapMailbox(settings)
-
-
 MEASURED = """
 import os, sys, time
 from pathlib import Path
 sys.path.insert(0, "tests")
 from memory import peak
 from collector.documents.limits import LIMITS
-from collector.sources.mailbox.imap import ImapMailbox
 from collector.sources.mailbox.loop import MailboxLoop
 from collector.sources.mailbox.remembered import Remembered
 from collector.sources.memory import BodyMemory
 from collector.spool import Spool, SpoolQueue
-from mailposture.config.model import ImapMailbox as Settings
+from mailposture.config.mailboxes import ImapMailbox as Settings
 
 folder = Path(sys.argv[1])
 mailbox = ImapMailbox(Settings(

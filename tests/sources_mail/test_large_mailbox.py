@@ -28,10 +28,10 @@ from collector.sources.mailbox import loop
 from collector.sources.mailbox.imap import ImapMailbox
 from collector.sources.mailbox.remembered import Remembered
 from collector.sources.memory import BodyMemory
-from mailposture.config.model import ImapMailbox as Settings
+from mailposture.config.mailboxes import ImapMailbox as Settings
 
 folder, port, most = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-looked, interrupt, recognize, spool = [], threading.Event(), loop.holds_report, RecordingSpool()
+looked, interrupt, recognize, spool = [], threading.Event(), loop.report_in, RecordingSpool()
 
 def counting(body):
     looked.append(int(body.partition(b"Subject: ")[2].split()[1]))
@@ -39,7 +39,7 @@ def counting(body):
         interrupt.set()
     return recognize(body)
 
-loop.holds_report = counting
+loop.report_in = counting
 password = folder / "password"
 mailbox = ImapMailbox(Settings(host="localhost", port=port, tls=False, user="reports", password_file=password))
 before, at = peak(os.getpid()), []

@@ -125,7 +125,7 @@ def test_a_fault_of_ours_does_not_leave_a_report(
     def broken(_body: bytes) -> bool:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("collector.sources.mailbox.loop.holds_report", broken)
+    monkeypatch.setattr("collector.sources.mailbox.loop.report_in", broken)
     read(odd)
     eventually("all", lambda: set(odd.processed) == {1, 2, 3})
     assert spool.bodies == list(MAILS)

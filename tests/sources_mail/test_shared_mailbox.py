@@ -46,7 +46,8 @@ def test_only_reports_are_stored_and_moved(
     with capture_logs() as said:
         read(dovecot)
         eventually("that it is said", lambda: events(said, "without a report"))
-    assert spool.bodies == dovecot.bodies(PROCESSED) == reports
+    assert spool.bodies == reports
+    assert sorted(dovecot.bodies(PROCESSED)) == sorted(reports)
     assert dovecot.bodies("INBOX") == others
     assert [set(each) - {b"\\Recent"} for each in flags(dovecot)] == [set()] * 3  # not even seen
     (line,) = events(said, "without a report")
@@ -85,6 +86,34 @@ def test_a_mailbox_that_can_only_be_read_is_read_once(
     assert spool.bodies == [*mails, report_mail(150)]
     assert server.bodies("INBOX") == spool.bodies
     assert not [each for each in said if each["log_level"] in ("warning", "error")]
+
+
+def test_reports_go_to_a_folder_per_kind_if_wished(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., MailboxLoop]
+) -> None:
+    dovecot.deliver(report_mail(1), private_mail(1), dmarc_report(), report_mail(2))
+    read(dovecot, processed="reports/{kind}")
+    eventually("one kind", lambda: dovecot.bodies("reports.tls") == [report_mail(1), report_mail(2)])
+    eventually("the other", lambda: dovecot.bodies("reports.dmarc") == [dmarc_report()])
+    assert dovecot.bodies("INBOX") == [private_mail(1)]
+
+
+def test_reports_stay_if_wished_and_are_read_once(
+    dovecot: Any, spool: RecordingSpool, read: Callable[..., MailboxLoop]
+) -> None:
+    mails = [report_mail(1), private_mail(1), dmarc_report()]
+    dovecot.deliver(*mails)
+    first = read(dovecot, processed=None)
+    eventually("both reports", lambda: len(spool.got) == 2)
+    first.stop()
+    dovecot.deliver(report_mail(2))
+    read(dovecot, processed=None)
+    eventually("the new one", lambda: len(spool.got) == 3)
+    assert spool.bodies == [report_mail(1), dmarc_report(), report_mail(2)]
+    assert dovecot.bodies("INBOX") == [*mails, report_mail(2)]
+    assert [set(each) - {b"\\Recent"} for each in flags(dovecot)] == [set()] * 4  # not even seen
+    with dovecot.client() as client:
+        assert [name for _, _, name in client.list_folders()] == ["INBOX"]
 
 
 def test_a_mailbox_without_the_right_to_expunge_is_read_to_its_end_and_moved_once_it_may_be(

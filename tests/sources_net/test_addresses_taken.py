@@ -10,6 +10,7 @@ import pytest
 
 from collector.health import serve_health
 from collector.heartbeat import Heartbeat
+from collector.sources.mailbox.health import MailboxCollector
 from collector.spool import SpoolQueue
 from mailposture.config.model import Listen
 from mailposture.problems import ProblemError
@@ -50,6 +51,7 @@ def test_for_metrics_is_named_with_its_key(
         spool=server.spool,
         queue=SpoolQueue(server.folder),
         heartbeat=Heartbeat(tmp_path / "run"),
+        mailboxes=MailboxCollector([]),
     )
     with pytest.raises(ProblemError, match=words(taken, "metrics.collector")):
         asyncio.run(health)

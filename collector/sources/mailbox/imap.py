@@ -8,27 +8,24 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from imapclient import IMAPClient, SocketTimeout  # type: ignore[import-untyped]
 from imapclient.exceptions import (  # type: ignore[import-untyped]
     IMAPClientAbortError,
     IMAPClientError,
     IMAPClientReadOnlyError,
 )
 
-from collector.sources.mailbox.mailbox import Fetched, Listed, LostError, RefusedError, TooLargeError
-from mailposture.net.verifying import verifying_context
-from mailposture.problems import ProblemError
+from collector.sources.mailbox.imap_login import logged_in
+from collector.sources.mailbox.mailbox import Fetched, Listed, LostError, RefusedError, TooLargeError, Trouble
 from reports.envelope import Source
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
 
-    from mailposture.config.model import ImapMailbox as Settings
+    from mailposture.config.mailboxes import ImapMailbox as Settings
 
-_NETWORK: Final = SocketTimeout(connect=30, read=60)  # seconds
 _LISTED_AT_ONCE: Final = 100
 _SEARCHED_AT_ONCE: Final = 32_768  # UIDs: an answer is one line, and imaplib takes lines of up to a million bytes
 _FOUND_AT_ONCE: Final = 50_000  # mails in a mailbox that is searched as a whole
@@ -45,12 +42,6 @@ class ImapMailbox:
     source = Source.IMAP
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ProblemError for a configuration that makes no sense."""
-        if settings.folder == settings.processed:
-            raise ProblemError(
-                f"imap {settings.host}: folder and processed are both {settings.folder!r}; name another folder in "
-                "`processed`, where mails go once they are read"
-            )
         self._settings = settings
         self.name = f"{settings.user} at {settings.host}, {settings.folder}"
         self.trusted = settings.trusted
@@ -61,17 +52,9 @@ class ImapMailbox:
     @contextmanager
     def open(self) -> Iterator[ImapSession]:
         """A session that is logged in, with our folder selected."""
-        settings = self._settings
-        password = settings.password_file.read_text(encoding="utf-8").rstrip("\r\n")  # each time: passwords change
-        context = verifying_context(settings.certificate_authority) if settings.tls else None
         try:
-            client = IMAPClient(
-                settings.host, port=settings.port, ssl=settings.tls, ssl_context=context, timeout=_NETWORK
-            )
-            with client:
-                client.normalise_times = False  # or it turns times into those of our zone, and leaves the zone out
-                client.login(settings.user, password)
-                yield ImapSession(client, settings)
+            with logged_in(self._settings) as client:
+                yield ImapSession(client, self._settings)
         except IMAPClientError as error:
             raise LostError(str(error)) from error
 
@@ -82,18 +65,28 @@ class ImapSession:
     def __init__(self, client: Any, settings: Settings) -> None:
         self._client = client
         self._settings = settings
-        self._processed = ""  # its name on the server, once it is there
+        self._made: dict[str, str] = {}  # folders that are there, and their names on the server
         self._can_idle: bool = client.has_capability("IDLE")
-        folder = self._name_on_server(settings.folder)
-        self.read_only = False
-        try:
-            selected = client.select_folder(folder)
-        except IMAPClientReadOnlyError:
-            self.read_only = True
-            selected = client.select_folder(folder, readonly=True)
+        self.read_only = settings.processed is None
+        self.waiting = 0
+        selected = self._select(self._name_on_server(settings.folder))
         self.epoch = str(int(selected[b"UIDVALIDITY"]))
         self._next = int(selected.get(b"UIDNEXT", 0))
         self._is_large = int(selected[b"EXISTS"]) > _FOUND_AT_ONCE
+
+    def _select(self, folder: str) -> dict[bytes, Any]:
+        """By EXAMINE (RFC 3501, section 6.3.2) if nothing is to be written, or if nothing can be."""
+        try:
+            if not self.read_only:
+                try:
+                    return cast("dict[bytes, Any]", self._client.select_folder(folder))
+                except IMAPClientReadOnlyError:
+                    self.read_only = True
+            return cast("dict[bytes, Any]", self._client.select_folder(folder, readonly=True))
+        except IMAPClientAbortError:
+            raise
+        except IMAPClientError as error:
+            raise LostError(f"folder {folder}: {error}", Trouble.FOLDER) from error
 
     def mails(self, after: str) -> Iterator[list[Listed]]:
         first = int(after or 0) + 1
@@ -108,6 +101,7 @@ class ImapSession:
         uids = sorted(uid for uid in found if uid >= first)
         for start in range(0, len(uids), _LISTED_AT_ONCE):
             some = uids[start : start + _LISTED_AT_ONCE]
+            self.waiting = len(uids) - start - len(some)
             try:
                 sizes = self._ask(lambda: self._client.fetch(some, ["RFC822.SIZE"]))  # noqa: B023  called at once
             except RefusedError:
@@ -144,13 +138,13 @@ class ImapSession:
         answer = self._ask(lambda: self._client.fetch([uid], [f"BODY.PEEK[]<{start}.{_PIECE}>"])).get(uid, {})
         return _only(bytes, next((part for name, part in answer.items() if name.startswith(b"BODY[]")), None)) or b""
 
-    def move(self, keys: Sequence[str]) -> None:
+    def move(self, keys: Sequence[str], kind: str) -> None:
         """By MOVE (RFC 6851) or, on old servers, by what it stands for."""
         uids = [int(key) for key in keys]
-        self._ask(lambda: self._move(uids))
+        self._ask(lambda: self._move(uids, self._made_folder(self._settings.processed_folder(kind))))
 
-    def _move(self, uids: Sequence[int]) -> None:
-        client, processed = self._client, self._processed_folder()
+    def _move(self, uids: Sequence[int], processed: str) -> None:
+        client = self._client
         if client.has_capability("MOVE"):
             client.move(uids, processed)
             return
@@ -160,14 +154,14 @@ class ImapSession:
         if client.has_capability("UIDPLUS"):
             client.uid_expunge(uids)
 
-    def _processed_folder(self) -> str:
-        if not self._processed:
-            name = self._name_on_server(self._settings.processed)
-            if not self._client.folder_exists(name):
-                self._client.create_folder(name)
-                self._client.subscribe_folder(name)
-            self._processed = name
-        return self._processed
+    def _made_folder(self, name: str) -> str:
+        if name not in self._made:
+            on_server = self._name_on_server(name)
+            if not self._client.folder_exists(on_server):
+                self._client.create_folder(on_server)
+                self._client.subscribe_folder(on_server)
+            self._made[name] = on_server
+        return self._made[name]
 
     def wait(self, stopping: threading.Event, *, at_most: float) -> None:
         """By IDLE (RFC 2177), or for as long as the configuration says."""

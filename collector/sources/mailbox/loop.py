@@ -9,6 +9,7 @@ One refusal stops nothing. What cannot be read or moved is left, said once, and 
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from datetime import UTC, datetime
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from collector.documents.limits import LIMITS
-from collector.documents.recognize import holds_report
+from collector.documents.recognize import UNREAD, report_in
 from collector.metrics import LEFT, RECEIVED
 from collector.sources.mailbox.backoff import Backoff
 from collector.sources.mailbox.fetching import Fetching
-from collector.sources.mailbox.mailbox import Listed, LostError, RefusedError
+from collector.sources.mailbox.health import MailboxHealth
+from collector.sources.mailbox.mailbox import Listed, LostError, RefusedError, Trouble
 from collector.sources.mailbox.moving import Moves
 from collector.spool import SpoolError
 from reports.envelope import Envelope
@@ -65,6 +67,7 @@ class MailboxLoop:
         self._fetching = Fetching(mailbox, remembered, limit=limit, log=self._log, clock=clock)
         self._moves = Moves(remembered, log=self._log, clock=clock)
         self._backoff = Backoff(*_SESSION_WAITS, clock=clock)
+        self.health = MailboxHealth(mailbox.name, remembered)
         self._left = 0  # mails without a report, since the last log line about them
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=mailbox.name, daemon=True)
@@ -84,11 +87,18 @@ class MailboxLoop:
                 with self._mailbox.open() as session:
                     self._log.info("reading a mailbox", read_only=session.read_only)
                     self._read(session)
-            except (OSError, LostError, RefusedError, SpoolError) as error:
+            except SpoolError as error:  # which is no fault of the mailbox
                 seconds = self._backoff.failed()
-                self._log.warning("cannot read a mailbox; trying again", reason=str(error), seconds=seconds)
+                self._log.warning("cannot store what is in a mailbox; trying again", reason=str(error), seconds=seconds)
+            except (OSError, LostError, RefusedError) as error:
+                seconds = self._backoff.failed()
+                self.health.failed(trouble := _trouble(error))
+                self._log.warning(
+                    "cannot read a mailbox; trying again", trouble=trouble.value, reason=str(error), seconds=seconds
+                )
             except Exception:  # the thread must survive every answer of a server
                 seconds = self._backoff.failed()
+                self.health.failed(Trouble.LOST)
                 self._log.exception("reading a mailbox failed; trying again", seconds=seconds)
             self._stopping.wait(self._backoff.left)
 
@@ -100,12 +110,14 @@ class MailboxLoop:
                 if not self._take(session, [Listed(key, None)], self._limit):
                     return
             for listed in session.mails(self._remembered.position):
+                self.health.waiting = len(listed) + session.waiting
                 for group, size in self._groups(listed):
                     if not self._take(session, group, size, read_to=group[-1].key):
                         return
             self._moves.move_new(session)
             self._say_what_was_left()
-            self._backoff.succeeded()
+            self.health.waiting = 0
+            self._progress()
             due = (self._moves.seconds_until_due(), self._fetching.seconds_until_due())
             session.wait(self._stopping, at_most=min((each for each in due if each is not None), default=_A_DAY))
 
@@ -145,13 +157,18 @@ class MailboxLoop:
         remembered.position = read_to or remembered.position
         remembered.save()
         self._moves.add(session, spooled)
-        self._backoff.succeeded()
+        self._progress()
         return True
+
+    def _progress(self) -> None:
+        self._backoff.succeeded()
+        self.health.succeeded()
 
     def _put(self, mail: Fetched) -> bool:
         """Spool it if it holds a report; returns whether it does."""
         body = mail.body or b""
-        if not self._holds_report(body, mail.key):
+        kind = self._report_in(body, mail.key)
+        if kind is None:
             self._left += 1
             LEFT.labels(self._mailbox.source.value, "no-report").inc()
             return False
@@ -163,20 +180,31 @@ class MailboxLoop:
             from_trusted_mailbox=self._mailbox.trusted,
         )
         self._spool.put(envelope, body)
-        self._remembered.unmoved[mail.key] = None
+        self._remembered.unmoved[mail.key] = kind
         RECEIVED.labels(self._mailbox.source.value).inc()
         return True
 
-    def _holds_report(self, body: bytes, key: str) -> bool:
-        """Whether to spool it. After a fault of ours, yes: ingest then says what it is."""
+    def _report_in(self, body: bytes, key: str) -> str | None:
+        """The kind of report to spool it as. After a fault of ours it is spooled too: ingest then says what it is."""
         try:
             with _LOOKING:
-                return holds_report(body)
+                return report_in(body)
         except Exception:
             self._log.exception("a mail could not be looked into; it is stored", mail=self._mailbox.mail_name(key))
-            return True
+            return UNREAD
 
     def _say_what_was_left(self) -> None:
         if self._left:
             self._log.info("mails without a report stay in the mailbox", mails=self._left)
             self._left = 0
+
+
+def _trouble(error: Exception) -> Trouble:
+    match error:
+        case LostError():
+            return error.trouble
+        case ssl.SSLCertVerificationError():
+            return Trouble.CERTIFICATE
+        case OSError():
+            return Trouble.UNREACHABLE
+    return Trouble.LOST

@@ -6,6 +6,7 @@ which new ones come last, so that one key says how far it was read.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -21,8 +22,22 @@ class RefusedError(Exception):
     """The server refuses what it was asked for; it goes on answering."""
 
 
+class Trouble(StrEnum):
+    """Why a mailbox as a whole cannot be read, as a label of metrics."""
+
+    UNREACHABLE = "unreachable"  # no connection, or it ended
+    CERTIFICATE = "certificate"  # the server is not who it must be, or offers no TLS
+    LOGIN = "login"
+    FOLDER = "folder"  # it is not there, or must not be read
+    LOST = "lost"  # the server ended the session, or answered what cannot be read
+
+
 class LostError(Exception):
     """There is no session any more, or none could begin; a later one may do better."""
+
+    def __init__(self, message: str, trouble: Trouble = Trouble.LOST) -> None:
+        super().__init__(message)
+        self.trouble = trouble
 
 
 class TooLargeError(Exception):
@@ -56,6 +71,8 @@ class Session(Protocol):
     def epoch(self) -> str: ...  # with another one, keys mean other mails
     @property
     def read_only(self) -> bool: ...  # mails can be read, and nothing else
+    @property
+    def waiting(self) -> int: ...  # mails that mails() has found, and not yet handed out
 
     def mails(self, after: str) -> Iterator[list[Listed]]:
         """What comes after a key, in order, some at a time; after an empty one, everything."""
@@ -69,8 +86,8 @@ class Session(Protocol):
     def fetch_large(self, key: str, *, limit: int) -> Fetched:
         """One mail in pieces, since an answer lies in memory twice. Raises TooLargeError beyond `limit` bytes."""
 
-    def move(self, keys: Sequence[str]) -> None:
-        """To where mails go that are done."""
+    def move(self, keys: Sequence[str], kind: str) -> None:
+        """To where mails go that are done, with reports of a kind in them."""
 
     def wait(self, stopping: threading.Event, *, at_most: float) -> None:
         """Until there may be new mail, at most so many seconds."""

@@ -67,11 +67,14 @@ class Moves:
 
     def _move(self, session: Session, keys: Sequence[str]) -> None:
         unmoved = self._remembered.unmoved
-        refused = {} if session.read_only else self._refused(session, keys)
-        for key in keys:
-            unmoved.pop(key, None)
-        unmoved.update(dict.fromkeys(refused))  # at the end: others go first when they are tried again
-        self._nothing_moves = len(refused) == len(keys)
+        kinds = {key: unmoved[key] for key in keys if key in unmoved}
+        refused: dict[str, str] = {}
+        for kind in () if session.read_only else dict.fromkeys(kinds.values()):
+            refused |= self._refused(session, [key for key in kinds if kinds[key] == kind], kind)
+        for key in kinds:
+            del unmoved[key]
+        unmoved.update({key: kinds[key] for key in refused})  # at the end: others go first when they are tried again
+        self._nothing_moves = len(refused) == len(kinds)
         if refused and not self._backoff.failing:
             self._backoff.failed()
             self._log.warning(
@@ -80,22 +83,22 @@ class Moves:
                 reason=next(iter(refused.values())),
             )
 
-    def _refused(self, session: Session, keys: Sequence[str]) -> dict[str, str]:
+    def _refused(self, session: Session, keys: Sequence[str], kind: str) -> dict[str, str]:
         """Move mails; returns those that the server refuses to move, and why."""
         try:
-            session.move(keys)
+            session.move(keys, kind)
         except RefusedError as error:
-            return {keys[0]: str(error)} if len(keys) == 1 else self._refused_alone(session, keys)
+            return {keys[0]: str(error)} if len(keys) == 1 else self._refused_alone(session, keys, kind)
         if not self._said_they_stay and session.present(keys):
             self._said_they_stay = True
             self._log.warning("the server reported reports as moved, but they are still in the mailbox")
         return {}
 
-    def _refused_alone(self, session: Session, keys: Sequence[str]) -> dict[str, str]:
+    def _refused_alone(self, session: Session, keys: Sequence[str], kind: str) -> dict[str, str]:
         """One by one: a single mail may be the reason. If none of the first moves, none does."""
         refused: dict[str, str] = {}
         for number, key in enumerate(keys, start=1):
-            refused |= self._refused(session, [key])
+            refused |= self._refused(session, [key], kind)
             if len(refused) == number == _MOST_REFUSALS:
                 return dict.fromkeys(keys, refused[key])
         return refused

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,7 @@ class Remembered:
         self._kinds = sorted(kinds)
         self._epoch = ""
         self.position = ""
-        self.unmoved: dict[str, None] = {}
+        self.unmoved: dict[str, str] = {}  # with the kind of their reports
         self.unread: dict[str, None] = {}
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             self._load(json.loads(self._path.read_bytes()))
@@ -45,14 +45,13 @@ class Remembered:
     def save(self) -> None:
         """Raises OSError."""
         for keys in (self.unmoved, self.unread):
-            while len(keys) > MOST:
-                del keys[next(iter(keys))]
+            _forget_oldest(keys)
         known = {
             "mailbox": self._mailbox,
             "kinds": self._kinds,
             "epoch": self._epoch,
             "position": self.position,
-            "unmoved": list(self.unmoved),
+            "unmoved": self.unmoved,
             "unread": list(self.unread),
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,12 +63,18 @@ class Remembered:
         if known["kinds"] != self._kinds:
             return
         unmoved, unread = known["unmoved"], known["unread"]
-        if isinstance(unmoved, list) and isinstance(unread, list):
+        if isinstance(unmoved, dict) and isinstance(unread, list):
             self._epoch, self.position = str(known["epoch"]), str(known["position"])
-            self.unmoved, self.unread = dict.fromkeys(map(str, unmoved)), dict.fromkeys(map(str, unread))
+            self.unmoved = {str(key): str(kind) for key, kind in unmoved.items()}
+            self.unread = dict.fromkeys(map(str, unread))
 
 
-def keep_present(session: Session, keys: dict[str, None]) -> None:
+def _forget_oldest(keys: dict[str, Any]) -> None:
+    while len(keys) > MOST:
+        del keys[next(iter(keys))]
+
+
+def keep_present(session: Session, keys: dict[str, Any]) -> None:
     """Forget mails that somebody has moved or deleted. Raises what sessions do."""
     present = session.present(list(keys))
     for key in list(keys):

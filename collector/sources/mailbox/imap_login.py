@@ -1,0 +1,59 @@
+"""Connects to an IMAP server and logs in; never with a password that others can read, unless that is configured."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from imapclient import IMAPClient, SocketTimeout  # type: ignore[import-untyped]
+from imapclient.exceptions import IMAPClientError, LoginError  # type: ignore[import-untyped]
+
+from collector.sources.mailbox.mailbox import LostError, Trouble
+from collector.sources.mailbox.secret_files import read_secret
+from mailposture.net.verifying import verifying_context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mailposture.config.mailboxes import ImapMailbox as Settings
+
+_NETWORK: Final = SocketTimeout(connect=30, read=60)  # seconds
+
+
+@contextmanager
+def logged_in(settings: Settings) -> Iterator[Any]:
+    """An IMAPClient after login. Raises LostError or OSError."""
+    context = verifying_context(settings.certificate_authority) if settings.tls else None
+    implicit = settings.tls is True
+    client = IMAPClient(
+        settings.host,
+        port=settings.port,
+        ssl=implicit,
+        ssl_context=context if implicit else None,
+        timeout=_NETWORK,
+    )
+    with client:
+        client.normalise_times = False  # or it turns times into those of our zone, and leaves the zone out
+        if settings.tls == "starttls":
+            _start_tls(client, context)
+        _log_in(client, settings)
+        yield client
+
+
+def _start_tls(client: Any, context: Any) -> None:
+    try:
+        client.starttls(ssl_context=context)
+    except IMAPClientError as error:
+        raise LostError(f"STARTTLS: {error}; no password was sent", Trouble.CERTIFICATE) from error
+
+
+def _log_in(client: Any, settings: Settings) -> None:
+    """By AUTHENTICATE PLAIN, which is UTF-8 (RFC 4616, section 2); LOGIN takes ASCII only (RFC 3501, section 9)."""
+    user, password = settings.user, read_secret(settings.password_file)
+    try:
+        if client.has_capability("AUTH=PLAIN") or not (user + password).isascii():
+            client.plain_login(user, password)
+        else:
+            client.login(user, password)
+    except LoginError as error:
+        raise LostError(f"login as {user} is refused: {error}", Trouble.LOGIN) from error

@@ -1,0 +1,71 @@
+"""What the configuration may say about the mailboxes that reports are read from."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from mailposture.config.section import Section
+from mailposture.config.values import Wait
+
+KIND: Final = "{kind}"  # in `processed`: the kind of the report
+
+
+class Mailbox(Section):
+    """One folder of a mailbox. Mails move only once the spool has them; whatever holds no report is left alone."""
+
+    folder: str = "INBOX"
+    processed: str | None = "mailposture/processed"  # may hold {kind}; null: reports stay too, and nothing is written
+    poll: Wait = timedelta(minutes=5)
+    trusted: bool = False  # true: the mailbox's own server has checked DKIM, accept what is in it
+
+    @model_validator(mode="after")
+    def _moves_somewhere_else(self) -> Self:
+        if self.processed is not None and self.processed.casefold() == self.folder.casefold():
+            raise ValueError(
+                f"folder and processed are both {self.folder!r}; name another folder in `processed`, where reports go "
+                "once they are read, or `processed: null` if they are to stay"
+            )
+        return self
+
+    def processed_folder(self, kind: str) -> str:
+        """Where reports of a kind go; empty if they stay."""
+        return (self.processed or "").replace(KIND, kind)
+
+
+def _tls(value: object) -> object:
+    if isinstance(value, bool) or value == "starttls":
+        return value
+    raise ValueError("must be true (TLS from the start), starttls, or false")
+
+
+class ImapMailbox(Mailbox):
+    """A mailbox to read reports from by IMAP."""
+
+    host: str
+    tls: Annotated[bool | Literal["starttls"], BeforeValidator(_tls)] = True
+    port: int = Field(default_factory=lambda known: 993 if known.get("tls") is True else 143, ge=1, le=65535)
+    certificate_authority: Path | None = None  # instead of the system's roots
+    user: str
+    password_file: Path
+    cleartext_password: bool = False  # true: with `tls: false`, send it through the network for everybody to read
+
+    @model_validator(mode="after")
+    def _hides_the_password(self) -> Self:
+        if self.tls is False and not (self.cleartext_password or _is_this_machine(self.host)):
+            raise ValueError(
+                f"tls: false sends the password to {self.host} in the clear; use `tls: true` or `tls: starttls`, or "
+                "say `cleartext_password: true` if that is what you want"
+            )
+        return self
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.casefold() in {"localhost", "localhost."}

@@ -1,0 +1,61 @@
+"""What may be said about mailboxes, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mailposture.config.file import ConfigError, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mailposture.config.model import Config
+
+MAILBOX = "host: imap.example.com, user: u, password_file: p"
+
+
+def loaded(folder: Path, text: str) -> Config:
+    path = folder / "mailposture.yaml"
+    path.write_text("domains: [{name: example.com}]\n" + text, encoding="utf-8")
+    return load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("tls: false", ":2: imap[0]: tls: false sends the password to imap.example.com in the clear"),
+        ("tls: maybe", ":2: imap[0].tls: must be true (TLS from the start), starttls, or false"),
+        ("processed: inbox", ":2: imap[0]: folder and processed are both 'INBOX'; name another folder"),
+        ("prot: 1", ":2: imap[0].prot: there is no such key; did you mean port?"),
+        ("port: 0", ":2: imap[0].port: "),
+    ],
+)
+def test_mistake_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        loaded(tmp_path, f"imap: [{{{MAILBOX}, {text}}}]\n")
+    assert complaint in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [("tls: true", 993), ("tls: starttls", 143), ("tls: false, cleartext_password: true", 143), ("port: 1993", 1993)],
+)
+def test_port_follows_from_tls(tmp_path: Path, text: str, port: int) -> None:
+    assert loaded(tmp_path, f"imap: [{{{MAILBOX}, {text}}}]\n").imap[0].port == port
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "'::1'", "localhost"])
+def test_on_this_machine_a_password_may_go_in_the_clear(tmp_path: Path, host: str) -> None:
+    config = loaded(tmp_path, f"imap: [{{host: {host}, user: u, password_file: p, tls: false}}]\n")
+    assert config.imap[0].tls is False
+
+
+def test_reports_stay_where_processed_is_null(tmp_path: Path) -> None:
+    assert loaded(tmp_path, f"imap: [{{{MAILBOX}, processed: null}}]\n").imap[0].processed is None
+
+
+def test_a_folder_per_kind(tmp_path: Path) -> None:
+    mailbox = loaded(tmp_path, f"imap: [{{{MAILBOX}, processed: 'a/{{kind}}'}}]\n").imap[0]
+    assert mailbox.processed_folder("tls") == "a/tls"
