@@ -19,8 +19,8 @@ from collector.health import serve_health
 from collector.heartbeat import Heartbeat
 from collector.sources.https.server import serve_https
 from collector.sources.mailbox.health import MailboxCollector
-from collector.sources.mailbox.imap import ImapMailbox
 from collector.sources.mailbox.loop import MailboxLoop
+from collector.sources.mailbox.mailboxes import folder_of, mailboxes_of
 from collector.sources.mailbox.remembered import Remembered
 from collector.sources.memory import BodyMemory
 from collector.sources.smtp.server import serve_smtp
@@ -54,9 +54,9 @@ async def _receive(config: Config) -> None:
                 mailbox,
                 spool=spool,
                 memory=memory,
-                remembered=Remembered(config.data / "mailboxes", mailbox.name, kinds=BY_NAME),
+                remembered=Remembered(folder_of(config), mailbox.name, kinds=BY_NAME),
             )
-            for mailbox in map(ImapMailbox, config.imap)
+            for mailbox in mailboxes_of(config)
         ]
         health = await serve_health(
             config.metrics.collector,

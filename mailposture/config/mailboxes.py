@@ -10,9 +10,26 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from mailposture.config.section import Section
-from mailposture.config.values import Wait
+from mailposture.config.values import HttpsUrl, Wait
 
 KIND: Final = "{kind}"  # in `processed`: the kind of the report
+
+
+class OAuth(Section):
+    """How to get access tokens (RFC 6749): as the application itself, or with the refresh token of a user's consent."""
+
+    token_url: HttpsUrl
+    client_id: str = Field(min_length=1)
+    client_secret_file: Path | None = None
+    refresh_token_file: Path | None = None  # without one: the application's own credentials (RFC 6749, section 4.4)
+    scope: str = ""
+    certificate_authority: Path | None = None  # of token_url, instead of the system's roots
+
+    @model_validator(mode="after")
+    def _has_a_secret(self) -> Self:
+        if self.client_secret_file is None and self.refresh_token_file is None:
+            raise ValueError("needs client_secret_file, refresh_token_file, or both")
+        return self
 
 
 class Mailbox(Section):
@@ -51,8 +68,15 @@ class ImapMailbox(Mailbox):
     port: int = Field(default_factory=lambda known: 993 if known.get("tls") is True else 143, ge=1, le=65535)
     certificate_authority: Path | None = None  # instead of the system's roots
     user: str
-    password_file: Path
+    password_file: Path | None = None
+    oauth: OAuth | None = None  # instead of a password
     cleartext_password: bool = False  # true: with `tls: false`, send it through the network for everybody to read
+
+    @model_validator(mode="after")
+    def _logs_in_in_one_way(self) -> Self:
+        if (self.password_file is None) == (self.oauth is None):
+            raise ValueError(f"{self.user} at {self.host} needs either password_file or oauth")
+        return self
 
     @model_validator(mode="after")
     def _hides_the_password(self) -> Self:

@@ -29,12 +29,37 @@ def loaded(folder: Path, text: str) -> Config:
         ("tls: maybe", ":2: imap[0].tls: must be true (TLS from the start), starttls, or false"),
         ("processed: inbox", ":2: imap[0]: folder and processed are both 'INBOX'; name another folder"),
         ("prot: 1", ":2: imap[0].prot: there is no such key; did you mean port?"),
+        (
+            "oauth: {token_url: 'https://a/b', client_id: c, client_secret_file: d}",
+            ":2: imap[0]: u at imap.example.com needs",
+        ),
         ("port: 0", ":2: imap[0].port: "),
     ],
 )
 def test_mistake_is_named(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(ConfigError) as raised:
         loaded(tmp_path, f"imap: [{{{MAILBOX}, {text}}}]\n")
+    assert complaint in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (
+            "token_url: 'http://login.example/token', client_id: c, client_secret_file: s",
+            "must be an address that begins",
+        ),
+        (
+            "token_url: 'https://login.example/token', client_id: c",
+            "needs client_secret_file, refresh_token_file, or both",
+        ),
+        ("token_url: 'https://login.example/token', client_id: '', client_secret_file: s", "client_id: "),
+        ("token_url: 'https://login.example/token', client_secret_file: s", "client_id: is missing"),
+    ],
+)
+def test_mistake_in_oauth_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        loaded(tmp_path, f"imap: [{{host: h.example, user: u, oauth: {{{text}}}}}]\n")
     assert complaint in str(raised.value)
 
 

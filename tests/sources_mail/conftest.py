@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from eventually import eventually
@@ -29,7 +29,6 @@ from mailposture.config.mailboxes import ImapMailbox as Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
-    from typing import Any
 
     from pki import CertificateAuthority
 
@@ -74,7 +73,7 @@ log_path = {home}/log
 protocols = imap
 listen = 127.0.0.1
 ssl = yes
-auth_mechanisms = plain
+auth_mechanisms = plain {mechanisms}
 first_valid_uid = 1
 mail_max_userip_connections = 50
 service imap-login {{
@@ -106,14 +105,14 @@ _LIMITS_OF_2_4 = {
 _OWNER = pwd.getpwnam("nobody")[2:4]
 
 
-def _is_2_3() -> bool:
+def is_2_3() -> bool:
     """Which words Dovecot takes: 2.4, which Debian 13 has, refuses those of 2.3."""
     version = subprocess.run([program("dovecot"), "--version"], check=True, capture_output=True, text=True).stdout
     return version.startswith("2.3.")
 
 
 def _configuration() -> str:
-    return (_OF_2_3 if _is_2_3() else _OF_2_4) + _OF_BOTH
+    return (_OF_2_3 if is_2_3() else _OF_2_4) + _OF_BOTH
 
 
 @dataclass
@@ -124,6 +123,7 @@ class Dovecot:
     authority: CertificateAuthority
     more: str = ""
     password: str = PASSWORD
+    mechanisms: str = ""  # beside PLAIN
     plain_port: int = field(default_factory=free_port)
     tls_port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
@@ -138,6 +138,7 @@ class Dovecot:
                 certificate=issued.certificate,
                 key=issued.key,
                 password=self.password,
+                mechanisms=self.mechanisms,
                 plain_port=self.plain_port,
                 tls_port=self.tls_port,
                 more=self.more,
@@ -215,13 +216,13 @@ def new_dovecot(authority: CertificateAuthority) -> Iterator[Callable[..., Dovec
     program("dovecot")
     servers: list[Dovecot] = []
 
-    def new(more: str = "", *, password: str = PASSWORD) -> Dovecot:
+    def new(more: str = "", **settings: Any) -> Dovecot:
         # Not below pytest's folder, which is closed to the user who owns the mails.
         home = Path(tempfile.mkdtemp(prefix="dovecot-"))
         home.chmod(0o755)
         (home / "mail").mkdir()
         os.chown(home / "mail", *_OWNER)
-        server = Dovecot(home, authority, more, password)
+        server = Dovecot(home, authority, more, **settings)
         servers.append(server)
         server.start()
         return server
@@ -237,7 +238,7 @@ def limited_dovecot(new_dovecot: Callable[[str], Dovecot]) -> Callable[..., Dove
     """Starts a server with mails in a mailbox where we have some rights, or a quota."""
 
     def new(*mails: bytes, rights: str = "", quota: str = "", more: str = "") -> Dovecot:
-        words = _LIMITS_OF_2_3 if _is_2_3() else _LIMITS_OF_2_4
+        words = _LIMITS_OF_2_3 if is_2_3() else _LIMITS_OF_2_4
         limits = [words["quota"].format(quota)] if quota else [words["acl"]]
         server = new_dovecot("\n".join([*limits, more]))
         with server.client() as client:  # which makes the folders
@@ -287,7 +288,7 @@ def read(tmp_path: Path, spool: RecordingSpool, clock: Clock) -> Iterator[Callab
             "password_file": tmp_path / "password",
             "poll": timedelta(seconds=60),
         }
-        mailbox = ImapMailbox(Settings(**{**settings, **server.settings, **more}))
+        mailbox = ImapMailbox(Settings(**{**settings, **server.settings, **more}), folder=tmp_path / "mailboxes")
         loop = MailboxLoop(
             mailbox,
             spool=into,

@@ -5,6 +5,7 @@ Mails are numbered from 1, their UIDs. What a server does wrong is a method that
 
 from __future__ import annotations
 
+import base64
 import re
 import socketserver
 import threading
@@ -13,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 No = str  # what a tagged NO says
 
@@ -41,6 +42,7 @@ class OddImap:
         self.before_fetch: Callable[[int], No | None] = lambda _uid: None
         self.before_move: Callable[[int], No | None] = lambda _uid: None
         self.moves = True
+        self.tokens: Collection[str] | None = None  # that XOAUTH2 takes; None: LOGIN takes anything
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -106,6 +108,10 @@ class _Conversation:
         match name:
             case "CAPABILITY":
                 self.say(f"* CAPABILITY {self.odd.capabilities}")
+            case "AUTHENTICATE":
+                return self.authenticate(rest)
+            case "LOGIN":
+                return "[PRIVACYREQUIRED] tokens only" if self.odd.tokens is not None else None
             case "LIST":
                 self.say(f'* LIST () "/" {rest.split()[-1]}')
             case "SELECT" | "EXAMINE":
@@ -122,6 +128,19 @@ class _Conversation:
             case "MOVE":
                 return self.move(rest.split()[0])
         return None
+
+    def authenticate(self, mechanism: str) -> No | None:
+        """XOAUTH2 as Google describes it: a refusal is a challenge first, and its answer an empty line."""
+        assert mechanism == "XOAUTH2"
+        self.say("+ ")
+        given = base64.b64decode(self.stream.rfile.readline().strip(), validate=True)
+        said = re.fullmatch(rb"user=reports\x01auth=Bearer ([\w.~+/-]+=*)\x01\x01", given)
+        if said and self.odd.tokens is not None and said[1].decode() in self.odd.tokens:
+            return None
+        self.say(b"+ " + base64.b64encode(b'{"status":"400","schemes":"Bearer","scope":"https://mail.example/"}'))
+        if self.stream.rfile.readline() != b"\r\n":
+            raise HangUpError
+        return "[AUTHENTICATIONFAILED] Invalid credentials (Failure)"
 
     def uids(self, written: str) -> list[int]:
         """As RFC 3501, section 9 has it: the last mail is in every range that ends with `*`."""

@@ -296,7 +296,7 @@ from mailposture.config.mailboxes import ImapMailbox as Settings
 folder = Path(sys.argv[1])
 mailbox = ImapMailbox(Settings(
     host="localhost", port=int(sys.argv[2]), tls=False, user="reports", password_file=folder / "password"
-))
+), folder=folder)
 spool, queue = Spool(folder / "spool", keep_free=0), SpoolQueue(folder / "spool")
 before = peak(os.getpid())
 source = MailboxLoop(

@@ -41,7 +41,8 @@ def counting(body):
 
 loop.report_in = counting
 password = folder / "password"
-mailbox = ImapMailbox(Settings(host="localhost", port=port, tls=False, user="reports", password_file=password))
+settings = Settings(host="localhost", port=port, tls=False, user="reports", password_file=password)
+mailbox = ImapMailbox(settings, folder=folder)
 before, at = peak(os.getpid()), []
 for _ in range(2):
     interrupt.clear()

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAIL_WAITS: Final = (60.0, 6 * 3600.0)  # seconds, for what is refused of single mails: the first, and the longest
+_LONGEST_PATIENCE: Final = 3600.0  # seconds, where a server asks for more
 
 
 class Backoff:
@@ -29,11 +30,12 @@ class Backoff:
         """Seconds until the next try; 0 if it is due."""
         return max(0.0, self._until - self._clock()) if self.failing else 0.0
 
-    def failed(self) -> float:
-        """Returns how long to wait."""
+    def failed(self, *, at_least: float = 0.0) -> float:
+        """Returns how long to wait; `at_least` so many seconds, up to an hour."""
         self._wait = min(self._wait * 2, self._longest) if self.failing else self._first
-        self._until = self._clock() + self._wait
-        return self._wait
+        wait = max(self._wait, min(at_least, _LONGEST_PATIENCE))
+        self._until = self._clock() + wait
+        return wait
 
     def succeeded(self) -> None:
         self._wait = 0.0

@@ -18,11 +18,13 @@ from imapclient.exceptions import (  # type: ignore[import-untyped]
 
 from collector.sources.mailbox.imap_login import logged_in
 from collector.sources.mailbox.mailbox import Fetched, Listed, LostError, RefusedError, TooLargeError, Trouble
+from collector.sources.mailbox.oauth import tokens_of
 from reports.envelope import Source
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from mailposture.config.mailboxes import ImapMailbox as Settings
 
@@ -41,10 +43,12 @@ class ImapMailbox:
 
     source = Source.IMAP
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, folder: Path) -> None:
+        """`folder`: where a replaced refresh token is kept."""
         self._settings = settings
         self.name = f"{settings.user} at {settings.host}, {settings.folder}"
         self.trusted = settings.trusted
+        self._tokens = tokens_of(settings.oauth, self.name, folder)
 
     def mail_name(self, key: str) -> str:
         return f"{self.name} UID {key}"
@@ -53,7 +57,7 @@ class ImapMailbox:
     def open(self) -> Iterator[ImapSession]:
         """A session that is logged in, with our folder selected."""
         try:
-            with logged_in(self._settings) as client:
+            with logged_in(self._settings, self._tokens) as client:
                 yield ImapSession(client, self._settings)
         except IMAPClientError as error:
             raise LostError(str(error)) from error

@@ -14,15 +14,18 @@ from mailposture.net.verifying import verifying_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from collector.sources.mailbox.oauth import Tokens
     from mailposture.config.mailboxes import ImapMailbox as Settings
 
 _NETWORK: Final = SocketTimeout(connect=30, read=60)  # seconds
 
 
 @contextmanager
-def logged_in(settings: Settings) -> Iterator[Any]:
+def logged_in(settings: Settings, tokens: Tokens | None) -> Iterator[Any]:
     """An IMAPClient after login. Raises LostError or OSError."""
+    token = tokens.token() if tokens is not None else ""
     context = verifying_context(settings.certificate_authority) if settings.tls else None
     implicit = settings.tls is True
     client = IMAPClient(
@@ -36,7 +39,10 @@ def logged_in(settings: Settings) -> Iterator[Any]:
         client.normalise_times = False  # or it turns times into those of our zone, and leaves the zone out
         if settings.tls == "starttls":
             _start_tls(client, context)
-        _log_in(client, settings)
+        if tokens is not None:
+            _log_in_with_token(client, settings.user, token, tokens)
+        elif settings.password_file is not None:
+            _log_in_with_password(client, settings.user, settings.password_file)
         yield client
 
 
@@ -47,9 +53,9 @@ def _start_tls(client: Any, context: Any) -> None:
         raise LostError(f"STARTTLS: {error}; no password was sent", Trouble.CERTIFICATE) from error
 
 
-def _log_in(client: Any, settings: Settings) -> None:
+def _log_in_with_password(client: Any, user: str, password_file: Path) -> None:
     """By AUTHENTICATE PLAIN, which is UTF-8 (RFC 4616, section 2); LOGIN takes ASCII only (RFC 3501, section 9)."""
-    user, password = settings.user, read_secret(settings.password_file)
+    password = read_secret(password_file)
     try:
         if client.has_capability("AUTH=PLAIN") or not (user + password).isascii():
             client.plain_login(user, password)
@@ -57,3 +63,21 @@ def _log_in(client: Any, settings: Settings) -> None:
             client.login(user, password)
     except LoginError as error:
         raise LostError(f"login as {user} is refused: {error}", Trouble.LOGIN) from error
+
+
+def _log_in_with_token(client: Any, user: str, token: str, tokens: Tokens) -> None:
+    """By XOAUTH2, which both Google and Microsoft document. A refusal is a challenge first, whose answer is empty."""
+    if not client.has_capability("AUTH=XOAUTH2"):
+        raise LostError("the server does not offer AUTH=XOAUTH2", Trouble.LOGIN)
+    challenges: list[bytes] = []
+
+    def answer(challenge: bytes) -> bytes:
+        challenges.append(challenge)
+        return b"user=%b\x01auth=Bearer %b\x01\x01" % (user.encode(), token.encode()) if len(challenges) == 1 else b""
+
+    try:
+        client.sasl_login("XOAUTH2", answer)
+    except LoginError as error:
+        tokens.refused()
+        said = " ".join([str(error), *(each.decode("utf-8", "replace") for each in challenges[1:])])
+        raise LostError(f"login as {user} by XOAUTH2 is refused: {said}", Trouble.LOGIN) from error

@@ -91,7 +91,7 @@ class MailboxLoop:
                 seconds = self._backoff.failed()
                 self._log.warning("cannot store what is in a mailbox; trying again", reason=str(error), seconds=seconds)
             except (OSError, LostError, RefusedError) as error:
-                seconds = self._backoff.failed()
+                seconds = self._backoff.failed(at_least=error.wait if isinstance(error, LostError) else 0.0)
                 self.health.failed(trouble := _trouble(error))
                 self._log.warning(
                     "cannot read a mailbox; trying again", trouble=trouble.value, reason=str(error), seconds=seconds

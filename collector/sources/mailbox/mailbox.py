@@ -28,6 +28,8 @@ class Trouble(StrEnum):
     UNREACHABLE = "unreachable"  # no connection, or it ended
     CERTIFICATE = "certificate"  # the server is not who it must be, or offers no TLS
     LOGIN = "login"
+    TOKEN = "token"  # noqa: S105  of OAuth: none is given out
+    THROTTLED = "throttled"  # asked too often
     FOLDER = "folder"  # it is not there, or must not be read
     LOST = "lost"  # the server ended the session, or answered what cannot be read
 
@@ -35,9 +37,11 @@ class Trouble(StrEnum):
 class LostError(Exception):
     """There is no session any more, or none could begin; a later one may do better."""
 
-    def __init__(self, message: str, trouble: Trouble = Trouble.LOST) -> None:
+    def __init__(self, message: str, trouble: Trouble = Trouble.LOST, *, wait: float = 0.0) -> None:
+        """`wait`: seconds that the server wants to be left alone."""
         super().__init__(message)
         self.trouble = trouble
+        self.wait = wait
 
 
 class TooLargeError(Exception):

@@ -1,0 +1,137 @@
+"""Access tokens for a mailbox (RFC 6749): from files, renewed before they expire, and never in a log.
+
+Two ways: the application's own credentials (section 4.4), as Microsoft 365 has for services, or a refresh token that
+somebody consented to (section 6), as Gmail has. A server may replace a refresh token whenever it is used, and revoke
+the old one; so a new one is kept on disk, until the file of the configuration holds another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+import urllib3
+from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error, WebApplicationClient
+
+from collector.sources.mailbox.mailbox import LostError, Trouble
+from collector.sources.mailbox.secret_files import read_secret
+from collector.sources.mailbox.web import lost, pool, throttled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mailposture.config.mailboxes import OAuth
+
+_EARLY: Final = 300.0  # seconds before its expiry that a token is renewed, or half of its life
+_USUAL_LIFE: Final = 600.0  # seconds, where the server does not say
+_LONGEST_WORDS: Final = 300  # characters of a server's explanation
+
+
+class Tokens:
+    """Of one account; safe to use from any thread."""
+
+    def __init__(self, settings: OAuth, *, kept: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """`kept`: where a replaced refresh token is written; `clock`: seconds."""
+        self._settings = settings
+        self._kept = kept
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token = ""
+        self._renew_at = 0.0
+
+    def token(self) -> str:
+        """One that is valid for some minutes. Raises LostError or OSError."""
+        with self._lock:
+            if not self._token or self._clock() >= self._renew_at:
+                self._token, life = self._new()
+                self._renew_at = self._clock() + life - min(_EARLY, life / 2)
+            return self._token
+
+    def refused(self) -> None:
+        """A server does not take it: get a new one next time."""
+        with self._lock:
+            self._token = ""
+
+    def _new(self) -> tuple[str, float]:
+        """A token, and for how many seconds it is valid."""
+        settings = self._settings
+        secrets = {}
+        if settings.client_secret_file is not None:
+            secrets["client_secret"] = read_secret(settings.client_secret_file)
+        scope = settings.scope or None
+        if settings.refresh_token_file is None:
+            client: Any = BackendApplicationClient(settings.client_id)
+            body = client.prepare_request_body(scope=scope, include_client_id=True, **secrets)
+        else:
+            given = read_secret(settings.refresh_token_file)
+            secrets["refresh_token"] = self._replaced(given) or given
+            client = WebApplicationClient(settings.client_id)
+            body = client.prepare_refresh_body(scope=scope, client_id=settings.client_id, **secrets)
+        answer = self._ask(client, body, tuple(secrets.values()))
+        if settings.refresh_token_file is not None and answer.get("refresh_token", given) != given:
+            self._keep(given, answer["refresh_token"])
+        return str(answer["access_token"]), float(answer.get("expires_in") or _USUAL_LIFE)
+
+    def _ask(self, client: Any, body: str, secrets: tuple[str, ...]) -> Any:
+        url = self._settings.token_url
+        try:
+            with pool(self._settings.certificate_authority) as connections:
+                response = connections.request(
+                    "POST",
+                    url,
+                    body=body,
+                    headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+                    redirect=False,
+                )
+        except urllib3.exceptions.HTTPError as error:
+            raise lost(error) from None  # whose request has the secrets
+        if (busy := throttled(response, url)) is not None:
+            raise busy
+        try:
+            answer = client.parse_request_body_response(response.data.decode("utf-8", "replace"))
+            if not (isinstance(answer["access_token"], str) and answer["access_token"]):
+                raise ValueError("an empty token")
+        except (OAuth2Error, ValueError, TypeError, AttributeError) as error:
+            words = _words(error) if isinstance(error, OAuth2Error) else "no token in its answer"
+            for secret in secrets:
+                words = words.replace(secret, "[secret]")
+            said = "".join(letter if letter.isprintable() else " " for letter in words)[:_LONGEST_WORDS]
+            raise LostError(f"{url} gives no token ({response.status}): {said}", Trouble.TOKEN) from None
+        return answer
+
+    def _replaced(self, given: str) -> str:
+        """What the server has replaced the given refresh token with; empty if it has not."""
+        try:
+            kept = json.loads(self._kept.read_bytes())
+            return str(kept["refresh_token"]) if kept["instead_of"] == _digest(given) else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def _keep(self, given: str, replaced: str) -> None:
+        self._kept.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self._kept.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"instead_of": _digest(given), "refresh_token": replaced}, file)
+        unfinished.replace(self._kept)
+
+
+def tokens_of(settings: OAuth | None, mailbox: str, folder: Path) -> Tokens | None:
+    """For a mailbox of that name; None if it has a password."""
+    if settings is None:
+        return None
+    return Tokens(settings, kept=folder / f"{_digest(mailbox)[:16]}.token")
+
+
+def _digest(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()
+
+
+def _words(error: OAuth2Error) -> str:
+    return ": ".join(str(each) for each in (error.error, error.description) if each)
