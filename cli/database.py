@@ -11,7 +11,7 @@ from mailposture.clickhouse.client import StorageError, connect
 from mailposture.clickhouse.embedded import use_or_start
 from mailposture.clickhouse.faults import reason
 from mailposture.clickhouse.migrate import pending
-from reports.prepare import prepare
+from reports.prepare import prepare, roll_up
 from reports.schema_groups import SCHEMA_GROUPS
 
 if TYPE_CHECKING:
@@ -29,16 +29,20 @@ def database(config: Config, *, user: str) -> Iterator[Client]:
 
     The embedded database is brought to the schema of this version first: it is ours alone. What it knows of the
     configuration is up to who started the engine: another one that a command happens to have changes nothing under a
-    service that runs. A server is left to `mailposture collector` and `mailposture migrate`, which may. Raises
-    ProblemError.
+    service that runs. A server is left to `mailposture collector` and `mailposture migrate`, which may. What tables
+    keep of rows is made again here only while no service does. Raises ProblemError.
     """
     with use_or_start(config) as access:
         if config.clickhouse.url is None:
             with _connection(config, config.clickhouse.collector_user, access.endpoint) as owner:
                 if access.started or pending(owner, config, SCHEMA_GROUPS):
                     prepare(owner, config)
+                if access.started:
+                    roll_up(owner, config)
         with _connection(config, user, access.endpoint) as client:
             yield client
+            if access.started and user == config.clickhouse.collector_user:
+                roll_up(client, config)
 
 
 @contextmanager

@@ -103,5 +103,8 @@ class ReportKind(Generic[_Report, _Attribution]):
     rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
     tables: ReportTables
     schema: Path  # a folder of schema steps: its tables and views
-    # One round, at a moment, of what is looked up once reports are stored; how many seconds the next one has time.
-    afterwards: Callable[[Client, Config, datetime], float] | None = None
+    # What is done once reports are stored, a round at a time; each returns how many seconds its next round has time.
+    # What tables keep of rows is made again where these have changed:
+    roll_up: Callable[[Client, Config], float] | None = None
+    # What others have to be asked is looked up, at a moment:
+    look_up: Callable[[Client, Config, datetime], float] | None = None

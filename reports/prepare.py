@@ -1,4 +1,4 @@
-"""What every start does to the database: migrations, then the words and domains that views join with."""
+"""What a start does to the database: migrations, the words and domains that views join with, what is kept of rows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mailposture.clickhouse.reference import write_domains
 from reports.acknowledging import write_acknowledgements
 from reports.dmarc.senders import write_senders
 from reports.dmarc.words import write_words
+from reports.kinds import KINDS
 from reports.schema_groups import SCHEMA_GROUPS
 from reports.tls.meanings import write_failure_words
 
@@ -26,3 +27,10 @@ def prepare(client: Client, config: Config) -> None:
     write_senders(client, config)
     write_words(client, config)
     write_acknowledgements(client, config)
+
+
+def roll_up(client: Client, config: Config) -> None:
+    """Make again what tables keep of rows that have changed, for all kinds; the collector does it in rounds."""
+    for kind in KINDS:
+        if kind.roll_up is not None:
+            kind.roll_up(client, config)

@@ -17,6 +17,7 @@ from mailposture.clickhouse.reference import write_domains
 from mailposture.config.model import Config
 from reports.dmarc.senders import write_senders
 from reports.dmarc.words import write_words
+from reports.prepare import roll_up
 from reports.schema_groups import SCHEMA_GROUPS
 from reports.tls.meanings import write_failure_words
 
@@ -47,9 +48,15 @@ class Storage:
     config: Config
     endpoint: Endpoint
     _clients: dict[str, Client] = field(default_factory=dict)
+    _put: bool = False  # since sources were sorted
 
     def client(self, role: str = "collector") -> Client:
-        """A client of one of the SQL users: collector, exporter, analyst, grafana."""
+        """A client of an SQL user: collector, exporter, analyst, grafana. Sources are sorted into piles by then."""
+        if self._put:
+            self.roll_up()
+        return self._client(role)
+
+    def _client(self, role: str = "collector") -> Client:
         if role not in self._clients:
             user = getattr(self.config.clickhouse, f"{role}_user")
             self._clients[role] = connect(self.config, user=user, endpoint=self.endpoint)
@@ -76,6 +83,11 @@ class Storage:
             for policy_domain, reporter, trust in who:
                 self.accepted(policy_domain, reporter, trust, days_ago(90), TODAY, kind="dmarc")
 
+    def roll_up(self) -> None:
+        """Have sources sorted into piles."""
+        self._put = False
+        roll_up(self._client(), self.config)
+
     def accepted(
         self, policy_domain: str, reporter: str, trust: str, first: date, last: date, *, kind: str = "tls"
     ) -> None:
@@ -86,7 +98,8 @@ class Storage:
         self._insert(f"{kind}_reporter_arrivals", [row], names)
 
     def _insert(self, table: str, rows: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
-        self.client().insert(table, rows, column_names=names, database=self.config.clickhouse.tables_database)
+        self._put = self._put or table.startswith("dmarc")
+        self._client().insert(table, rows, column_names=names, database=self.config.clickhouse.tables_database)
 
     def empty(self) -> None:
         """Forget all rows, and have the configured domains and the words again, and the tests' day for today."""

@@ -95,6 +95,7 @@ class Gauges:
     def read(self) -> dict[str, float]:
         """Values by metric and label values: `tlsrpt_sessions shop.example failed`."""
         config = self.storage.config
+        self.storage.roll_up()
         text = reported(ask=Asking(config), domains={domain.name for domain in config.domains})
         return {
             " ".join((sample.name, *sample.labels.values())): sample.value

@@ -1,10 +1,12 @@
-"""What kinds of reports look up once their reports are stored, in a thread of its own, so that storing never waits."""
+"""What kinds of reports do once their reports are stored, in a thread of its own, so that storing never waits."""
 
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -16,6 +18,10 @@ from mailposture.problems import ProblemError
 from reports.kinds import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clickhouse_connect.driver import Client
+
     from mailposture.config.model import Config
 
 log = structlog.get_logger()
@@ -25,7 +31,7 @@ _PATIENCE: Final = 2.0  # seconds that a round gets to end; it is one of many, a
 
 
 class Afterwards:
-    """Runs `afterwards` of each kind that has it, round by round, from start() to stop()."""
+    """Runs `roll_up` and `look_up` of each kind that has them, round by round, from start() to stop()."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -42,17 +48,25 @@ class Afterwards:
         self._thread.join(_PATIENCE)
 
     def _run(self) -> None:
-        pause = 0.0
-        while not self._stopping.wait(pause):
-            try:
-                pause = self._round()
-            except (ClickHouseError, ProblemError, OSError) as error:
-                why = reason(error) if isinstance(error, ClickHouseError) else str(error)
-                log.warning("what is looked up after storing has to wait", reason=why)
-                pause = _AFTER_A_FAULT
+        rounds = [kind.roll_up for kind in KINDS if kind.roll_up is not None]
+        rounds += [partial(_now, kind.look_up) for kind in KINDS if kind.look_up is not None]
+        due = dict.fromkeys(rounds, 0.0)
+        while due and not self._stopping.is_set():
+            todo = min(due, key=due.__getitem__)
+            if self._stopping.wait(max(0.0, due[todo] - time.monotonic())):
+                return
+            due[todo] = time.monotonic() + self._round(todo)
 
-    def _round(self) -> float:
-        """Seconds until the next one."""
-        now = datetime.now(UTC)
-        with closing(connect(self._config, user=self._config.clickhouse.collector_user)) as client:
-            return min(kind.afterwards(client, self._config, now) for kind in KINDS if kind.afterwards is not None)
+    def _round(self, todo: Callable[[Client, Config], float]) -> float:
+        """Seconds until its next one. A fault of one ends none of the others."""
+        try:
+            with closing(connect(self._config, user=self._config.clickhouse.collector_user)) as client:
+                return todo(client, self._config)
+        except (ClickHouseError, ProblemError, OSError) as error:
+            why = reason(error) if isinstance(error, ClickHouseError) else str(error)
+            log.warning("what is done after storing has to wait", reason=why)
+            return _AFTER_A_FAULT
+
+
+def _now(look_up: Callable[[Client, Config, datetime], float], client: Client, config: Config) -> float:
+    return look_up(client, config, datetime.now(UTC))

@@ -10,6 +10,7 @@ from reports.dmarc.decode import DmarcReport, read
 from reports.dmarc.header import MAIL
 from reports.dmarc.limits import RECORDS, XML_BYTES
 from reports.dmarc.naming import name_sources
+from reports.dmarc.rolling_up import roll_up
 from reports.dmarc.rows import RecordRow, ReportRow, rows_of
 from reports.document import Form
 from reports.kind import Claim, ReportKind, ReportTables
@@ -48,5 +49,6 @@ DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
     rows=rows_of,
     tables=ReportTables(parts=(Table("dmarc_records", RecordRow),), report=Table("dmarc_reports", ReportRow)),
     schema=Path(__file__).parent / "schema",
-    afterwards=name_sources,
+    roll_up=roll_up,
+    look_up=name_sources,
 )

@@ -22,6 +22,7 @@ from dns.reversename import from_address
 from mailposture.checks.resolver import Resolver, Status
 from mailposture.domain_names import normalize, organizational_domain
 from mailposture.problems import ProblemError
+from reports.dmarc.rolling_up import sources_changed
 from reports.text import clean
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _ROUND: Final = 200  # addresses at a time
 _MOST: Final = 20_000  # addresses of a month that are worth a name, those with most messages
 _AT_ONCE: Final = 20  # questions to DNS
 _REVERSE_NAMES: Final = 3  # of one address that are tried; more are for web servers
+_SINCE: Final = timedelta(days=30)  # who has sent since then gets a name
 _KEPT: Final = timedelta(days=30)
 _KEPT_WITHOUT_ANSWER: Final = timedelta(hours=6)
 _FORGOTTEN: Final = timedelta(days=60)  # after its name expired, an address that sends no more
@@ -86,6 +88,7 @@ def name_sources(client: Client, config: Config, now: datetime) -> float:
         column_names=("source_ip", "host", "domain", "network", "looked_up_at", "expires_at"),
         database=config.clickhouse.tables_database,
     )
+    sources_changed(client, config, addresses, since=now.date() - _SINCE)
     log.info("named sources", addresses=len(rows), named=sum(bool(row[2] or row[3]) for row in rows))
     return _BUSY
 
@@ -157,7 +160,7 @@ def _unnamed(client: Client, config: Config, now: datetime) -> list[IPv6Address]
         f" WHERE source_ip NOT IN (SELECT source_ip FROM {tables}.sender_names FINAL"
         "   WHERE expires_at > {now:DateTime})"
         f" ORDER BY sent DESC, source_ip LIMIT {_ROUND}",
-        parameters={"start": now.date() - timedelta(days=30), "now": now},
+        parameters={"start": now.date() - _SINCE, "now": now},
     ).result_rows
     return [IPv6Address(address) for (address,) in rows]
 

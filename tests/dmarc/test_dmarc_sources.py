@@ -64,6 +64,7 @@ def piles(storage: Storage, where: str = "true") -> list[tuple[Any, ...]]:
 def configure(storage: Storage, *senders: dict[str, Any]) -> None:
     data = {"domains": [{"name": DOMAIN, "senders": list(senders)}, {"name": "example.net"}]}
     write_senders(storage.client(), Config.model_validate(data))
+    storage.roll_up()
 
 
 def test_mail_that_passes_spf_is_aligned(storage: Storage) -> None:
@@ -347,7 +348,7 @@ def test_domains_of_the_catalogue_are_registered_names_by_which_the_view_finds_t
 def test_each_pile_and_reason_is_explained_and_the_view_has_no_other(storage: Storage) -> None:
     rows = storage.ask("SELECT term, kind, title, explanation, action FROM dmarc_meanings")
     assert sorted(rows) == sorted((*meaning,) for meaning in words.ALL)
-    (view,) = Path(words.__file__).parent.glob("schema/views/*_dmarc_sources_daily.sql")
+    (view,) = Path(words.__file__).parent.glob("schema/views/*_dmarc_source_piles.sql")
     days = view.with_name("15_dmarc_source_days.sql").read_text()
     piles = set(
         re.findall(

@@ -79,6 +79,7 @@ def test_name_is_no_evidence_but_of_sharing(storage: Storage, config: Config) ->
     failed = "SELECT source, pile FROM dmarc_sources_daily WHERE passed_messages = 0"
     assert storage.ask(failed) == [("192.0.2.0/24", "ours-failing")]
     name_sources(storage.client(), config, NOW)
+    storage.roll_up()
     assert storage.ask(failed) == [("Twilio SendGrid", "unknown")]
 
 

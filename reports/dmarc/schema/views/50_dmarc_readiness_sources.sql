@@ -2,9 +2,7 @@
 -- (dmarc_reporters), so that forged reports neither speak against a policy nor for one. Own mail and forwarded mail that failed is
 -- what a stricter policy refuses.
 --
--- An unknown source that comes back (three days, two reporters, ten messages), and that receivers did not refuse of their own
--- accord, may be a vendor whom nobody remembers: forgers change their addresses. It waits for somebody to name it under `senders:`, or
--- to acknowledge it (cause dmarc-unknown-source) as not ours.
+-- An unknown source that comes back waits for somebody to name it, as dmarc_findings says.
 CREATE OR REPLACE VIEW {views}.dmarc_readiness_sources {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
@@ -30,8 +28,7 @@ WITH (SELECT today FROM {views}.clock) AS today
 SELECT
     policy_domain, scope, source, source_kind, pile, reason, evidence, possibly_ours, counted AS messages, refused_messages,
     spf_only_messages, days, first_day, last_day, seen_by AS reporters,
-    pile = 'unknown' AND days >= 3 AND seen_by >= 2 AND counted >= 10 AND refused_unasked * 2 <= counted
-        AND NOT arrayExists(subject -> subject IN ('', source), acknowledged) AS waits
+    pile = 'unknown' AND has(coming_back, source) AND NOT arrayExists(subject -> subject IN ('', source), acknowledged) AS waits
 FROM
 (
     SELECT
@@ -43,7 +40,6 @@ FROM
         sum(counted_messages) AS counted,
         sumIf(counted_messages, passed_messages = 0 AND pile IN ('ours-failing', 'forwarded')) AS refused_messages,
         sumIf(counted_messages, spf_aligned_messages > 0 AND dkim_aligned_messages = 0) AS spf_only_messages,
-        sumIf(counted_messages, published_policy = 'none' AND delivered_messages = 0) AS refused_unasked,
         uniqExact(day) AS days, min(day) AS first_day, max(day) AS last_day,
         length(groupUniqArrayArray(counted_reporters)) AS seen_by
     FROM {views}.dmarc_sources_daily AS daily
@@ -51,6 +47,13 @@ FROM
     WHERE day >= today - 30 AND day < today AND counted_messages > 0
     GROUP BY policy_domain, scope, source, pile
 ) AS sending
+LEFT JOIN
+(
+    SELECT policy_domain, groupArray(subject) AS coming_back
+    FROM {views}.dmarc_findings
+    WHERE cause = 'dmarc-unknown-source'
+    GROUP BY policy_domain
+) AS found USING (policy_domain)
 LEFT JOIN
 (
     SELECT policy_domain, groupArray(subject) AS acknowledged

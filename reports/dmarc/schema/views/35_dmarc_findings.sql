@@ -2,6 +2,10 @@
 -- compares it with the domain's thresholds. In messages of reporters that count (dmarc_reporters), and where nobody but newcomers
 -- counts, two of them must have seen it: forged reports neither page nor hide.
 --
+-- An unknown source that comes back (three days, two reporters, ten messages), and that receivers did not refuse of their own
+-- accord, may be a vendor whom nobody remembers: forgers change their addresses. It waits for somebody to name it under `senders:`, or
+-- to acknowledge it (cause dmarc-unknown-source) as not ours.
+--
 -- A source is judged by its own mail, of the three days up to the last on which it sent, within the last week: a newsletter goes
 -- out when it does. One with less mail than the domain's minimum is judged by four weeks. It is over once the source's newest two
 -- days are clean.
@@ -44,7 +48,8 @@ WITH
             sumIf(counted_messages, pile = 'unknown' AND published_policy = 'none' AND delivered_messages = 0) AS refused_unasked,
             argMaxIf(daily.reason, counted_messages, pile = 'ours-failing') AS failing_reason,
             argMaxIf(daily.evidence, counted_messages, pile = 'unknown') AS why_unknown,
-            groupUniqArrayArray(daily.counted_reporters) AS saw
+            groupUniqArrayArray(daily.counted_reporters) AS saw,
+            groupUniqArrayArrayIf(daily.counted_reporters, pile = 'unknown') AS saw_unknown
         FROM {views}.dmarc_sources_daily AS daily
         WHERE day >= known_start AND day < until AND counted_messages > 0
         GROUP BY policy_domain, source, day
@@ -62,7 +67,8 @@ WITH
             sumIf(unknown, day < latest) AS unknown_before, sumIf(unknown, day >= latest) AS unknown_now,
             sumIf(delivered, day >= latest) AS delivered_now, sumIf(unprotected, day >= latest) AS unprotected_now,
             groupArrayIf(day, unprotected > 0) AS unprotected_days,
-            maxIf(unknown_of_day, day >= latest) AS most_of_day, groupUniqArrayArray(saw) AS seen
+            maxIf(unknown_of_day, day >= latest) AS most_of_day, groupUniqArrayArray(saw) AS seen,
+            length(groupUniqArrayArray(saw_unknown)) AS unknown_reporters
         FROM (SELECT *, sum(unknown) OVER (PARTITION BY policy_domain, day) AS unknown_of_day FROM source_days)
         GROUP BY policy_domain, source
     ),
@@ -114,7 +120,7 @@ WITH
             ),
             (
                 if(
-                    unknown_days >= 3 AND length(seen_by) >= 2 AND unknown_messages >= 10 AND unknown_refused * 2 <= unknown_messages,
+                    unknown_days >= 3 AND unknown_reporters >= 2 AND unknown_messages >= 10 AND unknown_refused * 2 <= unknown_messages,
                     'dmarc-unknown-source', ''
                 ), source,
                 'info', 'any', toNullable(first_unknown), unknown_messages, toUInt64(0),

@@ -1,0 +1,232 @@
+"""Keeps what `dmarc_source_piles` says in the table `dmarc_sources`, which `dmarc_sources_daily` reads.
+
+In which pile a message belongs depends on what else is known: what passes on a day speaks for the sources of 30 days
+before and 90 days after it, and `senders:`, the catalogue and who counts speak for all. So once records are stored, the
+days around theirs are made again; with a new day, the last 35; and with new rules, all. Made again is a whole day of a
+domain, in one insert: readers see it as it was or as it is.
+
+A round takes a small part of the time only, however much there is: the more was stored, the later the next one comes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+    from ipaddress import IPv6Address
+
+    from clickhouse_connect.driver import Client
+
+    from mailposture.config.model import Config
+
+log = structlog.get_logger()
+
+_EVIDENCE_BEFORE: Final = 30  # days before its day that evidence is good for, as dmarc_source_piles has it
+_EVIDENCE_AFTER: Final = 90  # and after it
+_LATELY: Final = 35  # days that follow who counts, day by day
+_COMMITTED: Final = 60  # seconds that storing may take from noting its time until others see its rows
+_RECORDS: Final = 250_000  # in one insert, unless a single day has more
+_DOMAINS: Final = 5_000  # in one round
+_SHARE: Final = 20  # a round of a second is followed by twenty without
+_AT_LEAST, _AT_MOST = 5.0, 600.0  # seconds between rounds
+
+_GROUP: Final = (
+    "policy_domain, day, source, header_from, source_kind, source_ip, pile, possibly_ours, evidence, reason,"
+    " published_policy"
+)
+_SUMS: Final = (
+    "messages",
+    "passed_messages",
+    "spf_aligned_messages",
+    "dkim_aligned_messages",
+    "quarantined_messages",
+    "rejected_messages",
+    "delivered_messages",
+    "counted_messages",
+)
+_NAMES: Final = ("reporters", "counted_reporters")
+# Rows that differ in these stay apart: questions select by them.
+_OUTCOMES: Final = ", ".join(f"daily.{column} > 0" for column in _SUMS[1:6])
+
+
+class Stale(NamedTuple):
+    """A domain of which days are to be made again."""
+
+    domain: str
+    start: date
+    end: date  # the last day
+    rules: int  # that they are made by
+    lately: int
+
+
+def roll_up(client: Client, config: Config) -> float:
+    """Make again what has changed, and return how many seconds the next round has time."""
+    began = time.monotonic()
+    ((started,),) = client.query("SELECT toString(now64(3, 'UTC'))").result_rows
+    stale = _stale(client, config)
+    for start, end in _spans(_records(client, config, stale)):
+        domains = [each.domain for each in stale if each.start <= end and start <= each.end]
+        _make(client, config, domains, start, end)
+    _remember(client, config, stale, started)
+    took = time.monotonic() - began
+    if stale:
+        log.info("sorted sources into piles", domains=len(stale), seconds=round(took, 1))
+    return min(_AT_MOST, max(_AT_LEAST, _SHARE * took))
+
+
+def sources_changed(client: Client, config: Config, addresses: Sequence[IPv6Address], *, since: date) -> None:
+    """Have the days since then on which these addresses sent made again in the next round."""
+    tables = config.clickhouse.tables_database
+    client.command(
+        f"INSERT INTO {tables}.dmarc_days_stored"
+        f" SELECT policy_domain, day, now64(3, 'UTC') FROM {tables}.dmarc_records"
+        " WHERE day >= {since:Date} AND source_ip IN (SELECT toIPv6(arrayJoin({addresses:Array(String)})))"
+        " GROUP BY policy_domain, day",
+        parameters={"since": since, "addresses": [str(address) for address in addresses]},
+    )
+
+
+def _stale(client: Client, config: Config) -> list[Stale]:
+    """The domains of which something is to be made again."""
+    views, tables = config.clickhouse.database, config.clickhouse.tables_database
+    active, hashed = "FINAL WHERE active", "groupBitXor(cityHash64(* EXCEPT updated_at))"
+    rows = client.query(
+        f"""
+        WITH
+            (SELECT today FROM {views}.clock) AS today,
+            (SELECT {hashed} FROM {tables}.sending_services {active}) AS of_services,
+            (SELECT {hashed} FROM {tables}.sending_networks {active}) AS of_networks,
+            (SELECT groupBitXor(cityHash64(toString(policy_domain))) FROM {views}.domains) AS of_domains,
+            cityHash64(today, of_domains) AS lately_now
+        SELECT
+            domain,
+            least(
+                if(by_other_rules, first_day, last_day + 1),
+                if(lately != lately_now, greatest(first_day, today - {_LATELY}), last_day + 1),
+                if(stored > 0, greatest(first_day, first_stored - {_EVIDENCE_BEFORE}), last_day + 1)
+            ) AS start,
+            if(
+                by_other_rules OR lately != lately_now,
+                last_day, least(last_day, last_stored + {_EVIDENCE_AFTER})
+            ) AS end,
+            rules_now,
+            lately_now
+        FROM
+        (
+            SELECT
+                domain, min(day) AS first_day, max(day) AS last_day, any(lately) AS lately,
+                any(cityHash64({{release:String}}, of_services, of_networks, of_senders)) AS rules_now,
+                any(rules) != rules_now AS by_other_rules,
+                countIf(stored_at >= since) AS stored,
+                minIf(day, stored_at >= since) AS first_stored, maxIf(day, stored_at >= since) AS last_stored
+            FROM
+            (
+                SELECT toString(policy_domain) AS domain, day, max(dmarc_days_stored.stored_at) AS stored_at
+                FROM {tables}.dmarc_days_stored
+                GROUP BY domain, day
+            ) AS days
+            LEFT JOIN
+            (
+                SELECT toString(policy_domain) AS domain, rolled_up_at - {_COMMITTED} AS since, rules, lately
+                FROM {tables}.dmarc_rolled_up FINAL
+            ) AS kept USING (domain)
+            LEFT JOIN
+            (
+                SELECT toString(policy_domain) AS domain, {hashed} AS of_senders
+                FROM {tables}.configured_senders {active}
+                GROUP BY domain
+            ) AS senders USING (domain)
+            GROUP BY domain
+        )
+        WHERE start <= end
+        ORDER BY domain
+        LIMIT {_DOMAINS}
+        """,
+        parameters={"release": _release()},
+    ).result_rows
+    return [Stale(*row) for row in rows]
+
+
+def _release() -> str:
+    """What changes when a release sorts or words sources otherwise."""
+    views = sorted((Path(__file__).parent / "schema" / "views").glob("*.sql"))
+    return hashlib.sha256(b"".join(view.read_bytes() for view in views)).hexdigest()
+
+
+def _records(client: Client, config: Config, stale: Sequence[Stale]) -> list[tuple[date, int]]:
+    """The days that are to be made again, the newest first, each with the number of its records."""
+    if not stale:
+        return []
+    return [
+        (day, records)
+        for day, records in client.query(
+            f"SELECT day, count() FROM {config.clickhouse.tables_database}.dmarc_records"
+            " WHERE policy_domain IN {domains:Array(String)} AND day BETWEEN {start:Date} AND {end:Date}"
+            " GROUP BY day ORDER BY day DESC",
+            parameters={
+                "domains": [each.domain for each in stale],
+                "start": min(each.start for each in stale),
+                "end": max(each.end for each in stale),
+            },
+        ).result_rows
+    ]
+
+
+def _spans(days: Sequence[tuple[date, int]]) -> Iterator[tuple[date, date]]:
+    """Days that are made in one insert, first and last: of one month, which is one partition."""
+    span: list[date] = []
+    held = 0
+    for day, records in days:
+        if span and (held + records > _RECORDS or (day.year, day.month) != (span[-1].year, span[-1].month)):
+            yield span[-1], span[0]
+            span, held = [], 0
+        span.append(day)
+        held += records
+    if span:
+        yield span[-1], span[0]
+
+
+def _make(client: Client, config: Config, domains: list[str], start: date, end: date) -> None:
+    """Make days of domains again. What was there is removed by a lower version than what takes its place."""
+    views, tables = config.clickhouse.database, config.clickhouse.tables_database
+    which = "policy_domain IN {domains:Array(String)} AND day BETWEEN {start:Date} AND {end:Date}"
+    values = ", ".join((*_SUMS, *_NAMES))
+    made = ", ".join(
+        (
+            *(f"sum(daily.{column}) AS {column}" for column in _SUMS),
+            *(f"groupUniqArrayArray(100)(daily.{column}) AS {column}" for column in _NAMES),
+        )
+    )
+    client.command(
+        f"""
+        INSERT INTO {tables}.dmarc_sources ({_GROUP}, row, {values}, version, is_deleted)
+        WITH toUnixTimestamp64Milli(now64(3)) AS now_ms
+        SELECT {_GROUP}, cityHash64({_GROUP}, {_OUTCOMES}) AS row, {made}, toUInt64(now_ms) AS version, 0 AS is_deleted
+        FROM {views}.dmarc_source_piles AS daily
+        WHERE {which}
+        GROUP BY {_GROUP}, {_OUTCOMES}
+        UNION ALL
+        SELECT {_GROUP}, row, {values}, toUInt64(now_ms - 1) AS version, 1 AS is_deleted
+        FROM {tables}.dmarc_sources FINAL
+        WHERE {which}
+        """,
+        parameters={"domains": domains, "start": start, "end": end},
+        settings={"max_threads": 1, "max_insert_threads": 1},
+    )
+
+
+def _remember(client: Client, config: Config, stale: Sequence[Stale], started: str) -> None:
+    if stale:
+        client.insert(
+            "dmarc_rolled_up",
+            [(each.domain, started, each.rules, each.lately) for each in stale],
+            column_names=("policy_domain", "rolled_up_at", "rules", "lately"),
+            database=config.clickhouse.tables_database,
+        )

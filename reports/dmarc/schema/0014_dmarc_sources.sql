@@ -1,0 +1,39 @@
+-- What dmarc_source_piles says, kept, so that questions about a year take no joins. Made again for the days that something was stored
+-- for or that became known, and for the days whose evidence that changes (reports/dmarc/rolling_up.py). Nothing is here that
+-- cannot be made again. Read with FINAL: a row that is no longer so is replaced by
+-- its own removal, in the same insert as the rows that take its place.
+CREATE TABLE IF NOT EXISTS {tables}.dmarc_sources {on_cluster}
+(
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
+    day Date COMMENT 'Report day: the UTC date of the middle of the reported period',
+    source String COMMENT 'Who sends: a sender of the configuration, a service, a host name, a network',
+    row UInt64 COMMENT 'Hash of what tells rows of one source and day apart',
+    header_from LowCardinality(String) COMMENT 'Domain in the From field of the messages: ours, or a subdomain',
+    source_kind LowCardinality(String) COMMENT 'own (named in the configuration), service, host, network or unknown',
+    source_ip IPv6 COMMENT 'Address that the messages came from, IPv4 as ::ffff:a.b.c.d; :: if the report has no usable one',
+    pile LowCardinality(String) COMMENT 'aligned, ours-failing, forwarded or unknown',
+    possibly_ours Bool COMMENT 'unknown: a service, or a shared address, that may send for us',
+    evidence LowCardinality(String) COMMENT 'Why it is in this pile, in words',
+    reason LowCardinality(String) COMMENT 'What is wrong; empty if DMARC passed',
+    messages UInt64 COMMENT 'Messages with our domain in From',
+    passed_messages UInt64 COMMENT 'Messages that passed DMARC',
+    spf_aligned_messages UInt64 COMMENT 'Messages with an aligned SPF pass',
+    dkim_aligned_messages UInt64 COMMENT 'Messages with an aligned DKIM pass',
+    quarantined_messages UInt64 COMMENT 'Messages that the reporter put into quarantine, for whatever reason',
+    rejected_messages UInt64 COMMENT 'Messages that the reporter rejected, for whatever reason',
+    delivered_messages UInt64 COMMENT 'Messages that were neither',
+    counted_messages UInt64 COMMENT 'Messages of reporters that counted in alerts when this was made',
+    published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
+    reporters Array(LowCardinality(String)) COMMENT 'Who reported them, at most 100',
+    counted_reporters Array(LowCardinality(String)) COMMENT 'Those of them that counted in alerts',
+    version UInt64 COMMENT 'When this was made: milliseconds since 1970; the higher version of a row is kept',
+    is_deleted UInt8 COMMENT '1: the row is no longer so'
+)
+ENGINE = {replacing}(version, is_deleted)
+PARTITION BY toYYYYMM(day)
+PRIMARY KEY (policy_domain, day)
+ORDER BY (policy_domain, day, source, row)
+TTL day + INTERVAL {retention_days} DAY
+SETTINGS index_granularity = 2048, fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 0,
+    min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'Sources of mail in our name, kept; query dmarc_sources_daily'
