@@ -66,6 +66,12 @@ DMARC_LAST_DAY = Gauge(
     help="Start of the newest day that a DMARC report covers, of reporters that count in alerts; no series when none "
     "of the last 35 days is covered",
 )
+DMARC_BEHIND = Gauge(
+    name="mailposture_dmarc_sources_behind_seconds",
+    help="For how long the records of a stored DMARC report have waited to be sorted into piles, the oldest of all "
+    "domains; 0 while none waits",
+    labels=(),
+)
 MISSED_REPORTS = Gauge(
     name="mailposture_missed_reports_seconds",
     help="Time since the end of the last day that anybody reported about, over all domains, in which a day counts by "
@@ -174,6 +180,13 @@ _DMARC_LAST_DAY = Question(
     """,
     columns=(Column(gauge=DMARC_LAST_DAY),),
 )
+_DMARC_BEHIND = Question(
+    sql="""
+        SELECT greatest(0, ifNull(dateDiff('second', min(waiting_since), now('UTC')), 0)) FROM dmarc_sources_kept
+    """,
+    labels=(),
+    columns=(Column(gauge=DMARC_BEHIND),),
+)
 
 QUESTIONS = (
     _ATTENTION,
@@ -184,4 +197,5 @@ QUESTIONS = (
     _DMARC_MESSAGES,
     _DMARC_REPORTERS,
     _DMARC_LAST_DAY,
+    _DMARC_BEHIND,
 )

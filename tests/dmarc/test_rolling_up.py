@@ -14,6 +14,7 @@ from engine import DOMAIN, days_ago, engine, set_clock, storage
 from test_dmarc_random_piles import record
 from test_dmarc_sources import ANYBODY, FORWARDER, SERVER, configure, failing, sent
 
+from exporter.questions import DMARC_BEHIND, QUESTIONS
 from mailposture.clickhouse.client import connect
 from reports.dmarc import rolling_up
 from reports.dmarc.rolling_up import roll_up
@@ -167,8 +168,9 @@ def _roll_up_alone(storage: Storage) -> None:
 
 def test_what_waits_is_shown(storage: Storage) -> None:
     waits = "SELECT policy_domain, waiting_since IS NULL, made_at > '2000-01-01' FROM dmarc_sources_kept"
+    client = storage.client()
     storage.put("dmarc_records", failing(0))
-    assert [tuple(row) for row in storage.client().query(waits).result_rows] == [(DOMAIN, False, False)]
+    assert [tuple(row) for row in client.query(waits).result_rows] == [(DOMAIN, False, False)]
     storage.roll_up()
     assert storage.ask(waits) == [(DOMAIN, True, True)]
 
@@ -177,3 +179,15 @@ def test_the_more_there_was_the_later_comes_the_next(storage: Storage) -> None:
     assert roll_up(storage.client(), storage.config) >= rolling_up._AT_LEAST
     storage.put("dmarc_records", failing(0))
     assert rolling_up._AT_LEAST <= roll_up(storage.client(), storage.config) <= rolling_up._AT_MOST
+
+
+def test_how_long_records_wait_is_a_gauge(storage: Storage) -> None:
+    (question,) = [question for question in QUESTIONS if question.columns[0].gauge is DMARC_BEHIND]
+    storage.put("dmarc_records", failing(0))
+    assert storage.ask(question.sql, "exporter") == [(0,)]
+    storage.client().command(
+        "INSERT INTO mailposture_tables.dmarc_days_stored (policy_domain, day, stored_at)"
+        " VALUES ('example.net', today(), now() - 7000), ('example.net', today() - 1, now() - 8000)"
+    )
+    ((behind,),) = storage.ask(question.sql, "exporter")
+    assert 8000 <= behind < 9000
