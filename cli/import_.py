@@ -31,16 +31,19 @@ if TYPE_CHECKING:
 @with_config
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=NamedPath(path_type=Path, allow_dash=True))
 def command(config: Config, paths: tuple[Path, ...]) -> None:
-    """Store reports from .eml, .json, .json.gz, .zip, mbox, maildir, and folders of them; - reads standard input.
+    """Store reports from mails, JSON, XML, mbox, Maildir, archives, and folders of them; - reads standard input.
+
+    Files may hold several: JSON lines, arrays, what cat prints of many. Archives are zip and tar; compressed with gzip,
+    bzip2, xz, Zstandard or LZ4 (by Dovecot too) is anything. Other containers are named, with a command to export them.
 
     Imported reports are trusted: no DKIM signature is required. A report that is already stored counts once. Our own
-    data folder is left out of the folders that it lies in.
+    data folder is left out of the folders that it lies in. Exit code 1: something was rejected, and is named.
 
     \b
     Examples:
       mailposture import ~/Maildir
       mailposture import reports/ old.zip one.json.gz
-      zcat reports.mbox.gz | mailposture import -
+      zcat 2026-*/*.json.gz | mailposture import -
     """
     if any(_holds(path, config.data) for path in paths):
         click.echo(f"skipped: {config.data}, mailposture's own data folder", err=True)
@@ -79,6 +82,8 @@ def _holds(path: Path, data: Path) -> bool:
 
 def _print(account: Account) -> None:
     click.echo(f"{account.reports:,} reports, {account.duplicates:,} duplicates, {account.rejected.total():,} rejected")
+    if account.passed_over:
+        click.echo(f"{account.passed_over:,} files passed over that systems and mail programs keep for themselves")
     for file in account.first_rejected:
         click.echo(f"rejected  {file.name}: {file.detail} ({file.reason})", err=True)
     if account.rejected.total() > len(account.first_rejected):

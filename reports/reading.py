@@ -51,7 +51,7 @@ def read_reports(opened: Opened) -> ReadReports:
                 "they can be imported one by one",
             )
     if not reports:
-        raise RejectedError.of(faults[0])
+        raise RejectedError.of(*faults)
     return ReadReports(tuple(reports), tuple(faults))
 
 

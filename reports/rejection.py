@@ -64,11 +64,14 @@ class RejectedError(Exception):
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.fault = Fault(reason, detail)
+        self.beside: tuple[Fault, ...] = ()  # of other documents in the same bytes
 
     @classmethod
-    def of(cls, fault: Fault) -> RejectedError:
-        """To raise a fault that is known already."""
-        return cls(fault.reason, fault.detail)
+    def of(cls, fault: Fault, *beside: Fault) -> RejectedError:
+        """To raise faults that are known already."""
+        error = cls(fault.reason, fault.detail)
+        error.beside = beside
+        return error
 
 
 class RejectionRow(NamedTuple):

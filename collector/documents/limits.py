@@ -24,10 +24,14 @@ class Limits:
     archive_nesting: int = 2  # a .json.gz inside a .zip is seen; anything deeper is somebody testing us
     gzip_members: int = 100  # written in one go it has one; each costs a copy of the rest
     zip_members: int = 100  # a zip of a month of reports has 31
+    documents: int = 1_000  # in a row in one text; more can be imported, from a file
+    in_a_row_bytes: int = 8 * MIB  # a larger text is one document: finding where each ends takes a second for these
     mime_parts: int = 500  # a report has two parts; forwarded mails and digests have dozens
     mime_nesting: int = 20  # multipart in multipart; mail in mail in mail
     header_bytes: int = 256 * KIB  # all header fields of a mail and its parts; parsers copy these many times over
     embedded_mail_bytes: int = MIB  # a mail inside a larger mail is not opened: its encoding hides its shape from us
+    attached_mail_bytes: int = MIB  # a larger mail inside another is not opened: memory holds both
+    attached_mail_nesting: int = 2  # a mail, attached to one that is attached
     lenient_mail_bytes: int = 4 * MIB  # largest mail that the slow, forgiving parser may look at
     lenient_mail_lines: int = 100_000  # that parser keeps each line as an object
     lenient_mail_parts: int = 50  # that parser compares each line with every boundary that is open

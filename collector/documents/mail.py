@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collector.documents.limits import Limits
 
 _FIRST_FIELD: Final = re.compile(rb"[!-9;-~]+[ \t]*:")  # RFC 5322, section 2.2
+_HEADER: Final = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n")
+_AUTHOR: Final = re.compile(rb"^from[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_OF_MAILS: Final = re.compile(rb"^(?:date|message-id|received|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _HEADER_END: Final = re.compile(rb"\n\r?\n")
 _EMBEDDED_MAIL: Final = re.compile(rb"^content-type[ \t]*:\s*(?:message/|=\?)", re.IGNORECASE | re.MULTILINE)
 _BEFORE_MAIL: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*(?:>?From [^\n]*\n)?")  # a mailbox's separator line
@@ -53,6 +56,12 @@ class Mail(NamedTuple):
 def is_mail(body: bytes) -> bool:
     """Whether bytes begin as a mail does: with a header field."""
     return _FIRST_FIELD.match(body, _start(body)) is not None
+
+
+def is_whole_mail(body: bytes, *, limits: Limits) -> bool:
+    """Whether bytes begin with all that the header of a mail has: many a text begins with a word and a colon."""
+    header = _HEADER.match(body, _start(body), limits.header_bytes)
+    return header is not None and _AUTHOR.search(header[0]) is not None and _OF_MAILS.search(header[0]) is not None
 
 
 def _start(body: bytes) -> int:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collector.documents.compression import Budget, ends_as_zip, gunzip, unzip
 from collector.documents.content import encoding_of, kind_of
+from collector.documents.in_a_row import may_be_several, pieces
 from collector.documents.limits import LIMITS, Limits
-from collector.documents.mail import Mail, is_mail, read_mail
+from collector.documents.mail import Mail, is_mail, is_whole_mail, read_mail
 from collector.documents.signed_mail import UnclearError, read_signed
 from reports.document import Document, Form, Opened
 from reports.file_names import policy_domain_of_file_name
@@ -22,6 +23,8 @@ from reports.rejection import Fault, Reason, RejectedError
 from reports.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from collector.dkim.verifier import Proof
 
 
@@ -83,6 +86,7 @@ class _Place(NamedTuple):
     name: str = ""  # of the part, file or member of an archive, cleaned
     within: tuple[str, ...] = ()  # names of the archives around it
     nesting: int = 0  # archives around it
+    mails: int = 0  # that are attached to another, around it
     kinds: frozenset[str] | None = None  # of reports that it may be; None for any
     whole: bool = False  # whether it must be an archive and nothing else
 
@@ -90,10 +94,14 @@ class _Place(NamedTuple):
         return f" in {self.name!r}" if self.name else ""
 
     def unpacked(self) -> _Place:
-        return _Place(self.name, self.within, self.nesting + 1, self.kinds)
+        return self._replace(nesting=self.nesting + 1, whole=False)
 
     def member(self, name: str) -> _Place:
-        return _Place(clean(name, NAME_LENGTH), (*self.within, self.name), self.nesting + 1, self.kinds)
+        return self.unpacked()._replace(name=clean(name, NAME_LENGTH), within=(*self.within, self.name))
+
+    def part(self, name: str) -> _Place:
+        """Of the mail that this is."""
+        return self._replace(name=clean(name, NAME_LENGTH), within=(*self.within, self.name), mails=self.mails + 1)
 
     def domains(self) -> tuple[str, ...]:
         """The policy domains in the names."""
@@ -127,7 +135,7 @@ class _Search:
             )
         match kind:
             case "json" | "xml":
-                self._take(Form(kind), content, place)
+                self._look_into_text(Form(kind), content, place)
             case "gzip":
                 unpacked, more = gunzip(content, budget=self._budget)
                 if more and place.whole:
@@ -140,8 +148,58 @@ class _Search:
                     raise UnclearError("its Content-Type is not signed, and bytes follow the zip that it is")
                 for member, unpacked in unzip(content, budget=self._budget):
                     self.look_into(unpacked, place.member(member))
+            case _ if place.kinds is None and is_whole_mail(content, limits=self._limits):
+                self._look_into_mail(content, place)
             case _:
                 self._leave(content, place)
+
+    def _look_into_text(self, form: Form, content: bytes, place: _Place) -> None:
+        """A document, or several in a row. Text after the last one is left to the reader of its kind."""
+        if form is Form.JSON:
+            content = self._as_utf8(content, place)
+        found = list(self._pieces(form, content, place))
+        documents = [(Form(kind), piece) for kind, piece in found if kind in ("json", "xml")]
+        if len(documents) < 2 and not content.lstrip().startswith(b"["):
+            self._take(form, content, place)
+            return
+        for each, piece in documents:
+            self._take(each, piece, place)
+        for kind, piece in found:
+            if kind not in ("json", "xml"):
+                begins = clean(piece[:_SHOWN].decode("utf-8", "replace"), _SHOWN)
+                self.faults.append(
+                    Fault(Reason.NO_REPORT, f"{len(piece)} bytes beside its documents{place} begin with {begins!r}")
+                )
+
+    def _pieces(self, form: Form, content: bytes, place: _Place) -> Iterator[tuple[str | None, bytes]]:
+        """The documents in a row, and what is no document between them; none where it is evidently one."""
+        if len(content) > self._limits.in_a_row_bytes or not may_be_several(form, content):
+            return
+        for number, piece in enumerate(pieces(content)):
+            if number == self._limits.documents:
+                raise RejectedError(
+                    Reason.TOO_MANY, f"more than {self._limits.documents} documents{place}; import them from a file"
+                )
+            yield kind_of(piece), piece
+
+    def _look_into_mail(self, content: bytes, place: _Place) -> None:
+        """A mail that is attached to another as a file, or lies in an archive."""
+        limits = self._limits
+        if place.mails >= limits.attached_mail_nesting:
+            raise RejectedError(
+                Reason.TOO_NESTED, f"mails attached to mails more than {limits.attached_mail_nesting} deep{place}"
+            )
+        if len(content) > limits.attached_mail_bytes:
+            raise RejectedError(
+                Reason.TOO_LARGE,
+                f"mail of {len(content)} bytes{place}; {limits.attached_mail_bytes} are allowed in another message",
+            )
+        mail = read_mail(content, fields=(), limits=limits)
+        for part in mail.parts:
+            if part.media_type in REFUSED:
+                raise RejectedError.of(REFUSED[part.media_type])
+            self.look_into(part.content, place.part(part.name))
+        self.faults += [Fault(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
 
     def _take(self, form: Form, content: bytes, place: _Place) -> None:
         kind = recognize(form, content)
@@ -151,13 +209,7 @@ class _Search:
         allowed = min(kind.document_bytes, self._limits.document_bytes)
         if len(content) > allowed:
             raise RejectedError(Reason.TOO_LARGE, f"{kind.title} of {len(content)} bytes{place}; {allowed} are allowed")
-        self._documents.append(
-            Document(
-                kind=kind.name,
-                content=self._as_utf8(content, place) if form is Form.JSON else content,
-                domains=place.domains(),
-            )
-        )
+        self._documents.append(Document(kind=kind.name, content=content, domains=place.domains()))
 
     def _leave(self, content: bytes, place: _Place) -> None:
         self._unknown += 1
@@ -183,7 +235,7 @@ class _Search:
 
     def result(self, mail: Mail, *, proven: bool = False) -> Opened:
         if not self._documents:
-            raise RejectedError.of(self._worst_fault())
+            raise RejectedError.of(*self.faults or [self._no_report()])
         return Opened(
             documents=tuple(self._documents),
             fields=mail.fields,
@@ -193,9 +245,7 @@ class _Search:
             warnings=tuple(self._warnings),
         )
 
-    def _worst_fault(self) -> Fault:
-        if self.faults:
-            return self.faults[0]
+    def _no_report(self) -> Fault:
         return Fault(
             Reason.NO_REPORT,
             (

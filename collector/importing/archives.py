@@ -1,173 +1,249 @@
-"""Files that hold many messages: mbox, zip, and gzip around an mbox or a mail. Read one by one, in bounded memory.
+"""Files that hold many messages, archives within archives too. Read one by one, in bounded memory.
 
 What a file is, its first bytes say; names lie. An archive's messages come out as bytes, whatever they are; what is
 wrong comes out as a Fault in their place, and the rest goes on.
 """
 
-import gzip
+from __future__ import annotations
+
 import io
 import os
-import struct
+import re
+import shutil
+import tarfile
+import tempfile
 import zipfile
-import zlib
-from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from collector.documents.compression import EMPTY_ZIP_MAGIC, GZIP_MAGIC, ZIP_MAGIC
+from collector.documents import in_a_row
+from collector.documents.compression import EMPTY_ZIP_MAGIC, ZIP_MAGIC
+from collector.documents.content import kind_of
 from collector.documents.limits import LIMITS
 from collector.documents.mail import is_mail
-from reports.rejection import Fault, Reason
+from collector.importing import mails, mboxes, unpacking
+from collector.importing.litter import is_litter
+from collector.importing.unpacking import Allowance, Stream, begun, counted
+from collector.importing.unread import container_of
+from reports.document import Form
+from reports.rejection import Fault, Reason, RejectedError
 
-Content = tuple[str, bytes | Fault]  # the member's name, "" for the file itself; its bytes, or what is wrong
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
-MOST_MEMBERS = 100_000  # of a zip: its directory is held in memory, up to a kilobyte each
-_MBOX = b"From "
-_BEGINNING = 512  # bytes that say what a file is
-_STEP = 64 * 1024
-_ZIP_ENTRY = b"PK\x01\x02"  # begins each member's entry in a zip's directory
-_ENCRYPTED = 0x1
-_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, IndexError, RuntimeError)
+Content = tuple[str, bytes | Fault | None]
+"""The member's name, "" for the file itself; its bytes, or what is wrong, or None where it was passed over."""
+
+MOST_MEMBERS: Final = 100_000  # of a zip: its directory is held in memory, up to a kilobyte each
+_MOST_LAYERS: Final = 5  # archives in archives: .tar.gz, and a .json.gz in a .zip in that
+_BEGINNING: Final = 512  # bytes that say what a file is: the header of a tar
+_STEP: Final = 64 * 1024
+_ZIP_ENTRY: Final = b"PK\x01\x02"  # begins each member's entry in a zip's directory
+_ENCRYPTED: Final = 0x1
+_WIDE: Final = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|[{<\[]\0|\0[{<\[]")  # UTF-16 or UTF-32
+_FAULTS: Final = (*unpacking.FAULTS, zipfile.BadZipFile, tarfile.TarError)
 
 
 def contents(file: BinaryIO) -> Iterator[Content]:
     """All messages of a seekable file."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     beginning = file.read(_BEGINNING)
     file.seek(0)
-    if beginning.startswith((ZIP_MAGIC, EMPTY_ZIP_MAGIC)):
-        yield from _zip(file)
-    elif beginning.startswith(GZIP_MAGIC):
-        yield from _gzip(file)
-    elif beginning.startswith(_MBOX):
-        yield from _mbox(file)
-    else:
-        yield "", _whole(file)
+    try:
+        yield from _contents(cast("Stream", file), beginning, Allowance(size), 0)
+    except RejectedError as error:
+        yield "", error.fault
 
 
 def number_of_contents(file: BinaryIO) -> int:
     """How many messages contents() will find, for a progress bar; as 1 counts what cannot be counted cheaply."""
-    beginning = file.read(len(_MBOX))
+    beginning = file.read(len(mboxes.BEGINNING))
     file.seek(0)
     if beginning.startswith(ZIP_MAGIC):
         return _zip_members(file)
-    if beginning.startswith(_MBOX):
-        return sum(1 for _ in _mbox(file))
+    if beginning.startswith(mboxes.BEGINNING):
+        return sum(1 for _ in mboxes.mails_of(cast("Stream", file), largest=LIMITS.message_bytes))
     return 1
 
 
-def _whole(file: BinaryIO) -> bytes | Fault:
-    """In steps: asked for megabytes at once, Python sets them aside first, for every small file again."""
-    body = io.BytesIO()
-    while chunk := file.read(_STEP):
-        body.write(chunk)
-        if body.tell() > LIMITS.message_bytes:
-            return _too_large()
-    return body.getvalue()
+def _contents(stream: Stream, beginning: bytes, allowance: Allowance, layers: int, what: str = "") -> Iterator[Content]:
+    """What a stream holds that begins so. Raises RejectedError when the allowance is used up, and nothing else."""
+    try:
+        if packed := unpacking.format_of(beginning):
+            yield from _unpacked(stream, packed, allowance, layers)
+        elif beginning.startswith((ZIP_MAGIC, EMPTY_ZIP_MAGIC)):
+            yield from _zip(stream, allowance, layers)
+        elif _is_tar(beginning):
+            yield from _tar(stream, allowance, layers)
+        else:
+            yield from _single(stream, beginning)
+    except _FAULTS as error:
+        yield "", Fault(Reason.BAD_COMPRESSION, f"{what} is damaged or truncated: {error}".lstrip())
+
+
+def _layer(stream: Stream, allowance: Allowance, layers: int, what: str = "") -> Iterator[Content]:
+    """What a stream within another holds. Raises as _contents()."""
+    if layers == _MOST_LAYERS:
+        yield "", Fault(Reason.TOO_NESTED, f"archives in archives, more than {_MOST_LAYERS} deep; unpack it first")
+        return
+    try:
+        beginning = stream.read(_BEGINNING)
+    except _FAULTS as error:
+        yield "", Fault(Reason.BAD_COMPRESSION, f"{what} is damaged or truncated: {error}".lstrip())
+        return
+    yield from _contents(begun(beginning, stream), beginning, allowance, layers + 1, what)
+
+
+def _unpacked(stream: Stream, name: str, allowance: Allowance, layers: int) -> Iterator[Content]:
+    packed = unpacking.opened(stream, name)
+    yield from _layer(counted(packed, allowance), allowance, layers, name)
+    if packed.rest is not None:
+        yield from _within("rest", _layer(packed.rest, allowance, layers))
+
+
+def _single(stream: Stream, beginning: bytes) -> Iterator[Content]:
+    """What is no archive, but may hold several messages all the same. Raises what reading raises."""
+    if words := container_of(beginning):
+        yield "", Fault(Reason.UNREADABLE, f"is {words}")
+    elif beginning.startswith(mboxes.BEGINNING):
+        yield from _numbered(mboxes.mails_of(stream, largest=LIMITS.message_bytes), always=True)
+    elif apple := mails.size_of_apple_mail(beginning):
+        at, size = apple
+        stream.read(at)
+        yield "", _too_large() if size > LIMITS.message_bytes else stream.read(size)
+    elif (kind := kind_of(beginning.lstrip(b"\x1e"))) in ("json", "xml") and not _WIDE.match(beginning):
+        yield from _documents(stream, Form(kind))
+    elif is_mail(beginning):
+        yield from _mails(stream)
+    else:
+        yield "", _whole(stream)
+
+
+def _within(name: str, found: Iterable[Content]) -> Iterator[Content]:
+    """What was found in a member, under its name."""
+    for member, content in found:
+        yield (name + member if member.startswith("#") else f"{name}!{member}" if member else name), content
+
+
+def _numbered(found: Iterator[bytes | None], *, always: bool = False) -> Iterator[Content]:
+    """Messages that have no name: by number, unless there is only one."""
+    only: list[bytes | None] = []
+    try:
+        for number, content in enumerate(found, 1):
+            if number == 1 and not always:
+                only = [content]
+                continue
+            if only:
+                yield "#1", _or_too_large(only.pop())
+            yield f"#{number}", _or_too_large(content)
+    except _FAULTS:
+        if only:
+            yield "", _or_too_large(only.pop())
+        raise
+    if only:
+        yield "", _or_too_large(only.pop())
+
+
+def _or_too_large(content: bytes | None) -> bytes | Fault | None:
+    if content is None:
+        return _too_large()
+    return None if mboxes.are_notes(content) else content
 
 
 def _too_large() -> Fault:
     return Fault(Reason.TOO_LARGE, f"more than {LIMITS.message_bytes} bytes, which no report has")
 
 
-def _gzip(file: BinaryIO) -> Iterator[Content]:
-    """A report in gzip stays as it is, to be decoded under its own limits; mail in gzip is unpacked here."""
-    with gzip.GzipFile(fileobj=file) as stream:
-        unpacked = cast("BinaryIO", stream)
+def _whole(stream: Stream) -> bytes | Fault:
+    """In steps: asked for megabytes at once, Python sets them aside first, for every small file again."""
+    body = io.BytesIO()
+    while chunk := stream.read1(_STEP):
+        body.write(chunk)
+        if body.tell() > LIMITS.message_bytes:
+            return _too_large()
+    return body.getvalue()
+
+
+class _Ahead:
+    """A stream of which the beginning was read, up to what a message may have: to look at it and to read it again."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._damage = ""  # words, not the exception, which holds its frames
+        beginning = io.BytesIO()
         try:
-            beginning = unpacked.read(_BEGINNING)
-            unpacked.seek(0)
-            if beginning.startswith(_MBOX):
-                yield from _mbox(unpacked)
-                return
-            if is_mail(beginning) and not beginning.startswith(b"{"):
-                yield "", _whole(unpacked)
-                return
+            while beginning.tell() <= LIMITS.message_bytes and (chunk := stream.read1(_STEP)):
+                beginning.write(chunk)
         except _FAULTS as error:
-            yield "", Fault(Reason.BAD_COMPRESSION, f"gzip is damaged or truncated: {error}")
-            return
-    file.seek(0)
-    yield "", _whole(file)
+            self._damage = str(error) or type(error).__name__
+        self.content = beginning.getvalue()
+        self._beginning = beginning
+        beginning.seek(0)
+        self.is_all = not self._damage and len(self.content) <= LIMITS.message_bytes
+
+    def read1(self, size: int = -1, /) -> bytes:
+        chunk = self._beginning.read(size)
+        if not chunk and self._damage:
+            raise EOFError(self._damage)
+        return chunk or self._stream.read1(size)
 
 
-def _mbox(file: BinaryIO) -> Iterator[Content]:
-    """Mails of an mbox (RFC 4155): each begins with a line `From …` at the start or after an empty line.
-
-    Such lines inside a mail carry a `>` in front, which is taken off (mboxrd; mboxo cannot be distinguished).
-    """
-    number, mail = 0, io.BytesIO()
-    after_empty_line, at_line_start = True, True
-    while line := file.readline(_STEP):
-        if at_line_start and after_empty_line and line.startswith(_MBOX):
-            if number:
-                yield f"#{number}", _mbox_mail(mail)
-            number, mail = number + 1, io.BytesIO()
-        elif mail.tell() <= LIMITS.message_bytes:  # of what is too large only the end matters
-            mail.write(line[1:] if at_line_start and _is_quoted(line) else line)
-        after_empty_line, at_line_start = line in (b"\n", b"\r\n"), line.endswith(b"\n")
-    yield f"#{number}", _mbox_mail(mail)
+def _documents(stream: Stream, form: Form) -> Iterator[Content]:
+    ahead = _Ahead(stream)
+    if ahead.is_all and not in_a_row.may_be_several(form, ahead.content):
+        yield "", ahead.content
+    else:
+        yield from _numbered(in_a_row.pieces_of(ahead.read1, largest=LIMITS.message_bytes))
 
 
-def _mbox_mail(mail: io.BytesIO) -> bytes | Fault:
-    return mail.getvalue() if mail.tell() <= LIMITS.message_bytes else _too_large()
+def _mails(stream: Stream) -> Iterator[Content]:
+    ahead = _Ahead(stream)
+    if ahead.is_all and not mails.may_be_several(ahead.content):
+        yield "", ahead.content
+    else:
+        yield from _numbered(mails.mails_of(ahead, largest=LIMITS.message_bytes))
 
 
-def _is_quoted(line: bytes) -> bool:
-    return line.startswith(b">") and line.lstrip(b">").startswith(_MBOX)
+def _zip(stream: Stream, allowance: Allowance, layers: int) -> Iterator[Content]:
+    if stream.seekable():
+        yield from _zip_file(cast("BinaryIO", stream), allowance, layers)
+        return
+    with tempfile.TemporaryFile() as file:  # a zip is read from its end
+        shutil.copyfileobj(stream, file)
+        yield from _zip_file(file, allowance, layers)
 
 
-def _zip(file: BinaryIO) -> Iterator[Content]:
-    """Members of a zip; all together may not be larger than no bomb is."""
+def _zip_file(file: BinaryIO, allowance: Allowance, layers: int) -> Iterator[Content]:
     size = file.seek(0, os.SEEK_END)
-    left = max(size * LIMITS.compression_ratio, LIMITS.ratio_exempt_bytes)
+    if _zip_members(file) > MOST_MEMBERS:
+        yield "", Fault(Reason.TOO_MANY, f"zip has more than {MOST_MEMBERS} members; split it")
+        return
     try:
-        if _zip_members(file) > MOST_MEMBERS:
-            yield "", Fault(Reason.TOO_MANY, f"zip has more than {MOST_MEMBERS} members; split it")
-            return
         with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
-                if member.is_dir():
-                    continue
-                for name, content in _zip_member(archive, member):
-                    left -= _cost(content)
-                    yield name, content
-                    if left < 0:
-                        yield (
-                            member.filename,
-                            Fault(
-                                Reason.TOO_LARGE,
-                                f"zip unpacks to over {LIMITS.compression_ratio} times its size, as only a bomb does; "
-                                "its other members were not read",
-                            ),
-                        )
-                        return
+                if is_litter(member.filename):
+                    yield member.filename, None
+                elif not member.is_dir():
+                    yield from _within(member.filename, _zip_member(archive, member, allowance, layers))
     except _FAULTS as error:
         yield "", Fault(Reason.BAD_COMPRESSION, f"zip of {size} bytes is damaged or truncated: {error}")
 
 
-def _cost(content: bytes | Fault) -> int:
-    """Bytes unpacked for it, good for something or not."""
-    if isinstance(content, bytes):
-        return len(content)
-    return LIMITS.message_bytes if content.reason is Reason.TOO_LARGE else 0
-
-
-def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[Content]:
-    name = member.filename
+def _zip_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, allowance: Allowance, layers: int
+) -> Iterator[Content]:
     if member.flag_bits & _ENCRYPTED:
-        yield name, Fault(Reason.BAD_COMPRESSION, "is encrypted; unpack it first")
+        yield "", Fault(Reason.BAD_COMPRESSION, "is encrypted; unpack it first")
         return
     # The other methods unpack without a bound in the standard library.
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        yield name, Fault(Reason.BAD_COMPRESSION, f"uses method {member.compress_type}, not deflate")
+        yield "", Fault(Reason.BAD_COMPRESSION, f"uses method {member.compress_type}, not deflate; unpack it first")
         return
     try:
-        with archive.open(member) as packed, io.BufferedReader(cast("io.RawIOBase", packed)) as stream:
-            if stream.peek(len(_MBOX)).startswith(_MBOX):
-                for number, content in _mbox(stream):
-                    yield name + number, content
-            else:
-                yield name, _whole(stream)
+        with archive.open(member) as packed:
+            yield from _layer(counted(packed, allowance), allowance, layers)
     except _FAULTS as error:
-        yield name, Fault(Reason.BAD_COMPRESSION, f"is damaged or truncated: {error}")
+        yield "", Fault(Reason.BAD_COMPRESSION, f"is damaged or truncated: {error}")
 
 
 def _zip_members(file: BinaryIO) -> int:
@@ -178,3 +254,27 @@ def _zip_members(file: BinaryIO) -> int:
         members += (overlap + chunk).count(_ZIP_ENTRY)
         overlap = chunk[-len(_ZIP_ENTRY) + 1 :]
     return members
+
+
+def _is_tar(beginning: bytes) -> bool:
+    """Whether it is a member's header: of tar before POSIX, nothing but its checksum says so."""
+    try:
+        tarfile.TarInfo.frombuf(beginning, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _tar(stream: Stream, allowance: Allowance, layers: int) -> Iterator[Content]:
+    # Block by block, so that what follows the archive is left to read: another one, as `cat *.tar` makes it.
+    with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|", bufsize=tarfile.BLOCKSIZE) as archive:
+        for member in archive:
+            if is_litter(member.name):
+                yield member.name, None
+            elif (packed := archive.extractfile(member) if member.isreg() else None) is not None:
+                yield from _within(member.name, _layer(counted(packed, allowance), allowance, layers))
+    rest = b""
+    while not (rest := rest.lstrip(b"\0")):
+        if not (rest := stream.read1(_STEP)):
+            return
+    yield from _within("rest", _layer(begun(rest, stream), allowance, layers))

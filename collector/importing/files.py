@@ -1,7 +1,8 @@
-"""Reports out of files: mails, JSON, JSON in gzip, zips, mbox, maildir, folders of all these, and standard input.
+"""Reports out of files: mails, JSON, XML, mbox, archives, Maildirs, folders of all these, and standard input.
 
 Files that an operator imports are trusted. Whatever cannot be read is found too, with its reason: an import that
-passes over a file in silence has lost it.
+passes over a file in silence has lost it. What systems and mail programs keep for themselves is passed over, and is
+counted.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from collector.importing.archives import contents, number_of_contents
+from collector.importing.litter import is_litter, is_litter_folder
 from reports.envelope import Envelope, Source
 from reports.rejection import Fault, Reason
 
@@ -30,13 +32,22 @@ _KINDS = (
 )
 
 
+_PASSED_OVER = Fault(Reason.NO_REPORT, "kept by a system or a mail program for itself")
+_APART = Fault(
+    Reason.UNREADABLE,
+    "is a mail of Apple Mail without its attachments, which are kept elsewhere; export the mailbox with Mail "
+    "(Mailbox > Export Mailbox) and import that",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One message, or why there is none."""
+    """One message, or why there is none; or what was passed over."""
 
     envelope: Envelope  # its name is the path, with `!member` for what lies in an archive
     body: bytes = b""
     fault: Fault | None = None
+    passed_over: bool = False
 
 
 def find(paths: Iterable[Path], *, without: Path | None = None) -> Iterator[Found]:
@@ -49,7 +60,9 @@ def find(paths: Iterable[Path], *, without: Path | None = None) -> Iterator[Foun
             yield from _find_in_standard_input()
             continue
         for file, fault in _walk(path, without):
-            if fault is not None:
+            if fault is _PASSED_OVER:
+                yield Found(_envelope(str(file)), passed_over=True)
+            elif fault is not None:
                 yield _fault(file, fault)
             else:
                 yield from _find_in_file(file)
@@ -97,7 +110,13 @@ def _find_in_standard_input() -> Iterator[Found]:
 def _find_in(name: str, file: BinaryIO) -> Iterator[Found]:
     for member, content in contents(file):
         envelope = _envelope(f"{name}!{member}" if member else name)
-        yield Found(envelope, content) if isinstance(content, bytes) else Found(envelope, fault=content)
+        match content:
+            case bytes():
+                yield Found(envelope, content)
+            case None:
+                yield Found(envelope, passed_over=True)
+            case fault:
+                yield Found(envelope, fault=fault)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -152,21 +171,29 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _visit(entry: os.DirEntry[str], pending: list[Path], *, is_maildir: bool) -> Iterator[tuple[Path, Fault | None]]:
-    """One entry of a folder. Of a maildir only the mails count: neither its server's index files, nor `tmp`."""
+    """One entry of a folder. In `tmp` of a Maildir are mails that are being delivered, or never were."""
     path = Path(entry.path)
     try:
         if entry.is_dir():
-            if not (is_maildir and entry.name == "tmp"):
+            if (is_maildir and entry.name == "tmp") or is_litter_folder(entry.name):
+                yield from ((Path(file.path), _PASSED_OVER) for file in os.scandir(path))
+            else:
                 pending.append(path)
-        elif is_maildir or entry.name == ".DS_Store":
-            return
+        elif is_litter(entry.name):
+            yield path, _PASSED_OVER
         elif entry.is_file():
-            yield path, None
+            yield path, _of_apple(path) if entry.name.endswith(".partial.emlx") else None
         else:
             mode = entry.stat().st_mode
             yield path, Fault(Reason.UNREADABLE, f"is {_kind(mode)}, not a file")
     except OSError as error:
         yield path, _unreadable(error)
+
+
+def _of_apple(path: Path) -> Fault:
+    """A mail without its attachments: those in the folder `Attachments` beside `Messages` are found there."""
+    number = path.name.removesuffix(".partial.emlx")
+    return _PASSED_OVER if (path.parent.parent / "Attachments" / number).is_dir() else _APART
 
 
 def _kind(mode: int) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from collector.ingest.judge import Accepted, Judge, Rejected, fault_of
+from collector.ingest.judge import Accepted, Judge, Rejected, faults_of
 from collector.ingest.pipeline import bytes_of_rows
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collector.importing.rejected import RejectedFiles
     from collector.ingest.judge import Judgement
     from collector.ingest.writer import Writer
-    from reports.rejection import Reason
+    from reports.rejection import Fault, Reason
 
 _MOST_SHOWN = 20
 _BATCH_MESSAGES = 2_000
@@ -42,6 +42,7 @@ class Account:
 
     reports: int = 0
     duplicates: int = 0
+    passed_over: int = 0  # files that systems and mail programs keep for themselves
     rejected: Counter[Reason] = field(default_factory=Counter)
     first_rejected: list[RejectedFile] = field(default_factory=list)  # a few of them, to show
 
@@ -50,12 +51,11 @@ class Account:
         for each, verdict in judged:
             if isinstance(verdict, Accepted):
                 self.reports += len(verdict.reports)
-            if (fault := fault_of(verdict)) is None:
-                continue
-            self.rejected[fault.reason] += 1
-            if len(self.first_rejected) < _MOST_SHOWN:
-                file = RejectedFile(name=each.envelope.name, reason=fault.reason, detail=fault.detail)
-                self.first_rejected.append(file)
+            for fault in faults_of(verdict):
+                self.rejected[fault.reason] += 1
+                if len(self.first_rejected) < _MOST_SHOWN:
+                    file = RejectedFile(name=each.envelope.name, reason=fault.reason, detail=fault.detail)
+                    self.first_rejected.append(file)
 
     def count_duplicates(self, number: int) -> None:
         """Of the reports that were counted, so many were copies of others."""
@@ -79,7 +79,7 @@ class Importer:
         account = Account()
         under_way: Future[int] | None = None
         with ThreadPoolExecutor(1, "storing") as storing:
-            for judged in self._judged(found):
+            for judged in self._judged(self._meant(found, account)):
                 if under_way is not None:
                     account.count_duplicates(under_way.result())
                 under_way = storing.submit(self._store, judged)
@@ -92,6 +92,13 @@ class Importer:
             if under_way is not None:
                 account.count_duplicates(under_way.result())
         return account
+
+    def _meant(self, found: Iterable[Found], account: Account) -> Iterator[Found]:
+        """All but what is passed over, which is counted."""
+        for each in found:
+            account.passed_over += each.passed_over
+            if not each.passed_over:
+                yield each
 
     def _judged(self, found: Iterable[Found]) -> Iterator[list[tuple[Found, Judgement]]]:
         for batch in _batches(found):
@@ -111,8 +118,14 @@ class Importer:
         """Returns how many of the reports were copies of others."""
         reports = [rows for _, verdict in judged if isinstance(verdict, Accepted) for rows in verdict.reports]
         duplicates = self._writer.write(reports) if reports else 0
-        self._rejected.keep([(each, fault) for each, verdict in judged if (fault := fault_of(verdict))])
+        faults = [(each, faults_of(verdict)) for each, verdict in judged]
+        self._rejected.keep([(each, _together(*some)) for each, some in faults if some])
         return duplicates
+
+
+def _together(fault: Fault, *others: Fault) -> Fault:
+    """What a message is kept for."""
+    return replace(fault, detail=f"{fault.detail} (and {len(others)} more in it)") if others else fault
 
 
 def _batches(found: Iterable[Found]) -> Iterator[list[Found]]:

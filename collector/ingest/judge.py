@@ -57,7 +57,8 @@ class Accepted:
     """Reports to store."""
 
     reports: tuple[Rows, ...]
-    lost: Fault | None = None  # something beside them that could not be read; its bytes are worth keeping
+    lost: tuple[Fault, ...] = ()  # of what could not be read beside them: its bytes are worth keeping
+    foreign: tuple[Fault, ...] = ()  # of reports beside them that are not about us
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Rejected:
 
     fault: Fault
     signers: tuple[str, ...] = ()
+    beside: tuple[Fault, ...] = ()  # of other documents in the same message
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,23 @@ Judgement = Accepted | Quarantined | Rejected | Deferred
 
 
 def fault_of(judgement: Judgement) -> Fault | None:
-    """What of a message could not be used, all or a part of it."""
+    """Why a message is to be kept: something in it could not be used."""
     match judgement:
         case Rejected(fault):
             return fault
-        case Accepted(_, lost):
-            return lost
+        case Accepted(_, (fault, *_)):
+            return fault
     return None
+
+
+def faults_of(judgement: Judgement) -> tuple[Fault, ...]:
+    """Of each document in a message that was not stored."""
+    match judgement:
+        case Rejected(fault, _, beside):
+            return (fault, *beside)
+        case Accepted(_, lost, foreign):
+            return (*lost, *foreign)
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +205,7 @@ class Judge:
         try:
             return self._judge_reports(self._read(envelope, body, dkim, spf, now), now)
         except RejectedError as error:
-            return Rejected(error.fault, dkim.domains if dkim else ())
+            return Rejected(error.fault, dkim.domains if dkim else (), error.beside)
         except Exception as error:  # whatever untrusted senders wrote must not stop the others
             return Rejected(_our_fault(error))
 
@@ -241,7 +253,7 @@ class Judge:
             about_us, decision = judged
             ours[read.kind.name].append((read.report, about_us))
         if not ours:
-            return Rejected(foreign[0], _signers(message))
+            return Rejected(foreign[0], _signers(message), (*foreign[1:], *unread))
         provenance = Provenance(
             opened=message.opened,
             envelope=message.envelope,
@@ -252,7 +264,7 @@ class Judge:
         )
         beside = tuple(f"beside this report: {fault.detail}" for fault in (*unread, *foreign))
         rows = (rows for name, some in ours.items() for rows in BY_NAME[name].rows(some, provenance))
-        return Accepted(tuple(with_warnings(each, beside) for each in rows), lost=next(iter(unread), None))
+        return Accepted(tuple(with_warnings(each, beside) for each in rows), lost=unread, foreign=tuple(foreign))
 
     def _judge_report(
         self, message: _Message, read: Read, now: datetime

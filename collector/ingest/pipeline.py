@@ -177,11 +177,11 @@ class Pipeline:
         for message, verdict in judged:
             match verdict:
                 case Accepted(reports, lost):
-                    if lost is None:
+                    if not lost:
                         stored.append(message.id)
                     else:  # the reports are safe, what could not be read beside them is not
                         signers = tuple(filter(None, (rows.report.dkim_domain for rows in reports)))
-                        beside = Fault(lost.reason, f"beside a report: {lost.detail}")
+                        beside = Fault(lost[0].reason, f"beside a report: {lost[0].detail}")
                         self._hold_rejected(message, beside, _origin(message, signers))
                     counted.update((rows.kind, rows.report.trust) for rows in reports)
                     metrics.QUERYABLE.observe((now - message.envelope.received_at).total_seconds())

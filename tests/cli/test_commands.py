@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -126,6 +127,18 @@ def test_import_of_the_working_folder_leaves_our_own_data_out(here):
     (left_out,) = (line for line in here.said.splitlines() if line.startswith("skipped: "))
     assert left_out.endswith("data, mailposture's own data folder")
     assert "\nrejected  mailposture.yaml: " in here.said
+
+
+def test_every_document_of_a_row_is_counted_and_the_rest_is_named(here):
+    row = b"".join((report(), report(report_id="other"), b'{"half": ', b"\n", report(report_id="third")))
+    (here.folder / "row.json.gz").write_bytes(gzip.compress(row))
+    assert here.run("import", "row.json.gz", code=1) == "3 reports, 0 duplicates, 1 rejected\n"
+    assert "rejected  row.json.gz!#3: not JSON: " in here.said
+    (here.folder / "Thumbs.db").write_bytes(b"x")
+    assert here.run("import", ".", "-", stdin=row, code=1).splitlines() == [
+        "0 reports, 6 duplicates, 3 rejected",
+        "1 files passed over that systems and mail programs keep for themselves",
+    ]
 
 
 def test_rejected_bytes_are_shown_released_and_discarded(here):

@@ -1,0 +1,37 @@
+"""Files that nobody means when a folder or an archive is imported: what systems and mail programs keep for themselves.
+
+By name: an archive tells nothing else before it is read. Everything else is looked at, and what is no report is named.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_LITTER: Final = re.compile(
+    r"""
+    \.DS_Store | \._.* | \.localized | Icon\r                                   # macOS
+    | Thumbs\.db | ehthumbs\.db | desktop\.ini | \.directory                    # Windows, KDE
+    | dovecot[.-].* | subscriptions | maildirfolder | maildirsize               # Dovecot, Maildir quotas
+    | courierimap.* | courierpop3.* | \.mailboxlist                             # Courier
+    | cyrus\.(?:header|index|cache|annotations|squat|expunge)                   # Cyrus
+    | .*\.msf | msgFilterRules\.dat | filterlog\.html                           # Thunderbird
+    | table_of_contents | \.mh_sequences | \.xmhcache | \.overview | \.marks    # Apple Mail, MH, Gnus
+    | \.(?:claws|sylpheed)_(?:cache|mark) | \.uidvalidity | \.mbsyncstate.* | \.isyncuidmap\.db
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_FOLDERS: Final = frozenset(
+    ("__MACOSX", ".Spotlight-V100", ".Trashes", ".fseventsd", "$RECYCLE.BIN", "System Volume Information", ".notmuch")
+)
+
+
+def is_litter(path: str) -> bool:
+    """Whether a file of this name, in a folder or an archive, is nobody's mail or report."""
+    *folders, name = path.split("/")
+    return _LITTER.fullmatch(name) is not None or not _FOLDERS.isdisjoint(folders)
+
+
+def is_litter_folder(name: str) -> bool:
+    """Whether nothing below a folder of this name is anybody's mail or report."""
+    return name in _FOLDERS
