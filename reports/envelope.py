@@ -17,6 +17,7 @@ class Source(StrEnum):
     LMTP = "lmtp"
     HTTPS = "https"
     IMAP = "imap"
+    GRAPH = "graph"
     FILE = "file"
 
     @property
@@ -32,7 +33,7 @@ class Source(StrEnum):
     @property
     def is_mailbox(self) -> bool:
         """Whether we found it in a mailbox: nothing is known of the client that brought it there."""
-        return self is Source.IMAP
+        return self in (Source.IMAP, Source.GRAPH)
 
     @property
     def is_post(self) -> bool:

@@ -88,6 +88,15 @@ class ImapMailbox(Mailbox):
         return self
 
 
+class GraphMailbox(Mailbox):
+    """A mailbox at Microsoft 365 to read reports from by Microsoft Graph, where IMAP is switched off."""
+
+    user: str
+    oauth: OAuth
+    url: HttpsUrl = "https://graph.microsoft.com/v1.0"  # of a national cloud, another
+    certificate_authority: Path | None = None  # instead of the system's roots
+
+
 def _is_this_machine(host: str) -> bool:
     try:
         return ip_address(host).is_loopback

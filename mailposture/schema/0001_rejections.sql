@@ -3,7 +3,7 @@ CREATE TABLE IF NOT EXISTS {tables}.rejections {on_cluster}
 (
     received_at DateTime64(3, 'UTC') COMMENT 'When we accepted the bytes; of many messages, their day',
     held_id String COMMENT 'Reference to the kept bytes: mailposture quarantine show ID',
-    source LowCardinality(String) COMMENT 'smtp, lmtp, https, imap or file',
+    source LowCardinality(String) COMMENT 'smtp, lmtp, https, imap, graph, maildir or file',
     name String COMMENT 'File, mailbox or queue id that the bytes came in',
     peer String COMMENT 'IP address of the client that delivered them',
     size UInt64 COMMENT 'Bytes',

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from pki import CertificateAuthority
 
+    from collector.sources.mailbox.mailbox import Mailbox
+
 PASSWORD = "correct-horse"
 _OF_2_3 = """
 ssl_cert = <{certificate}
@@ -268,19 +270,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def read(tmp_path: Path, spool: RecordingSpool, clock: Clock) -> Iterator[Callable[..., MailboxLoop]]:
-    """Starts to read a mailbox on a server; it remembers what an earlier one of the same test did."""
-    loops = []
+def read(tmp_path: Path, read_mailbox: Callable[..., MailboxLoop]) -> Callable[..., MailboxLoop]:
+    """Starts to read an IMAP mailbox on a server."""
 
-    def start(
-        server: Any,
-        *,
-        limit: int = 1_000_000,
-        into: Any = spool,
-        memory: BodyMemory | None = None,
-        kinds: tuple[str, ...] = ("tls",),
-        **more: Any,
-    ) -> MailboxLoop:
+    def start(server: Any, **more: Any) -> MailboxLoop:
+        known = {name: more.pop(name) for name in ("limit", "into", "memory", "kinds") if name in more}
         (tmp_path / "password").write_text(f"{getattr(server, 'password', PASSWORD)}\n", encoding="utf-8")
         settings: dict[str, Any] = {
             "host": "localhost",
@@ -289,6 +283,24 @@ def read(tmp_path: Path, spool: RecordingSpool, clock: Clock) -> Iterator[Callab
             "poll": timedelta(seconds=60),
         }
         mailbox = ImapMailbox(Settings(**{**settings, **server.settings, **more}), folder=tmp_path / "mailboxes")
+        return read_mailbox(mailbox, **known)
+
+    return start
+
+
+@pytest.fixture
+def read_mailbox(tmp_path: Path, spool: RecordingSpool, clock: Clock) -> Iterator[Callable[..., MailboxLoop]]:
+    """Starts to read a mailbox; it remembers what an earlier one of the same test did."""
+    loops = []
+
+    def start(
+        mailbox: Mailbox,
+        *,
+        limit: int = 1_000_000,
+        into: Any = spool,
+        memory: BodyMemory | None = None,
+        kinds: tuple[str, ...] = ("tls",),
+    ) -> MailboxLoop:
         loop = MailboxLoop(
             mailbox,
             spool=into,

@@ -48,7 +48,7 @@ class ImapMailbox:
         self._settings = settings
         self.name = f"{settings.user} at {settings.host}, {settings.folder}"
         self.trusted = settings.trusted
-        self._tokens = tokens_of(settings.oauth, self.name, folder)
+        self._tokens = tokens_of(settings.oauth, self.name, folder) if settings.oauth else None
 
     def mail_name(self, key: str) -> str:
         return f"{self.name} UID {key}"
@@ -64,7 +64,9 @@ class ImapMailbox:
 
 
 class ImapSession:
-    """A folder that is selected. Keys are UIDs, which ascend (RFC 3501, section 2.3.1.1)."""
+    """A folder that is selected. Keys are UIDs, which ascend (RFC 3501, section 2.3.1.1); so positions are UIDs too."""
+
+    end = ""  # which the last mail says
 
     def __init__(self, client: Any, settings: Settings) -> None:
         self._client = client
@@ -110,7 +112,9 @@ class ImapSession:
                 sizes = self._ask(lambda: self._client.fetch(some, ["RFC822.SIZE"]))  # noqa: B023  called at once
             except RefusedError:
                 sizes = {}
-            yield [Listed(str(uid), _only(int, sizes.get(uid, {}).get(b"RFC822.SIZE"))) for uid in some]
+            yield [
+                Listed(str(uid), _only(int, sizes.get(uid, {}).get(b"RFC822.SIZE")), position=str(uid)) for uid in some
+            ]
 
     def present(self, keys: Sequence[str]) -> set[str]:
         found: set[str] = set()

@@ -112,8 +112,11 @@ class MailboxLoop:
             for listed in session.mails(self._remembered.position):
                 self.health.waiting = len(listed) + session.waiting
                 for group, size in self._groups(listed):
-                    if not self._take(session, group, size, read_to=group[-1].key):
+                    if not self._take(session, group, size, read_to=group[-1].position):
                         return
+            if session.end and session.end != self._remembered.position:
+                self._remembered.position = session.end
+                self._remembered.save()
             self._moves.move_new(session)
             self._say_what_was_left()
             self.health.waiting = 0
@@ -141,7 +144,7 @@ class MailboxLoop:
     def _is_too_large(self, mail: Listed) -> bool:
         return self._size(mail) > self._limit
 
-    def _take(self, session: Session, group: Sequence[Listed], size: int, *, read_to: str | None = None) -> bool:
+    def _take(self, session: Session, group: Sequence[Listed], size: int, *, read_to: str = "") -> bool:
         """Spool what holds a report, then move it; False once it shall stop."""
         remembered = self._remembered
         for mail in group:

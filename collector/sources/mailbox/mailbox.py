@@ -1,7 +1,7 @@
 """What every kind of mailbox can do for the loop that reads it: list, fetch, and move what is done.
 
 A mail goes by a key, which means that mail for as long as the mailbox's epoch stays. Mails are listed in an order in
-which new ones come last, so that one key says how far it was read.
+which new ones come last, so that one position says how far it was read.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Listed(NamedTuple):
 
     key: str
     size: int | None  # bytes; None if the server does not say
+    position: str = ""  # how far the mailbox was read once it and all before it are done; empty if that is not known
 
 
 class Fetched(NamedTuple):
@@ -77,9 +78,11 @@ class Session(Protocol):
     def read_only(self) -> bool: ...  # mails can be read, and nothing else
     @property
     def waiting(self) -> int: ...  # mails that mails() has found, and not yet handed out
+    @property
+    def end(self) -> str: ...  # how far the mailbox was read once all that mails() handed out is done; or empty
 
     def mails(self, after: str) -> Iterator[list[Listed]]:
-        """What comes after a key, in order, some at a time; after an empty one, everything."""
+        """What comes after a position, in order, some at a time; after an empty one, everything."""
 
     def present(self, keys: Sequence[str]) -> set[str]:
         """Those of some keys that are there still."""

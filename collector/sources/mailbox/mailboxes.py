@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from collector.sources.mailbox.graph import GraphMailbox
 from collector.sources.mailbox.imap import ImapMailbox
 
 if TYPE_CHECKING:
@@ -20,4 +21,7 @@ def folder_of(config: Config) -> Path:
 
 def mailboxes_of(config: Config) -> list[Mailbox]:
     """In the order of the configuration."""
-    return [ImapMailbox(settings, folder=folder_of(config)) for settings in config.imap]
+    folder = folder_of(config)
+    by_imap = [ImapMailbox(settings, folder=folder) for settings in config.imap]
+    by_graph = [GraphMailbox(settings, folder=folder) for settings in config.graph]
+    return [*by_imap, *by_graph]

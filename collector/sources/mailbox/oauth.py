@@ -122,10 +122,8 @@ class Tokens:
         unfinished.replace(self._kept)
 
 
-def tokens_of(settings: OAuth | None, mailbox: str, folder: Path) -> Tokens | None:
-    """For a mailbox of that name; None if it has a password."""
-    if settings is None:
-        return None
+def tokens_of(settings: OAuth, mailbox: str, folder: Path) -> Tokens:
+    """For a mailbox of that name."""
     return Tokens(settings, kept=folder / f"{_digest(mailbox)[:16]}.token")
 
 

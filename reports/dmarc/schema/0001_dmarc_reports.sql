@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_reports {on_cluster}
     period_start DateTime('UTC') COMMENT 'Start of the reported period',
     period_end DateTime('UTC') COMMENT 'End of the reported period',
     received_at DateTime64(3, 'UTC') COMMENT 'When we accepted the report; hours to weeks after its day',
-    source LowCardinality(String) COMMENT 'smtp, lmtp, https, imap or file',
+    source LowCardinality(String) COMMENT 'smtp, lmtp, https, imap, graph, maildir or file',
     name String COMMENT 'File, mailbox or queue id that the report came in',
     peer String COMMENT 'IP address of the client that delivered the report',
     trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, spf, operator, mailbox, author',

@@ -13,7 +13,7 @@ CREATE OR REPLACE VIEW {views}.tls_report_log {on_cluster}
     period_end DateTime('UTC') COMMENT 'End of the reported period',
     received_at DateTime64(3, 'UTC') COMMENT 'When we accepted it',
     delay_hours Float64 COMMENT 'From the end of the period to arrival',
-    source LowCardinality(String) COMMENT 'smtp, lmtp, https, imap or file',
+    source LowCardinality(String) COMMENT 'smtp, lmtp, https, imap, graph, maildir or file',
     name String COMMENT 'File, mailbox or queue id that it came in',
     peer String COMMENT 'IP address of the client that delivered it',
     trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, operator, mailbox, token',
