@@ -33,7 +33,7 @@ def origin_of(envelope: Envelope, body: bytes, *, signers: Sequence[str] = ()) -
 
 def _client(envelope: Envelope) -> str:
     if envelope.source.is_mailbox:
-        return envelope.name.rpartition(" UID ")[0]  # the mailbox
+        return " ".join(envelope.name.split(" ")[:-2])  # the mailbox; the last two words are the mail's
     return client_network(envelope.peer, prefix=_SITE)
 
 

@@ -18,6 +18,7 @@ class Source(StrEnum):
     HTTPS = "https"
     IMAP = "imap"
     GRAPH = "graph"
+    MAILDIR = "maildir"
     FILE = "file"
 
     @property
@@ -33,7 +34,7 @@ class Source(StrEnum):
     @property
     def is_mailbox(self) -> bool:
         """Whether we found it in a mailbox: nothing is known of the client that brought it there."""
-        return self in (Source.IMAP, Source.GRAPH)
+        return self in (Source.IMAP, Source.GRAPH, Source.MAILDIR)
 
     @property
     def is_post(self) -> bool:

@@ -97,6 +97,13 @@ class GraphMailbox(Mailbox):
     certificate_authority: Path | None = None  # instead of the system's roots
 
 
+class Maildir(Mailbox):
+    """A Maildir on this machine to read reports from."""
+
+    path: Path
+    poll: Wait = timedelta(seconds=10)
+
+
 def _is_this_machine(host: str) -> bool:
     try:
         return ip_address(host).is_loopback

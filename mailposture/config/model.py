@@ -11,7 +11,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from mailposture.config.mailboxes import GraphMailbox, ImapMailbox
+from mailposture.config.mailboxes import GraphMailbox, ImapMailbox, Maildir
 from mailposture.config.section import Section
 from mailposture.config.values import (
     ByteSize,
@@ -321,6 +321,7 @@ class Config(Section):
     https: Https = Https()
     imap: tuple[ImapMailbox, ...] = ()
     graph: tuple[GraphMailbox, ...] = ()
+    maildir: tuple[Maildir, ...] = ()
     authentication: Authentication = Authentication()
     spool: Spool = Spool()
     source_names: SourceNames = SourceNames()

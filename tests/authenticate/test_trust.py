@@ -184,7 +184,7 @@ def test_post_without_secret_path_is_quarantined() -> None:
     assert _decide(None, envelope=_mail(source=Source.HTTPS)).verdict is Verdict.QUARANTINED
 
 
-@pytest.mark.parametrize("source", [Source.SMTP, Source.LMTP, Source.IMAP])
+@pytest.mark.parametrize("source", [each for each in Source if each.is_mail])
 def test_mail_needs_a_signature(source: Source) -> None:
     assert needs_dkim(_mail(source=source))
     assert not needs_dkim(_mail(source=source, by_operator=True))

@@ -177,25 +177,25 @@ class Dovecot:
 
     def drop(self, *mails: bytes) -> None:
         """Deliver mails past IMAP and its rights, in their order."""
-        folder = self._maildir / "new"
+        folder = self.maildir / "new"
         if not folder.exists():
             self.deliver(b"Subject: makes the folders\r\n\r\n")
-            for made in (self._maildir / "cur", folder):
+            for made in (self.maildir / "cur", folder):
                 for path in made.iterdir():
                     path.unlink()
         for mail in mails:
             self._dropped += 1
-            path = self._maildir / "tmp" / f"{1_790_000_000 + self._dropped}.M{self._dropped}P1.test"
+            path = self.maildir / "tmp" / f"{1_790_000_000 + self._dropped}.M{self._dropped}P1.test"
             path.write_bytes(mail)
             os.chown(path, *_OWNER)
             path.rename(folder / path.name)
 
     def allow(self, rights: str) -> None:
         """What the owner may do with the INBOX (RFC 4314); sessions that have begun keep what they had."""
-        (self._maildir / "dovecot-acl").write_text(f"owner {rights}\n")
+        (self.maildir / "dovecot-acl").write_text(f"owner {rights}\n")
 
     @property
-    def _maildir(self) -> Path:
+    def maildir(self) -> Path:
         return self.home / "mail/reports/Maildir"
 
     def bodies(self, folder: str) -> list[bytes]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from collector.sources.mailbox.graph import GraphMailbox
 from collector.sources.mailbox.imap import ImapMailbox
+from collector.sources.mailbox.maildir import MaildirMailbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,4 +25,4 @@ def mailboxes_of(config: Config) -> list[Mailbox]:
     folder = folder_of(config)
     by_imap = [ImapMailbox(settings, folder=folder) for settings in config.imap]
     by_graph = [GraphMailbox(settings, folder=folder) for settings in config.graph]
-    return [*by_imap, *by_graph]
+    return [*by_imap, *by_graph, *map(MaildirMailbox, config.maildir)]
