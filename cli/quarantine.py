@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import sys
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.options import FAILED, named_domain, with_config
-from collector.alignment import is_by
+from cli.options import FAILED, domain_of, named_domain, with_config
+from collector.held_reports import Selection, about
 from collector.spool import HeldMessage, HeldMessages, HeldState, NotHeldError
+from mailposture.ownership import Ownership
 from mailposture.quoting import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from mailposture.config.model import Config
 
-_ALL = 1_000_000  # far more than spool.held_size has room for
 _STATES = {"quarantined": HeldState.QUARANTINED, "rejected": HeldState.REJECTED, "all": None}
+_UNBOUNDED = 100_000  # columns: what is no terminal has no edge
 
 
 @click.group()
@@ -39,19 +43,84 @@ def _held(config: Config) -> HeldMessages:
     return HeldMessages(config.data / "spool", rules=config.spool)
 
 
+def _selected(state: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options that choose among what is held: it receives them as a Selection."""
+
+    def chosen(command: Callable[..., Any]) -> Callable[..., Any]:
+        @click.option("--state", type=click.Choice(list(_STATES)), default=state, show_default=True)
+        @click.option("--reason", default="", help="What is held for this reason.")
+        @click.option("--domain", default="", metavar="DOMAIN", help="What is about this domain of yours.")
+        @click.option(
+            "--reporter", default="", metavar="DOMAIN", help="What says that it is from there: by its From, or contact."
+        )
+        @functools.wraps(command)
+        def choosing(
+            config: Config, *arguments: Any, state: str, reason: str, domain: str, reporter: str, **options: Any
+        ) -> Any:
+            selection = Selection(
+                state=_STATES[state],
+                reason=reason,
+                domain=domain_of(config, domain) if domain else "",
+                reporter=named_domain(reporter) if reporter else "",
+            )
+            return command(config, *arguments, selection=selection, **options)
+
+        return choosing
+
+    return chosen
+
+
 @command.command(name="list")
 @with_config
-@click.option("--state", type=click.Choice(list(_STATES)), default="quarantined", show_default=True)
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most this many, the newest.")
-def list_(config: Config, state: str, limit: int) -> None:
+@_selected("quarantined")
+@click.option(
+    "--limit", type=click.IntRange(1), default=1_000, show_default=True, help="At most this many, the newest."
+)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def list_(config: Config, selection: Selection, limit: int, form: str) -> None:
     """List what is held, the newest first."""
-    messages = _held(config).list(_STATES[state], limit=limit)
-    if not messages:
-        click.echo("nothing is held" if state == "all" else f"nothing is {state}")
-        return
+    held = _held(config)
+    found = selection.of(held, config)
+    messages = list(islice(found, limit))
+    if form == "json":
+        ownership = Ownership(config)
+        click.echo(json.dumps([_described(held, each, ownership) for each in messages], indent=2))
+    elif not messages:
+        click.echo("nothing is held" if selection.state is None else f"nothing is {selection.state}")
+    else:
+        _print_table(messages)
+    if more := sum(1 for _ in found):
+        click.echo(f"{more:,} older ones are not shown; --limit {len(messages) + more} shows all", err=True)
+
+
+def _described(held: HeldMessages, message: HeldMessage, ownership: Ownership) -> dict[str, object]:
+    envelope = message.envelope
+    try:
+        says = about(envelope, held.get(message.id)[1], ownership)._asdict()
+    except NotHeldError:  # it had to make room meanwhile
+        says = {}
+    return {
+        "id": message.id,
+        "state": message.state,
+        "reason": message.reason,
+        "detail": message.detail,
+        "received_at": envelope.received_at.isoformat(),
+        "held_at": message.held_at.isoformat(),
+        "source": envelope.source,
+        "name": envelope.name,
+        "peer": envelope.peer,
+        "mail_from": envelope.mail_from,
+        "recipients": envelope.recipients,
+        "size": message.size,
+        **says,
+    }
+
+
+def _print_table(messages: Sequence[HeldMessage]) -> None:
+    """On a terminal long texts go on in the next line; elsewhere each message is a line."""
     table = Table(box=None, title=f"{len(messages)} held", title_justify="left")
     for heading in ("id", "received", "from", "why"):
-        table.add_column(heading, no_wrap=heading == "id")
+        table.add_column(heading, no_wrap=heading == "id", overflow="fold")
     for message in messages:
         envelope = message.envelope
         table.add_row(
@@ -60,7 +129,14 @@ def list_(config: Config, state: str, limit: int) -> None:
             Text(printable(envelope.mail_from or envelope.name or envelope.peer or envelope.source)),
             Text(f"{message.reason}: {message.detail}"),
         )
-    Console(highlight=False).print(table)
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
+    console = Console(highlight=False, width=_UNBOUNDED)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 @command.command()
@@ -96,59 +172,73 @@ def show(config: Config, held_id: str, raw: bool) -> None:
 
 @command.command()
 @with_config
-@click.argument("held_ids", metavar="ID...", nargs=-1, required=True)
-def release(config: Config, held_ids: tuple[str, ...]) -> None:
-    """Accept messages on your word: they are read again, and stored with trust `operator`."""
-    held = _held(config)
-    for held_id in held_ids:
-        with _told():
-            held.release(held_id)
-        click.echo(f"{held_id}: released; a running collector stores it within seconds, else the next one to start")
+@click.argument("held_ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All; fewer with --reason, --domain and --reporter.")
+@_selected("quarantined")
+def release(config: Config, held_ids: tuple[str, ...], every: bool, selection: Selection) -> None:
+    """Accept messages on your word: they are read again, and stored with trust `operator`.
+
+    \b
+    Examples:
+      mailposture quarantine release 7f3a2c
+      mailposture quarantine release --all --reason invalid --reporter sender.example
+    """
+    number = _each(config, held_ids, every=every, selection=selection, act=HeldMessages.release)
+    click.echo(f"{number:,} released; a running collector stores them within seconds, else the next one to start")
 
 
 @command.command(name="judge-again")
 @with_config
 @click.argument("held_ids", metavar="[ID]...", nargs=-1)
-@click.option("--reason", help="All that is held for this reason, as in `list`.")
-@click.option("--from", "author", metavar="DOMAIN", help="All whose From field is of this domain.")
-def judge_again(config: Config, held_ids: tuple[str, ...], reason: str | None, author: str | None) -> None:
-    """Judge messages again by today's rules: IDs, or those with a reason, from a domain, or both.
+@click.option("--all", "every", is_flag=True, help="All; fewer with --reason, --domain and --reporter.")
+@_selected("all")
+def judge_again(config: Config, held_ids: tuple[str, ...], every: bool, selection: Selection) -> None:
+    """Judge messages again by today's rules.
 
     For what an upgrade can read now, what DNS answers for by now, and what is from a domain that was written into
     authentication.accepted_authors. Nothing is accepted on your word: what is still unauthenticated is quarantined
     again, and what still holds no report is rejected again.
     """
-    held = _held(config)
-    if bool(held_ids) is bool(reason or author):
-        raise click.UsageError("name IDs, or choose by --reason and --from")
-    domain = named_domain(author) if author else None
-    chosen = held_ids or [message.id for message in _chosen(held, reason, domain)]
-    for held_id in chosen:
-        with _told():
-            held.put_back(held_id)
-    click.echo(f"{len(chosen)} to be judged again; a running collector does so within seconds, else the next to start")
-
-
-def _chosen(held: HeldMessages, reason: str | None, domain: str | None) -> Iterator[HeldMessage]:
-    """What is held for a reason, and from a domain."""
-    for message in held.list(limit=_ALL):
-        if reason not in (None, message.reason):
-            continue
-        with suppress(NotHeldError):  # it had to make room meanwhile
-            if domain is None or is_by((domain,), held.get(message.id)[1]):
-                yield message
+    number = _each(config, held_ids, every=every, selection=selection, act=HeldMessages.put_back)
+    click.echo(f"{number:,} to be judged again; a running collector does so within seconds, else the next to start")
 
 
 @command.command()
 @with_config
-@click.argument("held_ids", metavar="ID...", nargs=-1, required=True)
-def discard(config: Config, held_ids: tuple[str, ...]) -> None:
+@click.argument("held_ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All; fewer with --reason, --domain and --reporter.")
+@_selected("quarantined")
+def discard(config: Config, held_ids: tuple[str, ...], every: bool, selection: Selection) -> None:
     """Delete messages for good."""
+    click.echo(f"{_each(config, held_ids, every=every, selection=selection, act=HeldMessages.discard):,} discarded")
+
+
+def _each(
+    config: Config,
+    held_ids: tuple[str, ...],
+    *,
+    every: bool,
+    selection: Selection,
+    act: Callable[[HeldMessages, str], object],
+) -> int:
+    """Do something with each message that is meant: by id, or chosen; returns how many."""
     held = _held(config)
-    for held_id in held_ids:
-        with _told():
-            held.discard(held_id)
-        click.echo(f"{held_id}: discarded")
+    chosen = every or bool(selection.reason or selection.domain or selection.reporter)
+    if bool(held_ids) is chosen:
+        raise click.UsageError("name IDs, or choose: --all, --reason, --domain, --reporter")
+    number, wrong = 0, False
+    for held_id in held_ids or [message.id for message in selection.of(held, config)]:
+        try:
+            act(held, held_id)
+        except NotHeldError as error:
+            wrong = wrong or bool(held_ids)  # what was chosen may have had to make room meanwhile
+            click.echo(f"mailposture: {error.args[0]}", err=True)
+        else:
+            number += 1
+    if wrong:
+        click.echo(f"{number:,} done", err=True)
+        sys.exit(FAILED)
+    return number
 
 
 @contextmanager

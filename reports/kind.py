@@ -25,6 +25,10 @@ class Report(Protocol):
     """A report that was read: somebody says something about a period."""
 
     @property
+    def organization(self) -> str: ...  # as it says: free text
+    @property
+    def contact(self) -> str: ...  # as it says, a mail address at best
+    @property
     def day(self) -> date: ...  # that its numbers are counted on, in UTC
     @property
     def entries(self) -> int: ...  # what its size in memory comes from

@@ -1,6 +1,6 @@
 """Files that nobody means when a folder or an archive is imported: what systems and mail programs keep for themselves.
 
-By name: an archive tells nothing else before it is read. Everything else is looked at, and what is no report is named.
+By name: an archive shows nothing else before it is read. Everything else is looked at, and what is no report is named.
 """
 
 from __future__ import annotations
