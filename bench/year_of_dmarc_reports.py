@@ -25,9 +25,9 @@ _LIVE_INSERTS = 12
 _FILL_RECORDS = """
 INSERT INTO mailposture_tables.dmarc_records
     (policy_domain, day, report_key, record_index, reporter, reporter_proven, organization, header_from, envelope_from,
-     source_ip, messages, passed, dkim_aligned, spf_aligned, disposition, published_policy, reasons, comments,
-     dkim_domains, dkim_selectors, dkim_results, dkim_details, spf_domains, spf_scopes, spf_results, spf_details,
-     trust, version)
+     source_ip, messages, passed, dkim_aligned, spf_aligned, disposition, published_policy, published_domain, reasons,
+     comments, dkim_domains, dkim_selectors, dkim_results, dkim_details, spf_domains, spf_scopes, spf_results,
+     spf_details, trust, version)
 SELECT
     concat('domain', toString(domain), '.example') AS policy_domain,
     {day:Date} AS day,
@@ -47,6 +47,7 @@ SELECT
     record = 0 AS spf_aligned,
     if(record = 3, published_policy, 'none') AS disposition,
     ['none', 'quarantine', 'reject'][1 + domain % 3] AS published_policy,
+    policy_domain AS published_domain,
     [], [],
     if(record = 3, [], [policy_domain]) AS dkim_domains,
     if(record = 3, [], [concat('s', toString(record))]) AS dkim_selectors,

@@ -71,7 +71,7 @@ class Storage:
 
         Each organization is a reporter of its own, which has been known for months unless `known` is false.
         """
-        columns = [{**_DEFAULTS[table], **_reporter(row), **row} for row in rows]
+        columns = [{**_DEFAULTS[table], **_implied(table, row), **row} for row in rows]
         names = list(columns[0])
         self._insert(table, [[row[name] for name in names] for row in columns], names)
         if known and table in ("tls_policies", "tls_failures"):
@@ -234,11 +234,12 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def _reporter(row: dict[str, Any]) -> dict[str, Any]:
-    """The reporter of a row that names an organization, and whether it is proven."""
+def _implied(table: str, row: dict[str, Any]) -> dict[str, Any]:
+    """The reporter of a row that names an organization, and whether it is proven; the domain whose policy applied."""
     named = {"reporter": f"{row['organization'].lower().replace(' ', '-')}.example"} if "organization" in row else {}
     proven = {"reporter_proven": row["trust"] == "dkim"} if "trust" in row else {}
-    return {**named, **proven}
+    published = {"published_domain": row.get("policy_domain", DOMAIN)} if table == "dmarc_records" else {}
+    return {**named, **proven, **published}
 
 
 def days_ago(days: int) -> date:

@@ -84,6 +84,7 @@ class RecordRow(NamedTuple):
     spf_aligned: bool
     disposition: str
     published_policy: str
+    published_domain: str
     reasons: tuple[str, ...]
     comments: tuple[str, ...]
     dkim_domains: tuple[str, ...]
@@ -150,6 +151,7 @@ def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, sub
                 by_spf,
                 disposition,
                 published.p if header_from in ("", published.domain) else published.sp,
+                published.domain,
                 tuple([kind for kind, _ in reasons]) if reasons else (),
                 tuple([comment for _, comment in reasons]) if reasons else (),
                 dkim_domains,

@@ -237,6 +237,19 @@ def test_the_policy_that_applied_is_that_of_the_subdomain(dmarc_rows):
     ]
 
 
+def test_record_of_a_subdomain_with_a_record_of_its_own_says_whose_policy_applied(dmarc_rows):
+    policy = POLICY.replace("example.com", "shop.example.com").replace("<p>none</p>", "<p>reject</p><sp>none</sp>")
+    subdomain = record(identifiers="<identifiers><header_from>shop.example.com</header_from></identifiers>")
+    below = record(identifiers="<identifiers><header_from>eu.shop.example.com</header_from></identifiers>")
+    records = dmarc_rows(feedback(subdomain, below, policy=policy)).parts[0]
+    assert [(each.policy_domain, each.published_domain, each.published_policy) for each in records] == [
+        ("example.com", "shop.example.com", "reject"),
+        ("example.com", "shop.example.com", "none"),
+    ]
+    (usual,) = dmarc_rows(feedback()).parts[0]
+    assert (usual.policy_domain, usual.published_domain) == ("example.com", "example.com")
+
+
 def test_the_day_is_the_utc_day_of_the_middle(dmarc_rows):
     evening = METADATA.replace("1772409600", str(1772409600 - 9 * 3600)).replace(
         "1772495999", str(1772495999 - 9 * 3600)

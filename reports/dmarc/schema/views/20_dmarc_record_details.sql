@@ -17,6 +17,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_record_details {on_cluster}
     spf_aligned Bool COMMENT 'Whether SPF passed and was aligned',
     disposition LowCardinality(String) COMMENT 'What was done: none, quarantine or reject; by spam filters too',
     published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
+    published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
     reasons Array(LowCardinality(String)) COMMENT 'Why the policy was not applied: types of overrides',
     comments Array(String) COMMENT 'Comments beside reasons, the reporter''s own words',
     dkim_domains Array(LowCardinality(String)) COMMENT 'Signing domains (d=), aligned or not',
@@ -35,7 +36,7 @@ SELECT
     day, policy_domain, toString(report_key) AS report_key, reporter, reporter_proven, organization, header_from,
     envelope_from, envelope_to,
     if(source_ip = toIPv6('::'), '', replaceOne(toString(source_ip), '::ffff:', '')) AS source_ip,
-    messages, passed, dkim_aligned, spf_aligned, disposition, published_policy, reasons, comments,
+    messages, passed, dkim_aligned, spf_aligned, disposition, published_policy, published_domain, reasons, comments,
     dkim_domains, dkim_selectors, dkim_results, dkim_details, spf_domains, spf_scopes, spf_results, spf_details, trust
 FROM {tables}.dmarc_records FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1
