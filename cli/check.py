@@ -49,8 +49,8 @@ def command(
 
     Without DOMAIN, all configured domains. Domains that are not configured can be checked too; for those that are, the
     findings are also compared with the configuration. Looks at MX, _smtp._tls, _mta-sts, the MTA-STS policy, STARTTLS
-    and certificate of each MX server, TLSA, SPF, DMARC, and the DKIM keys that --selector names (the exporter's probes
-    look at those that reports show in use). Sends no mail.
+    and certificate of each MX server, TLSA, SPF, DMARC, the DKIM keys of configured domains that DMARC reports in the
+    database show in use, and those that --selector names. Sends no mail.
 
     Exit codes: 0 nothing is wrong or missing, 1 something is or no nameserver answers, 2 wrong usage. MX servers that
     cannot be seen from here (outbound port 25 is closed in most clouds) are `unknown`, and not counted as wrong.
@@ -58,7 +58,10 @@ def command(
     config = _config(config_path)
     expectations = _expectations(config, domains)
     vantage = looking_from(config.probes if config else Probes(), nameservers)
-    results = asyncio.run(_check_all(expectations, vantage, _keys(expectations, selectors)))
+    keys, known = _keys(config, expectations, selectors)
+    if known:
+        click.echo(known, err=True)
+    results = asyncio.run(_check_all(expectations, vantage, keys))
     click.echo(_as_json(results) if format_ == "json" else _as_text(results))
     raise SystemExit(FAILED if any(_counts(one) for found in results.values() for one in found) else DONE)
 
@@ -86,15 +89,28 @@ def _expectations(config: Config | None, names: Sequence[str]) -> list[Expectati
     return [expectation(config, ours[name]) if config and name in ours else Expectation(domain=name) for name in wanted]
 
 
-def _keys(expectations: Sequence[Expectation], selectors: Sequence[str]) -> dict[str, list[KeyInUse]]:
-    """The keys to look at, by domain."""
+def _keys(
+    config: Config | None, expectations: Sequence[Expectation], selectors: Sequence[str]
+) -> tuple[dict[str, tuple[KeyInUse, ...]], str]:
+    """The keys to look at, by domain: those that are named, then those in use; and a line about the latter."""
     for selector in selectors:
         if normalize(selector) is None:
             raise click.UsageError(f"{selector!r} is no selector; write what stands in s= of a signature")
-    return {
-        expected.domain: [KeyInUse(domain=expected.domain, selector=selector.lower()) for selector in selectors]
-        for expected in expectations
-    }
+    wanted = [expected.domain for expected in expectations]
+    ours = [domain.name for domain in config.domains if domain.name in wanted] if config else []
+    in_use: dict[str, tuple[KeyInUse, ...]] = {}
+    known = ""
+    if config and ours:
+        from cli.keys_in_use import known_keys  # noqa: PLC0415  nobody waits for a database that is not asked
+
+        in_use, known = known_keys(config, ours)
+    keys = {}
+    for name in wanted:
+        named = (KeyInUse(domain=name, selector=selector.lower()) for selector in selectors)
+        # Reports know of a key whether it is still in use, so what they say of one that is named too stands.
+        both = {(key.domain, key.selector): key for key in (*named, *in_use.get(name, ()))}
+        keys[name] = tuple(both.values())
+    return keys, known
 
 
 async def _check_all(

@@ -13,7 +13,9 @@ import faulty_smtp
 import pytest
 import yaml
 from click.testing import CliRunner
+from engine import DOMAIN, days_ago, engine, storage
 from faulty_smtp import Fault
+from ports import free_port
 
 import cli.check
 import cli.policy
@@ -30,10 +32,13 @@ if TYPE_CHECKING:
 
     import click
     from click.testing import Result
+    from engine import Storage
     from loopback_dns import Zone
     from pki import CertificateAuthority
 
     from mailposture.checks.vantage import Vantage
+
+__all__ = ["engine", "storage"]
 
 BASE = """
 example.test.            300 IN MX 10 mx1.example.test.
@@ -59,6 +64,12 @@ class World:
         """Change keys of the only domain."""
         values = yaml.safe_load(self.config_path.read_text())
         values["domains"][0].update(sections)
+        self.config_path.write_text(yaml.safe_dump(values))
+
+    def configure_all(self, **sections: Any) -> None:
+        """Change keys of the configuration."""
+        values = yaml.safe_load(self.config_path.read_text())
+        values.update(sections)
         self.config_path.write_text(yaml.safe_dump(values))
 
     def publish(self) -> None:
@@ -124,7 +135,7 @@ async def test_domain_with_everything_right_is_all_good(
 ) -> None:
     async with mail(world, looking, authority):
         result = await world.run(cli.check.command, "example.test", "--format", "json")
-    found = json.loads(result.output)
+    found = json.loads(result.stdout)
     assert {one["outcome"] for one in found} == {"good"}, found
     assert [one["check"] for one in found] == [
         "mx",
@@ -159,7 +170,7 @@ async def test_dkim_keys_are_looked_at_by_name(world: World) -> None:
     result = await world.run(
         cli.check.command, "example.test", "--selector", "S1", "--selector", "s2", "--format", "json"
     )
-    found = [(one["subject"], one["reason"]) for one in json.loads(result.output) if one["check"] == "dkim"]
+    found = [(one["subject"], one["reason"]) for one in json.loads(result.stdout) if one["check"] == "dkim"]
     assert found == [
         ("s1._domainkey.example.test", "key-revoked"),
         ("s2._domainkey.example.test", "no-record"),
@@ -168,10 +179,51 @@ async def test_dkim_keys_are_looked_at_by_name(world: World) -> None:
     assert wrong.exit_code == 2
 
 
+async def test_dkim_keys_that_reports_show_in_use_are_looked_at(
+    world: World, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = {"dkim_aligned": True, "dkim_results": ["pass"], "dkim_domains": [DOMAIN]}
+    storage.put(
+        "dmarc_records",
+        {**signed, "report_key": 1, "dkim_selectors": ["s1"]},
+        {**signed, "report_key": 2, "dkim_selectors": ["old"], "day": days_ago(9)},
+        {**signed, "report_key": 3, "dkim_selectors": ["s3"], "policy_domain": "other.test"},
+    )
+    world.configure_all(domains=[{"name": DOMAIN}], data=str(storage.config.data))
+    world.zone.text += f's1._domainkey.{DOMAIN}. 60 IN TXT "v=DKIM1; p="\n'
+    result = await world.run(cli.check.command, DOMAIN, "--selector", "old", "--selector", "s2", "--format", "json")
+    found = {one["subject"]: one["reason"] for one in json.loads(result.stdout) if one["check"] == "dkim"}
+    assert found == {
+        f"old._domainkey.{DOMAIN}": None,  # reports show that it is not in use any more
+        f"s2._domainkey.{DOMAIN}": "no-record",
+        f"s1._domainkey.{DOMAIN}": "key-revoked",
+    }
+    assert result.stderr == "DKIM keys that DMARC reports show in use: 2\n"
+    storage.empty()
+    result = await world.run(cli.check.command, DOMAIN)
+    assert result.stderr == "DKIM keys that DMARC reports show in use: none; name keys by --selector\n"
+
+
+async def test_without_a_database_the_other_checks_go_on(world: World, tmp_path: Path) -> None:
+    world.configure_all(data=str(tmp_path / "nothing"))
+    result = await world.run(cli.check.command, "example.test", "--format", "json")
+    assert {one["check"] for one in json.loads(result.stdout)} >= {"mx", "spf", "dmarc"}
+    assert result.stderr.startswith("DKIM keys in use are not known: ")
+    assert result.stderr.endswith("has no reports yet; name keys by --selector\n")
+    assert not (tmp_path / "nothing").exists(), "looking makes no database"
+    world.configure_all(clickhouse={"url": f"http://127.0.0.1:{free_port()}"})
+    result = await world.run(cli.check.command, "example.test", "--format", "json")
+    assert {one["check"] for one in json.loads(result.stdout)} >= {"mx", "spf", "dmarc"}
+    assert result.stderr.startswith("DKIM keys in use are not known: ClickHouse at http://127.0.0.1:")
+    assert result.stderr.count("\n") == 1
+    foreign = await world.run(cli.check.command, "parked.test")
+    assert foreign.stderr == "", "reports are about configured domains"
+
+
 async def test_mx_that_dns_does_not_tell_is_not_said_to_be_covered(world: World) -> None:
     world.zone.broken.add("example.test")
     result = await world.run(cli.check.command, "example.test", "--format", "json")
-    found = {one["check"]: one["outcome"] for one in json.loads(result.output)}
+    found = {one["check"]: one["outcome"] for one in json.loads(result.stdout)}
     assert (found["mx"], found["mta-sts-policy"]) == ("unknown", "good")
     assert "mta-sts-mx" not in found
 
@@ -209,13 +261,13 @@ async def test_served_policy_that_is_not_the_configured_one_is_wrong(
     world.configure(mta_sts={"mode": "testing", "mx": ["mx1.example.test"]})
     async with mail(world, looking, authority):
         result = await world.run(cli.check.command, "example.test", "--format", "json")
-    wrong = {one["check"]: one["reason"] for one in json.loads(result.output) if one["outcome"] == "wrong"}
+    wrong = {one["check"]: one["reason"] for one in json.loads(result.stdout) if one["outcome"] == "wrong"}
     assert wrong == {"mta-sts-record": "id-differs", "mta-sts-policy": "policy-differs"}
 
 
 async def test_parked_domain_that_is_not_configured_is_judged_as_parked(world: World) -> None:
     result = await world.run(cli.check.command, "parked.test", "--format", "json")
-    assert {one["check"]: one["outcome"] for one in json.loads(result.output)} == {
+    assert {one["check"]: one["outcome"] for one in json.loads(result.stdout)} == {
         "mx": "good",
         "spf": "good",
         "dmarc": "good",
@@ -242,7 +294,7 @@ async def test_parked_domain_is_to_have_no_mail_and_nothing_else(
     dmarc = next(line for line in published.splitlines() if line.startswith("_dmarc"))
     world.zone.text = f"{zone_text}{dmarc}\n" if zone_text else published
     result = await world.run(cli.check.command, "example.test", "--format", "json")
-    found = json.loads(result.output)
+    found = json.loads(result.stdout)
     assert [one["check"] for one in found] == ["mx", "spf", "dmarc"]
     assert {one["check"]: one["reason"] for one in found if one["outcome"] != "good"} == wrong
     assert result.exit_code == (1 if wrong else 0)
@@ -251,7 +303,7 @@ async def test_parked_domain_is_to_have_no_mail_and_nothing_else(
 async def test_null_mx_of_a_domain_that_is_to_receive_mail_is_an_outage(world: World) -> None:
     world.zone.text = world.zone.text.replace("IN MX 10 mx1.example.test.", "IN MX 0 .")
     result = await world.run(cli.check.command, "example.test", "--format", "json")
-    mx = json.loads(result.output)[0]
+    mx = json.loads(result.stdout)[0]
     assert (mx["outcome"], mx["reason"]) == ("wrong", "null-mx")
     assert "or write `parked: true` into its configuration" in mx["instruction"]
 
@@ -338,7 +390,7 @@ async def test_tlsa_records_pin_what_the_servers_show(
         world.zone.authenticated = True
         checked = await world.run(cli.check.command, "example.test", "--format", "json")
     assert "_25._tcp.mx1.example.test. 3600 IN TLSA 3 1 1 " in result.output
-    tlsa = next(one for one in json.loads(checked.output) if one["check"] == "tlsa")
+    tlsa = next(one for one in json.loads(checked.stdout) if one["check"] == "tlsa")
     assert tlsa["detail"] == "the certificate is the one that TLSA names, authenticated by DNSSEC"
 
 
@@ -351,7 +403,7 @@ async def test_zone_that_names_hundreds_of_servers_does_not_have_us_connect_to_t
         f"example.test. 60 IN MX 20 n{one}.test.\nn{one}.test. 60 IN A 127.0.0.1\n" for one in range(60)
     )
     async with mail(world, looking, authority):
-        checked = json.loads((await world.run(cli.check.command, "example.test", "--format", "json")).output)
+        checked = json.loads((await world.run(cli.check.command, "example.test", "--format", "json")).stdout)
     servers = [one for one in checked if one["check"] == "starttls"]
     assert len(servers) == 21
     assert servers[-1]["detail"].startswith("41 more MX hosts, from n")

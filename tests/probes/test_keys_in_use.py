@@ -90,7 +90,7 @@ def test_key_that_was_replaced_is_known_as_such(storage: Storage) -> None:
     for reporter in ("a.example", "b.example"):
         put(storage, reporter=reporter, day=10, selector="old")
         put(storage, reporter=reporter, day=1, selector="new")
-    keys = KeysInUse(lambda sql, _: storage.ask(sql, "exporter"))
+    keys = KeysInUse(lambda sql, parameters: storage.ask(sql, "exporter", **parameters))
     assert keys.of(DOMAIN) == ()
     keys.renew()
     assert set(keys.of(DOMAIN)) == {
