@@ -18,7 +18,7 @@ from mailposture.quoting import quoted
 
 MOST_LOOKUPS: Final = 10  # terms that ask DNS (RFC 7208, section 4.6.4)
 MOST_VOID_LOOKUPS: Final = 2  # questions without an answer
-_MOST_QUESTIONS: Final = 75  # ten `mx` with ten hosts each would be more
+MOST_QUESTIONS: Final = 75  # ten `mx` with ten hosts each would be more
 _LONGEST_ANSWER: Final = 8192  # bytes of text at a name; the longest record that receivers take well has 450
 _HELO: Final = "unknown"  # nothing is decided by it
 
@@ -79,7 +79,7 @@ async def evaluate(*, client: str, sender: str, ask: Ask, seconds: float, count_
         max_terms=MOST_LOOKUPS,
         max_void=MOST_VOID_LOOKUPS,
         time_limit=seconds,
-        max_queries=_MOST_QUESTIONS,
+        max_queries=MOST_QUESTIONS,
         audit=count_all,
     )
     try:

@@ -9,7 +9,9 @@ from exporter.exposition import Gauge
 from exporter.probes.outcome import Finding, Measured, ProbeOutcome, named
 from mailposture.checks.outside import look_at_records
 from mailposture.checks.result import Outcome
+from mailposture.checks.spf import asking
 from mailposture.expectation import expectation
+from mailposture.spf_networks import listed_networks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from exporter.probes.outcome import ProbeContext
     from mailposture.checks.result import CheckResult
     from mailposture.config.model import Domain
+
+_LONGEST = 15.0  # seconds for all that an SPF record lists
 
 SUCCESS = Gauge(
     name="dns_record_success",
@@ -35,6 +39,10 @@ async def probe_dns(domain: Domain, context: ProbeContext) -> ProbeOutcome:
     """Look at each record that the domain needs; a parked one needs only those that say so."""
     expected = expectation(context.config, domain)
     view = await look_at_records(expected, vantage=context.vantage, keys=context.keys_of(domain.name))
+    if context.listed.wanted(domain.name, view.spf.published):
+        ask = asking(context.vantage.resolver)
+        networks = await listed_networks(domain.name, ask=ask, seconds=_LONGEST)
+        context.listed.note(domain.name, view.spf.published, networks)
     # Where neither we nor the zone want MTA-STS for this domain, its record is not missed.
     unwanted = view.sts is not None and expected.policy is None and view.sts.result.outcome is Outcome.MISSING
     found = [(record, one) for record, one in view.found if not (unwanted and record == "mta-sts")]

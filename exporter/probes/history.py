@@ -11,14 +11,13 @@ import structlog
 from prometheus_client import Counter
 
 from exporter.probes.outcome import Finding
-from mailposture.clickhouse.client import connect
 
 if TYPE_CHECKING:
-    from clickhouse_connect.driver import Client
+    from collections.abc import Callable, Sequence
+
     from prometheus_client import CollectorRegistry
 
     from exporter.probes.schedule import Probed
-    from mailposture.config.model import Config
 
 log = structlog.get_logger()
 
@@ -44,9 +43,7 @@ _LAST_TIME = datetime(2299, 12, 31, tzinfo=UTC)  # of DateTime64; certificates m
 class History:
     """Rows on their way to ClickHouse. note() in the thread of the probes, write() in one other at a time."""
 
-    def __init__(self, *, config: Config, registry: CollectorRegistry) -> None:
-        self._config = config
-        self._client: Client | None = None
+    def __init__(self, *, registry: CollectorRegistry) -> None:
         self._waiting: deque[tuple[Any, ...]] = deque()
         self._rows = Counter(
             "mailposture_probe_rows",
@@ -65,11 +62,11 @@ class History:
                 self._rows.labels("lost").inc()
             self._waiting.append(_row(probed, finding))
 
-    def write(self) -> None:
+    def write(self, insert: Callable[[str, Sequence[Sequence[Any]], Sequence[str]], None]) -> None:
         """Write what waits, oldest first; on failure it keeps waiting. A row that is written twice counts once."""
         while batch := [self._waiting[index] for index in range(min(len(self._waiting), _MOST_AT_ONCE))]:
             try:
-                self._insert(batch)
+                insert(_TABLE, batch, _COLUMNS)
             except Exception as error:  # whatever it is, the next attempt must come
                 log.warning("probe history not written", error=str(error)[:300], waiting=len(self._waiting))
                 return
@@ -77,16 +74,6 @@ class History:
                 if self._waiting and self._waiting[0] is row:
                     self._waiting.popleft()
             self._rows.labels("written").inc(len(batch))
-
-    def _insert(self, batch: list[tuple[Any, ...]]) -> None:
-        if self._client is None:
-            self._client = connect(self._config, user=self._config.clickhouse.exporter_user)
-        try:
-            self._client.insert(_TABLE, batch, column_names=_COLUMNS, database=self._config.clickhouse.tables_database)
-        except Exception:
-            self._client.close()
-            self._client = None
-            raise
 
 
 def _row(probed: Probed, finding: Finding) -> tuple[Any, ...]:

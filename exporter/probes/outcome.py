@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from exporter.exposition import Gauge
+from exporter.probes.listed import ListedNetworks
 from exporter.probes.policies import KeptPolicies
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class ProbeContext:
     port_25: Port25
     servers: SharedServers
     policies: KeptPolicies = field(default_factory=KeptPolicies)
+    listed: ListedNetworks = field(default_factory=ListedNetworks)
     keys_of: Callable[[str], Sequence[KeyInUse]] = _none_known  # the DKIM keys of a domain that reports show in use
 
 

@@ -13,6 +13,7 @@ import structlog
 from exporter.asking import Asking
 from exporter.probes import PROBES
 from exporter.probes.history import History
+from exporter.probes.inserting import Inserting
 from exporter.probes.keys import KeysInUse
 from exporter.probes.outcome import ProbeContext
 from exporter.probes.results import Results
@@ -45,7 +46,7 @@ class Probing:
         self._keys = KeysInUse(Asking(config))
         context = ProbeContext(config=config, vantage=vantage, port_25=port_25, servers=servers, keys_of=self._keys.of)
         self._results = Results(probes=PROBES, port_25=port_25)
-        self._history = History(config=config, registry=registry)
+        self._history = History(registry=registry)
         self._config = config
         self._context = context
         self._page = self._results.page().encode()
@@ -116,8 +117,13 @@ class Probing:
 
     def _keep_history(self) -> None:
         """What the probes need ClickHouse for, in one thread: which keys are in use, and what they saw."""
+        insert = Inserting(self._config)
         self._keys.renew()
         while not self._ending.wait(_WRITE_EVERY):
-            self._history.write()
+            self._write(insert)
             self._keys.renew()
-        self._history.write()
+        self._write(insert)
+
+    def _write(self, insert: Inserting) -> None:
+        self._history.write(insert)
+        self._context.listed.write(insert)

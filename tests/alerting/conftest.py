@@ -99,7 +99,7 @@ def _of_exporter() -> Iterator[str]:
     yield from {gauge.name for probe in PROBES.values() for gauge in probe.all_gauges} | {PORT_25_BLOCKED.name}
     registry = CollectorRegistry()
     Refresher(read=lambda: "", knock=lambda: None, without_reports="", every=60, registry=registry).refresh()
-    History(config=config, registry=registry)
+    History(registry=registry)
     yield from (sample.name for family in registry.collect() for sample in family.samples)
 
 

@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.probes import PROBES
 from exporter.probes.history import History
+from exporter.probes.inserting import Inserting
 from exporter.probes.outcome import Finding, ProbeOutcome
 from exporter.probes.probing import Probing
 from exporter.probes.results import PORT_25_BLOCKED
@@ -181,9 +182,9 @@ def probed(**more: Any) -> Probed:
 
 def test_same_row_written_twice_counts_once(storage: Storage) -> None:
     for _ in range(2):
-        history = History(config=storage.config, registry=CollectorRegistry())
+        history = History(registry=CollectorRegistry())
         history.note(probed())
-        history.write()
+        history.write(Inserting(storage.config))
     assert storage.ask("SELECT probes, receiving_ip, reason FROM probe_results_daily", "exporter") == [
         (1, "2001:db8::1", "timeout")
     ]
@@ -198,9 +199,9 @@ def test_same_row_written_twice_counts_once(storage: Storage) -> None:
     ],
 )
 def test_certificates_from_the_ends_of_time_are_kept(storage: Storage, expiry: datetime) -> None:
-    history = History(config=storage.config, registry=CollectorRegistry())
+    history = History(registry=CollectorRegistry())
     history.note(probed(certificate_not_after=expiry, detail="x" * 10_000))
-    history.write()
+    history.write(Inserting(storage.config))
     (row,) = storage.ask("SELECT certificate_not_after, length(detail) FROM mailposture_tables.probe_results")
     assert row == (min(expiry, datetime(2299, 12, 31, tzinfo=UTC)).replace(tzinfo=None), 500)
 
@@ -210,15 +211,16 @@ def test_rows_wait_for_clickhouse_and_the_oldest_go_first(tmp_path: Path, monkey
     config = configuration(data=str(tmp_path), clickhouse={"http": "127.0.0.1:0", "native": "127.0.0.1:0"})
     registry = CollectorRegistry()
     monkeypatch.setattr("exporter.probes.history._MOST_WAITING", 3)
-    history = History(config=config, registry=registry)
+    history = History(registry=registry)
     for second in range(5):
         history.note(replace(probed(), probed_at=datetime.now(UTC) + timedelta(seconds=second)))
-    history.write()
+    insert = Inserting(config)
+    history.write(insert)
     assert registry.get_sample_value("mailposture_probe_rows_total", {"outcome": "written"}) == 0
     assert registry.get_sample_value("mailposture_probe_rows_total", {"outcome": "lost"}) == 2
     with EmbeddedEngine(config) as endpoint:
         storage = Storage(config=config, endpoint=endpoint)
         migrate(storage.client(), config, SCHEMA_GROUPS)
-        history.write()
+        history.write(insert)
         assert storage.ask("SELECT count() FROM mailposture_tables.probe_results") == [(3,)]
     assert registry.get_sample_value("mailposture_probe_rows_total", {"outcome": "written"}) == 3
