@@ -24,6 +24,7 @@ _COMMANDS = {
     "init": "init",
     "import": "import_",
     "summary": "summary",
+    "senders": "senders",
     "acknowledge": "acknowledge",
     "sql": "sql",
     "explain": "explain",

@@ -15,6 +15,7 @@ from rich.text import Text
 from cli.csv_cells import lines
 from cli.database import database
 from cli.options import domain_of, with_config
+from cli.rates import percent
 from mailposture.quoting import printable
 from reports.causes import Severity
 from reports.dmarc import summary as dmarc_summary
@@ -139,7 +140,7 @@ def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
         style = "red" if waits else "dim" if rate is None else "green"
         text.append(f"{summary.policy_domain:{width}}  {summary.sessions:>11,}  ", style="not bold")
         without = "parked" if summary.parked else "no reports"
-        text.append(f"{without if rate is None else _percent(rate):>10}", style=f"{style} not bold")
+        text.append(f"{without if rate is None else percent(rate):>10}", style=f"{style} not bold")
         changed = "" if trend is None else f"{trend * 100:+.2f}"
         never = "none expected" if summary.parked else "none in 35 days"
         text.append(f"  {changed:>7}  {summary.last_report_day or never}\n", style="not bold")
@@ -172,7 +173,7 @@ def dmarc_as_text(summaries: Mapping[str, DmarcSummary], *, days: int) -> Text:
     ):
         rate, trend = summary.pass_rate, summary.trend
         text.append(f"{summary.policy_domain:{width}}  {summary.own_messages:>11,}  ", style="not bold")
-        text.append(f"{'no mail' if rate is None else _percent(rate):>10}", style="not bold")
+        text.append(f"{'no mail' if rate is None else percent(rate):>10}", style="not bold")
         changed = "" if trend is None else f"{trend * 100:+.2f}"
         text.append(f"  {changed:>7}  {summary.policy:10}  {summary.last_report_day}\n", style="not bold")
         for each in summary.failing:
@@ -200,8 +201,3 @@ def _in_words(needed: Needed) -> str:
         else ""
     )
     return f"{needed.title}{about}{number}{since}{known}"
-
-
-def _percent(rate: float) -> str:
-    """Two decimals, and never 100 % where anything failed."""
-    return "100 %" if rate == 1 else f"{min(rate * 100, 99.99):.2f} %"

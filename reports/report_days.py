@@ -13,9 +13,12 @@ OF_DOMAIN: Final = "({domain:String} = '' OR policy_domain = {domain:String})"
 
 
 class ReportDays:
-    """Asks questions with the parameters `before` ≤ day < `start` ≤ day < `end`, and `domain`; `end` is today."""
+    """Asks questions with the parameters `before` ≤ day < `start` ≤ day < `end`, and `domain`; `end` is today.
 
-    def __init__(self, client: Client, *, days: int, domain: str | None) -> None:
+    And with those that are named besides.
+    """
+
+    def __init__(self, client: Client, *, days: int, domain: str | None, **more: str) -> None:
         ((end,),) = client.query("SELECT today FROM clock").result_rows
         self._client = client
         self._parameters: dict[str, Any] = {
@@ -23,6 +26,7 @@ class ReportDays:
             "end": end,
             "before": end - timedelta(days=2 * days),
             "domain": domain or "",
+            **more,
         }
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:

@@ -110,9 +110,9 @@ _REASONS: Final = (
         "The DKIM key is not in DNS",
         "The message is signed as your domain, and receivers find no usable key at the selector that the signature "
         "names: it was never published, was removed too early, or is broken.",
-        "`dkim_selectors` in the view dmarc_record_details names the selector: `dig +short TXT "
-        "SELECTOR._domainkey.example.com`. Publish the key again, and leave an old key there for a week after a change "
-        "of keys: mail that waits in queues is still signed with it.",
+        "Look whether it is there: `dig +short TXT SELECTOR._domainkey.example.com` (the selector is in "
+        "`dkim_selectors` of the view dmarc_record_details). Publish the key again, and leave an old key there for a "
+        "week after a change of keys: mail that waits in queues is still signed with it.",
     ),
     Meaning(
         "dkim-broken",

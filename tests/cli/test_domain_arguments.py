@@ -34,7 +34,7 @@ def test_what_is_not_configured_is_wrong_usage(written: str) -> None:
         domain_of(CONFIG, written)
 
 
-@pytest.mark.parametrize("command", ["check", "records", "readiness", "policy"])
+@pytest.mark.parametrize("command", ["check", "records", "readiness", "senders", "policy"])
 @pytest.mark.parametrize(
     ("written", "words"),
     [

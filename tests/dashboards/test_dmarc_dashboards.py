@@ -41,7 +41,7 @@ def test_a_sender_of_ours_that_fails_is_named_with_what_to_do(store: DemoStore) 
     (row,) = ask(store, "dmarc-domain", panel_sql("dmarc-domain", "Senders that fail, and what to do"), **news)
     assert (row["State"], row["Source"], row["Fails"]) == ("ours-failing", "Amazon SES", 4225)
     assert (row["Days"], row["Last day"]) == (6, NOW.date() - timedelta(days=1))
-    assert "_domainkey.news.example" in str(row["What to do"])
+    assert "`dig +short TXT news2025._domainkey.news.example`" in str(row["What to do"])
     shown = {"source": [str(row["source_id"])], "domain": ["news.example"]}
     signatures = ask(store, "dmarc-source", panel_sql("dmarc-source", "Signatures (DKIM)"), **shown)
     broken = next(each for each in signatures if each["Result"] == "permerror")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
+import pytest
 from clock import NOW
 from engine import DOMAIN, days_ago, engine, storage
 from test_dmarc_sources import ANYBODY, FORWARDER, SERVER, configure, failing, sent
@@ -15,6 +17,7 @@ from mailposture.clickhouse.reference import write_domains
 from mailposture.records.dns_records import dmarc_record, mta_sts_record
 from reports.acknowledging import Acknowledgement, acknowledge
 from reports.dmarc.readiness import Verdict, read_readiness
+from reports.dmarc.sources import read_senders
 
 if TYPE_CHECKING:
     from engine import Storage
@@ -154,6 +157,44 @@ def test_a_forgotten_vendor_waits_for_a_name(storage: Storage) -> None:
     )
     acknowledge(storage.client(), storage.config, not_ours)
     assert step(storage, "quarantine").verdict is Verdict.SAFE
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_what_keeps_coming_is_what_readiness_waits_for(storage: Storage, number: int) -> None:
+    chance = random.Random(number)
+    rows = days_of(GOOD)
+    for network in range(30):
+        ip = f"::ffff:203.0.{network}.9"
+        for day in range(1, chance.choice((2, 3, 4, 31))):
+            row = failing(network, ip=ip, messages=chance.choice((1, 3, 4, 60)), day=days_ago(day))
+            row |= {"disposition": chance.choice(("none", "none", "reject")), "report_key": chance.randrange(2**63)}
+            rows += [{**row, "organization": each} for each in chance.choice((REPORTERS, REPORTERS[:1]))]
+    storage.put("dmarc_records", *rows)
+    forged = {**failing(40, ip="::ffff:203.0.40.9", messages=50), "organization": "Forger"}
+    storage.put("dmarc_records", *({**forged, "day": days_ago(day)} for day in range(1, 9)), known=False)
+    published(storage, "none")
+    waiting = {
+        source
+        for (source,) in storage.ask("SELECT source FROM dmarc_readiness_sources WHERE waits AND NOT possibly_ours")
+    }
+    assert 3 < len(waiting) < 30
+
+    def keeps_coming() -> set[str]:
+        senders = read_senders(storage.client("analyst"), DOMAIN, days=30)
+        return {each.source for each in senders.to_do if each.state == "keeps-coming"}
+
+    assert keeps_coming() == waiting
+    known = min(waiting)
+    for subject, left in ((known, waiting - {known}), ("", set())):
+        not_ours = Acknowledgement(
+            policy_domain=DOMAIN,
+            cause="dmarc-unknown-source",
+            subject=subject,
+            until=days_ago(-30),
+            because="a former vendor",
+        )
+        acknowledge(storage.client(), storage.config, not_ours)
+        assert keeps_coming() == left
 
 
 def test_forgers_who_change_addresses_or_are_refused_wait_for_no_name(storage: Storage) -> None:

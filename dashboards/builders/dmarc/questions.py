@@ -15,9 +15,6 @@ OWN: Final = "pile != 'unknown'"
 UNKNOWN_DELIVERED: Final = "sumIf(delivered_messages, pile = 'unknown')"
 UNKNOWN_BLOCKED: Final = "sumIf(quarantined_messages + rejected_messages, pile = 'unknown')"
 
-PERSISTENT: Final = "uniqExact(day) >= 5 AND length(groupUniqArrayArray(reporters)) >= 2"
-"""SQL of a group of rows of one source: it comes back, and not only one reporter sees it."""
-
 
 def own_rate(condition: str = "1") -> str:
     """Share of own mail that passes DMARC, cut after four digits: it is 100 % only if nothing fails."""
@@ -30,6 +27,11 @@ def share(passed: str, messages: str = "messages") -> str:
     return f"floor(sum({passed}) / nullIf(sum({messages}), 0), 4)"
 
 
+def part(passed: str, sent: str = "sent") -> str:
+    """Share of messages that are added up already."""
+    return f"floor({passed} / nullIf({sent}, 0), 4)"
+
+
 def no_reports(where: str) -> str:
     """True if nobody reported: then nothing can be called good."""
     return f"(SELECT count() FROM dmarc_daily WHERE {where}) = 0"
@@ -37,9 +39,6 @@ def no_reports(where: str) -> str:
 
 NEXT_STEP: Final = "scope = 'domain' AND step = if(policy IN ('quarantine', 'reject'), 'reject', 'quarantine')"
 """SQL: of dmarc_readiness, the row about the next stricter policy of the domain itself."""
-
-ACTION: Final = "if(service.action != '' AND endsWith(main_reason, '-other-domain'), service.action, meaning.action)"
-"""SQL: what to do about a source's main reason. How a service is set up helps where it authenticates as itself."""
 
 PILES: Final = f"""sumIf(messages, pile = 'aligned') AS "Authenticated",
                 sumIf(messages, pile = 'forwarded') AS "Forwarded",

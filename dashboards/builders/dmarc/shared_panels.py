@@ -10,6 +10,7 @@ from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, UNKNO
 from dashboards.builders.common.scope import IN_RANGE, THIS_WEEK
 from dashboards.builders.common.variables import THIS_DOMAIN, cell, link, untrusted_id
 from dashboards.builders.dmarc import questions
+from reports.dmarc import source_questions
 
 if TYPE_CHECKING:
     from dashboards.builders.common.grafana import Panel
@@ -249,9 +250,9 @@ def what_to_do(where: str, *, domain: Column, height: int) -> Panel:
     return table(
         "Senders that fail, and what to do",
         "Sources in the time range whose mail fails DMARC and is ours, or may be. Ours, failing: a sender of ours. "
-        "Possibly ours: a service that signs for itself, where anybody may have an account. Keeps coming: unknown, on "
-        "several days, seen by several reporters: perhaps a forgotten server. Click a source for its addresses and "
-        "signatures.",
+        "Possibly ours: a service that signs for itself, where anybody may have an account. Keeps coming: unknown, and "
+        "comes back, as of now, so that a stricter policy waits for somebody to say whose it is: perhaps a forgotten "
+        "server. Click a source for its addresses and signatures.",
         rows(
             f"""
             SELECT
@@ -259,32 +260,14 @@ def what_to_do(where: str, *, domain: Column, height: int) -> Panel:
                 policy_domain AS "Domain",
                 source AS "Source",
                 failing AS "Fails",
-                meaning.title AS "What is wrong",
-                replaceAll(concat(
-                    if(state = 'ours-failing', '', 'If it is yours: '),
-                    {questions.ACTION}
-                ), 'example.com', policy_domain) AS "What to do",
+                title AS "What is wrong",
+                action AS "What to do",
                 why AS "Why we think so",
                 days AS "Days",
                 last_day AS "Last day",
                 {SOURCE_ID}
-            FROM (
-                SELECT
-                    policy_domain, source,
-                    multiIf(pile = 'ours-failing', pile, max(possibly_ours), 'possibly-ours', 'keeps-coming') AS state,
-                    topKWeighted(1)(reason, messages)[1] AS main_reason,
-                    topKWeighted(1)(evidence, messages)[1] AS why,
-                    sum(messages) AS failing, uniqExact(day) AS days, max(day) AS last_day
-                FROM dmarc_sources_daily
-                WHERE {IN_RANGE} AND {where} AND pile IN ('ours-failing', 'unknown')
-                GROUP BY policy_domain, source, pile
-                HAVING pile = 'ours-failing' OR max(possibly_ours) OR ({questions.PERSISTENT})
-            ) AS failing_sources
-            LEFT JOIN (
-                SELECT term AS main_reason, title, action FROM dmarc_meanings WHERE kind = 'reason'
-            ) AS meaning USING (main_reason)
-            LEFT JOIN (SELECT toString(service) AS source, action FROM sending_services) AS service USING (source)
-            ORDER BY indexOf(['ours-failing', 'possibly-ours', 'keeps-coming'], "State"), "Fails" DESC
+            FROM ({source_questions.to_do(f"{IN_RANGE} AND {where}")})
+            ORDER BY {source_questions.BY_STATE}
             LIMIT 200"""
         ),
         columns=(
@@ -316,22 +299,20 @@ def sources(title: str, description: str, where: str, *, domain: Column, height:
                 source AS "Source",
                 policy_domain AS "Domain",
                 pile AS "Pile",
-                sum(messages) AS "Messages",
-                {questions.share("passed_messages")} AS "DMARC",
-                {questions.share("spf_aligned_messages")} AS "SPF",
-                {questions.share("dkim_aligned_messages")} AS "DKIM",
-                sum(delivered_messages) AS "Delivered",
-                sum(quarantined_messages) AS "Quarantined",
-                sum(rejected_messages) AS "Rejected",
-                length(groupUniqArrayArray(reporters)) AS "Reporters",
-                min(day) AS "First day",
-                max(day) AS "Last day",
-                topKWeighted(1)(evidence, messages)[1] AS "Evidence",
+                sent AS "Messages",
+                {questions.part("passed")} AS "DMARC",
+                {questions.part("by_spf")} AS "SPF",
+                {questions.part("by_dkim")} AS "DKIM",
+                delivered AS "Delivered",
+                quarantined AS "Quarantined",
+                rejected AS "Rejected",
+                seen_by AS "Reporters",
+                first_day AS "First day",
+                last_day AS "Last day",
+                why AS "Evidence",
                 {SOURCE_ID}
-            FROM dmarc_sources_daily
-            WHERE {IN_RANGE} AND {where}
-            GROUP BY policy_domain, source, pile
-            ORDER BY indexOf(['ours-failing', 'unknown', 'forwarded', 'aligned'], "Pile"), "Messages" DESC
+            FROM ({source_questions.sources(f"{IN_RANGE} AND {where}")})
+            ORDER BY {source_questions.BY_PILE}
             LIMIT 500"""
         ),
         columns=(

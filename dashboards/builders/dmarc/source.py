@@ -19,12 +19,14 @@ from dashboards.builders.common.variables import (
     untrusted_choice,
 )
 from dashboards.builders.dmarc import questions, shared_panels
+from reports.dmarc import source_questions
 
 if TYPE_CHECKING:
     from dashboards.builders.common.grafana import Panel
 
 UID = "mailposture-dmarc-source"
-_CHOSEN = f"{DOMAINS} AND {chosen_untrusted('source', 'source')}"
+_SOURCE = chosen_untrusted("source", "source")
+_CHOSEN = f"{DOMAINS} AND {_SOURCE}"
 _RECORDS = f"""FROM dmarc_record_details
                 WHERE {IN_RANGE} AND {DOMAINS} AND (policy_domain, day, source_ip) IN (
                     SELECT policy_domain, day, source_ip FROM dmarc_sources_daily WHERE {IN_RANGE} AND {_CHOSEN}
@@ -133,23 +135,13 @@ _WRONG = table(
             pile AS "Pile",
             policy_domain AS "Domain",
             main_reason AS "Reason",
-            meaning.title AS "What is wrong",
-            replaceAll({questions.ACTION}, 'example.com', policy_domain) AS "What to do",
+            title AS "What is wrong",
+            action AS "What to do",
             failing AS "Fails",
             first_day AS "First day",
             last_day AS "Last day"
-        FROM (
-            SELECT pile, policy_domain, source, reason AS main_reason, sum(messages - passed_messages) AS failing,
-                min(day) AS first_day, max(day) AS last_day
-            FROM dmarc_sources_daily
-            WHERE {IN_RANGE} AND {_CHOSEN} AND reason != ''
-            GROUP BY pile, policy_domain, source, reason
-        ) AS reasons
-        LEFT JOIN (
-            SELECT term AS main_reason, title, action FROM dmarc_meanings WHERE kind = 'reason'
-        ) AS meaning USING (main_reason)
-        LEFT JOIN (SELECT toString(service) AS source, action FROM sending_services) AS service USING (source)
-        ORDER BY "Fails" DESC, "Domain", "Reason"
+        FROM ({source_questions.reasons(f"{IN_RANGE} AND {DOMAINS}", about=_SOURCE)})
+        ORDER BY {source_questions.BY_FAILING}
         LIMIT 100"""
     ),
     columns=(
@@ -174,20 +166,18 @@ _DETAILS = (
         rows(
             f"""
             SELECT
-                if(source_ip = '', 'not given', source_ip) AS "Address",
+                address AS "Address",
                 header_from AS "Domain in From",
                 pile AS "Pile",
-                sum(messages) AS "Messages",
-                {questions.share("passed_messages")} AS "DMARC",
-                sum(quarantined_messages) AS "Quarantined",
-                sum(rejected_messages) AS "Rejected",
-                length(groupUniqArrayArray(reporters)) AS "Reporters",
-                min(day) AS "First day",
-                max(day) AS "Last day"
-            FROM dmarc_sources_daily
-            WHERE {IN_RANGE} AND {_CHOSEN}
-            GROUP BY source_ip, header_from, pile
-            ORDER BY "Messages" DESC, "Address"
+                sent AS "Messages",
+                {questions.part("passed")} AS "DMARC",
+                quarantined AS "Quarantined",
+                rejected AS "Rejected",
+                seen_by AS "Reporters",
+                first_day AS "First day",
+                last_day AS "Last day"
+            FROM ({source_questions.addresses(f"{IN_RANGE} AND {_CHOSEN}")})
+            ORDER BY {source_questions.BY_SENT}
             LIMIT 200"""
         ),
         columns=(

@@ -1,0 +1,118 @@
+"""`mailposture senders`: who sends in our name, and what to do about each, in words."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from engine import DOMAIN, engine, storage
+from test_dmarc_sources import ANYBODY, FORWARDER, failing, sent
+
+from cli.senders import command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+    from engine import Storage
+
+__all__ = ["engine", "storage"]
+
+
+@pytest.fixture
+def asked(storage: Storage, tmp_path: Path) -> Asked:
+    return Asked(storage, tmp_path / "mailposture.yaml")
+
+
+class Asked:
+    """The command, over the tests' database."""
+
+    def __init__(self, storage: Storage, path: Path) -> None:
+        path.write_text(f"domains: [{{name: {DOMAIN}}}]\ndata: {storage.config.data}\n")
+        self._path = path
+
+    def __call__(self, *arguments: str) -> Result:
+        return CliRunner().invoke(command, ["--config", str(self._path), *arguments])
+
+
+def key(selector: str) -> dict[str, list[str]]:
+    """A signature of ours whose key receivers do not find."""
+    return {
+        "dkim_domains": [DOMAIN],
+        "dkim_results": ["permerror"],
+        "dkim_selectors": [selector],
+        "dkim_details": [""],
+    }
+
+
+def test_every_source_is_listed_and_what_fails_has_its_steps(storage: Storage, asked: Asked) -> None:
+    storage.put(
+        "dmarc_records",
+        sent(0, spf=DOMAIN, aligned="spf", messages=1200),
+        {**failing(1, messages=30), **key("news2025")},
+        sent(2, dkim=DOMAIN, aligned="dkim", ip=FORWARDER),
+        failing(3, ip=ANYBODY, spf="bounce.mcsv.net", dkim="mcsv.net"),
+    )
+    done = asked(DOMAIN)
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert lines[0] == f"Who sends in the name of {DOMAIN}, last 30 report days"
+    assert [line.split()[:1] + line.split()[2:4] for line in lines[2:6]] == [
+        ["30", "%", "ours-failing"],
+        ["10", "%", "unknown"],
+        ["10", "%", "forwarded"],
+        ["1,200", "%", "aligned"],
+    ]
+    text = " ".join(done.output.split())
+    assert "192.0.2.0/24: a sender of yours fails, 30 messages fail" in text
+    assert f"`dig +short TXT news2025._domainkey.{DOMAIN}`" in text
+    assert "Mailchimp: possibly yours, 10 messages fail" in text
+    assert "If it is yours: In Mailchimp (" in text
+
+
+def test_one_source_has_its_evidence_reasons_and_addresses(storage: Storage, asked: Asked) -> None:
+    storage.put("dmarc_records", sent(0, spf=DOMAIN, aligned="spf"), {**failing(1, ip="::ffff:192.0.2.9"), **key("s1")})
+    storage.put("dmarc_records", {**failing(2, messages=3), **key("s1")})
+    done = asked(DOMAIN, "192.0.2.0/24")
+    assert done.exit_code == 0, done.output
+    assert "ours-failing: it failed, and the address passes SPF as you at other times" in done.output
+    assert "dkim-key-missing: 3 messages (ours-failing)" in done.output
+    assert "dkim-key-missing: 10 messages (unknown)" in done.output
+    assert "       10  192.0.2.9" in done.output
+    found = json.loads(asked(DOMAIN, "192.0.2.0/24", "--format", "json").output)
+    assert [(row["address"], row["pile"], row["messages"]) for row in found["addresses"]] == [
+        ("192.0.2.1", "aligned", 10),
+        ("192.0.2.9", "unknown", 10),
+        ("192.0.2.1", "ours-failing", 3),
+    ]
+
+
+@pytest.mark.parametrize("selector", ["$(id)", "a;b", "`id`", "a b", "-x"])
+def test_selector_that_is_no_name_stands_in_no_command(storage: Storage, asked: Asked, selector: str) -> None:
+    storage.put("dmarc_records", sent(0, spf=DOMAIN, aligned="spf"), {**failing(1), **key(selector)})
+    text = " ".join(asked(DOMAIN).output.split())
+    assert f"`dig +short TXT SELECTOR._domainkey.{DOMAIN}`" in text
+    assert selector not in text
+
+
+def test_forged_report_names_no_key_and_its_source_is_marked(storage: Storage, asked: Asked) -> None:
+    storage.put("dmarc_records", sent(0, spf=DOMAIN, aligned="spf"), {**failing(1), **key("good")})
+    forged = {**failing(2, messages=90_000), **key("evil"), "organization": "Forger", "report_key": 7}
+    storage.put("dmarc_records", forged, {**forged, "record_index": 3, "source_ip": ANYBODY}, known=False)
+    text = " ".join(asked(DOMAIN).output.split())
+    assert f"good._domainkey.{DOMAIN}" in text
+    assert "evil" not in text
+    one = " ".join(asked(DOMAIN, "203.0.113.0/24").output.split())
+    assert "no reporter that counts in alerts saw it" in one
+
+
+def test_nobody_and_nothing_are_said(storage: Storage, asked: Asked) -> None:
+    assert "Nobody, as far as DMARC reports say." in asked(DOMAIN).output
+    storage.put("dmarc_records", sent(0, spf=DOMAIN, aligned="spf"))
+    assert "Nothing to do: every sender of yours passes" in asked(DOMAIN).output
+    assert "Nothing: all its mail passes DMARC." in asked(DOMAIN, "192.0.2.0/24").output
+    missing = asked(DOMAIN, "Nobody")
+    assert missing.exit_code == 2
+    assert f"`mailposture senders {DOMAIN}` lists who did" in missing.output
