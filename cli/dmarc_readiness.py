@@ -24,8 +24,8 @@ def as_text(domain: str, readiness: DmarcReadiness) -> str:
     """The verdict on each next step and why, then what it would refuse."""
     lines: list[str] = []
     for step in (each for each in readiness.steps if each.is_next):
-        verdict = _VERDICTS[step.verdict].format(step=step.step if step.scope == "domain" else f"… sp={step.step}")
-        name = domain if step.scope == "domain" else f"subdomains of {domain}"
+        verdict = _VERDICTS[step.verdict].format(step=f"… sp={step.step}" if step.scope == "subdomains" else step.step)
+        name = {"domain": domain, "subdomains": f"subdomains of {domain}"}.get(step.scope, step.scope)
         shown = click.style(verdict, fg=_COLOURS[step.verdict])
         lines.append(f"{click.style(name, bold=True)}: DMARC: {shown} (now {step.policy or 'unknown'})")
         lines += [f"  - {printable(reason)}" for reason in step.reasons]
@@ -45,7 +45,7 @@ def as_text(domain: str, readiness: DmarcReadiness) -> str:
 
 
 def _publish(step: Step) -> str:
-    tag = "p" if step.scope == "domain" else "sp"
+    tag = "sp" if step.scope == "subdomains" else "p"
     if step.policy == step.step:
         return f"{tag}={step.step} is published, and nothing speaks against it."
     if step.testing:
@@ -54,5 +54,6 @@ def _publish(step: Step) -> str:
 
 
 def _source(source: RefusedSource, messages: int) -> str:
-    about = f"on {source.days} days, seen by {source.reporters}"
+    scope = "" if source.scope == "domain" else f"; {source.scope}"
+    about = f"on {source.days} days, seen by {source.reporters}{scope}"
     return f"  {messages:>8}  {printable(source.source):<28}  {source.pile:<12}  {source.reason:<20}  {about}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
 
+SCOPES = ("domain", "subdomains")  # that the record of the domain is about
 _MOST = 20  # sources that are named
 
 
@@ -24,7 +25,7 @@ class Verdict(StrEnum):
 class Step:
     """What a policy would do, and whether it may be published."""
 
-    scope: str  # domain or subdomains
+    scope: str  # domain, subdomains, or a subdomain with a DMARC record of its own
     step: str  # quarantine or reject
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -64,8 +65,8 @@ class DmarcReadiness:
 
     @property
     def ready(self) -> bool:
-        """Whether what comes next is safe."""
-        return all(step.verdict is Verdict.SAFE for step in self.steps if step.is_next)
+        """Whether what comes next in the domain's own record is safe."""
+        return all(step.verdict is Verdict.SAFE for step in self.steps if step.is_next and step.scope in SCOPES)
 
 
 def read_readiness(client: Client, domain: str) -> DmarcReadiness | None:
@@ -84,8 +85,9 @@ def read_readiness(client: Client, domain: str) -> DmarcReadiness | None:
         )
         for scope, step, verdict, reasons, policy, testing, own, refused, unknown in client.query(
             "SELECT scope, step, verdict, reasons, policy, testing, own_messages, refused_messages, unknown_messages"
-            " FROM dmarc_readiness WHERE policy_domain = {domain:String} ORDER BY scope, step",
-            parameters={"domain": domain},
+            " FROM dmarc_readiness WHERE policy_domain = {domain:String}"
+            " ORDER BY indexOf({scopes:Array(String)}, scope) = 0, scope, step",
+            parameters={"domain": domain, "scopes": list(SCOPES)},
         ).result_rows
     )
     if not any(step.own_messages or step.unknown_messages or step.policy for step in steps):

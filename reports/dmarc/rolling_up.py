@@ -39,7 +39,7 @@ _AT_LEAST, _AT_MOST = 5.0, 600.0  # seconds between rounds
 
 _GROUP: Final = (
     "policy_domain, day, source, header_from, source_kind, source_ip, pile, possibly_ours, evidence, reason,"
-    " published_policy"
+    " published_policy, published_domain"
 )
 _SUMS: Final = (
     "messages",

@@ -182,7 +182,7 @@ async def test_dkim_keys_are_looked_at_by_name(world: World) -> None:
 async def test_dkim_keys_that_reports_show_in_use_are_looked_at(
     world: World, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signed = {"dkim_aligned": True, "dkim_results": ["pass"], "dkim_domains": [DOMAIN]}
+    signed = {"dkim_aligned": True, "dkim_results": ["pass"], "dkim_domains": [DOMAIN], "dkim_details": [""]}
     storage.put(
         "dmarc_records",
         {**signed, "report_key": 1, "dkim_selectors": ["s1"]},

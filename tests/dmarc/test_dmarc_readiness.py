@@ -281,6 +281,36 @@ def test_subdomains_with_another_policy_stand_apart(storage: Storage) -> None:
     assert f"subdomains of {DOMAIN}: DMARC: not yet safe" in as_text(DOMAIN, ready(storage))
 
 
+def test_subdomain_with_a_record_of_its_own_weighs_on_itself_alone(storage: Storage) -> None:
+    shop = f"shop.{DOMAIN}"
+    own = {"header_from": shop, "published_domain": shop}
+    below = {"header_from": f"eu.{shop}", "published_domain": shop}
+    storage.put(
+        "dmarc_records",
+        *days_of(
+            GOOD,
+            sent(1, spf=DOMAIN, aligned="spf", messages=5, header_from=f"news.{DOMAIN}"),
+            sent(2, spf=shop, aligned="spf", messages=50, **own),
+            failing(3, messages=50, **own),
+            failing(4, messages=20, **below),
+            failing(5, ip=ANYBODY, messages=2, **own),
+        ),
+    )
+    published(storage, "quarantine")
+    published(storage, "none", published_domain=shop, organization="Receiver Two", report_key=500)
+    assert step(storage, "reject").verdict is Verdict.SAFE
+    assert step(storage, "reject").own_messages == 6300
+    assert ready(storage).ready
+    of_shop = step(storage, "quarantine", scope=shop)
+    assert (of_shop.verdict, of_shop.policy, of_shop.own_messages) == (Verdict.NOT_YET, "none", 7200)
+    assert (of_shop.refused_messages, of_shop.is_next) == (4200, True)
+    assert "203.0.113.0/24" in of_shop.reasons[1]
+    text = as_text(DOMAIN, ready(storage))
+    assert f"{DOMAIN}: DMARC: safe for p=reject (now quarantine)" in text
+    assert f"{shop}: DMARC: not yet safe for p=quarantine (now none)" in text
+    assert f"seen by 2; {shop}" in text
+
+
 def test_parked_domain_is_safe_at_once(storage: Storage) -> None:
     parked = storage.config.domains[0].model_copy(update={"parked": True})
     write_domains(storage.client(), storage.config.model_copy(update={"domains": (parked,)}))

@@ -26,6 +26,7 @@ __all__ = ["engine", "storage"]
 
 _COLUMNS = (
     "day, policy_domain, header_from, source, source_kind, pile, possibly_ours, evidence, reason, published_policy,"
+    " published_domain,"
     " sum(messages), sum(passed_messages), sum(spf_aligned_messages), sum(dkim_aligned_messages),"
     " sum(quarantined_messages), sum(rejected_messages), sum(delivered_messages), sum(counted_messages),"
     " arraySort(groupUniqArrayArray(reporters)), arraySort(groupUniqArrayArray(counted_reporters))"

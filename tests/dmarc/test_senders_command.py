@@ -31,9 +31,10 @@ class Asked:
 
     def __init__(self, storage: Storage, path: Path) -> None:
         path.write_text(f"domains: [{{name: {DOMAIN}}}]\ndata: {storage.config.data}\n")
-        self._path = path
+        self._storage, self._path = storage, path
 
     def __call__(self, *arguments: str) -> Result:
+        self._storage.client()  # sorts what was put
         return CliRunner().invoke(command, ["--config", str(self._path), *arguments])
 
 

@@ -33,7 +33,8 @@ def put(storage: Storage, *, reporter: str, day: int = 1, selector: str = "s1", 
         "dkim_results": ["pass"],
         "dkim_aligned": True,
     }
-    storage.put("dmarc_records", {**about, **signed, **row}, known=False)
+    record = {**about, **signed, **row}
+    storage.put("dmarc_records", {**record, "dkim_details": [""] * len(record["dkim_results"])}, known=False)
 
 
 def selectors(storage: Storage) -> set[tuple[str, str]]:

@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_sources {on_cluster}
     delivered_messages UInt64 COMMENT 'Messages that were neither',
     counted_messages UInt64 COMMENT 'Messages of reporters that counted in alerts when this was made',
     published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
+    published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
     reporters Array(LowCardinality(String)) COMMENT 'Who reported them, at most 100',
     counted_reporters Array(LowCardinality(String)) COMMENT 'Those of them that counted in alerts',
     version UInt64 COMMENT 'When this was made: milliseconds since 1970; the higher version of a row is kept',

@@ -13,6 +13,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_source_days {on_cluster}
     dkim_aligned Bool COMMENT 'Whether DKIM passed and was aligned',
     disposition LowCardinality(String) COMMENT 'What was done: none, quarantine or reject; by spam filters too',
     published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
+    published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
     forwarding LowCardinality(String) COMMENT 'Sign of forwarding that the reporter gave: forwarded, trusted_forwarder, mailing_list or arc; else empty',
     fault LowCardinality(String) COMMENT 'What is wrong, a term that `mailposture explain` knows; empty if DMARC passed',
     as_ours Bool COMMENT 'Whether SPF passed for a name of ours without being aligned; where DMARC failed, SPF or DKIM',
@@ -33,7 +34,7 @@ WITH
     arrayFilter(each -> each.2 = 'pass' AND each.1 != '' AND NOT is_ours(each.1), dkim) AS other_dkim,
     arrayFilter(each -> each.2 = 'pass' AND each.1 != '' AND NOT is_ours(each.1), spf) AS other_spf
 SELECT
-    policy_domain, day, header_from, source_ip, spf_aligned, dkim_aligned, disposition, published_policy,
+    policy_domain, day, header_from, source_ip, spf_aligned, dkim_aligned, disposition, published_policy, published_domain,
     multiIf(
         has(reasons, 'mailing_list'), 'mailing_list',
         has(reasons, 'trusted_forwarder'), 'trusted_forwarder',
@@ -68,7 +69,7 @@ SELECT
 FROM (SELECT * FROM {tables}.dmarc_records FINAL) AS record
 LEFT JOIN {views}.dmarc_reporters AS reporting USING (policy_domain, reporter, trust)
 GROUP BY
-    policy_domain, day, header_from, source_ip, spf_aligned, dkim_aligned, disposition, published_policy, forwarding, fault,
-    as_ours, authenticated
+    policy_domain, day, header_from, source_ip, spf_aligned, dkim_aligned, disposition, published_policy, published_domain,
+    forwarding, fault, as_ours, authenticated
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Messages per day, address and outcome: what dmarc_sources_daily rests on'

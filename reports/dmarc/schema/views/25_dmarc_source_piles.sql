@@ -45,6 +45,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_source_piles {on_cluster}
     delivered_messages UInt64 COMMENT 'Messages that were neither',
     counted_messages UInt64 COMMENT 'Messages of reporters that count in alerts (dmarc_reporters); forged reports add nothing here',
     published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
+    published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
     reporters Array(LowCardinality(String)) COMMENT 'Who reported them, at most 100; groupUniqArrayArray(reporters) combines rows',
     counted_reporters Array(LowCardinality(String)) COMMENT 'Those of them that count in alerts'
 )
@@ -167,7 +168,7 @@ SELECT
     if(disposition = 'quarantine', messages, 0) AS quarantined_messages,
     if(disposition = 'reject', messages, 0) AS rejected_messages,
     if(disposition IN ('quarantine', 'reject'), 0, messages) AS delivered_messages,
-    counted_messages, published_policy, reporters, counted_reporters
+    counted_messages, published_policy, published_domain, reporters, counted_reporters
 FROM
 (
     SELECT
@@ -216,8 +217,8 @@ FROM
             (
                 SELECT
                     each_day.policy_domain AS policy_domain, day, header_from, each_day.source_ip AS packed_ip, spf_aligned, dkim_aligned,
-                    spf_aligned OR dkim_aligned AS passed, disposition, published_policy, forwarding, fault, as_ours, authenticated, messages,
-                    counted_messages, reporters, counted_reporters, own_first_day, own_last_day, companions_by_spf, services_as_us,
+                    spf_aligned OR dkim_aligned AS passed, disposition, published_policy, published_domain, forwarding, fault, as_ours,
+                    authenticated, messages, counted_messages, reporters, counted_reporters, own_first_day, own_last_day, companions_by_spf, services_as_us,
                     sender_networks, sender_services,
                     if(packed_ip = toIPv6('::'), '', replaceOne(toString(packed_ip), '::ffff:', '')) AS address,
                     transform(host_domain, domains, ranks, 0) AS rank_of_host,

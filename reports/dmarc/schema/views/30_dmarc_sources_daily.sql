@@ -24,6 +24,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_sources_daily {on_cluster}
     delivered_messages UInt64 COMMENT 'Messages that were neither',
     counted_messages UInt64 COMMENT 'Messages of reporters that count in alerts (dmarc_reporters); forged reports add nothing here',
     published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
+    published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
     reporters Array(LowCardinality(String)) COMMENT 'Who reported them, at most 100; groupUniqArrayArray(reporters) combines rows',
     counted_reporters Array(LowCardinality(String)) COMMENT 'Those of them that count in alerts'
 )
@@ -33,7 +34,7 @@ SELECT
     day, policy_domain, header_from, source, source_kind,
     if(kept.source_ip = toIPv6('::'), '', replaceOne(toString(kept.source_ip), '::ffff:', '')) AS source_ip,
     pile, possibly_ours, evidence, reason, messages, passed_messages, spf_aligned_messages, dkim_aligned_messages, quarantined_messages,
-    rejected_messages, delivered_messages, counted_messages, published_policy, reporters, counted_reporters
+    rejected_messages, delivered_messages, counted_messages, published_policy, published_domain, reporters, counted_reporters
 FROM {tables}.dmarc_sources AS kept FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Messages per day, source and pile: who sends in our name'

@@ -1,9 +1,10 @@
--- The DMARC policy of each domain, as reports of the last 60 complete report days found it. Only reporters that count (dmarc_reporters)
+-- The DMARC policy of each domain, and of each subdomain with a DMARC record of its own, as reports of the last 60 complete report days found it. Only reporters that count (dmarc_reporters)
 -- say so, and of what they found last most decide; of as many the weaker policy. So neither a forged report nor one reporter that is
 -- wrong makes a policy look stricter than it is, or takes subdomains out of what dmarc_readiness judges of the domain.
 CREATE OR REPLACE VIEW {views}.dmarc_published {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
+    published_domain LowCardinality(String) COMMENT 'Where the policy is published: our domain, or a subdomain with a record of its own',
     p String COMMENT 'Policy that most reporters found last',
     sp String COMMENT 'Policy for subdomains beside it',
     testing Bool COMMENT 'Whether it is published with t=y, so that receivers apply the step below',
@@ -14,12 +15,12 @@ SQL SECURITY DEFINER
 AS
 WITH (SELECT today FROM {views}.clock) AS today
 SELECT
-    policy_domain, tupleElement(policy, 1) AS p, tupleElement(policy, 2) AS sp, tupleElement(policy, 3) AS testing,
+    policy_domain, published_domain, tupleElement(policy, 1) AS p, tupleElement(policy, 2) AS sp, tupleElement(policy, 3) AS testing,
     last_none AS last_day_of_none, last_none_of_subdomains AS last_day_of_none_of_subdomains
 FROM
 (
     SELECT
-        policy_domain,
+        policy_domain, published_domain,
         max(last_day) AS newest,
         -- Who has not reported for a week has seen no change since.
         arrayMap(each -> each.1, arrayFilter(each -> each.2 >= newest - 7, groupArray((found, last_day)))) AS votes,
@@ -31,7 +32,7 @@ FROM
     FROM
     (
         SELECT
-            policy_domains[1] AS policy_domain,
+            policy_domains[1] AS policy_domain, report.published_domain AS published_domain,
             argMax((toString(report.p), toString(report.sp), report.testing = 'y'), (period_end, report_key)) AS found,
             max(day) AS last_day,
             maxIf(day, report.p = 'none') AS last_none,
@@ -39,9 +40,9 @@ FROM
         FROM (SELECT * FROM {tables}.dmarc_reports FINAL) AS report
         INNER JOIN (SELECT policy_domain, reporter, trust FROM {views}.dmarc_reporters WHERE counts) AS counting
             ON counting.policy_domain = policy_domains[1] AND counting.reporter = report.reporter AND counting.trust = report.trust
-        WHERE day >= today - 60 AND day < today AND published_domain = policy_domains[1]
-        GROUP BY policy_domains[1], report.reporter
+        WHERE day >= today - 60 AND day < today
+        GROUP BY policy_domains[1], report.published_domain, report.reporter
     )
-    GROUP BY policy_domain
+    GROUP BY policy_domain, published_domain
 )
 COMMENT 'DMARC policies, as reporters that count found them'

@@ -6,7 +6,7 @@
 CREATE OR REPLACE VIEW {views}.dmarc_readiness_sources {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    scope LowCardinality(String) COMMENT 'domain; subdomains where they have another policy (sp)',
+    scope LowCardinality(String) COMMENT 'domain; subdomains where they have another policy (sp); a subdomain with a DMARC record of its own, by its name',
     source String COMMENT 'Who sends, as in dmarc_sources_daily',
     source_kind LowCardinality(String) COMMENT 'own, service, host, network or unknown',
     pile LowCardinality(String) COMMENT 'aligned, ours-failing, forwarded or unknown',
@@ -32,7 +32,13 @@ SELECT
 FROM
 (
     SELECT
-        policy_domain, if(header_from IN ('', policy_domain) OR sp IN ('', p), 'domain', 'subdomains') AS scope, source,
+        policy_domain,
+        multiIf(
+            published_domain NOT IN ('', policy_domain), published_domain,
+            header_from IN ('', policy_domain) OR sp IN ('', p), 'domain',
+            'subdomains'
+        ) AS scope,
+        source,
         any(daily.source_kind) AS source_kind, pile,
         argMaxIf(daily.reason, counted_messages, daily.reason != '') AS reason,
         argMax(daily.evidence, counted_messages) AS evidence,
@@ -43,7 +49,7 @@ FROM
         uniqExact(day) AS days, min(day) AS first_day, max(day) AS last_day,
         length(groupUniqArrayArray(counted_reporters)) AS seen_by
     FROM {views}.dmarc_sources_daily AS daily
-    LEFT JOIN (SELECT policy_domain, p, sp FROM {views}.dmarc_published) AS published USING (policy_domain)
+    LEFT JOIN (SELECT policy_domain, p, sp FROM {views}.dmarc_published WHERE published_domain = policy_domain) AS published USING (policy_domain)
     WHERE day >= today - 30 AND day < today AND counted_messages > 0
     GROUP BY policy_domain, scope, source, pile
 ) AS sending

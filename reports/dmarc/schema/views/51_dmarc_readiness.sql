@@ -12,7 +12,7 @@
 CREATE OR REPLACE VIEW {views}.dmarc_readiness {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    scope LowCardinality(String) COMMENT 'domain; subdomains in a row of their own where they have another policy (sp)',
+    scope LowCardinality(String) COMMENT 'domain; subdomains in a row of their own where they have another policy (sp); a subdomain with a DMARC record of its own, by its name',
     step LowCardinality(String) COMMENT 'quarantine or reject',
     verdict LowCardinality(String) COMMENT 'safe, not-yet or unclear',
     reasons Array(String) COMMENT 'Why, in sentences',
@@ -93,7 +93,7 @@ FROM
     (
         SELECT
             domains.policy_domain AS policy_domain, parked, scope, arrayJoin(['quarantine', 'reject']) AS step,
-            if(scope = 'domain', p, sp) AS policy, testing, last_day_of_none,
+            if(scope = 'subdomains', sp, p) AS policy, testing, last_day_of_none,
             own, refused, failing, changed, spf_only, unknown, failing_sources, waiting,
             if(own = 0, 0, most_reporters) AS seen_by, if(own = 0, 0, most_days) AS seen_days
         FROM
@@ -102,7 +102,12 @@ FROM
                 policy_domain, parked, arrayJoin(if(sp IN ('', p), ['domain'], ['domain', 'subdomains'])) AS scope, p, sp, testing,
                 if(scope = 'domain', published.last_day_of_none, last_day_of_none_of_subdomains) AS last_day_of_none
             FROM {views}.domains
-            LEFT JOIN {views}.dmarc_published AS published USING (policy_domain)
+            LEFT JOIN (SELECT * FROM {views}.dmarc_published WHERE published_domain = policy_domain) AS published USING (policy_domain)
+            UNION ALL
+            SELECT policy_domain, parked, toString(published_domain) AS scope, p, sp, testing, of_subdomain.last_day_of_none
+            FROM {views}.domains
+            INNER JOIN (SELECT * FROM {views}.dmarc_published WHERE published_domain != policy_domain) AS of_subdomain
+                USING (policy_domain)
         ) AS domains
         LEFT JOIN
         (
