@@ -97,7 +97,7 @@ def expectation(config: Config, domain: Domain) -> Expectation:
         records=(*records, *_authorizations(config, domain, dmarc_destinations)),
         destinations=destinations,
         dmarc_destinations=dmarc_destinations,
-        recipients=config.accepted_recipients,
+        recipients=config.report_addresses,
         policy=policy,
         wants_policy=domain.mta_sts is not None,
         expiring_within=domain.thresholds.certificate_expiry,
@@ -130,7 +130,7 @@ def _destinations(config: Config, domain: Domain) -> tuple[str, ...]:
 
 def _dmarc_destinations(config: Config, domain: Domain) -> tuple[str, ...]:
     """The same for DMARC reports, which come by mail alone. A parked domain takes no mail, its reports neither."""
-    if domain.parked and not any(domain.name != address.rpartition("@")[2] for address in config.recipients):
+    if domain.parked and not any(domain.name != address.rpartition("@")[2] for address in config.own_addresses()):
         return ()
     return (f"mailto:{_address(config, domain, 'dmarc')}",)
 
@@ -140,7 +140,7 @@ def _address(config: Config, domain: Domain, name: str) -> str:
 
     `name`: what such addresses are called by default.
     """
-    addresses = [address.lower() for address in config.recipients] or [f"{name}@{domain.name}"]
+    addresses = config.own_addresses() or (f"{name}@{domain.name}",)
 
     def unfit(address: str) -> tuple[bool, bool, str]:
         local, _, host = address.rpartition("@")

@@ -85,6 +85,12 @@ class Envelope:
     from_trusted_mailbox: bool = False  # nobody looked at it, but the configuration trusts the mailbox it was in
 
     @property
+    def is_for_postmaster(self) -> bool:
+        """Whether it was sent to the postmaster alone (RFC 5321, section 4.5.1), not to an address for reports."""
+        names = {recipient.partition("@")[0].lower() for recipient in self.recipients}
+        return self.source.is_mail and names == {"postmaster"}
+
+    @property
     def accepted_at(self) -> datetime:
         """When it came, whenever we read it: what counts for signatures, delay and freshness."""
         return self.delivered_at or self.received_at

@@ -26,9 +26,11 @@ from collector.trust import Decision, Verdict, decide_trust, needs_dkim, proof_o
 from mailposture.ownership import Ownership
 from reports.kind import Provenance
 from reports.kinds import BY_NAME
+from reports.limits import NAME_LENGTH
 from reports.reading import read_reports
 from reports.rejection import Fault, QuarantineReason, Reason, RejectedError
 from reports.rows import with_warnings
+from reports.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -205,7 +207,8 @@ class Judge:
         try:
             return self._judge_reports(self._read(envelope, body, dkim, spf, now), now)
         except RejectedError as error:
-            return Rejected(error.fault, dkim.domains if dkim else (), error.beside)
+            fault = _for_postmaster(envelope) if envelope.is_for_postmaster else error.fault
+            return Rejected(fault, dkim.domains if dkim else (), error.beside)
         except Exception as error:  # whatever untrusted senders wrote must not stop the others
             return Rejected(_our_fault(error))
 
@@ -318,6 +321,11 @@ def _size(judgement: Judgement) -> int:
         return 0
     entries = sum(len(part) for rows in judgement.reports for part in rows.parts)
     return sum(2 * len(rows.report.original) for rows in judgement.reports) + _ENTRY_BYTES * entries
+
+
+def _for_postmaster(envelope: Envelope) -> Fault:
+    to = ", ".join(envelope.recipients)
+    return Fault(Reason.POSTMASTER, f"mail to {clean(to, NAME_LENGTH)}, for a person to read: it holds no report")
 
 
 def _our_fault(error: Exception) -> Fault:

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from mailposture.config.section import Section
-from mailposture.config.values import HttpsUrl, Wait
+from mailposture.config.values import HttpsUrl, MailAddress, Wait, as_mail_address
 
 KIND: Final = "{kind}"  # in `processed`: the kind of the report
 
@@ -36,6 +36,7 @@ class Mailbox(Section):
     """One folder of a mailbox. Mails move only once the spool has them; whatever holds no report is left alone."""
 
     folder: str = "INBOX"
+    address: MailAddress | None = None  # that reports are mailed to; by default `user`, where that is an address
     processed: str | None = "mailposture/processed"  # may hold {kind}; null: reports stay too, and nothing is written
     poll: Wait = timedelta(minutes=5)
     trusted: bool = False  # true: the mailbox's own server has checked DKIM, accept what is in it
@@ -48,6 +49,11 @@ class Mailbox(Section):
                 "once they are read, or `processed: null` if they are to stay"
             )
         return self
+
+    @property
+    def report_address(self) -> str:
+        """The address that reports are mailed to; empty where nothing says it."""
+        return self.address or ""
 
     def processed_folder(self, kind: str) -> str:
         """Where reports of a kind go; empty if they stay."""
@@ -72,6 +78,11 @@ class ImapMailbox(Mailbox):
     oauth: OAuth | None = None  # instead of a password
     cleartext_password: bool = False  # true: with `tls: false`, send it through the network for everybody to read
 
+    @property
+    def report_address(self) -> str:
+        """The address that reports are mailed to; empty where nothing says it."""
+        return self.address or as_mail_address(self.user)
+
     @model_validator(mode="after")
     def _logs_in_in_one_way(self) -> Self:
         if (self.password_file is None) == (self.oauth is None):
@@ -95,6 +106,11 @@ class GraphMailbox(Mailbox):
     oauth: OAuth
     url: HttpsUrl = "https://graph.microsoft.com/v1.0"  # of a national cloud, another
     certificate_authority: Path | None = None  # instead of the system's roots
+
+    @property
+    def report_address(self) -> str:
+        """The address that reports are mailed to; empty where nothing says it."""
+        return self.address or as_mail_address(self.user)
 
 
 class Maildir(Mailbox):

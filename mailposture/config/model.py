@@ -350,6 +350,23 @@ class Config(Section):
                     raise ValueError(f"{key} and {other_key} both listen on port {one.port}; give one another port")
         return self
 
+    def own_addresses(self) -> tuple[str, ...]:
+        """The addresses to publish, in lower case; empty if they are `tlsrpt` and `dmarc` of each domain.
+
+        Those of mailboxes, unless `recipients` lists others: a listener has addresses by default too, but mail reaches
+        it only if some mail server was told to hand it over.
+        """
+        mailboxes = [each.report_address for each in (*self.imap, *self.graph, *self.maildir)]
+        addresses = self.recipients or filter(None, mailboxes)
+        return tuple(dict.fromkeys(address.lower() for address in addresses))
+
+    def report_addresses(self) -> frozenset[str]:
+        """All addresses that reports reach us at, in lower case."""
+        listens = self.smtp.listen is not None or self.smtp.lmtp is not None
+        mailboxes = {each.report_address.lower() for each in (*self.imap, *self.graph, *self.maildir)} - {""}
+        taken = self.accepted_recipients() if listens or self.recipients or not mailboxes else frozenset()
+        return taken | mailboxes
+
     def accepted_recipients(self) -> frozenset[str]:
         """The addresses that the SMTP and LMTP listeners accept, in lower case."""
         if self.recipients:

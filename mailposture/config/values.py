@@ -34,6 +34,14 @@ def _mail_address(value: str) -> str:
     return f"{local}@{name}"
 
 
+def as_mail_address(value: str) -> str:
+    """What is a mail address, as such addresses are written; empty for what is none."""
+    try:
+        return _mail_address(value)
+    except ValueError:
+        return ""
+
+
 _DURATION = re.compile(r"([0-9]{1,7})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=36525)  # a hundred years: dates that far away can still be written

@@ -52,6 +52,18 @@ def test_same_report_by_mail_and_https_counts_once_with_the_better_trust(ingest,
     assert storage.ask("SELECT successful_sessions FROM tls_domain_daily") == [(10,)]
 
 
+def test_mail_for_the_postmaster_is_kept_with_a_reason_of_its_own(ingest, storage):
+    mail = b"From: a@sender.example\r\nSubject: your server\r\n\r\nis odd\r\n"
+    for recipients in (("postmaster@example.com",), ("Postmaster",), ("postmaster@example.com", "tlsrpt@example.com")):
+        ingest.spool.put(arrived(Source.SMTP, recipients=recipients), mail)
+    ingest.drain()
+    assert storage.ask("SELECT reason, detail FROM rejections ORDER BY reason DESC, detail") == [
+        ("postmaster", "mail to Postmaster, for a person to read: it holds no report"),
+        ("postmaster", "mail to postmaster@example.com, for a person to read: it holds no report"),
+        ("no-report", "it is not JSON, XML, gzip or zip that could be a report, nor a mail of these"),
+    ]
+
+
 def test_batch_over_several_months_is_stored_whole(ingest, storage):
     for number, day in enumerate(("2026-08-31", "2026-09-01", "2026-10-15", "2026-11-01")):
         ingest.spool.put(arrived(), report(number, day=day))

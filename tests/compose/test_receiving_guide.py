@@ -118,9 +118,30 @@ def test_the_test_mail_is_accepted_and_other_recipients_are_not(root: Path, mail
     assert "550 5.1.1" in refused.stdout
 
 
+# What gateways and mail servers like to change: long lines of 8-bit JSON, dots, blanks at ends of lines, empty lines.
+AWKWARD = (
+    b"From: tls@sender.example\r\nTo: tlsrpt@example.com\r\nSubject: Report Domain: example.com\r\n"
+    b"Date: Tue, 24 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@sender.example>\r\nMIME-Version: 1.0\r\n"
+    b"Content-Type: application/tlsrpt+json\r\nContent-Transfer-Encoding: 8bit\r\n"
+    b"DKIM-Signature: v=1; d=sender.example;\r\n\tb=folded==\r\n\r\n"
+    b'{"organization-name": "Gr\xc3\xb6\xc3\x9fe", "x": "'
+    + b"y" * 200_000
+    + b'"}  \r\n.\r\n..dots\r\n\r\n\r\nFrom here\r\n'
+)
+# The line for main.cf by the kind of domain, and what the domain then is besides.
+DOMAINS = {
+    "mydestination": {"mydestination": "example.com", "alias_maps": ""},
+    "relay_domains": {"mydestination": "", "relay_domains": "example.com"},
+    "virtual_mailbox_domains": {"mydestination": "", "virtual_mailbox_domains": "example.com"},
+}
+
+
 @needs("swaks")
 @pytest.mark.parametrize("protocol", [pytest.param(protocol, marks=NEEDED) for protocol in ("smtp", "lmtp")])
-def test_postfix_hands_the_address_over(root: Path, tmp_path: Path, mail_server: MailServer, protocol: str) -> None:
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_postfix_hands_the_address_over_and_changes_nothing(
+    root: Path, tmp_path: Path, mail_server: MailServer, protocol: str, domain: str
+) -> None:
     (transport,) = blocks(root, "transport")
     (main,) = blocks(root, "main.cf")
     if protocol == "lmtp":
@@ -130,16 +151,27 @@ def test_postfix_hands_the_address_over(root: Path, tmp_path: Path, mail_server:
         transport = transport.replace("[127.0.0.1]:2525", f"[127.0.0.1]:{mail_server.smtp[1]}")
     (tmp_path / "mailposture").write_text(transport)
     run(program("postmap"), f"hash:{tmp_path}/mailposture")
-    from_the_page = dict(re.findall(r"^(\w+) = (.*)$", main.replace("/etc/postfix", str(tmp_path)), re.MULTILINE))
-    assert set(from_the_page) == {"transport_maps", "local_recipient_maps"}
-    settings = {"mydestination": "example.com", "alias_maps": "", **from_the_page}
-    with running_postfix(transports={}, settings=settings) as postfix:
+    main = main.replace("/etc/postfix", str(tmp_path))
+    from_the_page = dict(re.findall(r"^(\w+) = (.*)$", main, re.MULTILINE))
+    of_domains = dict(re.findall(r"^# in (\w+): +(\w+ = .*) \u2026$", main, re.MULTILINE))
+    assert {"mydestination", *of_domains} == set(DOMAINS)
+    if domain != "mydestination":
+        del from_the_page["local_recipient_maps"]
+        name, _, value = of_domains[domain].partition(" = ")
+        from_the_page[name] = value
+    with running_postfix(transports={}, settings={**from_the_page, **DOMAINS[domain]}) as postfix:
         postfix.wait_for("daemon started")
         swaks(root, postfix.address)
         postfix.wait_for("status=sent (250 2.0.0 OK: queued as ")
         (message,) = mail_server.received()
         assert message.envelope.source is Source(protocol)
         assert message.envelope.recipients == ("tlsrpt@example.com",)
+        postfix.send("tls@sender.example", "tlsrpt@example.com", AWKWARD)
+        postfix.wait_for("status=sent (250 2.0.0 OK: queued as ", times=2)
+        (message,) = mail_server.received()
+        received, begins, rest = message.body.partition(b"From: tls@")
+        assert received.startswith((b"Received: ", b"Return-Path: "))
+        assert begins + rest == AWKWARD
         # Nobody else's mail comes here, and unknown addresses are still refused.
         client = [program("swaks"), "--server", f"127.0.0.1:{postfix.address[1]}", "--from", "a@b.example"]
         client += ["--to", "no-such-account@example.com"]

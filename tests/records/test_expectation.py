@@ -76,6 +76,43 @@ def test_dmarc_reports_are_asked_for_where_they_are_taken() -> None:
     )
 
 
+IMAP = {"host": "imap.provider.example", "user": "R@provider.example", "password_file": "pw"}
+OAUTH = {"token_url": "https://login.example/token", "client_id": "x", "client_secret_file": "s"}
+
+
+@pytest.mark.parametrize(
+    ("mailboxes", "address"),
+    [
+        ({"imap": [IMAP]}, "r@provider.example"),
+        ({"imap": [{**IMAP, "user": "r", "address": "tls@provider.example"}]}, "tls@provider.example"),
+        ({"imap": [{**IMAP, "address": "tls@provider.example"}]}, "tls@provider.example"),
+        ({"imap": [{**IMAP, "user": "EXAMPLE\\r"}]}, "tlsrpt@example.com"),  # nothing says where its mail goes
+        ({"graph": [{"user": "r@firm.example", "oauth": OAUTH}]}, "r@firm.example"),
+        ({"maildir": [{"path": "/var/mail/r", "address": "r@mail.example"}]}, "r@mail.example"),
+        ({"imap": [IMAP, {**IMAP, "user": "tlsrpt@provider.example"}]}, "tlsrpt@provider.example"),
+        ({"imap": [IMAP], "recipients": ["tlsrpt@example.com"]}, "tlsrpt@example.com"),
+    ],
+)
+@pytest.mark.parametrize("smtp", [{"listen": None}, {}])
+def test_reports_are_asked_for_at_the_address_of_the_mailbox_that_is_read(
+    mailboxes: dict[str, Any], address: str, smtp: dict[str, Any]
+) -> None:
+    found = expected({}, smtp=smtp, **mailboxes)
+    assert found.destinations == (f"mailto:{address}",)
+    assert found.reaches_us(f"mailto:{address}")
+    record = found.record("_smtp._tls.example.com")
+    assert record is not None
+    assert record.value == f"v=TLSRPTv1; rua=mailto:{address}"
+
+
+def test_an_address_that_nobody_reads_does_not_reach_us() -> None:
+    assert not expected({}, smtp={"listen": None}, imap=[IMAP]).reaches_us("mailto:tlsrpt@example.com")
+    assert expected({}, imap=[IMAP]).reaches_us("mailto:tlsrpt@example.com"), "by the listener"
+    both = expected({}, recipients=["a@example.com"], imap=[IMAP])
+    assert both.reaches_us("mailto:a@example.com")
+    assert both.reaches_us("mailto:r@provider.example")
+
+
 def test_parked_domain_takes_no_reports_itself() -> None:
     assert expected({"parked": True}, recipients=["dmarc@example.com"]).dmarc_destinations == ()
     elsewhere = expected({"parked": True}, recipients=["dmarc@example.com", "r@r.example"])

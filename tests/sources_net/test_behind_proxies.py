@@ -213,7 +213,7 @@ def post(address: tuple[str, int], source: str, *forwarded_for: str) -> int:
 @pytest.mark.slow
 @needs("caddy")
 def test_behind_caddy_the_peer_is_its_client_whatever_the_client_says(post_server: Callable, tmp_path: Path) -> None:
-    server = post_server(proxies=PROXY)
+    server = post_server(proxies=PROXY, requests=4)  # one at once for each client
     port = free_port()
     caddyfile = tmp_path / "Caddyfile"
     caddyfile.write_text(
@@ -224,7 +224,12 @@ def test_behind_caddy_the_peer_is_its_client_whatever_the_client_says(post_serve
     with serving(*command, port=port, log=tmp_path / "caddy.log"):
         assert post(("127.0.0.1", port), "127.0.0.2") == 201
         assert post(("127.0.0.1", port), "127.0.0.3", "198.51.100.1", "198.51.100.2, 127.0.0.1") == 201
-    assert [message.envelope.peer for message in server.received()] == ["127.0.0.2", "127.0.0.3"]
+        with socket.create_connection(("127.0.0.1", port), timeout=60, source_address=("127.0.0.2", 0)) as slow:
+            slow.sendall(f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\n{{".encode())
+            eventually("it is read", lambda: len(server.server.requests) == 1)
+            assert post(("127.0.0.1", port), "127.0.0.2", "127.0.0.3") == 503
+            assert post(("127.0.0.1", port), "127.0.0.3", "127.0.0.2") == 201
+    assert [message.envelope.peer for message in server.received()] == ["127.0.0.2", "127.0.0.3", "127.0.0.3"]
 
 
 def test_forwarded_for_of_a_client_that_is_no_proxy_of_ours_says_nothing(post_server: Callable) -> None:

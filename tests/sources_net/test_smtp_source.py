@@ -25,6 +25,29 @@ MESSAGE = (
 )
 
 
+POSTMASTERS = (
+    *("postmaster", "Postmaster", "POSTMASTER@example.com", "postmaster@xn--bcher-kva.example"),
+    "postmaster@mx.example.com",
+)
+
+
+@pytest.mark.parametrize("address", POSTMASTERS)
+def test_the_postmaster_can_be_written_to(mail_server: Callable, address: str) -> None:
+    server = mail_server()
+    client = Talk(server.smtp)
+    client.begin(address)
+    assert client.ask(b"Subject: your server\r\n\r\nis odd\r\n.\r\n").startswith("250")
+    (message,) = server.received()
+    assert message.envelope.is_for_postmaster
+
+
+@pytest.mark.parametrize("address", ["postmaster@other.example", "postmaster+x@example.com", "hostmaster"])
+def test_postmasters_of_others_are_not_here(mail_server: Callable, address: str) -> None:
+    client = Talk(mail_server().smtp)
+    client.ask(f"MAIL FROM:<{SENDER}>")
+    assert client.ask(f"RCPT TO:<{address}>").startswith("550 5.1.1")
+
+
 def test_a_mail_lies_in_the_spool_as_it_was_sent(mail_server: Callable) -> None:
     server = mail_server()
     with smtplib.SMTP(*server.smtp) as client:

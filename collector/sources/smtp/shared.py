@@ -51,6 +51,8 @@ class Shared:
         self.memory = memory
         self.closing = False
         self._recipients = frozenset(form for address in recipients for form in spellings(address))
+        domains = {form.rpartition("@")[2] for form in self._recipients} | {self.hostname.lower()}
+        self._postmasters = frozenset({"postmaster", *(f"postmaster@{domain}" for domain in domains)})
         self.sessions: set[Session] = set()
         self._proxies = Proxies(config.proxies)
         self._ended: Counter[tuple[Source, str]] = Counter()  # by us, and not logged yet
@@ -59,8 +61,12 @@ class Shared:
         self.deserted.set()
 
     def accepts(self, address: str) -> bool:
-        """Whether reports are expected at an address. Sub-addresses (`tlsrpt+x@`) only if they are configured."""
-        return comparable(address) in self._recipients
+        """Whether mail to an address is taken: where reports are expected, and the postmaster's (RFC 5321, 4.5.1).
+
+        Sub-addresses (`tlsrpt+x@`) only if they are configured.
+        """
+        form = comparable(address)
+        return form in self._recipients or form in self._postmasters
 
     def comes_from_proxy(self, peer: str, source: Source) -> bool:
         """Whether a connection begins with a header that says for whom it comes; LMTP comes from our mail server."""
