@@ -85,7 +85,13 @@ def test_posts_are_shown_and_page_nobody(storage: Storage) -> None:
 
 @pytest.mark.parametrize(
     ("stored", "shown"),
-    [("::ffff:192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::1"), ("::", ""), ("::1", "::1")],
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("::", ""),
+        ("::1", "::1"),
+        ("2001:db8::ffff:1:2", "2001:db8::ffff:1:2"),
+    ],
 )
 def test_addresses_are_shown_as_people_write_them(storage: Storage, stored: str, shown: str) -> None:
     storage.put("tls_failures", {"sending_mta_ip": stored, "receiving_ip": stored})

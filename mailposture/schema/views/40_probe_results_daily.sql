@@ -34,7 +34,7 @@ SQL SECURITY DEFINER
 AS
 SELECT
     day, policy_domain, probe, record, subject, receiving_mx,
-    if(address = toIPv6('::'), '', replaceOne(toString(address), '::ffff:', '')) AS receiving_ip,
+    if(address = toIPv6('::'), '', replaceRegexpOne(toString(address), '^::ffff:([0-9.]+)$', '\\1')) AS receiving_ip,
     probes, successes, if(probes = 0, NULL, successes / probes) AS success_share, blocked, reason,
     last.1 AS last_probed_at, last.2 AS last_reason, last.3 AS last_detail,
     probes_with_starttls, probes_without_starttls, certificates_refused, certificate_not_after,

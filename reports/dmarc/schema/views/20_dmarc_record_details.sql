@@ -35,7 +35,7 @@ AS
 SELECT
     day, policy_domain, toString(report_key) AS report_key, reporter, reporter_proven, organization, header_from,
     envelope_from, envelope_to,
-    if(source_ip = toIPv6('::'), '', replaceOne(toString(source_ip), '::ffff:', '')) AS source_ip,
+    if(source_ip = toIPv6('::'), '', replaceRegexpOne(toString(source_ip), '^::ffff:([0-9.]+)$', '\\1')) AS source_ip,
     messages, passed, dkim_aligned, spf_aligned, disposition, published_policy, published_domain, reasons, comments,
     dkim_domains, dkim_selectors, dkim_results, dkim_details, spf_domains, spf_scopes, spf_results, spf_details, trust
 FROM {tables}.dmarc_records FINAL

@@ -32,7 +32,7 @@ SQL SECURITY DEFINER
 AS
 SELECT
     day, policy_domain, header_from, source, source_kind,
-    if(kept.source_ip = toIPv6('::'), '', replaceOne(toString(kept.source_ip), '::ffff:', '')) AS source_ip,
+    if(kept.source_ip = toIPv6('::'), '', replaceRegexpOne(toString(kept.source_ip), '^::ffff:([0-9.]+)$', '\\1')) AS source_ip,
     pile, possibly_ours, evidence, reason, messages, passed_messages, spf_aligned_messages, dkim_aligned_messages, quarantined_messages,
     rejected_messages, delivered_messages, counted_messages, published_policy, published_domain, reporters, counted_reporters
 FROM {tables}.dmarc_sources AS kept FINAL

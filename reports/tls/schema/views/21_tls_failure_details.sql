@@ -27,9 +27,9 @@ AS
 SELECT
     day, policy_domain, toString(report_key) AS report_key, organization, reporter, reporter_proven, policy_type, sts_mode,
     result_type, category, severity,
-    if(sending_mta_ip = toIPv6('::'), '', replaceOne(toString(sending_mta_ip), '::ffff:', '')) AS sending_mta_ip,
+    if(sending_mta_ip = toIPv6('::'), '', replaceRegexpOne(toString(sending_mta_ip), '^::ffff:([0-9.]+)$', '\\1')) AS sending_mta_ip,
     receiving_mx, receiving_mx_helo,
-    if(receiving_ip = toIPv6('::'), '', replaceOne(toString(receiving_ip), '::ffff:', '')) AS receiving_ip,
+    if(receiving_ip = toIPv6('::'), '', replaceRegexpOne(toString(receiving_ip), '^::ffff:([0-9.]+)$', '\\1')) AS receiving_ip,
     reason_code, additional_information, failed_sessions, counts, trust
 FROM {tables}.tls_failures FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1
