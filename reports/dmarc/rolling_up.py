@@ -122,7 +122,7 @@ def _stale(client: Client, config: Config) -> list[Stale]:
         (
             SELECT
                 domain, min(day) AS first_day, max(day) AS last_day, any(lately) AS lately,
-                any(cityHash64({{release:String}}, of_services, of_networks, of_senders)) AS rules_now,
+                any(cityHash64({{release:String}}, of_services, of_networks, of_senders, of_spf)) AS rules_now,
                 any(rules) != rules_now AS by_other_rules,
                 countIf(stored_at >= since) AS stored,
                 minIf(day, stored_at >= since) AS first_stored, maxIf(day, stored_at >= since) AS last_stored
@@ -143,6 +143,14 @@ def _stale(client: Client, config: Config) -> list[Stale]:
                 FROM {tables}.configured_senders {active}
                 GROUP BY domain
             ) AS senders USING (domain)
+            LEFT JOIN
+            (
+                SELECT
+                    toString(policy_domain) AS domain,
+                    groupBitXor(cityHash64(first_ip, last_ip, via, shared_service)) AS of_spf
+                FROM {views}.spf_networks
+                GROUP BY domain
+            ) AS listed USING (domain)
             GROUP BY domain
         )
         WHERE start <= end

@@ -11,11 +11,12 @@
 -- Own mail is the first three together. A sender of ours is known, in this order: by `senders:` of the configuration; by
 -- another domain of the configuration, or a name below that or this one, that the message authenticates as (with DKIM that passes as ours
 -- SPF must say so); by what the message authenticates as, if the same
--- was seen beside aligned mail of this domain; by its address, if that passed SPF as ours at another time. Such evidence is
--- good from 90 days before a message until 30 days after it, and comes only from reporters that count (dmarc_reporters).
+-- was seen beside aligned mail of this domain; by its address, if that passed SPF as ours at another time, or
+-- is in our SPF record as our probes read it (spf_networks). Such evidence is good from 90 days before a message until 30 days after it,
+-- and what reports say comes only from reporters that count (dmarc_reporters).
 --
--- Of a shared service anybody can be a customer. So neither its own domain, nor an address in its published networks, makes a message that fails ours: only a
--- domain of one tenant (ours.onmicrosoft.com) does. Else it is possibly ours: that is a mark in `unknown`, as it is for
+-- Of a shared service anybody can be a customer. So neither its own domain, nor an address in its published networks, nor that our SPF
+-- record includes it, makes a message that fails ours: only a domain of one tenant (ours.onmicrosoft.com) does. Else it is possibly ours: that is a mark in `unknown`, as it is for
 -- every service that authenticates as itself, and never a reason to page.
 --
 -- A source is named by what the configuration calls its address; by the service that the message authenticates as; by the service in
@@ -122,6 +123,13 @@ WITH
         FROM {tables}.configured_senders FINAL
         WHERE active
         GROUP BY policy_domain
+    ),
+    listed AS
+    (
+        SELECT policy_domain, arraySort(groupArray((first_ip, last_ip, first_day, last_day))) AS listed_networks
+        FROM {views}.spf_networks
+        WHERE shared_service = ''
+        GROUP BY policy_domain
     )
 SELECT
     day, policy_domain, header_from,
@@ -194,6 +202,7 @@ FROM
                 service_sends_for_us AND NOT shared, concat(service, ' sends mail that authenticates as you at other times'),
                 passed AND service != '' AND NOT forwards, concat(service, ' sent it, signed as you'),
                 is_own_address AND NOT shared AND service_of_address = '', 'the address passes SPF as you at other times',
+                is_listed AND NOT shared AND service_of_address = '', 'the address is in your SPF record',
                 ''
             ) AS sender_evidence
         FROM
@@ -208,6 +217,9 @@ FROM
                     authenticated
                 ) AS other_domain_of_ours,
                 own_last_day >= day - 90 AND own_first_day <= day + 30 AS is_own_address,
+                arrayExists(
+                    each -> each.1 <= packed_ip AND packed_ip <= each.2 AND each.4 >= day - 90 AND each.3 <= day + 30, listed_networks
+                ) AS is_listed,
                 notEmpty(particular)
                     AND arrayExists(each -> has(particular, each.1) AND each.3 >= day - 90 AND each.2 <= day + 30, companions_by_spf)
                     AS companion_sends_for_us,
@@ -219,8 +231,8 @@ FROM
                     each_day.policy_domain AS policy_domain, day, header_from, each_day.source_ip AS packed_ip, spf_aligned, dkim_aligned,
                     spf_aligned OR dkim_aligned AS passed, disposition, published_policy, published_domain, forwarding, fault, as_ours,
                     authenticated, messages, counted_messages, reporters, counted_reporters, own_first_day, own_last_day, companions_by_spf, services_as_us,
-                    sender_networks, sender_services,
-                    if(packed_ip = toIPv6('::'), '', replaceOne(toString(packed_ip), '::ffff:', '')) AS address,
+                    sender_networks, sender_services, listed_networks,
+                    if(packed_ip = toIPv6('::'), '', replaceRegexpOne(toString(packed_ip), '^::ffff:([0-9.]+)$', '\\1')) AS address,
                     transform(host_domain, domains, ranks, 0) AS rank_of_host,
                     transform(rank_of_host, ranks, services, '') AS service_of_host,
                     multiIf(
@@ -246,6 +258,7 @@ FROM
                 ) AS looked_up USING (source_ip)
                 LEFT JOIN own_services USING (policy_domain)
                 LEFT JOIN configured USING (policy_domain)
+                LEFT JOIN listed USING (policy_domain)
             )
         )
     )
