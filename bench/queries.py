@@ -28,6 +28,7 @@ from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
 from mailposture.config.model import Config
+from reports.prepare import roll_up
 from reports.schema_groups import SCHEMA_GROUPS
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
-SIZES = {"1m": (1_000_000, 500), "10m": (10_000_000, 2_000), "100m": (100_000_000, 10_000)}  # rows, domains
 DOMAIN = "domain77.example"
 REPEATS = 3
 FLEET, ONE_DOMAIN = "all domains", "one domain"
@@ -76,6 +76,10 @@ DMARC_VIEWS = {
         "SELECT pile, source, sum(messages), sum(passed_messages) FROM dmarc_sources_daily"
         f" WHERE {_DAY} {{and_domain}} GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 100"
     ),
+    "dmarc_source_piles": (
+        "SELECT pile, source, sum(messages), sum(passed_messages) FROM dmarc_source_piles"
+        f" WHERE {_DAY} {{and_domain}} GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 100"
+    ),
     "dmarc_record_details": (
         f"SELECT * FROM dmarc_record_details WHERE {_DAY} {{and_domain}} ORDER BY messages DESC LIMIT 100"
     ),
@@ -92,7 +96,9 @@ DMARC_VIEWS = {
 class Year:
     """A year of one kind of reports, and what is asked about it."""
 
-    table: str  # most rows are in
+    sizes: dict[str, tuple[int, int]]  # rows, domains
+    table: str  # the rows are in
+    kept: tuple[str, ...]  # tables made of it, which count in its size
     fill: Callable[..., None]
     plain: str  # a sum over the same rows, without a view
     views: dict[str, str]
@@ -100,13 +106,17 @@ class Year:
 
 YEARS = {
     "tls": Year(
+        sizes={"1m": (1_000_000, 500), "10m": (10_000_000, 2_000), "100m": (100_000_000, 10_000)},
         table="tls_policies",
+        kept=(),
         fill=year_of_reports.fill,
         plain=f"SELECT day, {_SUMS} FROM mailposture_tables.tls_policies WHERE {_DAY} {{and_domain}} GROUP BY 1",
         views=TLS_VIEWS,
     ),
     "dmarc": Year(
+        sizes={"1m": (1_000_000, 500), "10m": (10_000_000, 2_000), "100m": (100_000_000, 2_000)},
         table="dmarc_records",
+        kept=("dmarc_sources",),
         fill=year_of_dmarc_reports.fill,
         plain=f"SELECT day, sum(messages) FROM mailposture_tables.dmarc_records WHERE {_DAY} {{and_domain}} GROUP BY 1",
         views=DMARC_VIEWS,
@@ -135,14 +145,16 @@ class Measured:
 def main() -> None:
     """Fill, ask, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=SIZES, action="append", help="may be given several times; all if absent")
+    parser.add_argument(
+        "--size", choices=YEARS["tls"].sizes, action="append", help="may be given several times; all if absent"
+    )
     parser.add_argument("--reports", choices=YEARS, default="tls")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where the filled engines are kept for the next run")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mailposture-bench-") as temporary:
         kept = arguments.keep or Path(temporary)
         year = YEARS[arguments.reports]
-        measured = [measure(kept / size, year, *SIZES[size]) for size in arguments.size or SIZES]
+        measured = [measure(kept / size, year, *year.sizes[size]) for size in arguments.size or year.sizes]
     print(report(measured))
 
 
@@ -160,8 +172,14 @@ def measure(folder: Path, year: Year, rows: int, domains: int) -> Measured:
             began = time.perf_counter()
             year.fill(client, rows=rows, domains=domains)
             print(f"{rows:,} rows made in {time.perf_counter() - began:.0f} s", flush=True)
-        size = "SELECT total_bytes / total_rows FROM system.tables WHERE database = {d:String} AND name = {t:String}"
-        named = {"d": config.clickhouse.tables_database, "t": year.table}
+            began = time.perf_counter()
+            roll_up(client, config)
+            print(f"rolled up in {time.perf_counter() - began:.0f} s", flush=True)
+        size = (
+            "SELECT sum(total_bytes) / sumIf(total_rows, name = {t:String}) FROM system.tables"
+            " WHERE database = {d:String} AND name IN {all:Array(String)}"
+        )
+        named = {"d": config.clickhouse.tables_database, "t": year.table, "all": [year.table, *year.kept]}
         bytes_a_row = float(client.query(size, parameters=named).result_rows[0][0])
     engine = EmbeddedEngine(config)
     reader = connect(config, user=exporter, endpoint=engine.start())

@@ -17,6 +17,7 @@ from reports.acknowledging import (
     check_acknowledgeable,
     withdraw,
 )
+from reports.prepare import roll_up
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -69,6 +70,7 @@ def command(
             if BY_COMMAND not in origins:
                 raise click.UsageError(f"{ours}: {named} is acknowledged in the configuration; take it out there")
             withdraw(client, config, origins[BY_COMMAND])
+            roll_up(client, config)
             click.echo(f"{ours}: {named}{_at(subject)} counts again")
             return
         if until is None or not because:
@@ -78,6 +80,7 @@ def command(
             raise click.BadParameter(f"{until:%Y-%m-%d} is over", param_hint="--until")
         known = Acknowledgement(policy_domain=ours, cause=named, subject=subject, until=until.date(), because=because)
         acknowledge(client, config, known)
+        roll_up(client, config)
     click.echo(f"{ours}: {named}{_at(subject)} alerts nobody until {until:%Y-%m-%d}")
 
 

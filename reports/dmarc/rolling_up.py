@@ -1,4 +1,4 @@
-"""Keeps what `dmarc_source_piles` says in the table `dmarc_sources`, which `dmarc_sources_daily` reads.
+"""Keeps in tables what follows from DMARC reports: in which pile each message belongs, and what is judged of that.
 
 In which pile a message belongs depends on what else is known: what passes on a day speaks for the sources of 30 days
 before and 90 days after it, and `senders:`, the catalogue and who counts speak for all. So once records are stored, the
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
+
+from reports.dmarc.keeping import judge, make_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,31 +39,13 @@ _DOMAINS: Final = 5_000  # in one round
 _SHARE: Final = 20  # a round of a second is followed by twenty without
 _AT_LEAST, _AT_MOST = 5.0, 600.0  # seconds between rounds
 
-_GROUP: Final = (
-    "policy_domain, day, source, header_from, source_kind, source_ip, pile, possibly_ours, evidence, reason,"
-    " published_policy, published_domain"
-)
-_SUMS: Final = (
-    "messages",
-    "passed_messages",
-    "spf_aligned_messages",
-    "dkim_aligned_messages",
-    "quarantined_messages",
-    "rejected_messages",
-    "delivered_messages",
-    "counted_messages",
-)
-_NAMES: Final = ("reporters", "counted_reporters")
-# Rows that differ in these stay apart: questions select by them.
-_OUTCOMES: Final = ", ".join(f"daily.{column} > 0" for column in _SUMS[1:6])
-
 
 class Stale(NamedTuple):
-    """A domain of which days are to be made again."""
+    """A domain of which something is to be made again."""
 
     domain: str
-    start: date
-    end: date  # the last day
+    start: date  # the first day
+    end: date  # the last one; before the first where nothing is stored about the domain
     rules: int  # that they are made by
     lately: int
 
@@ -71,9 +55,11 @@ def roll_up(client: Client, config: Config) -> float:
     began = time.monotonic()
     ((started,),) = client.query("SELECT toString(now64(3, 'UTC'))").result_rows
     stale = _stale(client, config)
-    for start, end in _spans(_records(client, config, stale)):
+    for start, end in _spans(_records(client, config, [each for each in stale if each.start <= each.end])):
         domains = [each.domain for each in stale if each.start <= end and start <= each.end]
-        _make(client, config, domains, start, end)
+        make_days(client, config, domains, start, end)
+    if stale:
+        judge(client, config, [each.domain for each in stale])
     _remember(client, config, stale, started)
     took = time.monotonic() - began
     if stale:
@@ -104,56 +90,76 @@ def _stale(client: Client, config: Config) -> list[Stale]:
             (SELECT {hashed} FROM {tables}.sending_services {active}) AS of_services,
             (SELECT {hashed} FROM {tables}.sending_networks {active}) AS of_networks,
             (SELECT groupBitXor(cityHash64(toString(policy_domain))) FROM {views}.domains) AS of_domains,
-            cityHash64(today, of_domains) AS lately_now
+            cityHash64({{release:String}}, of_services, of_networks, of_senders, of_spf) AS rules_now,
+            cityHash64(today, of_domains, of_domain, of_acknowledgements) AS lately_now,
+            rules != rules_now AS by_other_rules,
+            lately != lately_now AS on_another_day
         SELECT
             domain,
             least(
-                if(by_other_rules, first_day, last_day + 1),
-                if(lately != lately_now, greatest(first_day, today - {_LATELY}), last_day + 1),
+                if(by_other_rules AND last_day > toDate(0), first_day, last_day + 1),
+                if(on_another_day, greatest(first_day, today - {_LATELY}), last_day + 1),
                 if(stored > 0, greatest(first_day, first_stored - {_EVIDENCE_BEFORE}), last_day + 1)
             ) AS start,
-            if(
-                by_other_rules OR lately != lately_now,
-                last_day, least(last_day, last_stored + {_EVIDENCE_AFTER})
-            ) AS end,
+            if(by_other_rules OR on_another_day, last_day, least(last_day, last_stored + {_EVIDENCE_AFTER})) AS end,
             rules_now,
             lately_now
         FROM
         (
+            SELECT toString(policy_domain) AS domain, groupBitXor(of_one) AS of_domain
+            FROM
+            (
+                SELECT policy_domain, cityHash64(* EXCEPT updated_at) AS of_one
+                FROM {tables}.configured_domains {active}
+                UNION ALL
+                SELECT DISTINCT policy_domain, 0 FROM {tables}.dmarc_days_stored
+            )
+            GROUP BY domain
+        ) AS every
+        LEFT JOIN
+        (
             SELECT
-                domain, min(day) AS first_day, max(day) AS last_day, any(lately) AS lately,
-                any(cityHash64({{release:String}}, of_services, of_networks, of_senders, of_spf)) AS rules_now,
-                any(rules) != rules_now AS by_other_rules,
-                countIf(stored_at >= since) AS stored,
+                domain, min(day) AS first_day, max(day) AS last_day, countIf(stored_at >= since) AS stored,
                 minIf(day, stored_at >= since) AS first_stored, maxIf(day, stored_at >= since) AS last_stored
             FROM
             (
-                SELECT toString(policy_domain) AS domain, day, max(dmarc_days_stored.stored_at) AS stored_at
-                FROM {tables}.dmarc_days_stored
+                SELECT toString(policy_domain) AS domain, day, max(noted.stored_at) AS stored_at
+                FROM {tables}.dmarc_days_stored AS noted
                 GROUP BY domain, day
-            ) AS days
+            ) AS noted
             LEFT JOIN
             (
-                SELECT toString(policy_domain) AS domain, rolled_up_at - {_COMMITTED} AS since, rules, lately
+                SELECT toString(policy_domain) AS domain, rolled_up_at - {_COMMITTED} AS since
                 FROM {tables}.dmarc_rolled_up FINAL
             ) AS kept USING (domain)
-            LEFT JOIN
-            (
-                SELECT toString(policy_domain) AS domain, {hashed} AS of_senders
-                FROM {tables}.configured_senders {active}
-                GROUP BY domain
-            ) AS senders USING (domain)
-            LEFT JOIN
-            (
-                SELECT
-                    toString(policy_domain) AS domain,
-                    groupBitXor(cityHash64(first_ip, last_ip, via, shared_service)) AS of_spf
-                FROM {views}.spf_networks
-                GROUP BY domain
-            ) AS listed USING (domain)
             GROUP BY domain
-        )
-        WHERE start <= end
+        ) AS days USING (domain)
+        LEFT JOIN
+        (
+            SELECT toString(policy_domain) AS domain, rules, lately FROM {tables}.dmarc_rolled_up FINAL
+        ) AS kept USING (domain)
+        LEFT JOIN
+        (
+            SELECT toString(policy_domain) AS domain, {hashed} AS of_senders
+            FROM {tables}.configured_senders {active}
+            GROUP BY domain
+        ) AS senders USING (domain)
+        LEFT JOIN
+        (
+            SELECT
+                toString(policy_domain) AS domain,
+                groupBitXor(cityHash64(first_ip, last_ip, via, shared_service)) AS of_spf
+            FROM {views}.spf_networks
+            GROUP BY domain
+        ) AS listed USING (domain)
+        LEFT JOIN
+        (
+            SELECT
+                toString(policy_domain) AS domain, groupBitXor(cityHash64(cause, subject, until)) AS of_acknowledgements
+            FROM {views}.acknowledgements
+            GROUP BY domain
+        ) AS acknowledged USING (domain)
+        WHERE by_other_rules OR on_another_day OR stored > 0
         ORDER BY domain
         LIMIT {_DOMAINS}
         """,
@@ -199,35 +205,6 @@ def _spans(days: Sequence[tuple[date, int]]) -> Iterator[tuple[date, date]]:
         held += records
     if span:
         yield span[-1], span[0]
-
-
-def _make(client: Client, config: Config, domains: list[str], start: date, end: date) -> None:
-    """Make days of domains again. What was there is removed by a lower version than what takes its place."""
-    views, tables = config.clickhouse.database, config.clickhouse.tables_database
-    which = "policy_domain IN {domains:Array(String)} AND day BETWEEN {start:Date} AND {end:Date}"
-    values = ", ".join((*_SUMS, *_NAMES))
-    made = ", ".join(
-        (
-            *(f"sum(daily.{column}) AS {column}" for column in _SUMS),
-            *(f"groupUniqArrayArray(100)(daily.{column}) AS {column}" for column in _NAMES),
-        )
-    )
-    client.command(
-        f"""
-        INSERT INTO {tables}.dmarc_sources ({_GROUP}, row, {values}, version, is_deleted)
-        WITH toUnixTimestamp64Milli(now64(3)) AS now_ms
-        SELECT {_GROUP}, cityHash64({_GROUP}, {_OUTCOMES}) AS row, {made}, toUInt64(now_ms) AS version, 0 AS is_deleted
-        FROM {views}.dmarc_source_piles AS daily
-        WHERE {which}
-        GROUP BY {_GROUP}, {_OUTCOMES}
-        UNION ALL
-        SELECT {_GROUP}, row, {values}, toUInt64(now_ms - 1) AS version, 1 AS is_deleted
-        FROM {tables}.dmarc_sources FINAL
-        WHERE {which}
-        """,
-        parameters={"domains": domains, "start": start, "end": end},
-        settings={"max_threads": 1, "max_insert_threads": 1},
-    )
 
 
 def _remember(client: Client, config: Config, stale: Sequence[Stale], started: str) -> None:

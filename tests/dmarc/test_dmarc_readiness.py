@@ -156,6 +156,7 @@ def test_a_forgotten_vendor_waits_for_a_name(storage: Storage) -> None:
         because="a former vendor",
     )
     acknowledge(storage.client(), storage.config, not_ours)
+    storage.roll_up()
     assert step(storage, "quarantine").verdict is Verdict.SAFE
 
 

@@ -16,6 +16,7 @@ from test_dmarc_sources import ANYBODY, FORWARDER, SERVER, configure, failing, s
 
 from exporter.questions import DMARC_BEHIND, QUESTIONS
 from mailposture.clickhouse.client import connect
+from reports.acknowledging import Acknowledgement, acknowledge
 from reports.dmarc import rolling_up
 from reports.dmarc.rolling_up import roll_up
 
@@ -40,6 +41,17 @@ def kept_is_what_records_say(storage: Storage) -> bool:
     )
     assert worked_out
     return kept == worked_out
+
+
+def judged_is_what_days_say(storage: Storage) -> bool:
+    pairs = (
+        ("dmarc_findings", "dmarc_findings_at(end = (SELECT today FROM clock))"),
+        ("dmarc_readiness", "dmarc_readiness_steps"),
+    )
+    return all(
+        storage.ask(f"SELECT * FROM {kept} ORDER BY ALL") == storage.ask(f"SELECT * FROM {worked_out} ORDER BY ALL")
+        for kept, worked_out in pairs
+    )
 
 
 def piles_of(storage: Storage, ip: str) -> list[tuple[object, ...]]:
@@ -71,12 +83,38 @@ def test_whatever_comes_in_whatever_order(storage: Storage) -> None:
         storage.put("dmarc_records", *rows[first : first + 60])
         storage.roll_up()
         assert kept_is_what_records_say(storage)
+        assert judged_is_what_days_say(storage)
     configure(storage, {"name": "Our server", "addresses": ["192.0.2.0/24"]})
     assert kept_is_what_records_say(storage)
     assert storage.ask("SELECT count() FROM dmarc_sources_daily WHERE source = 'Our server'") != [(0,)]
     configure(storage)
     assert kept_is_what_records_say(storage)
     assert storage.ask("SELECT count() FROM dmarc_sources_daily WHERE source = 'Our server'") == [(0,)]
+    assert judged_is_what_days_say(storage)
+    assert storage.ask("SELECT count() FROM dmarc_findings") != [(0,)]
+
+
+def test_what_is_judged_follows_the_day_and_what_is_acknowledged(storage: Storage, quick: None) -> None:
+    for key, reporter in enumerate(("One", "Two")):
+        rows = (failing(day, day=days_ago(day), organization=reporter, report_key=key) for day in range(1, 6))
+        storage.put("dmarc_records", *rows)
+    found = "SELECT cause FROM dmarc_findings WHERE cause = 'dmarc-unknown-source'"
+    waits = (
+        "SELECT DISTINCT arrayExists(why -> why LIKE 'Unknown sources come back%', reasons) FROM dmarc_readiness"
+        " WHERE policy_domain = 'example.com'"
+    )
+    assert storage.ask(found) != []
+    assert storage.ask(waits) == [(True,)]
+    known = Acknowledgement(
+        policy_domain=DOMAIN, cause="dmarc-unknown-source", subject="192.0.2.0/24", until=days_ago(-9), because="a test"
+    )
+    acknowledge(storage.client(), storage.config, known)
+    storage.roll_up()
+    assert storage.ask(waits) == [(False,)]
+    set_clock(storage.client(), storage.config, NOW + timedelta(days=60))
+    storage.roll_up()
+    assert storage.ask(found) == []
+    assert judged_is_what_days_say(storage)
 
 
 def test_evidence_that_comes_later_moves_earlier_mail_and_counts_it_once(storage: Storage) -> None:
@@ -190,5 +228,6 @@ def test_how_long_records_wait_is_a_gauge(storage: Storage) -> None:
         "INSERT INTO mailposture_tables.dmarc_days_stored (policy_domain, day, stored_at)"
         " VALUES ('example.net', today(), now() - 7000), ('example.net', today() - 1, now() - 8000)"
     )
+    storage.client().command("TRUNCATE TABLE mailposture_tables.dmarc_rolled_up")
     ((behind,),) = storage.ask(question.sql, "exporter")
     assert 8000 <= behind < 9000

@@ -33,8 +33,14 @@ AS
 SELECT
     day, policy_domain, header_from, source, source_kind,
     if(kept.source_ip = toIPv6('::'), '', replaceRegexpOne(toString(kept.source_ip), '^::ffff:([0-9.]+)$', '\\1')) AS source_ip,
-    pile, possibly_ours, evidence, reason, messages, passed_messages, spf_aligned_messages, dkim_aligned_messages, quarantined_messages,
-    rejected_messages, delivered_messages, counted_messages, published_policy, published_domain, reporters, counted_reporters
+    pile, possibly_ours, evidence, reason, messages,
+    if(bitTest(outcome, 0), messages, 0) AS passed_messages,
+    if(bitTest(outcome, 1), messages, 0) AS spf_aligned_messages,
+    if(bitTest(outcome, 2), messages, 0) AS dkim_aligned_messages,
+    if(bitTest(outcome, 3), messages, 0) AS quarantined_messages,
+    if(bitTest(outcome, 4), messages, 0) AS rejected_messages,
+    if(bitAnd(outcome, 24) = 0, messages, 0) AS delivered_messages,
+    counted_messages, published_policy, published_domain, reporters, counted_reporters
 FROM {tables}.dmarc_sources AS kept FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'Messages per day, source and pile: who sends in our name'

@@ -9,7 +9,7 @@
 -- A source is judged by its own mail, of the three days up to the last on which it sent, within the last week: a newsletter goes
 -- out when it does. One with less mail than the domain's minimum is judged by four weeks. It is over once the source's newest two
 -- days are clean.
-CREATE OR REPLACE VIEW {views}.dmarc_findings{_at} {on_cluster}
+CREATE OR REPLACE VIEW {views}.dmarc_findings_at {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     cause String COMMENT 'What is wrong, or may be',
@@ -25,7 +25,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_findings{_at} {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
-    assumeNotNull({end}) AS until, until - 3 AS latest, until - 7 AS lately, until - 31 AS known_start,
+    assumeNotNull({{end:Date}}) AS until, until - 3 AS latest, until - 7 AS lately, until - 31 AS known_start,
     witnesses AS
     (
         SELECT policy_domain, max(standing != 'newcomer') AS anybody_is_known
@@ -46,8 +46,8 @@ WITH
             sumIf(counted_messages, pile = 'unknown' AND delivered_messages > 0 AND published_policy = 'none' AND NOT possibly_ours)
                 AS unprotected,
             sumIf(counted_messages, pile = 'unknown' AND published_policy = 'none' AND delivered_messages = 0) AS refused_unasked,
-            argMaxIf(daily.reason, counted_messages, pile = 'ours-failing') AS failing_reason,
-            argMaxIf(daily.evidence, counted_messages, pile = 'unknown') AS why_unknown,
+            argMaxIf(daily.reason, (counted_messages, daily.reason), pile = 'ours-failing') AS failing_reason,
+            argMaxIf(daily.evidence, (counted_messages, daily.evidence), pile = 'unknown') AS why_unknown,
             groupUniqArrayArray(daily.counted_reporters) AS saw,
             groupUniqArrayArrayIf(daily.counted_reporters, pile = 'unknown') AS saw_unknown
         FROM {views}.dmarc_sources_daily AS daily

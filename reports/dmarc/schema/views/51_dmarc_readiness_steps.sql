@@ -9,7 +9,7 @@
 --
 -- A parked domain sends nothing, so whatever is sent in its name is forged: both steps are safe, unless some of it passes: then
 -- somebody does send with it, and it is not parked.
-CREATE OR REPLACE VIEW {views}.dmarc_readiness {on_cluster}
+CREATE OR REPLACE VIEW {views}.dmarc_readiness_steps {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     scope LowCardinality(String) COMMENT 'domain; subdomains in a row of their own where they have another policy (sp); a subdomain with a DMARC record of its own, by its name',
@@ -136,4 +136,4 @@ FROM
         ) AS sources USING (policy_domain, scope)
     )
 )
-COMMENT 'Whether the DMARC policy of each domain may go to quarantine, to reject, and why'
+COMMENT 'What dmarc_readiness keeps, worked out from the sources: slow'
