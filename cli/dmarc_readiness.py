@@ -39,8 +39,9 @@ def as_text(domain: str, readiness: DmarcReadiness) -> str:
     if waiting:
         lines += ["", "Unknown sources that come back; name them under `senders:`, or acknowledge them:"]
         lines += [_source(source, source.messages) for source in waiting]
+        lines += [f"  mailposture acknowledge {domain} dmarc-unknown-source SOURCE --until DAY --because WHY"]
     if readiness.sources:
-        lines += ["", "`mailposture explain REASON` says what to do about each."]
+        lines += ["", f"`mailposture senders {domain} SOURCE` says why, what to do, and from which addresses."]
     return "\n".join(lines)
 
 

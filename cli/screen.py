@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cli.summary import as_text, dmarc_as_text
+from cli.summary import as_text
 from demo.dmarc.stories import DMARC_STORIES
 from demo.stories import STORIES
 from mailposture.expectation import expectation
@@ -51,9 +51,8 @@ def show(
             "ClickHouse does not answer yet; what arrives waits in the spool, and the log says more", style="red"
         )
     else:
-        console.print(as_text(summarize(client, days=_DAYS), days=_DAYS), soft_wrap=True)
-        if dmarc := dmarc_summary.summarize(client, days=_DAYS):
-            console.print(Text("\n") + dmarc_as_text(dmarc, days=_DAYS), soft_wrap=True)
+        dmarc = dmarc_summary.summarize(client, days=_DAYS)
+        console.print(as_text(summarize(client, days=_DAYS), dmarc, days=_DAYS), soft_wrap=True)
     if demo:
         for heading, stories in (("TLS", STORIES), ("mail from our domains", DMARC_STORIES)):
             console.print(f"\nStories to find again: {heading}", style="bold")

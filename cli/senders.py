@@ -82,6 +82,7 @@ def of_domain(senders: Senders, *, days: int) -> str:
     for each in senders.to_do:
         lines += [f"{printable(each.source)}: {_STATES[each.state]}, {each.failing_messages:,} messages fail"]
         lines += _wrapped(f"{each.title}.", each.action)
+    lines += ["", f"`mailposture senders {senders.policy_domain} SOURCE` shows one with all its reasons and addresses."]
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import date
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,7 +23,7 @@ from reports.dmarc import summary as dmarc_summary
 from reports.summary import DomainSummary, Share, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mailposture.config.model import Config
     from reports.attention import Needed
@@ -57,9 +58,7 @@ def command(config: Config, domain: str | None, days: int, form: str) -> None:
         _write_csv(summaries, dmarc)
     else:
         console = Console(highlight=False)
-        console.print(as_text(summaries, days=days))
-        if dmarc:
-            console.print(Text("\n") + dmarc_as_text(dmarc, days=days))
+        console.print(as_text(summaries, dmarc, days=days))
 
 
 def as_record(summary: DomainSummary) -> dict[str, Any]:
@@ -129,8 +128,26 @@ def _listed(shares: list[dict[str, Any]]) -> str:
     return ";".join("=".join(str(value) for value in share.values()) for share in shares)
 
 
-def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
-    """The summaries for a terminal of 80 columns, the domain that needs attention most first."""
+def as_text(
+    summaries: list[DomainSummary], dmarc: Mapping[str, DmarcSummary] = MappingProxyType({}), *, days: int
+) -> Text:
+    """Mail to our domains, then mail from them, for a terminal; each cause beside the mail that it is about."""
+    text = _tls_as_text(summaries, dmarc, days=days)
+    if dmarc:
+        text.append("\n\n")
+        text.append(
+            dmarc_as_text(dmarc, days=days, attention={each.policy_domain: each.attention for each in summaries})
+        )
+    needed = [each for summary in summaries for each in summary.attention]
+    if not any(each.waits for each in needed) and (dmarc or any(summary.sessions for summary in summaries)):
+        but = " but what is for information or acknowledged" if needed else ""
+        text.append("\n\n" if dmarc else "\n")
+        text.append(f"All good: nothing needs attention{but}.", style="green not bold")
+    return text
+
+
+def _tls_as_text(summaries: list[DomainSummary], dmarc: Mapping[str, DmarcSummary], *, days: int) -> Text:
+    """Mail to our domains for 80 columns, the domain that needs attention most first."""
     text = Text(f"TLS to our domains, last {days} report days\n", style="bold")
     width = max([len("domain"), *(len(summary.policy_domain) for summary in summaries)])
     text.append(f"{'domain':{width}}  {'sessions':>11}  {'with TLS':>10}  {'trend':>7}  last report\n", style="dim")
@@ -152,17 +169,18 @@ def as_text(summaries: list[DomainSummary], *, days: int) -> Text:
             if shares:
                 named = " · ".join(f"{share.name} {share.sessions:,}" for share in shares)
                 text.append(f"    {label:7}  {named}\n", style="not bold")
-        for needed in summary.attention:
-            text.append(f"    {needed.severity:8} ", style=_SEVERITIES[needed.severity])
-            text.append(f"{_in_words(needed)}\n", style="dim" if needed.acknowledged else "not bold")
-    waiting = [needed for summary in summaries for needed in summary.attention if needed.waits]
-    if not waiting and any(summary.sessions for summary in summaries):
-        text.append("All good: nothing needs attention.\n", style="green")
+        about_mail_from = summary.policy_domain in dmarc  # what that is about stands there
+        _add_attention(text, [each for each in summary.attention if not (about_mail_from and each.kind == "dmarc")])
     text.rstrip()
     return text
 
 
-def dmarc_as_text(summaries: Mapping[str, DmarcSummary], *, days: int) -> Text:
+def dmarc_as_text(
+    summaries: Mapping[str, DmarcSummary],
+    *,
+    days: int,
+    attention: Mapping[str, Sequence[Needed]] = MappingProxyType({}),
+) -> Text:
     """What receivers say about mail from our domains, for 80 columns, the most own mail that failed first."""
     text = Text(f"Mail from our domains, last {days} report days\n", style="bold")
     width = max([len("domain"), *map(len, summaries)])
@@ -186,8 +204,15 @@ def dmarc_as_text(summaries: Mapping[str, DmarcSummary], *, days: int) -> Text:
                 f"    unknown  {summary.unknown_messages:,}, perhaps forged: {blocked:,} quarantined or rejected, "
             )
             text.append(f"{summary.unknown_delivered:,} delivered\n             {named}\n", style="not bold")
+        _add_attention(text, [each for each in attention.get(summary.policy_domain, ()) if each.kind == "dmarc"])
     text.rstrip()
     return text
+
+
+def _add_attention(text: Text, attention: Sequence[Needed]) -> None:
+    for needed in attention:
+        text.append(f"    {needed.severity:8} ", style=_SEVERITIES[needed.severity])
+        text.append(f"{_in_words(needed)}\n", style="dim" if needed.acknowledged else "not bold")
 
 
 def _in_words(needed: Needed) -> str:

@@ -15,6 +15,7 @@ BY_STATE: Final = (
 BY_FAILING: Final = "failing DESC, policy_domain, main_reason"
 BY_SENT: Final = "sent DESC, address, header_from, pile"
 
+_PLAIN: Final = "^[A-Za-z0-9 ./:()_,&-]+$"  # what a shell leaves as it is within double quotes
 _KEY: Final = "SELECTOR._domainkey.example.com"  # as it stands in reports/dmarc/words.py
 
 
@@ -44,20 +45,31 @@ def to_do(where: str) -> str:
     return f"""
         SELECT
             state, policy_domain, source, failing, meaning.title AS title,
-            concat(if(state = 'ours-failing', '', 'If it is yours: '), {_ACTION}) AS action, why, days, last_day,
-            {_KEY_NAME}
+            concat(
+                if(state = 'ours-failing' OR startsWith(meaning.action, 'If '), '', 'If it is yours: '), {_ACTION},
+                if(
+                    waits,
+                    concat(
+                        ' If it is not: `mailposture acknowledge ', policy_domain, ' dmarc-unknown-source "',
+                        if(match(source, '{_PLAIN}'), source, 'SOURCE'), '" --until DAY --because WHY`.'
+                    ),
+                    ''
+                )
+            ) AS action,
+            why, days, last_day, {_KEY_NAME}
         FROM (
             SELECT
                 policy_domain, source, {_ADDRESSES},
                 multiIf(pile = 'ours-failing', pile, max(possibly_ours), 'possibly-ours', 'keeps-coming') AS state,
                 topKWeighted(1)(reason, messages)[1] AS main_reason, {_WHY},
-                sum(messages) AS failing, uniqExact(day) AS days, max(day) AS last_day
+                sum(messages) AS failing, uniqExact(day) AS days, max(day) AS last_day,
+                pile = 'unknown' AND (policy_domain, source) IN (
+                    SELECT policy_domain, source FROM dmarc_readiness_sources WHERE waits
+                ) AS waits
             FROM dmarc_sources_daily
             WHERE {where} AND pile IN ('ours-failing', 'unknown')
             GROUP BY policy_domain, source, pile
-            HAVING pile = 'ours-failing' OR max(possibly_ours) OR (policy_domain, source) IN (
-                SELECT policy_domain, source FROM dmarc_readiness_sources WHERE waits
-            )
+            HAVING pile = 'ours-failing' OR max(possibly_ours) OR waits
         ) AS failing_sources
         {_meanings(where)}"""
 

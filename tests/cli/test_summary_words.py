@@ -50,7 +50,9 @@ def test_what_needs_attention_is_named_with_its_server_and_its_sessions() -> Non
 def test_all_good_is_said_only_where_nothing_waits_for_attention() -> None:
     assert "All good" in said()
     assert "All good" not in said(NEEDED)
-    assert "All good" in said(replace(NEEDED, severity=Severity.INFO))
+    assert "All good: nothing needs attention." in said()
+    info = said(replace(NEEDED, severity=Severity.INFO))
+    assert info.endswith("All good: nothing needs attention but what is for information or acknowledged.")
 
 
 def test_what_is_acknowledged_is_shown_as_such() -> None:

@@ -27,7 +27,7 @@ from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.config.file import load
 from reports.envelope import Envelope, Source
-from reports.prepare import prepare
+from reports.prepare import prepare, roll_up
 from reports.rejection import Fault, Reason, RejectionRow
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def store_of(
             writer = Writer(client=client, database=config.clickhouse.tables_database)
             writer.write(_rows(config, list(messages())))
             writer.reject(_rejections(today))
+            roll_up(client, config)
         if probed:
             with closing(connect(config, user=config.clickhouse.exporter_user, endpoint=endpoint)) as exporter:
                 write_probes(exporter, NOW, database=config.clickhouse.tables_database)

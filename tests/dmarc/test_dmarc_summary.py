@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from clock import NOW
 from engine import DOMAIN, TODAY, days_ago, engine, storage
 
-from cli.summary import dmarc_as_text
+from cli.summary import as_text, dmarc_as_text
 from reports.dmarc.summary import Source, summarize
+from reports.summary import summarize as summarize_tls
 
 if TYPE_CHECKING:
     from engine import Storage
@@ -69,6 +70,19 @@ def test_source_that_nobody_who_counts_saw_is_marked(storage: Storage) -> None:
     )
     (summary,) = summarize(storage.client("analyst"), days=30).values()
     assert [source.name for source in summary.unknown] == ["203.0.113.0/24", "198.51.100.0/24, not in alerts"]
+
+
+def test_causes_about_mail_from_us_stand_beside_it(storage: Storage) -> None:
+    storage.put("dmarc_reports", {})
+    failed = {"record_index": 1, "messages": 900, "spf_aligned": False, **FAILED}
+    storage.put("dmarc_records", {"messages": 900, "spf_aligned": True}, failed)
+    client = storage.client("analyst")
+    summaries = summarize_tls(client, days=30, domain=DOMAIN)
+    assert [needed.cause for needed in summaries[0].attention if needed.waits] == ["dmarc-own-failing"]
+    to_us, from_us = as_text(summaries, summarize(client, days=30, domain=DOMAIN), days=30).plain.split("Mail from our")
+    assert "Mail of ours fails DMARC" not in to_us
+    assert "Mail of ours fails DMARC (192.0.2.0/24)" in from_us
+    assert "Mail of ours fails DMARC" in as_text(summaries, days=30).plain, "without a place of its own"
 
 
 def test_without_dmarc_reports_there_is_nothing_to_say(storage: Storage) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
-from engine import DOMAIN, engine, storage
+from engine import DOMAIN, days_ago, engine, storage
 from test_dmarc_sources import ANYBODY, FORWARDER, failing, sent
 
 from cli.senders import command
@@ -88,6 +88,30 @@ def test_one_source_has_its_evidence_reasons_and_addresses(storage: Storage, ask
         ("192.0.2.9", "unknown", 10),
         ("192.0.2.1", "ours-failing", 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("", '"203.0.113.0/24"'), ("Cheap Hosting", '"Cheap Hosting"'), ("`id`", '"SOURCE"')]
+)
+def test_source_that_keeps_coming_may_be_acknowledged(storage: Storage, asked: Asked, name: str, shown: str) -> None:
+    rows = [
+        {**failing(0, ip=ANYBODY), "day": days_ago(day), "organization": reporter, "report_key": 10 * day + key}
+        for day in (2, 3, 4)
+        for key, reporter in enumerate(("Receiver One", "Receiver Two"))
+    ]
+    storage.put("dmarc_records", sent(0, spf=DOMAIN, aligned="spf"), *rows)
+    if name:
+        storage.ask(
+            "INSERT INTO mailposture_tables.sender_names"
+            " SELECT toIPv6({ip:String}), '', '', {name:String}, now(), now() + toIntervalDay(9)",
+            ip=ANYBODY,
+            name=name,
+        )
+        storage.put("dmarc_records", *rows)
+    text = " ".join(asked(DOMAIN).output.split())
+    assert "unknown, and comes back, 60 messages fail" in text
+    assert f"If it is not: `mailposture acknowledge {DOMAIN} dmarc-unknown-source {shown} --until DAY" in text
+    assert "If it is yours: If" not in text
 
 
 @pytest.mark.parametrize("selector", ["$(id)", "a;b", "`id`", "a b", "-x"])
