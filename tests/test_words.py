@@ -10,6 +10,8 @@ from typing import Final
 import pytest
 from programs import needs, program
 
+pytestmark = pytest.mark.slow
+
 ROOT: Final = Path(__file__).parent.parent
 # What others wrote, or what tools write: mails and reports as they came, licence, locked requirements.
 _NOT_OURS: Final = re.compile(r"(^|/)samples/|^LICENSE$|^requirements/|\.(png|eml|gz|zip)$")

@@ -7,10 +7,13 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from eventually import eventually
 
 from collector.dkim.keys import KeyCache, NoKey, PublicKey, Unanswered
 from collector.dkim.verifier import Arrived, DkimVerifier, Outcome
+
+pytestmark = pytest.mark.slow
 
 KEY = "s1._domainkey.example.net"
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from mailposture.checks.vantage import Vantage
 
+pytestmark = pytest.mark.slow
+
 GOOD, EVIL = Expectation(domain="example.test"), Expectation(domain="evil.test")
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mailposture.checks.result import CheckResult
     from mailposture.checks.vantage import Vantage
 
+pytestmark = pytest.mark.slow
+
 HOST = "mx1.example.test"
 SOON = timedelta(days=14)
 

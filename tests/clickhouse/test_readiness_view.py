@@ -12,6 +12,8 @@ from engine import DOMAIN, TODAY, days_ago
 if TYPE_CHECKING:
     from engine import Storage
 
+pytestmark = pytest.mark.slow
+
 ORGANIZATIONS = ("Sender One", "Sender Two", "Sender Three")
 
 

@@ -13,6 +13,8 @@ from engine import TODAY
 if TYPE_CHECKING:
     from engine import Storage
 
+pytestmark = pytest.mark.slow
+
 READERS = ("exporter", "analyst", "grafana")
 ALL_USERS = ("collector", *READERS)
 

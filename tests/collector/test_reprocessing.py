@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from reports.rows import Rows
 
+pytestmark = pytest.mark.slow
+
 DAY = date(2026, 11, 1)
 LATER = datetime(2026, 11, 20, 9, tzinfo=UTC)
 TABLES = ("tls_policies", "tls_failures", "tls_reports")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["engine", "storage"]
 
+pytestmark = pytest.mark.slow
+
 REPORTERS = ("Receiver One", "Receiver Two")
 
 

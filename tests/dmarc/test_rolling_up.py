@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["engine", "storage"]
 
+pytestmark = pytest.mark.slow
+
 _COLUMNS = (
     "day, policy_domain, header_from, source, source_kind, pile, possibly_ours, evidence, reason, published_policy,"
     " published_domain,"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["engine", "storage"]
 
+pytestmark = pytest.mark.slow
+
 
 def listed(storage: Storage, network: str, *via: str, domain: str = DOMAIN, day: int = 0) -> None:
     """As the probe of a day notes it; sources are sorted again."""

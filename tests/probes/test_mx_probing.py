@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from outside import World
 
+pytestmark = pytest.mark.slow
+
 FACTS = ("reachable", "starttls_offered", "certificate_valid")
 
 
@@ -284,7 +286,6 @@ async def test_hostile_mx_names_never_become_labels(world: World) -> None:
     assert {labels[:2] for _, labels, _ in outcome.samples} == {(DOMAIN, MX)}
 
 
-@pytest.mark.slow
 async def test_no_more_than_twenty_hosts_get_series(world: World) -> None:
     world.zone.text += "".join(f"{DOMAIN}. 300 IN MX 20 n{number}.example.test.\n" for number in range(100))
     outcome = await probe_mx(world.domain, world.context(timeout=0.5, smtp_port=1))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from engine import Storage
     from outside import World
 
+pytestmark = pytest.mark.slow
+
 MX = f"mx1.{DOMAIN}"
 POLICY = f"version: STSv1\r\nmode: testing\r\nmx: {MX}\r\nmax_age: 1209600\r\n".encode()
 

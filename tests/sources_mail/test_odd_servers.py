@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from collector.sources.mailbox.loop import MailboxLoop
 
+pytestmark = pytest.mark.slow
+
 MAILS = tuple(report_mail(number) for number in (1, 2, 3))
 HOUR = 3600.0
 
