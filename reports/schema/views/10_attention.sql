@@ -1,6 +1,6 @@
 -- What needs attention as of a day: the one definition. Alerts, dashboards, `mailposture summary` and the exporter's gauge ask
--- this and nothing else. What is found (the views *_findings and *_silences) is compared with the thresholds of
--- its domain here, and only here:
+-- this and nothing else. How many sessions or messages are too many is compared here, and only here, by the thresholds of
+-- their domain; what is found at all, and which silence is too long, the views *_findings and *_silences say:
 --
 -- any                  needs attention at once: a suspicion, silence, what our probes find
 -- share                a cause of failures, all its servers together: at least the minimum of sessions, and more than the share
