@@ -136,7 +136,7 @@ def _stale(client: Client, config: Config) -> list[Stale]:
         ) AS days USING (domain)
         LEFT JOIN
         (
-            SELECT toString(policy_domain) AS domain, rules, lately FROM {tables}.dmarc_rolled_up FINAL
+            SELECT toString(policy_domain) AS domain, rolled_up_at, rules, lately FROM {tables}.dmarc_rolled_up FINAL
         ) AS kept USING (domain)
         LEFT JOIN
         (
@@ -160,7 +160,7 @@ def _stale(client: Client, config: Config) -> list[Stale]:
             GROUP BY domain
         ) AS acknowledged USING (domain)
         WHERE by_other_rules OR on_another_day OR stored > 0
-        ORDER BY domain
+        ORDER BY rolled_up_at, domain
         LIMIT {_DOMAINS}
         """,
         parameters={"release": _release()},

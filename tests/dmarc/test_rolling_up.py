@@ -194,6 +194,16 @@ def test_a_day_is_made_in_one_insert_and_days_of_several_months_in_several(
     assert storage.ask("SELECT uniqExact(day), sum(messages) FROM dmarc_sources_daily") == [(60, 3000)]
 
 
+def test_no_domain_waits_for_others_that_always_change(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rolling_up, "_DOMAINS", 1)
+    for index, domain in enumerate((DOMAIN, "example.net", DOMAIN)):
+        storage.put("dmarc_records", failing(index, policy_domain=domain))
+        storage.roll_up()
+    storage.roll_up()
+    made = storage.ask("SELECT policy_domain, sum(messages) FROM dmarc_sources_daily GROUP BY 1 ORDER BY 1")
+    assert made == [(DOMAIN, 20), ("example.net", 10)]
+
+
 def test_two_at_once_do_no_harm(storage: Storage) -> None:
     storage.put("dmarc_records", *(failing(index, ip=f"::ffff:203.0.113.{index}") for index in range(100)))
     with ThreadPoolExecutor(4) as rolling:
