@@ -164,14 +164,14 @@ async def _tlsa_records(
     unseen += [f"no TLSA record for {one.subject}: {one.detail}" for one in view.without_address]
     records: dict[tuple[str, str | None], DnsRecord] = {}
     for probe in view.probes:
-        key = key_of(probe.chain[0]) if probe.chain else None
-        if key is None:
+        keys = [key for chain in probe.chains if (key := key_of(chain[0])) is not None]
+        if not keys:
             unseen.append(
                 f"no TLSA record for {probe.host} [{probe.address}]: {probe.detail or 'its key is unreadable'}"
             )
-            continue
-        record = replace(tlsa_record(probe.host, key), domain=_domain_around(probe.host, config))
-        records[record.name, record.value] = record
+        for key in keys:
+            record = replace(tlsa_record(probe.host, key), domain=_domain_around(probe.host, config))
+            records[record.name, record.value] = record
     return list(records.values()), unseen
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,13 +78,27 @@ class _Silent:
 
 @contextmanager
 def serving(zone: Zone, *, address: str = "127.0.0.1") -> Iterator[int]:
-    """Serve a zone by UDP on a free port of an address of this machine."""
-    server = DNSServer(zone, port=0, address=address, logger=_Silent())
-    thread = threading.Thread(target=server.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
+    """Serve a zone by UDP and TCP on a free port of an address of this machine."""
+    udp, tcp = _servers(zone, address)
+    threads = [threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01}) for one in (udp, tcp)]
+    for thread in threads:
+        thread.start()
     try:
-        yield server.server.server_address[1]
+        yield udp.server_address[1]
     finally:
-        server.server.shutdown()
-        thread.join()
-        server.server.server_close()
+        for server, thread in zip((udp, tcp), threads, strict=True):
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+def _servers(zone: Zone, address: str) -> tuple[Any, Any]:
+    """On one port, which is free for both."""
+    for _ in range(100):
+        udp = DNSServer(zone, port=0, address=address, logger=_Silent()).server
+        with suppress(OSError):
+            tcp = DNSServer(zone, port=udp.server_address[1], address=address, tcp=True, logger=_Silent()).server
+            tcp.daemon_threads = True
+            return udp, tcp
+        udp.server_close()
+    raise OSError("no port is free for UDP and TCP")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class CertificateAuthority:
         not_after: datetime | None = None,
         into: Issued | None = None,
         alternative_names: Sequence[str] | None = None,
+        rsa_key: bool = False,
     ) -> Issued:
         """A certificate for DNS names and IP addresses; `into` overwrites an earlier one's files, as a renewal does.
 
@@ -60,7 +61,7 @@ class CertificateAuthority:
         extension = x509.SubjectAlternativeName(
             [_general_name(name) for name in (names if alternative_names is None else alternative_names)]
         )
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = rsa.generate_private_key(65_537, 2048) if rsa_key else ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(names[0], self._root.subject, key, not_before, not_after)
             .add_extension(extension, critical=False)
@@ -114,7 +115,7 @@ def self_signed(folder: Path, names: Sequence[str]) -> Issued:
 def _builder(
     subject: str | x509.Name,
     issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
     not_before: datetime | None,
     not_after: datetime | None,
 ) -> x509.CertificateBuilder:
@@ -151,7 +152,9 @@ def _ca_key_usage() -> x509.KeyUsage:
     return x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **unused)
 
 
-def _write(issued: Issued, chain: Sequence[x509.Certificate], key: ec.EllipticCurvePrivateKey) -> None:
+def _write(
+    issued: Issued, chain: Sequence[x509.Certificate], key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+) -> None:
     pem = serialization.Encoding.PEM
     issued.certificate.write_bytes(b"".join(one.public_bytes(pem) for one in chain))
     issued.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))

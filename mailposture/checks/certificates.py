@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mailposture.checks.reason import Reason
@@ -47,6 +49,31 @@ def names_of(certificate: bytes) -> tuple[str, ...]:
         )
 
     return tuple(filter(None, map(normalize_pattern, _read(certificate, names) or ())))
+
+
+class KeyKind(StrEnum):
+    """What a certificate's key is of; a server may have one certificate of each, and shows what a client can use."""
+
+    RSA = "RSA"
+    ECDSA = "ECDSA"
+
+    @property
+    def other(self) -> KeyKind:
+        return KeyKind.ECDSA if self is KeyKind.RSA else KeyKind.RSA
+
+
+def kind_of_key(certificate: bytes) -> KeyKind | None:
+    """What the key of a (DER) certificate is of; None if it is of another kind, or cannot be read."""
+    key = _read(certificate, lambda read: read.public_key())
+    if isinstance(key, rsa.RSAPublicKey):
+        return KeyKind.RSA
+    return KeyKind.ECDSA if isinstance(key, ec.EllipticCurvePublicKey) else None
+
+
+def restrict(context: ssl.SSLContext, kind: KeyKind) -> None:
+    """Let a client take no certificate but one with such a key: in TLS 1.2 ciphers say so, in 1.3 nothing does."""
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"a{kind}")
 
 
 def expiry_of(certificate: bytes) -> datetime | None:

@@ -51,7 +51,7 @@ async def check_key(key: KeyInUse, *, resolver: Resolver) -> CheckResult:
     subject = Subject("dkim", name)
     answer = await resolver.lookup(name, "TXT")
     if answer.status is Status.FAILED:
-        return subject.unanswered(answer.detail)
+        return subject.unanswered(answer.detail, malformed=answer.malformed)
     if answer.status is Status.ABSENT:
         return _gone(subject, key, "there is no key record")
     texts = answer.texts()

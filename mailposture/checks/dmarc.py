@@ -46,6 +46,7 @@ class Walk:
     applying: Applying | None = None
     several: tuple[str, str] | None = None  # a place with several records, of which receivers use none, and these
     unanswered: str = ""  # a question that DNS did not answer, in words: then nothing else is known
+    malformed: bool = False  # it did, but not so that it can be read
 
 
 async def walk(domain: str, *, resolver: Resolver) -> Walk:
@@ -56,7 +57,7 @@ async def walk(domain: str, *, resolver: Resolver) -> Walk:
     for place in places:
         answer = await resolver.lookup(dmarc.record_name(place), "TXT")
         if answer.status is Status.FAILED:
-            return Walk(unanswered=answer.detail)
+            return Walk(unanswered=answer.detail, malformed=answer.malformed)
         records = dmarc.records_among(answer.texts()) if answer.status is Status.FOUND else []
         if len(records) > 1:
             several = several or (place, "\n".join(sorted(record.text for record in records)))
@@ -93,7 +94,7 @@ async def check_dmarc(expected: Expectation, *, parked: bool, resolver: Resolver
     subject = Subject("dmarc", dmarc.record_name(domain))
     seen = await walk(domain, resolver=resolver)
     if seen.unanswered:
-        return DmarcLookup(result=subject.unanswered(seen.unanswered))
+        return DmarcLookup(result=subject.unanswered(seen.unanswered, malformed=seen.malformed))
     wanted = zone_line(dmarc_record(domain, next_record(expected, seen, parked=parked)))
     if seen.several is not None and (seen.several[0] == domain or seen.applying is None):
         place, texts = seen.several
@@ -173,7 +174,7 @@ async def _authorized(domain: str, uri: str, resolver: Resolver) -> CheckResult:
     wanted = zone_line(authorization_record(domain, uri, zone=None))
     answer: Answer = await resolver.lookup(name, "TXT")
     if answer.status is Status.FAILED:
-        return subject.unanswered(answer.detail)
+        return subject.unanswered(answer.detail, malformed=answer.malformed)
     records = dmarc.records_among(answer.texts()) if answer.status is Status.FOUND else []
     if len(records) == 1:
         return replace(subject.good(f"takes reports about {domain}"), published=records[0].text)

@@ -41,7 +41,7 @@ async def check_mx(expected: Expectation, *, resolver: Resolver) -> MxLookup:
     subject = Subject("mx", domain)
     answer = await resolver.lookup(domain, "MX")
     if answer.status is Status.FAILED:
-        return MxLookup(result=subject.unanswered(answer.detail))
+        return MxLookup(result=subject.unanswered(answer.detail, malformed=answer.malformed))
     if answer.status is Status.ABSENT:
         if expected.parked:
             return MxLookup(result=await _without_mx(subject, resolver))
@@ -96,7 +96,7 @@ async def _without_mx(subject: Subject, resolver: Resolver) -> CheckResult:
     """Without MX record mail goes to the address of the domain, if it has one (RFC 5321, section 5.1)."""
     addresses = await resolver.addresses(subject.name)
     if addresses.status is Status.FAILED:
-        return subject.unanswered(addresses.detail)
+        return subject.unanswered(addresses.detail, malformed=addresses.malformed)
     if addresses.status is Status.ABSENT:
         return subject.good("takes no mail: it has neither MX records nor an address")
     detail = "is parked in the configuration, but has no MX record, so senders try its address (RFC 5321, section 5.1)"
@@ -188,5 +188,5 @@ async def check_mta_sts_record(expected: Expectation, *, resolver: Resolver) -> 
 def _absent(subject: Subject, answer: Answer, instruction: str) -> CheckResult:
     """Nothing there, or nobody who answers: the second is no proof of the first."""
     if answer.status is Status.FAILED:
-        return subject.unanswered(answer.detail)
+        return subject.unanswered(answer.detail, malformed=answer.malformed)
     return subject.missing(answer.detail, instruction)

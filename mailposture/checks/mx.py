@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mailposture.checks.certificates import chain_of, expiry_of, names_of, refusal
+from mailposture.checks.certificates import KeyKind, chain_of, expiry_of, kind_of_key, names_of, refusal, restrict
 from mailposture.checks.reason import Reason
 from mailposture.domain_names import matches
 from mailposture.quoting import quoted
@@ -47,7 +47,15 @@ class MxProbe:
     not_after: datetime | None = None
     names: tuple[str, ...] = ()
     chain: tuple[bytes, ...] = field(default=(), repr=False)  # DER, the server's own first
+    other_chain: tuple[bytes, ...] = field(
+        default=(), repr=False
+    )  # of a second certificate, with a key of another kind
     seconds: float = 0.0
+
+    @property
+    def chains(self) -> tuple[tuple[bytes, ...], ...]:
+        """Of each certificate that it shows."""
+        return tuple(filter(None, (self.chain, self.other_chain)))
 
     @property
     def success(self) -> bool:
@@ -58,10 +66,36 @@ class MxProbe:
 async def probe_mx(host: str, address: str, *, vantage: Vantage) -> MxProbe:
     """Look at one server within the vantage's timeout; whatever happens is a result, never an exception."""
     started = time.monotonic()
-    probe = await _attempt(MxProbe(host=host, address=address), vantage, vantage.trusting_context())
+    probe = await _look(host, address, vantage)
+    if probe.chain and (kind := kind_of_key(probe.chain[0])) is not None:
+        probe = _with_other(probe, await _look(host, address, vantage, only=kind.other), kind.other)
+    return replace(probe, seconds=time.monotonic() - started)
+
+
+def _with_other(probe: MxProbe, other: MxProbe, kind: KeyKind) -> MxProbe:
+    """A server and what it shows to clients that take a key of another kind, if it has a certificate for them."""
+    if not other.chain or other.chain[0] == probe.chain[0]:
+        return probe
+    expiries = [one.not_after for one in (probe, other) if one.not_after is not None]
+    probe = replace(probe, other_chain=other.chain, not_after=min(expiries, default=None))
+    if probe.reason is not None or other.reason is None:
+        return probe
+    return replace(
+        probe,
+        reason=other.reason,
+        detail=f"to clients that take {kind} keys only: {other.detail}",
+        chain_valid=other.chain_valid,
+        name_valid=other.name_valid,
+        names=other.names,
+    )
+
+
+async def _look(host: str, address: str, vantage: Vantage, *, only: KeyKind | None = None) -> MxProbe:
+    """One look; `only`: as a client that takes certificates with such a key alone."""
+    probe = await _attempt(MxProbe(host=host, address=address), vantage, vantage.trusting_context(only=only))
     if probe.reason is not None and probe.reason.refuses_certificate:
         # OpenSSL stops at what it refuses; a second look without trust shows which certificate that was.
-        seen = await _attempt(MxProbe(host=host, address=address), vantage, _indifferent_context())
+        seen = await _attempt(MxProbe(host=host, address=address), vantage, _indifferent_context(only))
         probe = replace(
             probe,
             encrypted=seen.encrypted,
@@ -73,7 +107,7 @@ async def probe_mx(host: str, address: str, *, vantage: Vantage) -> MxProbe:
             chain_valid=probe.reason is Reason.CERTIFICATE_HOST_MISMATCH,
             name_valid=any(matches(host, name) for name in seen.names),
         )
-    return replace(probe, seconds=time.monotonic() - started)
+    return probe
 
 
 async def _attempt(probe: MxProbe, vantage: Vantage, context: ssl.SSLContext) -> MxProbe:
@@ -198,9 +232,11 @@ class _Session:
                     await self._streams[1].wait_closed()
 
 
-def _indifferent_context() -> ssl.SSLContext:
+def _indifferent_context(only: KeyKind | None) -> ssl.SSLContext:
     """Takes whatever certificate there is: only to show it, never to trust it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    if only is not None:
+        restrict(context, only)
     return context

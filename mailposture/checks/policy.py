@@ -57,7 +57,7 @@ async def fetch_policy(domain: str, *, vantage: Vantage, wanted: str | None = No
     host = policy_host_name(domain)
     addresses = await vantage.resolver.addresses(host)
     if addresses.status is Status.FAILED:
-        return PolicyFetch(result=subject.unanswered(addresses.detail))
+        return PolicyFetch(result=subject.unanswered(addresses.detail, malformed=addresses.malformed))
     if addresses.status is Status.ABSENT:
         detail = await _why_without_address(host, vantage.resolver)
         instruction = wanted or f"publish a CNAME or A/AAAA record at {host}"

@@ -9,6 +9,7 @@ class Reason(StrEnum):
     """A term that is fit for a label; docs/probes.md says what each means."""
 
     DNS_ERROR = "dns-error"
+    ANSWER_MALFORMED = "answer-malformed"
     NO_RECORD = "no-record"
     RECORD_INVALID = "record-invalid"
     SEVERAL_RECORDS = "several-records"

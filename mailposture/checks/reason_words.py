@@ -115,6 +115,11 @@ WORDS: Final[Mapping[str, Words]] = {
         "Senders that keep a copy look for a new policy only when the id changes.",
         "`mailposture policy example.com` says the next step.",
     ),
+    Reason.ANSWER_MALFORMED: Words(
+        "An answer of DNS cannot be read",
+        "A nameserver answers, but with something that is no such record: cut off, of a wrong length, or in a circle.",
+        "Correct what the zone has there; `mailposture check example.com` says what cannot be read.",
+    ),
     Reason.DNS_ERROR: Words(
         "DNS does not answer",
         "No nameserver of the domain answered our probe, which says nothing about the record itself.",

@@ -58,8 +58,11 @@ class Subject:
         """Not to be seen from here."""
         return self._bad(Outcome.UNKNOWN, reason, detail, instruction)
 
-    def unanswered(self, detail: str) -> CheckResult:
-        """No nameserver answered, which proves nothing about the record."""
+    def unanswered(self, detail: str, *, malformed: bool = False) -> CheckResult:
+        """No nameserver answered, or none so that it can be read, which proves nothing about the record."""
+        if malformed:
+            instruction = "correct what the zone has there; senders cannot read it either, or each reads something else"
+            return self.wrong(Reason.ANSWER_MALFORMED, detail, instruction)
         instruction = "see whether the domain's nameservers answer, or ask another resolver with --nameserver"
         return self.unknown(Reason.DNS_ERROR, detail, instruction)
 

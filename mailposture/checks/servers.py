@@ -73,7 +73,10 @@ class ServersView:
         """One result per MX host; `mx_signed`: whether DNSSEC authenticates the MX records."""
         return tuple(
             check_tlsa(
-                host, answer, [one.chain for one in self.probes if one.host == host and one.chain], mx_signed=mx_signed
+                host,
+                answer,
+                [chain for one in self.probes if one.host == host for chain in one.chains],
+                mx_signed=mx_signed,
             )
             for host, answer in self.tlsa_records.items()
         )
@@ -95,7 +98,8 @@ async def look_at_servers(hosts: Sequence[str], *, vantage: Vantage, look: LookA
     async def bounded(host: str, address: str) -> Server:
         async with slots:
             probe = await (look(host, address) if look else probe_mx(host, address, vantage=vantage))
-        return Server(probe=probe, tlsa=compare(records[host], probe.chain))
+        compared = [compare(records[host], chain) for chain in probe.chains or ((),)]
+        return Server(probe=probe, tlsa=next((one for one in compared if one is Tlsa.MISMATCH), compared[0]))
 
     found = list(zip(hosts, addresses, strict=True))
     return ServersView(
@@ -125,7 +129,7 @@ def _looked_at(addresses: Sequence[str]) -> list[str]:
 def _without_address(host: str, answer: Answer) -> CheckResult:
     subject = Subject("starttls", host)
     if answer.status is Status.FAILED:
-        return subject.unanswered(answer.detail)
+        return subject.unanswered(answer.detail, malformed=answer.malformed)
     return subject.missing(answer.detail, f"publish A or AAAA records at {host}", reason=Reason.MX_WITHOUT_ADDRESS)
 
 

@@ -29,7 +29,7 @@ async def check_spf(domain: str, *, parked: bool, resolver: Resolver) -> CheckRe
     wanted = f'{domain}. 3600 IN TXT "v=spf1 {"" if parked else "mx "}-all"'
     answer = await resolver.lookup(domain, "TXT")
     if answer.status is Status.FAILED:
-        return subject.unanswered(answer.detail)
+        return subject.unanswered(answer.detail, malformed=answer.malformed)
     records = [text for text in _texts(answer) if re.match(r"v=spf1( |$)", text, re.IGNORECASE)]
     if not records:
         return subject.missing("has no SPF record", wanted)

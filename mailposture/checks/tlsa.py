@@ -44,6 +44,8 @@ def tlsa_name(mx_host: str) -> str:
 def compare(answer: Answer, chain: Sequence[bytes]) -> Tlsa:
     """Set the TLSA records of an MX against the (DER) certificates that one of its addresses shows, its own first."""
     if answer.status is not Status.FOUND:
+        if answer.status is Status.FAILED and answer.malformed:
+            return Tlsa.UNUSABLE
         return Tlsa.ABSENT if answer.status is Status.ABSENT else Tlsa.DNS_ERROR
     if not chain:
         return Tlsa.NO_CERTIFICATE
@@ -90,7 +92,7 @@ def check_tlsa(
         return subject.wrong(Reason.DNS_ERROR, answer.detail, "senders with DANE defer mail until this is answered")
     if Tlsa.NO_CERTIFICATE in compared:
         return subject.unknown(Reason.NO_CERTIFICATE, "no certificate was seen to compare with", "fix STARTTLS first")
-    for chain, one in zip(chains, compared, strict=True):
+    for chain, one in zip(chains or [()], compared, strict=True):
         if one in _FAULTS:
             return _fault(subject, answer, one, chain)
     if Tlsa.MATCH_UNSIGNED in compared:
@@ -101,6 +103,8 @@ def check_tlsa(
         )
     fits = "the certificate is the one that TLSA names, authenticated by DNSSEC"
     # RFC 7672, section 2.2.1: whoever forges the MX record names a host without TLSA records.
+    if answer.malformed:
+        fits += f"; but {answer.detail}, so senders skip that one"
     return subject.good(fits if mx_signed else f"{fits}; but the MX record is not, so mail can be led elsewhere")
 
 
@@ -108,8 +112,10 @@ _FAULTS = frozenset((Tlsa.MISMATCH, Tlsa.UNUSABLE))
 
 
 def _fault(subject: Subject, answer: Answer, found: Tlsa, chain: Sequence[bytes]) -> CheckResult:
-    key = key_of(chain[0])
+    key = key_of(chain[0]) if chain else None
     instruction = zone_line(tlsa_record(subject.name, key)) if key else "the key of the certificate cannot be read"
+    if answer.malformed and not answer.records:
+        return subject.wrong(Reason.TLSA_UNUSABLE, f"{answer.detail}; senders skip it", instruction)
     if found is Tlsa.UNUSABLE:
         # RFC 7672, section 2.2: TLS is mandatory then, but nothing is compared.
         detail = f"senders skip all of {len(answer.records)} TLSA records: mail knows only the usages 2 and 3"

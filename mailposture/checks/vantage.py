@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from mailposture.checks.certificates import KeyKind, restrict
 from mailposture.checks.resolver import Resolver
 from mailposture.net.verifying import verifying_context
 from mailposture.problems import ProblemError
@@ -33,18 +34,22 @@ class Vantage:
     smtp_port: int = 25
     https_port: int = 443
 
-    def trusting_context(self) -> ssl.SSLContext:
+    def trusting_context(self, *, only: KeyKind | None = None) -> ssl.SSLContext:
         """A context that verifies chain and name, TLS 1.2 or newer (RFC 8461, sections 3.3 and 4.2).
+
+        `only`: that takes no certificate but one with such a key.
 
         OSError if the authority's file cannot be read. Reading all roots takes 30 ms and a megabyte, so it is done
         only once an hour: thousands of servers would leave no time for anything else.
         """
-        return _trusting_context(self.certificate_authority, int(time.monotonic() // _TRUST_KEPT))
+        return _trusting_context(self.certificate_authority, int(time.monotonic() // _TRUST_KEPT), only)
 
 
-@lru_cache(maxsize=1)
-def _trusting_context(authority: Path | None, _hour: int) -> ssl.SSLContext:
+@lru_cache(maxsize=1 + len(KeyKind))
+def _trusting_context(authority: Path | None, _hour: int, only: KeyKind | None) -> ssl.SSLContext:
     context = verifying_context(authority)
+    if only is not None:
+        restrict(context, only)
     # The subject alternative name must name the host (RFC 8461, section 4.1); Python would take the common name too.
     context.hostname_checks_common_name = False
     return context

@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 import faulty_policy_server
+import faulty_smtp
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -20,6 +21,8 @@ from mailposture.checks.reason import Reason
 from mailposture.checks.resolver import Resolver
 from mailposture.checks.result import CheckResult, Outcome
 from mailposture.expectation import Expectation
+from mailposture.records.dns_records import tlsa_record
+from mailposture.records.formats import zone_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +95,127 @@ async def test_malformed_tlsa_record_is_a_result(data: bytes, zone: Zone, lookin
     results = await found(looking(smtp_port=1, https_port=1), GOOD)
     assert_nothing_broke(results)
     (tlsa,) = (one for one in results["example.test"] if one.check == "tlsa")
-    assert tlsa.reason in {Reason.DNS_ERROR, Reason.NO_CERTIFICATE}
+    assert tlsa.reason in {Reason.TLSA_UNUSABLE, Reason.NO_CERTIFICATE}
+    assert "no nameserver answered" not in tlsa.detail
+
+
+SHORT = "_25._tcp.mx1.example.test. 60 IN TLSA 3 1 1 " + "ab" * 31
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        (SHORT, "the record `3 1 1 ...` has 31 bytes, where SHA-256 has 32; senders skip it"),
+        (SHORT.replace("3 1 1", "3 1 2"), "the record `3 1 2 ...` has 31 bytes, where SHA-512 has 64; senders skip it"),
+        (f"{SHORT}\n{SHORT}cdef", "has 33 bytes, where SHA-256 has 32; senders skip it"),
+    ],
+)
+async def test_tlsa_record_of_a_wrong_length_is_said_to_be_that(
+    records: str, said: str, zone: Zone, authority: CertificateAuthority, looking: Callable[..., Vantage]
+) -> None:
+    zone.text += records + "\n"
+    async with faulty_smtp.serving(authority.issue(["mx1.example.test"]).server_context()) as (_, port):
+        results = await found(looking(smtp_port=port, https_port=1), GOOD)
+    assert_nothing_broke(results)
+    (tlsa,) = (one for one in results["example.test"] if one.check == "tlsa")
+    assert (tlsa.outcome, tlsa.reason) == (Outcome.WRONG, Reason.TLSA_UNUSABLE)
+    assert tlsa.detail.startswith("TLSA of _25._tcp.mx1.example.test: ")
+    assert tlsa.detail.endswith(said)
+    assert tlsa.instruction.startswith("_25._tcp.mx1.example.test. 3600 IN TLSA 3 1 1 ")
+
+
+async def test_tlsa_record_that_can_be_read_counts_beside_one_that_cannot(
+    zone: Zone, authority: CertificateAuthority, looking: Callable[..., Vantage]
+) -> None:
+    issued = authority.issue(["mx1.example.test"])
+    key = key_of(x509.load_pem_x509_certificates(issued.certificate.read_bytes())[0].public_bytes(Encoding.DER))
+    assert key is not None
+    zone.text += f"{SHORT}\n{zone_line(tlsa_record('mx1.example.test', key))}\n"
+    zone.authenticated = True
+    async with faulty_smtp.serving(issued.server_context()) as (_, port):
+        results = await found(looking(smtp_port=port, https_port=1), GOOD)
+    (tlsa,) = (one for one in results["example.test"] if one.check == "tlsa")
+    assert tlsa.success
+    assert "has 31 bytes, where SHA-256 has 32, so senders skip that one" in tlsa.detail
+
+
+def _cut(wire: bytes) -> bytes:
+    return wire[: len(wire) * 2 // 3]
+
+
+def _of_chaos(wire: bytes) -> bytes:
+    return wire.replace(b"\x00\x10\x00\x01\x00\x00", b"\x00\x10\x00\x03\x00\x00")
+
+
+def _too_long(wire: bytes) -> bytes:
+    at = wire.index(b"\x00\x10\x00\x01\x00\x00") + 8
+    return wire[:at] + b"\xff\xff" + wire[at + 2 :]
+
+
+def _with_code(code: int) -> Callable[[bytes], bytes]:
+    return lambda wire: wire[:3] + bytes((wire[3] & 0xF0 | code,)) + wire[4:]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason", "said"),
+    [
+        (_cut, Reason.ANSWER_MALFORMED, "bytes is cut off or damaged"),
+        (lambda wire: wire[:5], Reason.ANSWER_MALFORMED, "the answer of 5 bytes is cut off or damaged"),
+        (_of_chaos, Reason.ANSWER_MALFORMED, "the answer is of class CH, where IN was asked for"),
+        (_too_long, Reason.ANSWER_MALFORMED, "bytes is cut off or damaged"),
+        (_with_code(2), Reason.DNS_ERROR, "every nameserver failed: 'SERVFAIL'"),
+        (_with_code(5), Reason.DNS_ERROR, "every nameserver failed: 'REFUSED'"),
+        (lambda wire: bytes((wire[0] ^ 1,)) + wire[1:], Reason.DNS_ERROR, "no nameserver answered within 2 s"),
+    ],
+)
+async def test_an_answer_that_cannot_be_read_is_said_to_be_that_for_its_domain_only(
+    spoil: Callable[[bytes], bytes],
+    reason: Reason,
+    said: str,
+    zone: Zone,
+    looking: Callable[..., Vantage],
+) -> None:
+    zone.text += zone.text.replace("example.test", "evil.test")
+    zone.garble = lambda name, wire: spoil(wire) if name == "_smtp._tls.evil.test" else wire
+    results = await found(looking(smtp_port=1, https_port=1), GOOD, EVIL)
+    assert_nothing_broke(results)
+    good, evil = ({one.check: one for one in results[name]} for name in ("example.test", "evil.test"))
+    assert good["tls-rpt"].success
+    assert evil["mx"].success
+    assert evil["tls-rpt"].reason is reason
+    assert said in evil["tls-rpt"].detail
+
+
+@pytest.mark.parametrize(
+    ("records", "check", "said"),
+    [
+        (
+            "_smtp._tls.evil.test. 60 IN CNAME a.evil.test.\na.evil.test. 60 IN CNAME b.evil.test.\n"
+            "b.evil.test. 60 IN CNAME a.evil.test.\n",
+            "tls-rpt",
+            "its aliases (CNAME) lead in a circle",
+        ),
+        ("evil.test. 60 IN MX 10 a\\000b.evil.test.\n", "mx", "is not a host name"),
+        (
+            f"_smtp._tls.evil.test. 60 IN TXT {' '.join([chr(34) + 'x' * 250 + chr(34)] * 40)}\n",
+            "tls-rpt",
+            "v=TLSRPTv1",
+        ),
+        ('_mta-sts.evil.test. 60 IN TXT "v=STSv1; id=\\000\\027[2J;"\n', "mta-sts-record", "id"),
+        ('evil.test. 60 IN TXT "v=spf1 \\000include:\\255 -all"\n', "spf", "v=spf1"),
+        ('_dmarc.evil.test. 60 IN TXT "v=DMARC1; p=\\000"\n', "dmarc", "p"),
+    ],
+)
+async def test_records_that_no_zone_should_have_get_a_sentence(
+    records: str, check: str, said: str, zone: Zone, looking: Callable[..., Vantage]
+) -> None:
+    zone.text += records + "evil.test. 60 IN A 127.0.0.1\n"
+    results = await found(looking(smtp_port=1, https_port=1), GOOD, EVIL)
+    assert_nothing_broke(results)
+    one = next(one for one in results["evil.test"] if one.check == check)
+    assert not one.success
+    assert said in one.detail
+    assert {one.check for one in results["example.test"] if one.success} >= {"mx", "tls-rpt", "spf"}
 
 
 @pytest.mark.parametrize(

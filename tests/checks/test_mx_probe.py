@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import faulty_smtp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from faulty_smtp import Fault
 from pki import self_signed
 
+from mailposture.checks.certificates import KeyKind, key_of, kind_of_key
 from mailposture.checks.mx import probe_mx
 from mailposture.checks.port25 import Port25
 from mailposture.checks.result import Outcome
@@ -19,13 +22,15 @@ from mailposture.checks.servers import judge_server, look_at_servers
 from mailposture.checks.vantage import vantage_of
 from mailposture.config.model import Probes
 from mailposture.problems import ProblemError
+from mailposture.records.dns_records import tlsa_record
+from mailposture.records.formats import zone_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from loopback_dns import Zone
-    from pki import CertificateAuthority
+    from pki import CertificateAuthority, Issued
 
     from mailposture.checks.mx import MxProbe
     from mailposture.checks.result import CheckResult
@@ -59,7 +64,7 @@ async def test_good_server_shows_certificate_and_tls_version_and_gets_no_mail(
     assert probe.name_valid
     assert (probe.tls_version, probe.not_after, probe.names) == ("TLSv1.3", expiry, (HOST,))
     assert len(probe.chain) == 2
-    assert server.commands == ["EHLO PROBE.TEST", "STARTTLS", "QUIT"]
+    assert server.commands[:3] == ["EHLO PROBE.TEST", "STARTTLS", "QUIT"]
 
 
 @pytest.mark.parametrize(
@@ -261,3 +266,66 @@ def test_authority_that_cannot_be_read_is_said_before_any_server_is_accused(tmp_
 
 def test_roots_are_read_once_for_many_servers(looking: Callable[..., Vantage]) -> None:
     assert looking().trusting_context() is looking(smtp_port=26).trusting_context()
+
+
+def both(*issued: Issued) -> ssl.SSLContext:
+    """A server with several certificates, of keys of several kinds."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for one in issued:
+        context.load_cert_chain(one.certificate, one.key)
+    return context
+
+
+async def test_server_with_an_rsa_and_an_ecdsa_certificate_is_looked_at_with_both(
+    authority: CertificateAuthority, looking: Callable[..., Vantage]
+) -> None:
+    context = both(authority.issue([HOST]), authority.issue([HOST], rsa_key=True))
+    async with faulty_smtp.serving(context) as (_, port):
+        probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
+    assert probe.success
+    assert {kind_of_key(chain[0]) for chain in probe.chains} == {KeyKind.RSA, KeyKind.ECDSA}
+
+
+@pytest.mark.parametrize("rsa_expired", [True, False])
+async def test_each_of_two_certificates_must_be_right(
+    rsa_expired: bool, authority: CertificateAuthority, looking: Callable[..., Vantage]
+) -> None:
+    expired = datetime.now(UTC) - timedelta(days=1)
+    context = both(
+        authority.issue([HOST], rsa_key=True, not_after=expired if rsa_expired else None),
+        authority.issue([HOST], not_after=None if rsa_expired else expired),
+    )
+    async with faulty_smtp.serving(context) as (_, port):
+        probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
+    assert probe.reason == "certificate-expired"
+    assert probe.not_after is not None
+    assert abs(probe.not_after - expired) < timedelta(seconds=2)
+
+
+async def test_server_with_one_certificate_has_one_whatever_its_key(
+    authority: CertificateAuthority, looking: Callable[..., Vantage]
+) -> None:
+    for rsa_key in (True, False):
+        async with faulty_smtp.serving(authority.issue([HOST], rsa_key=rsa_key).server_context()) as (_, port):
+            probe = await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))
+        assert (probe.success, len(probe.chains)) == (True, 1)
+
+
+async def test_tlsa_must_name_both_certificates_of_a_server(
+    zone: Zone, authority: CertificateAuthority, looking: Callable[..., Vantage]
+) -> None:
+    ecdsa, rsa = authority.issue([HOST]), authority.issue([HOST], rsa_key=True)
+    keys = [
+        key_of(x509.load_pem_x509_certificates(one.certificate.read_bytes())[0].public_bytes(Encoding.DER))
+        for one in (ecdsa, rsa)
+    ]
+    pins = [zone_line(tlsa_record(HOST, key)) for key in keys if key]
+    zone.authenticated = True
+    zone.text += pins[0] + "\n"
+    async with faulty_smtp.serving(both(ecdsa, rsa)) as (_, port):
+        (server,) = (view := await look_at_servers([HOST], vantage=looking(smtp_port=port))).servers
+        (lacking,) = view.tlsa_results(mx_signed=True)
+        zone.text += pins[1] + "\n"
+        (complete,) = (await look_at_servers([HOST], vantage=looking(smtp_port=port))).tlsa_results(mx_signed=True)
+    assert (server.tlsa, lacking.reason, lacking.instruction) == ("mismatch", "tlsa-mismatch", pins[1])
+    assert complete.success

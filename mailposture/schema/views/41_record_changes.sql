@@ -20,7 +20,7 @@ FROM
         lagInFrame(toNullable(probed_at)) OVER probes AS last_seen,
         lagInFrame(toNullable(published)) OVER probes AS last_published
     FROM {tables}.probe_results FINAL
-    WHERE probe = 'dns' AND reason != 'dns-error'
+    WHERE probe = 'dns' AND reason NOT IN ('dns-error', 'answer-malformed')
     WINDOW probes AS
     (
         PARTITION BY policy_domain, record, subject ORDER BY probed_at
