@@ -34,6 +34,7 @@ from mailposture.problems import ProblemError
 from mailposture.processes import Child
 from mailposture.quoting import printable
 from reports.configuration import load_config
+from reports.prepare import roll_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -178,6 +179,7 @@ def _write_demo_history(config: Config) -> None:
     now = datetime.now(UTC)
     with closing(connect(config, user=config.clickhouse.collector_user)) as collector:
         write_arrivals(collector, now.date(), database=config.clickhouse.tables_database)
+        roll_up(collector, config)  # who counts has changed, and the screen does not wait for the next round
     with closing(connect(config, user=config.clickhouse.exporter_user)) as exporter:
         write_probes(exporter, now, database=config.clickhouse.tables_database)
 
