@@ -43,7 +43,7 @@ def children(config_path: Path, config: Config) -> list[Child]:
 @click.command()
 @config_path_option
 def command(config_path: Path | None) -> None:
-    """Receive reports by SMTP, LMTP, HTTPS and IMAP, and store them: receiver and ingest, looked after."""
+    """Receive reports by SMTP, LMTP, HTTPS and from mailboxes, and store them: receiver and ingest, looked after."""
     path = find_config(config_path)
     config = load_config(path)
     check_collector_ports(config)
