@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.check_mailboxes import check_mailboxes
 from cli.options import DONE, FAILED, config_path_option, find_config, named_domain
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.dkim import KeyInUse
@@ -37,12 +38,15 @@ _COLOURS = {Outcome.GOOD: "green", Outcome.WRONG: "red", Outcome.MISSING: "yello
 @click.argument("domains", nargs=-1)
 @click.option("--selector", "selectors", multiple=True, help="Also look at this DKIM key of DOMAIN; may be repeated.")
 @nameserver_option
+@click.option("--mailboxes", is_flag=True, help="Instead, try each mailbox that reports are read from.")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
+    *,
     config_path: Path | None,
     domains: tuple[str, ...],
     selectors: tuple[str, ...],
     nameservers: tuple[str, ...],
+    mailboxes: bool,
     format_: str,
 ) -> None:
     """Look at DOMAINs from outside, as sending servers do, and say per record what is good, wrong or missing, and why.
@@ -52,9 +56,15 @@ def command(
     and certificate of each MX server, TLSA, SPF, DMARC, the DKIM keys of configured domains that DMARC reports in the
     database show in use, and those that --selector names. Sends no mail.
 
+    With --mailboxes, logs in to each mailbox of the configuration and reads one mail; nothing is changed in it.
+
     Exit codes: 0 nothing is wrong or missing, 1 something is or no nameserver answers, 2 wrong usage. MX servers that
     cannot be seen from here (outbound port 25 is closed in most clouds) are `unknown`, and not counted as wrong.
     """
+    if mailboxes:
+        if domains or selectors or nameservers:
+            raise click.UsageError("--mailboxes looks at no domain; leave out the rest")
+        check_mailboxes(config_path, as_json=format_ == "json")
     config = _config(config_path)
     expectations = _expectations(config, domains)
     vantage = looking_from(config.probes if config else Probes(), nameservers)

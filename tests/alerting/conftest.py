@@ -17,6 +17,8 @@ from prometheus_client.metrics import MetricWrapperBase
 import collector.metrics
 from collector.health import _SpoolCollector
 from collector.heartbeat import Heartbeat
+from collector.sources.mailbox.health import MailboxCollector, MailboxHealth
+from collector.sources.mailbox.remembered import Remembered
 from collector.spool import Spool, SpoolQueue
 from exporter.probes import PROBES
 from exporter.probes.history import History
@@ -109,6 +111,10 @@ def _of_collector(folder: Path) -> Iterator[str]:
         if isinstance(metric, MetricWrapperBase):
             (family,) = metric.describe()
             yield from (family.name + suffix for suffix in suffixes[family.type])
+    health = MailboxHealth("a mailbox", Remembered(folder, "a mailbox", kinds=()))
+    health.succeeded()
+    of_mailboxes = MailboxCollector([health])
+    yield from (sample.name for family in of_mailboxes.collect() for sample in family.samples)
     spool = Spool(folder, keep_free=0)
     queue = SpoolQueue(folder)
     try:

@@ -92,7 +92,7 @@ class MailboxLoop:
                 self._log.warning("cannot store what is in a mailbox; trying again", reason=str(error), seconds=seconds)
             except (OSError, LostError, RefusedError) as error:
                 seconds = self._backoff.failed(at_least=error.wait if isinstance(error, LostError) else 0.0)
-                self.health.failed(trouble := _trouble(error))
+                self.health.failed(trouble := trouble_of(error))
                 self._log.warning(
                     "cannot read a mailbox; trying again", trouble=trouble.value, reason=str(error), seconds=seconds
                 )
@@ -202,7 +202,8 @@ class MailboxLoop:
             self._left = 0
 
 
-def _trouble(error: Exception) -> Trouble:
+def trouble_of(error: Exception) -> Trouble:
+    """What an error means that a session raised."""
     match error:
         case LostError():
             return error.trouble

@@ -118,6 +118,9 @@ class Tokens:
         unfinished.unlink(missing_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if os.geteuid() == 0:  # `mailposture check` by root: the collector must read it
+                owner = self._kept.parent.stat()
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
             json.dump({"instead_of": _digest(given), "refresh_token": replaced}, file)
         unfinished.replace(self._kept)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.builders.collector import arrival_panels, storage_panels
+from dashboards.builders.collector import arrival_panels, mailbox_panels, storage_panels
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import Dashboard, Row, metric, rows, steps, words
 from dashboards.builders.common.panels import UNKNOWN, Column, stat, table
@@ -21,10 +21,10 @@ _UP = words({"1": ("up", look.GOOD), "0": ("down", look.BAD)})
 _ANSWER = (
     stat(
         "Now",
-        "All good: reports are accepted, processed and stored, and the metrics about them are renewed.",
+        "All good: reports are accepted, processed and stored, each mailbox can be read, and the metrics are renewed.",
         metric(
             "min(mailposture_spool_accepting) * min(mailposture_ingest_up) * min(mailposture_clickhouse_up)"
-            " * min(mailposture_reported_up)",
+            " * min(mailposture_reported_up) * (min(mailposture_mailbox_up) or vector(1))",
             now=True,
         ),
         width=8,
@@ -39,11 +39,12 @@ _ANSWER = (
         "Parts",
         "Accepting: the disk has room, so senders are not refused. Ingest: the process that reads the spool is alive. "
         "ClickHouse: it accepts what ingest writes; while it does not, the spool keeps everything. Exporter: it can "
-        "query the views.",
+        "query the views. Mailboxes: all of them can be read.",
         metric("min(mailposture_spool_accepting)", legend="Accepting", now=True, ref="A"),
         metric("min(mailposture_ingest_up)", legend="Ingest", now=True, ref="B"),
         metric("min(mailposture_clickhouse_up)", legend="ClickHouse", now=True, ref="C"),
         metric("min(mailposture_reported_up)", legend="Exporter", now=True, ref="D"),
+        metric("min(mailposture_mailbox_up)", legend="Mailboxes", now=True, ref="E"),
         width=16,
         unit="none",
         thresholds=steps((None, look.BAD), (1, look.GOOD)),
@@ -161,6 +162,7 @@ def dashboard() -> Dashboard:
         rows=(
             Row(panels=_ANSWER),
             Row(title="Arrival", panels=arrival_panels.PANELS),
+            Row(title="Mailboxes", panels=mailbox_panels.PANELS),
             Row(title="Rejected and quarantined", panels=arrival_panels.UNUSABLE),
             Row(title="Spool, storage and exporter", panels=storage_panels.PANELS),
             Row(title="Freshness", panels=(_FRESHNESS,)),

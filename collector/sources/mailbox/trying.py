@@ -1,0 +1,57 @@
+"""Tries a mailbox as the collector would read it, and says what is wrong. Nothing is changed in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from collector.sources.mailbox.loop import trouble_of
+from collector.sources.mailbox.mailbox import LostError, RefusedError, Trouble
+
+if TYPE_CHECKING:
+    from collector.sources.mailbox.mailbox import Mailbox, Session
+
+_LARGEST: Final = 1024 * 1024  # bytes of a mail that is fetched for it
+_NEXT_STEPS: Final = {
+    Trouble.UNREACHABLE: "are host and port right, and may this machine connect to it?",
+    Trouble.CERTIFICATE: "is the name in the configuration that of the server? The certificate of a private authority "
+    "goes into certificate_authority; a server without TLS on port 993 may have STARTTLS on 143 (tls: starttls)",
+    Trouble.LOGIN: "are user and password_file right? Microsoft 365 and Gmail take no passwords: docs/mailboxes.md",
+    Trouble.TOKEN: "are token_url, client_id, scope and the files of the secrets right, and is none of them expired? "
+    "docs/mailboxes.md",
+    Trouble.FOLDER: "is `folder` its name, and may the account read it?",
+    Trouble.THROTTLED: "try again later",
+    Trouble.LOST: "try again; if it stays so, look into the log of the server",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """What came of it."""
+
+    mailbox: str
+    trouble: Trouble | None
+    detail: str
+    instruction: str = ""
+
+
+def try_mailbox(mailbox: Mailbox) -> Tried:
+    """Log in, look for mail, and read the first one if it is small."""
+    try:
+        with mailbox.open() as session:
+            detail = _look_into(session)
+    except (OSError, LostError, RefusedError) as error:
+        trouble = trouble_of(error)
+        return Tried(mailbox=mailbox.name, trouble=trouble, detail=str(error), instruction=_NEXT_STEPS[trouble])
+    return Tried(mailbox=mailbox.name, trouble=None, detail=detail)
+
+
+def _look_into(session: Session) -> str:
+    first = next(iter(session.mails("")), [])
+    found = len(first) + session.waiting
+    if first and (first[0].size is None or first[0].size <= _LARGEST):
+        for mail in session.fetch([first[0].key]):
+            if mail.body is None:
+                raise RefusedError("the server lists mails, and does not hand out the first of them")
+    mails = f"{found:,} mails are in it" if found != 1 else "1 mail is in it"
+    return f"can be read, {mails}; " + ("reports stay in it" if session.read_only else "reports are moved")

@@ -1,0 +1,85 @@
+"""`mailposture check --mailboxes` tries each mailbox and says what is wrong, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from sources_mail.identity import Identity
+from sources_mail.odd_imap import OddImap
+from sources_mail.reading import private_mail, report_mail
+from sources_mail.strict_graph import USER, StrictGraph
+
+import cli.check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+    from pki import CertificateAuthority
+
+
+def check(folder: Path, *arguments: str, **sections: Any) -> Result:
+    path = folder / "mailposture.yaml"
+    path.write_text(yaml.safe_dump({"domains": [{"name": "shop.example"}], **sections}))
+    return CliRunner().invoke(cli.check.command, ["--config", str(path), "--mailboxes", *arguments])
+
+
+def imap(odd: OddImap, folder: Path, **more: Any) -> dict[str, Any]:
+    (folder / "password").write_text("secret")
+    return {"host": "127.0.0.1", "port": odd.plain_port, "tls": False, "user": "u", "password_file": "password", **more}
+
+
+def test_good_and_wrong_ones_are_said(authority: CertificateAuthority, tmp_path: Path) -> None:
+    identity = Identity(authority)
+    graph = StrictGraph(authority, identity.valid, report_mail(1))
+    (tmp_path / "Maildir/new").mkdir(parents=True)
+    (tmp_path / "Maildir/cur").mkdir()
+    with OddImap(private_mail(1), report_mail(2)).serving() as odd, identity.serving(), graph.serving():
+        oauth = {name: str(value) for name, value in identity.settings(tmp_path).items()}
+        by_graph = {"user": USER, "url": graph.url, "certificate_authority": str(authority.certificate)}
+        sections = {
+            "imap": [imap(odd, tmp_path), imap(odd, tmp_path, password_file="nowhere")],
+            "graph": [{**by_graph, "oauth": oauth, "processed": None}],
+            "maildir": [{"path": "Maildir"}, {"path": "other"}],
+        }
+        text = check(tmp_path, **sections)
+        found = json.loads(check(tmp_path, "--format", "json", **sections).stdout)
+        assert len(odd.mails) == 2
+        assert not [command for command in odd.commands if "MOVE" in command or "STORE" in command]
+        assert len(graph.bodies("Inbox")) == 1
+    assert text.exit_code == 1
+    assert [each["trouble"] for each in found] == [None, "login", None, None, "folder"]
+    assert "can be read, 2 mails are in it; reports are moved" in text.stdout
+    assert "can be read, 1 mail is in it; reports stay in it" in text.stdout
+    assert "nowhere cannot be read" in text.stdout
+    assert "-> is `folder` its name" in text.stdout
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_revoked_secret_is_said(authority: CertificateAuthority, tmp_path: Path) -> None:
+    identity = Identity(authority)
+    identity.revoked = True
+    with OddImap().serving() as odd, identity.serving():
+        oauth = {name: str(value) for name, value in identity.settings(tmp_path).items()}
+        settings = imap(odd, tmp_path, oauth=oauth)
+        del settings["password_file"]
+        result = check(tmp_path, imap=[settings])
+    assert result.exit_code == 1
+    assert "unauthorized_client" in result.stdout
+    assert "(token)" in result.stdout
+
+
+def test_all_good_is_success(tmp_path: Path) -> None:
+    with OddImap(report_mail(1)).serving() as odd:
+        assert check(tmp_path, imap=[imap(odd, tmp_path)]).exit_code == 0
+
+
+@pytest.mark.parametrize(("arguments", "words"), [((), "has no mailbox"), (("example.com",), "looks at no domain")])
+def test_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    result = check(tmp_path, *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
