@@ -92,7 +92,7 @@ https:
 #     trusted: false          # true: your mail server has checked DKIM, accept what is in the mailbox
 # maildir:
 #   - path: /var/mail/tlsrpt/Maildir   # of a mail server on this machine
-# Microsoft 365 and Gmail take no password: `oauth` instead, by IMAP or by Microsoft Graph (docs/receiving.md)
+# Microsoft 365 and Gmail take no password: `oauth` instead, by IMAP or by Microsoft Graph (docs/mailboxes.md)
 
 # Reports by mail without a valid DKIM signature of the reporting domain wait in quarantine.
 # authentication:

@@ -2,7 +2,8 @@
 
 A report by mail is accepted if an aligned DKIM signature of the reporting organization proves it (RFC 8460, section 3,
 and alignment.py): anyone can mail a forgery that pages you. Otherwise it is quarantined, unless an operator accepts it:
-by an import, a release, or a mailbox that the configuration trusts. For some kinds SPF proves as much (spf.py).
+by an import, a release, or a mailbox that the configuration trusts. For some kinds SPF proves as much (spf.py), and
+where a mailbox's server rebuilds mail, what that server has verified (authserv.py).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
+    from collector.authserv import ServerVerdict
     from collector.dkim.verifier import Proof
     from collector.spf import SpfVerdict
     from mailposture.config.model import Authentication
@@ -93,6 +95,7 @@ def decide_trust(
     *,
     dkim: DkimResult | None,
     spf: SpfVerdict | None = None,
+    server: ServerVerdict | None = None,
     author_accepted: bool = False,
     needs_signature: bool = True,
     unclear: str,
@@ -104,7 +107,8 @@ def decide_trust(
     """Decide for one report.
 
     `dkim` is what DkimVerifier found of aligned signatures, or None where needs_dkim() is false; `spf` what SPF says of
-    a mail without one; `author_accepted`: the configuration accepts its author without proof; `needs_signature`: its
+    a mail without one; `server` what the server of its mailbox says of that;
+    `author_accepted`: the configuration accepts its author without proof; `needs_signature`: its
     kind wants a signature by a key that is for it, so that neither of these counts;
     `unclear` says why what they prove cannot be read, or is empty; `claim` is whom the proven header says it is from;
     `policy_domains` are those of ours that the report is about.
@@ -120,7 +124,7 @@ def decide_trust(
                 f"DKIM signature of {signed.domain} has a key for 'email' only, not for TLS reports (s=tlsrpt or s=*)"
             )
             return _quarantined(QuarantineReason.INVALID, detail)
-    decision = _by_proof(dkim, spf, unclear=unclear, claim=claim, rules=rules, now=now)
+    decision = _by_proof(dkim, spf, server, unclear=unclear, claim=claim, rules=rules, now=now)
     if author_accepted and decision.verdict is Verdict.QUARANTINED and decision.reason in _WITHOUT_PROOF:
         return Decision(verdict=Verdict.ACCEPTED, trust=Trust.AUTHOR)
     return decision
@@ -129,6 +133,7 @@ def decide_trust(
 def _by_proof(
     dkim: DkimResult,
     spf: SpfVerdict | None,
+    server: ServerVerdict | None,
     *,
     unclear: str,
     claim: Claim | None,
@@ -136,22 +141,24 @@ def _by_proof(
     now: datetime,
 ) -> Decision:
     signed = proof_of(dkim)
-    proof = signed or (spf.proof if spf is not None else None)
+    rebuilt = server.proof if server is not None else None
+    proof = signed or rebuilt or (spf.proof if spf is not None else None)
     if proof is None:
-        return _unproven(dkim, spf, may_wait=now - dkim.arrived_at < rules.dns_give_up)
+        return _unproven(dkim, spf, server, may_wait=now - dkim.arrived_at < rules.dns_give_up)
     if unclear:
         return _quarantined(QuarantineReason.UNCLEAR, unclear)
     if claim is not None and not same_organization(proof.domain, claim.domain):
         detail = f"{claim.field} says {claim.domain}, but the mail is signed by {proof.domain}"
         return _quarantined(QuarantineReason.NOT_ALIGNED, detail)
-    if signed is None:
+    if signed is None and rebuilt is None:
         return Decision(verdict=Verdict.ACCEPTED, trust=Trust.SPF, spf_domain=proof.domain)
-    return Decision(verdict=Verdict.ACCEPTED, trust=Trust.DKIM, dkim_domain=proof.domain)
+    trust = Trust.DKIM if signed else Trust.AUTHSERV
+    return Decision(verdict=Verdict.ACCEPTED, trust=trust, dkim_domain=proof.domain)
 
 
-def _unproven(dkim: DkimResult, spf: SpfVerdict | None, *, may_wait: bool) -> Decision:
-    """A mail that neither a signature nor SPF proves, or not yet."""
-    detail = f"{dkim.detail}; {spf.detail}" if spf is not None else dkim.detail
+def _unproven(dkim: DkimResult, spf: SpfVerdict | None, server: ServerVerdict | None, *, may_wait: bool) -> Decision:
+    """A mail that nothing proves, or not yet."""
+    detail = "; ".join([dkim.detail, *(each.detail for each in (spf, server) if each is not None)])
     spf_is_open = spf is not None and spf.outcome is SpfOutcome.TEMPERROR
     # What a signature lacks does not change any more, so it is SPF that is waited for.
     reason = QuarantineReason.DNS_FAILURE if spf_is_open and dkim.outcome not in _DEFERRING else _REASONS[dkim.outcome]

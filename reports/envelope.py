@@ -56,6 +56,7 @@ class Trust(StrEnum):
     """Why a report is trusted, from the strongest reason to none."""
 
     DKIM = "dkim"  # a valid signature of the reporting domain (RFC 8460, section 3)
+    AUTHSERV = "authserv"  # the mailbox's named server has verified DKIM, as its Authentication-Results say (RFC 8601)
     SPF = "spf"  # a DMARC report that came from a server of the reporting domain (RFC 9990)
     OPERATOR = "operator"  # imported or released by hand
     MAILBOX = "mailbox"  # read from a mailbox whose server checks signatures, as the configuration says
@@ -66,7 +67,9 @@ class Trust(StrEnum):
     @property
     def rank(self) -> int:
         """Higher means more trust; of two copies of one report the more trusted is kept. 1 proves nothing."""
-        return {"none": 0, "token": 1, "author": 1, "mailbox": 2, "operator": 3, "spf": 4, "dkim": 5}[self.value]
+        return {"none": 0, "token": 1, "author": 1, "mailbox": 2, "operator": 3, "spf": 4, "authserv": 4, "dkim": 5}[
+            self.value
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,9 @@ class Envelope:
     recipients: tuple[str, ...] = ()
     token_domain: str = ""  # HTTPS: the domain whose secret path was used
     by_operator: bool = False  # accepted by an operator: import, release
+    authserv_id: str | None = (
+        None  # of the mailbox's server, whose Authentication-Results count; see collector/authserv
+    )
     from_trusted_mailbox: bool = False  # nobody looked at it, but the configuration trusts the mailbox it was in
 
     @property

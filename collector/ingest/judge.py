@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
 from math import inf
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from collector.alignment import aligned_with_author, is_by
+from collector.authserv import server_says
 from collector.dkim.verifier import Arrived
 from collector.documents.message import open_message, open_proven
 from collector.documents.signed_mail import UnclearError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
+    from collector.authserv import ServerVerdict
     from collector.dkim.verifier import DkimResult, DkimVerifier
     from collector.spf import SpfVerdict, SpfVerifier
     from mailposture.config.model import Config
@@ -121,6 +123,7 @@ class _Message:
     opened: Opened
     dkim: DkimResult | None
     spf: SpfVerdict | None
+    server: ServerVerdict | None  # what the server of its mailbox says
     author_accepted: bool  # whether the configuration accepts its author without proof
     unclear: str  # why what they prove of it could not be read, so that it was read generously; or empty
     arrived_at: datetime
@@ -219,10 +222,14 @@ class Judge:
 
         Raises RejectedError.
         """
-        proof, unclear, opened = (proof_of(dkim) if dkim else None) or (spf.proof if spf else None), "", None
+        server = server_says(envelope, body, dkim)
+        rebuilt = server.proof if server else None
+        proof, unclear, opened = (proof_of(dkim) if dkim else None) or rebuilt or (spf.proof if spf else None), "", None
         if proof is not None:
             try:
                 opened = open_proven(proof)
+                if proof is rebuilt:  # the server may have touched the header
+                    opened = replace(opened, fields={})
             except UnclearError as error:
                 unclear = error.detail
         if opened is None:
@@ -233,6 +240,7 @@ class Judge:
             opened=opened,
             dkim=dkim,
             spf=spf,
+            server=server,
             author_accepted=bool(accepted) and dkim is not None and proof is None and is_by(accepted, body),
             unclear=unclear,
             arrived_at=dkim.arrived_at if dkim else arrival_of(envelope, opened, now=now),
@@ -281,6 +289,7 @@ class Judge:
             message.envelope,
             dkim=message.dkim,
             spf=message.spf,
+            server=message.server,
             author_accepted=message.author_accepted,
             needs_signature=kind.needs_signature,
             unclear=message.unclear,

@@ -24,14 +24,25 @@ def encode(envelope: Envelope) -> bytes:
             envelope.by_operator,
             envelope.from_trusted_mailbox,
             envelope.delivered_at,
+            envelope.authserv_id,
         )
     )
 
 
 def decode(text: bytes) -> Envelope:
-    source, received_at, name, peer, mail_from, recipients, token_domain, by_operator, trusted, delivered_at = _values(
-        text
-    )
+    (
+        source,
+        received_at,
+        name,
+        peer,
+        mail_from,
+        recipients,
+        token_domain,
+        by_operator,
+        trusted,
+        delivered_at,
+        authserv_id,
+    ) = _values(text)
     return Envelope(
         source=Source(source),
         received_at=datetime.fromisoformat(received_at),
@@ -43,6 +54,7 @@ def decode(text: bytes) -> Envelope:
         by_operator=by_operator,
         from_trusted_mailbox=trusted,
         delivered_at=datetime.fromisoformat(delivered_at) if delivered_at else None,
+        authserv_id=authserv_id,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from mailposture.config.section import Section
-from mailposture.config.values import HttpsUrl, MailAddress, Wait, as_mail_address
+from mailposture.config.values import AuthservId, HttpsUrl, MailAddress, Wait, as_mail_address
 
 KIND: Final = "{kind}"  # in `processed`: the kind of the report
 
@@ -40,6 +40,9 @@ class Mailbox(Section):
     processed: str | None = "mailposture/processed"  # may hold {kind}; null: reports stay too, and nothing is written
     poll: Wait = timedelta(minutes=5)
     trusted: bool = False  # true: the mailbox's own server has checked DKIM, accept what is in it
+    # What that server writes at the beginning of Authentication-Results; empty where it writes no name, as Exchange
+    # Online: its dkim=pass counts where it has rebuilt a mail, so that the signature does not fit any more.
+    authserv_id: AuthservId | None = None
 
     @model_validator(mode="after")
     def _moves_somewhere_else(self) -> Self:

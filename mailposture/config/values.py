@@ -147,6 +147,9 @@ Label = Annotated[str, _matching(r"\S(?:[^\x00-\x1f\x7f]{0,62}\S)?", "a name of 
 Team = Annotated[str, _matching(r"[A-Za-z0-9_.-]{1,64}", "at most 64 letters, digits, dots, hyphens and underscores")]
 Token = Annotated[str, _matching(r"[A-Za-z0-9_-]{16,128}", "16 to 128 letters, digits, hyphens and underscores")]
 ServerUrl = Annotated[str, _matching(r"https?://[^/]+", "http(s)://host:port, with nothing behind it")]
+AuthservId = Annotated[
+    str, _matching(r"[^\s;=()\x22]{0,255}", "the name that a server writes, without what follows it")
+]
 HttpsUrl = Annotated[str, _matching(r"https://[^/\s]+(/\S*)?", "an address that begins with https://")]
 PublicUrl = Annotated[str, _matching(r"https://[^/]+", "https://host, with nothing behind it")]
 DatabaseName = Annotated[str, _matching(r"[a-z_][a-z0-9_]{0,63}", "at most 64 small letters, digits and underscores")]

@@ -27,6 +27,7 @@ class Identity:
     def __init__(self, authority: CertificateAuthority, user: str = "reports") -> None:
         self.authority = authority
         self.user = user
+        self.client, self.scope = CLIENT, SCOPE
         self.life: int | None = 3600  # seconds
         self.refresh_token = ""  # the one that is valid; empty: only the application's own credentials are
         self.rotates = False
@@ -77,13 +78,13 @@ class Identity:
         return self._client_fault(asked) or self._grant_fault(asked) or self._token()
 
     def _client_fault(self, asked: dict[str, str]) -> Answer | None:
-        if asked.pop("client_id", "") != CLIENT or asked.pop("client_secret", "") != SECRET:
+        if asked.pop("client_id", "") != self.client or asked.pop("client_secret", "") != SECRET:
             return self._error("invalid_client", self._said("AADSTS7000215: Invalid client secret provided."), 401)
         return None
 
     def _grant_fault(self, asked: dict[str, str]) -> Answer | None:
         grant = asked.pop("grant_type", "")
-        if asked.pop("scope", "") != SCOPE:
+        if asked.pop("scope", "") != self.scope:
             return self._error("invalid_scope", "another scope")
         if grant == "refresh_token" and self.refresh_token:
             if asked.pop("refresh_token", "") != self.refresh_token or self.revoked:

@@ -42,6 +42,7 @@ class OddImap:
         self.before_fetch: Callable[[int], No | None] = lambda _uid: None
         self.before_move: Callable[[int], No | None] = lambda _uid: None
         self.moves = True
+        self.user = "reports"
         self.tokens: Collection[str] | None = None  # that XOAUTH2 takes; None: LOGIN takes anything
 
     @property
@@ -134,8 +135,9 @@ class _Conversation:
         assert mechanism == "XOAUTH2"
         self.say("+ ")
         given = base64.b64decode(self.stream.rfile.readline().strip(), validate=True)
-        said = re.fullmatch(rb"user=reports\x01auth=Bearer ([\w.~+/-]+=*)\x01\x01", given)
-        if said and self.odd.tokens is not None and said[1].decode() in self.odd.tokens:
+        said = re.fullmatch(rb"user=([^\x01]+)\x01auth=Bearer ([\w.~+/-]+=*)\x01\x01", given)
+        user = said and said[1].decode()
+        if said and user == self.odd.user and self.odd.tokens is not None and said[2].decode() in self.odd.tokens:
             return None
         self.say(b"+ " + base64.b64encode(b'{"status":"400","schemes":"Bearer","scope":"https://mail.example/"}'))
         if self.stream.rfile.readline() != b"\r\n":

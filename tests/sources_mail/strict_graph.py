@@ -30,6 +30,7 @@ class StrictGraph:
 
     def __init__(self, authority: CertificateAuthority, tokens: Collection[str], *mails: bytes) -> None:
         self.authority = authority
+        self.user = USER
         self.tokens = tokens
         self.mails: dict[str, bytes] = {}
         self.unread: set[str] = set()
@@ -85,10 +86,10 @@ class StrictGraph:
             return error(401, "InvalidAuthenticationToken", "Lifetime validation failed, the token is expired.")
         if (instead := self.instead(request)) is not None:
             return instead
-        prefix = f"/v1.0/users/{USER}/"
+        prefix = f"/v1.0/users/{self.user}/"
         if not path.startswith(prefix):
             return error(404, "ErrorInvalidUser", "The requested user is invalid.")
-        return self._account(request, request.path.removeprefix(f"/v1.0/users/{USER}/").split("/"))
+        return self._account(request, request.path.removeprefix(prefix).split("/"))
 
     def _account(self, request: Request, parts: list[str]) -> Answer:
         kind, *rest = [unquote(part) for part in parts]
@@ -175,7 +176,9 @@ class StrictGraph:
         token = f"{'d' if done else 's'}{len(self.links)}"
         self.links[token] = (following, 0 if done else until)
         kind, parameter = ("deltaLink", "$deltatoken") if done else ("nextLink", "$skiptoken")
-        return {f"@odata.{kind}": f"{self.url}/users/{USER}/mailFolders/{folder}/messages/delta?{parameter}={token}"}
+        return {
+            f"@odata.{kind}": f"{self.url}/users/{self.user}/mailFolders/{folder}/messages/delta?{parameter}={token}"
+        }
 
     def _listed(self, key: str) -> dict[str, Any]:
         number = list(self.mails).index(key)

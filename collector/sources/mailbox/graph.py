@@ -39,6 +39,7 @@ class GraphMailbox:
         self._settings = settings
         self.name = f"{settings.user} by Microsoft Graph, {settings.folder}"
         self.trusted = settings.trusted
+        self.authserv_id = settings.authserv_id
         self._tokens = tokens_of(settings.oauth, self.name, folder)
 
     def mail_name(self, key: str) -> str:

@@ -1,7 +1,7 @@
 """Requests to Microsoft Graph (REST, version 1.0), and what its answers mean for whoever reads a mailbox.
 
 429 and 503 say for how long to leave it alone (Retry-After), 401 that a token is valid no more. Errors have a code that
-programs may rely on, and a message for people.
+programs may rely on, and a message in words.
 """
 
 from __future__ import annotations

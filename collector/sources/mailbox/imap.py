@@ -48,6 +48,7 @@ class ImapMailbox:
         self._settings = settings
         self.name = f"{settings.user} at {settings.host}, {settings.folder}"
         self.trusted = settings.trusted
+        self.authserv_id = settings.authserv_id
         self._tokens = tokens_of(settings.oauth, self.name, folder) if settings.oauth else None
 
     def mail_name(self, key: str) -> str:

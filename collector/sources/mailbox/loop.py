@@ -180,6 +180,7 @@ class MailboxLoop:
             received_at=datetime.now(UTC),
             delivered_at=mail.delivered_at,
             name=self._mailbox.mail_name(mail.key),
+            authserv_id=self._mailbox.authserv_id,
             from_trusted_mailbox=self._mailbox.trusted,
         )
         self._spool.put(envelope, body)

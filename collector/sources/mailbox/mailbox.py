@@ -109,6 +109,8 @@ class Mailbox(Protocol):
     def name(self) -> str: ...  # what a person would look for
     @property
     def trusted(self) -> bool: ...  # whether its own server has checked signatures, as the configuration says
+    @property
+    def authserv_id(self) -> str | None: ...  # of its own server, whose Authentication-Results count
 
     def open(self) -> AbstractContextManager[Session]:
         """A session. Raises LostError or OSError."""

@@ -39,6 +39,7 @@ class MaildirMailbox:
         self._clock = clock
         self.name = f"Maildir {settings.path}, {settings.folder}"
         self.trusted = settings.trusted
+        self.authserv_id = settings.authserv_id
 
     def mail_name(self, key: str) -> str:
         return f"{self.name} file {key}"

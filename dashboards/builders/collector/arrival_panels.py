@@ -33,6 +33,7 @@ PANELS = (
         stacked=False,
         colors={
             "stored (dkim)": look.SUCCESSFUL,
+            "stored (authserv)": "#56A64B",
             "stored (operator)": "#37872D",
             "stored (token)": "#96D98D",
             "stored (none)": "#9FA7B3",

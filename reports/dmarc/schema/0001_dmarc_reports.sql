@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_reports {on_cluster}
     source LowCardinality(String) COMMENT 'smtp, lmtp, https, imap, graph, maildir or file',
     name String COMMENT 'File, mailbox or queue id that the report came in',
     peer String COMMENT 'IP address of the client that delivered the report',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, spf, operator, mailbox, author',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, authserv, spf, operator, mailbox, author',
     dkim_domain LowCardinality(String) COMMENT 'Domain of the DKIM signature that was verified (d=), else empty',
     policy_domains Array(LowCardinality(String)) COMMENT 'Our domain that the report is about',
     published_domain LowCardinality(String) COMMENT 'Where the reporter found the policy: our domain, or a subdomain with a record of its own',

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_records {on_cluster}
     spf_scopes Array(LowCardinality(String)) COMMENT 'mfrom or helo beside spf_domains; empty if not reported',
     spf_results Array(LowCardinality(String)) COMMENT 'Results beside spf_domains (RFC 8601), in lower case as the reporter wrote them',
     spf_details Array(String) COMMENT 'human_result beside spf_domains, cleaned and capped',
-    trust LowCardinality(String) COMMENT 'Why the report is trusted: dkim, spf, operator, mailbox, author',
+    trust LowCardinality(String) COMMENT 'Why the report is trusted: dkim, authserv, spf, operator, mailbox, author',
     version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
 )
 ENGINE = {replacing}(version)

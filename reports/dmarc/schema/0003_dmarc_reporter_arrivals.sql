@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_reporter_arrivals {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     reporter LowCardinality(String) COMMENT 'Who reports',
-    trust LowCardinality(String) COMMENT 'Why its reports are trusted: dkim, spf, operator, mailbox, author',
+    trust LowCardinality(String) COMMENT 'Why its reports are trusted: dkim, authserv, spf, operator, mailbox, author',
     first_arrival SimpleAggregateFunction(min, DateTime('UTC')) COMMENT 'When its first report was accepted',
     last_arrival SimpleAggregateFunction(max, DateTime('UTC')) COMMENT 'When its last report was accepted'
 )

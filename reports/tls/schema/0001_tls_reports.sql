@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS {tables}.tls_reports {on_cluster}
     source LowCardinality(String) COMMENT 'smtp, lmtp, https, imap, graph, maildir or file',
     name String COMMENT 'File, mailbox or queue id that the report came in',
     peer String COMMENT 'IP address of the client that delivered the report',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, operator, mailbox, token',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, authserv, operator, mailbox, token',
     dkim_domain LowCardinality(String) COMMENT 'Domain of the DKIM signature that was verified (d=), else empty',
     policy_domains Array(LowCardinality(String)) COMMENT 'Our domains that the report is about',
     successful_sessions UInt64 COMMENT 'Sessions with TLS, each counted once',

@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS {tables}.tls_policies {on_cluster}
     successful_sessions UInt64 COMMENT 'total-successful-session-count',
     failed_sessions UInt64 COMMENT 'total-failure-session-count',
     counts Bool COMMENT 'false where another policy type of the same report describes the same sessions (sts and tlsa)',
-    trust LowCardinality(String) COMMENT 'Why the report is trusted: dkim, operator, mailbox, token',
+    trust LowCardinality(String) COMMENT 'Why the report is trusted: dkim, authserv, operator, mailbox, token',
     version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
 )
 ENGINE = {replacing}(version)

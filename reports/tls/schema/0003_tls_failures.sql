@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS {tables}.tls_failures {on_cluster}
     additional_information String COMMENT 'additional-information as reported, cleaned and capped; never a link',
     failed_sessions UInt64 COMMENT 'failed-session-count',
     counts Bool COMMENT 'false where another policy type of the same report breaks down the same sessions',
-    trust LowCardinality(String) COMMENT 'Why the report is trusted: dkim, operator, mailbox, token',
+    trust LowCardinality(String) COMMENT 'Why the report is trusted: dkim, authserv, operator, mailbox, token',
     version UInt8 COMMENT 'Rank of trust; the higher version of a row is kept'
 )
 ENGINE = {replacing}(version)

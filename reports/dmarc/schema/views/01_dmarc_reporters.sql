@@ -1,12 +1,13 @@
 -- Which reporters of DMARC reports count in alerts: as in tls_reporters, but nothing is posted. The longest known decide: where
 -- three reporters are established, only established ones count; else those that are known; and where nobody is, newcomers,
--- but never one of them alone. Whoever is proven now by a signature and now by SPF is one reporter. Whose author an operator
+-- but never one of them alone. Whoever is proven now by a signature, now by SPF, and now
+-- by what the mailbox's server has verified, is one reporter. Whose author an operator
 -- accepts without proof never counts: anybody can write a From field.
 CREATE OR REPLACE VIEW {views}.dmarc_reporters {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     reporter LowCardinality(String) COMMENT 'Who reported about it in the last 35 days: an organizational domain',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim or spf (proven), operator, mailbox, author',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, authserv or spf (proven), operator, mailbox, author',
     standing LowCardinality(String) COMMENT 'established, known or newcomer; by-hand (import, release); unproven (author)',
     counts Bool COMMENT 'Whether its reports count in alerts about the domain, and as evidence of who sends for it',
     first_arrival DateTime('UTC') COMMENT 'When its first report about this domain was accepted',
@@ -19,7 +20,7 @@ WITH
     accepted AS
     (
         SELECT
-            policy_domain, reporter, if(trust = 'spf', 'dkim', toString(trust)) AS by, groupUniqArray(trust) AS trusts,
+            policy_domain, reporter, if(trust IN ('spf', 'authserv'), 'dkim', toString(trust)) AS by, groupUniqArray(trust) AS trusts,
             min(first_arrival) AS first_accepted, max(last_arrival) AS last_accepted,
             multiIf(
                 by = 'operator', 'by-hand',

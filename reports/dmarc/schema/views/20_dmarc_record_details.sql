@@ -28,7 +28,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_record_details {on_cluster}
     spf_scopes Array(LowCardinality(String)) COMMENT 'mfrom or helo beside spf_domains',
     spf_results Array(LowCardinality(String)) COMMENT 'Results beside spf_domains (RFC 8601)',
     spf_details Array(String) COMMENT 'human_result beside spf_domains, the reporter''s own words',
-    trust LowCardinality(String) COMMENT 'Why the report is trusted: dkim, spf, operator, mailbox, author'
+    trust LowCardinality(String) COMMENT 'Why the report is trusted: dkim, authserv, spf, operator, mailbox, author'
 )
 SQL SECURITY DEFINER
 AS

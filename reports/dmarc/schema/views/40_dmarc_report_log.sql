@@ -19,7 +19,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_report_log {on_cluster}
     source LowCardinality(String) COMMENT 'smtp, lmtp, https, imap, graph, maildir or file',
     name String COMMENT 'File, mailbox or queue id that it came in',
     peer String COMMENT 'IP address of the client that delivered it',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, spf, operator, mailbox, author',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, authserv, spf, operator, mailbox, author',
     dkim_domain LowCardinality(String) COMMENT 'Domain of the DKIM signature that was verified, else empty',
     p LowCardinality(String) COMMENT 'Policy as the reporter found it: none, quarantine or reject',
     sp LowCardinality(String) COMMENT 'Policy for subdomains',

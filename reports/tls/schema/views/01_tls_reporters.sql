@@ -11,7 +11,7 @@ CREATE OR REPLACE VIEW {views}.tls_reporters {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     reporter LowCardinality(String) COMMENT 'Who reported about it in the last 35 days: an organizational domain',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim (proven), operator, mailbox, token',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim or authserv (proven), operator, mailbox, token',
     standing LowCardinality(String) COMMENT 'established, known or newcomer; by-hand (import, release); post (HTTPS, without posts_count)',
     counts Bool COMMENT 'Whether its reports count in alerts about the domain',
     first_arrival DateTime('UTC') COMMENT 'When its first report about this domain was accepted',
@@ -40,7 +40,7 @@ FROM
         policy_domain, reporter, trust, min(first_arrival) AS first_accepted, max(last_arrival) AS last_accepted,
         multiIf(
             trust = 'operator', 'by-hand',
-            trust NOT IN ('dkim', 'mailbox') AND NOT has(posts_count_for, policy_domain), 'post',
+            trust NOT IN ('dkim', 'authserv', 'mailbox') AND NOT has(posts_count_for, policy_domain), 'post',
             toDate(last_accepted) - toDate(first_accepted) >= established_days, 'established',
             toDate(last_accepted) > toDate(first_accepted)
                 AND last_accepted >= first_accepted + toIntervalHour(apart_hours), 'known',

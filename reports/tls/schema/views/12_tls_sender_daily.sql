@@ -7,7 +7,7 @@ CREATE OR REPLACE VIEW {views}.tls_sender_daily {on_cluster}
     organization LowCardinality(String) COMMENT 'What the reporter calls itself: a caption, never an identity',
     reporter LowCardinality(String) COMMENT 'Who reports: an organizational domain',
     reporter_proven Bool COMMENT 'Whether that is proven by a signature',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, operator, mailbox, token',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, authserv, operator, mailbox, token',
     successful_sessions UInt64 COMMENT 'Sessions with TLS',
     failed_sessions UInt64 COMMENT 'Sessions that failed'
 )

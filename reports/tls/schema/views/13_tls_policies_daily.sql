@@ -8,7 +8,7 @@ CREATE OR REPLACE VIEW {views}.tls_policies_daily {on_cluster}
     organization LowCardinality(String) COMMENT 'What the reporter calls itself: a caption, never an identity',
     reporter LowCardinality(String) COMMENT 'Who reports: an organizational domain',
     reporter_proven Bool COMMENT 'Whether that is proven by a signature',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, operator, mailbox, token',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, authserv, operator, mailbox, token',
     policy_type LowCardinality(String) COMMENT 'sts, tlsa, no-policy-found, or other text as reported',
     sts_mode LowCardinality(String) COMMENT 'MTA-STS mode that the sender saw; empty if not sts',
     mx_hosts Array(LowCardinality(String)) COMMENT 'mx-host patterns of the policy',

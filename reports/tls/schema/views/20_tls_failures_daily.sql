@@ -6,7 +6,7 @@ CREATE OR REPLACE VIEW {views}.tls_failures_daily {on_cluster}
     organization LowCardinality(String) COMMENT 'What the reporter calls itself: a caption, never an identity',
     reporter LowCardinality(String) COMMENT 'Who reports: an organizational domain',
     reporter_proven Bool COMMENT 'Whether that is proven by a signature',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, operator, mailbox, token',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, authserv, operator, mailbox, token',
     category LowCardinality(String) COMMENT 'What kind of failure; see failure_meanings',
     result_type LowCardinality(String) COMMENT 'result-type as reported',
     receiving_mx LowCardinality(String) COMMENT 'Our server; empty if not reported',

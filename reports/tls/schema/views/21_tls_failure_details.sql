@@ -20,7 +20,7 @@ CREATE OR REPLACE VIEW {views}.tls_failure_details {on_cluster}
     additional_information String COMMENT 'additional-information, the sender''s own words',
     failed_sessions UInt64 COMMENT 'Sessions that failed',
     counts Bool COMMENT 'false where another policy type breaks down the same sessions',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, operator, mailbox, token'
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, authserv, operator, mailbox, token'
 )
 SQL SECURITY DEFINER
 AS

@@ -16,7 +16,7 @@ CREATE OR REPLACE VIEW {views}.tls_report_log {on_cluster}
     source LowCardinality(String) COMMENT 'smtp, lmtp, https, imap, graph, maildir or file',
     name String COMMENT 'File, mailbox or queue id that it came in',
     peer String COMMENT 'IP address of the client that delivered it',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, operator, mailbox, token',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, authserv, operator, mailbox, token',
     dkim_domain LowCardinality(String) COMMENT 'Domain of the DKIM signature that was verified, else empty',
     policy_domains Array(LowCardinality(String)) COMMENT 'Our domains that it is about',
     successful_sessions UInt64 COMMENT 'Sessions with TLS',

@@ -12,7 +12,7 @@ CREATE OR REPLACE VIEW {views}.tls_suspected_downgrades {on_cluster}
     organization LowCardinality(String) COMMENT 'What the sender that finds no STARTTLS calls itself: a caption',
     reporter LowCardinality(String) COMMENT 'The sender: an organizational domain',
     reporter_proven Bool COMMENT 'Whether that is proven by a signature',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, operator, mailbox, token',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, authserv, operator, mailbox, token',
     receiving_mx LowCardinality(String) COMMENT 'Our server that it reached, or meant to reach; empty if not reported',
     failed_sessions UInt64 COMMENT 'Sessions without STARTTLS',
     earlier_days_with_tls UInt64 COMMENT 'Report days, of the 28 before, on which it had TLS with the domain',

@@ -16,7 +16,7 @@ CREATE OR REPLACE VIEW {views}.mta_sts_suspected_downgrades {on_cluster}
     organization LowCardinality(String) COMMENT 'What the sender that stopped applying our policy calls itself: a caption',
     reporter LowCardinality(String) COMMENT 'The sender: an organizational domain',
     reporter_proven Bool COMMENT 'Whether that is proven by a signature',
-    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, operator, mailbox, token',
+    trust LowCardinality(String) COMMENT 'Why it is trusted: dkim, authserv, operator, mailbox, token',
     sessions UInt64 COMMENT 'Its sessions without the policy',
     last_applied_day Date COMMENT 'The last day, of the 28 before, on which it applied the policy in mode enforce',
     days_without UInt64 COMMENT 'Report days without the policy since then, this one included',

@@ -1,0 +1,118 @@
+"""Mail whose signature does not fit any more, since its mailbox's server has rebuilt it: what that server verified.
+
+Exchange and Outlook.com take mails apart and write them again, so that no body hash fits what a mailbox hands out. When
+the mail arrived, the server verified DKIM and wrote so into Authentication-Results. Where an operator names the server,
+it is believed: `dkim=pass` with that domain in the uppermost field of that name; others may have written what is below
+(RFC 8601, section 5). The signature itself is still there. It must be aligned, as any (alignment.py), and it says which
+fields were signed: the body is read by no others, and what the report is about is taken from the body alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from collector import authentication_results
+from collector.alignment import aligned_with_author
+from collector.dkim import canonical, signature
+from collector.dkim.canonical import UnreadableError
+from collector.dkim.signature import BadSignatureError
+from collector.dkim.verifier import MOST_SIGNATURES, DkimResult, Outcome, Proof, proof_of
+from reports.limits import NAME_LENGTH
+from reports.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collector.authentication_results import AuthenticationResults
+    from collector.dkim.canonical import Mail
+    from collector.dkim.signature import Signature
+    from reports.envelope import Envelope
+
+_FIELD = b"authentication-results"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerVerdict:
+    """What the server of a mailbox says about a mail."""
+
+    proof: Proof | None = None
+    detail: str = ""  # in words
+
+
+def server_verdict(message: bytes, authserv_id: str) -> ServerVerdict:
+    """By the uppermost field of that authserv-id; an empty one is that of a field without."""
+    wanted = authserv_id.lower()
+    said = next((each for each in _fields(message) if each.authserv_id == wanted), None)
+    server = authserv_id or "a server without a name"
+    if said is None:
+        return ServerVerdict(detail=f"no Authentication-Results of {server}")
+    verified = _verified(message, said)
+    if verified is None:
+        return ServerVerdict(detail=f"Authentication-Results of {server} has no dkim=pass of the author's organization")
+    return ServerVerdict(proof=verified)
+
+
+def server_says(envelope: Envelope, message: bytes, dkim: DkimResult | None) -> ServerVerdict | None:
+    """What counts of what a mailbox's server says, where no signature proves anything; None where it says nothing."""
+    if dkim is None or dkim.proofs or not envelope.source.is_mailbox:
+        return None
+    if envelope.authserv_id is not None:
+        return server_verdict(message, envelope.authserv_id)
+    hint = _hint(message) if dkim.outcome is Outcome.FAIL else ""
+    return ServerVerdict(detail=hint) if hint else None
+
+
+def _hint(message: bytes) -> str:
+    """Why the signature of a mail may not fit, if the uppermost Authentication-Results says that it did; or empty."""
+    said = next(_fields(message), None)
+    if said is None or _verified(message, said) is None:
+        return ""
+    server = clean(said.authserv_id, NAME_LENGTH)
+    return (
+        "its uppermost Authentication-Results says dkim=pass, so the mailbox's server has probably rebuilt it since, "
+        f"as Exchange does. If {server or 'nothing'} is the name that your server writes there, then "
+        f"`authserv_id: {server or chr(34) * 2}` at the mailbox accepts such mail (docs/mailboxes.md)"
+    )
+
+
+def _fields(message: bytes) -> Iterator[AuthenticationResults]:
+    """From the top; up to the first that cannot be read, for that may be the server's own."""
+    try:
+        mail = canonical.read(message)
+    except UnreadableError:
+        return
+    for value in mail.values(_FIELD):
+        field = authentication_results.read(value)
+        if field is None:
+            return
+        yield field
+
+
+def _verified(message: bytes, said: AuthenticationResults) -> Proof | None:
+    """What an aligned signature proves that the server has verified."""
+    passed = [each.properties for each in said.results if (each.method, each.result) == ("dkim", "pass")]
+    mail = canonical.read(message)
+    found = [
+        each
+        for each in _signatures(mail)
+        if aligned_with_author(each, mail) and any(_is_named(each, properties) for properties in passed)
+    ]
+    if len(found) != 1:  # of two that fit nobody can say which was verified
+        return None
+    return proof_of(found[0], mail, signature.signed_header(found[0], mail))
+
+
+def _is_named(each: Signature, properties: dict[str, str]) -> bool:
+    """Whether a result is about a signature: by `header.d`, or `header.i` without it, and `header.s` if it is there."""
+    domain = properties.get("header.d") or properties.get("header.i", "").rpartition("@")[2]
+    named = domain == each.domain or ("header.d" not in properties and domain.endswith(f".{each.domain}"))
+    return named and properties.get("header.s", each.selector) == each.selector
+
+
+def _signatures(mail: Mail) -> Iterator[Signature]:
+    for spelling in mail.fields.get(b"dkim-signature", ())[:MOST_SIGNATURES]:
+        try:
+            yield signature.read(spelling)
+        except BadSignatureError:
+            continue
