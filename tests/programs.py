@@ -19,6 +19,7 @@ PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "caddy": "caddy",
     "curl": "curl",
+    "doveadm": "dovecot-core",
     "dovecot": "dovecot-imapd",
     "git": "git",
     "haproxy": "haproxy",

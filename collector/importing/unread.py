@@ -22,8 +22,8 @@ _CONTAINERS: Final = (
     ),
     (
         re.compile(rb"\d M[0-9a-f]{1,4} C[0-9a-f]{4,16}\n"),
-        "mail as Dovecot's mdbox or sdbox keeps it; on its server `doveadm backup -u USER maildir:FOLDER` writes a "
-        "Maildir to import",
+        "mail as Dovecot's mdbox or sdbox keeps it; on its server `doveadm backup -u USER maildir:FOLDER:LAYOUT=fs` "
+        "writes a Maildir to import",
     ),
     (
         re.compile(rb"\*mbx\*\r\n"),
