@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -35,9 +36,11 @@ class OAuth(Section):
 class Mailbox(Section):
     """One folder of a mailbox. Mails move only once the spool has them; whatever holds no report is left alone."""
 
-    folder: str = "INBOX"
+    folder: str = Field(default="INBOX", min_length=1)
     address: MailAddress | None = None  # that reports are mailed to; by default `user`, where that is an address
-    processed: str | None = "mailposture/processed"  # may hold {kind}; null: reports stay too, and nothing is written
+    processed: Annotated[str, Field(min_length=1)] | None = (
+        "mailposture/processed"  # may hold {kind}; null: reports stay too, and nothing is written
+    )
     poll: Wait = timedelta(minutes=5)
     trusted: bool = False  # true: the mailbox's own server has checked DKIM, accept what is in it
     # What that server writes at the beginning of Authentication-Results; empty where it writes no name, as Exchange
@@ -46,7 +49,9 @@ class Mailbox(Section):
 
     @model_validator(mode="after")
     def _moves_somewhere_else(self) -> Self:
-        if self.processed is not None and self.processed.casefold() == self.folder.casefold():
+        """A mail that moves to where it is comes back as a new one, for ever."""
+        moved = re.escape(self.processed or "").replace(re.escape(KIND), "[a-z]+")
+        if self.processed and re.fullmatch(moved, self.folder, re.IGNORECASE):
             raise ValueError(
                 f"folder and processed are both {self.folder!r}; name another folder in `processed`, where reports go "
                 "once they are read, or `processed: null` if they are to stay"

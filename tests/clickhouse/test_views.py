@@ -72,6 +72,15 @@ def test_a_day_is_one_row_however_many_reports_there_are(storage: Storage) -> No
     ]
 
 
+def test_a_reporter_that_a_signature_and_then_the_mailboxs_server_proves_is_one(storage: Storage) -> None:
+    """Whoever moves to a mailbox of Exchange keeps the reporters that have been known for years."""
+    storage.accepted(DOMAIN, "a.example", "dkim", days_ago(30), days_ago(10))
+    storage.accepted(DOMAIN, "a.example", "authserv", TODAY, TODAY)
+    storage.accepted(DOMAIN, "a.example", "mailbox", TODAY, TODAY)
+    counting = "SELECT trust, standing FROM tls_reporters WHERE reporter = 'a.example' ORDER BY trust"
+    assert storage.ask(counting) == [("authserv", "established"), ("dkim", "established"), ("mailbox", "newcomer")]
+
+
 def test_posts_are_shown_and_page_nobody(storage: Storage) -> None:
     forged = {"trust": "token", "version": 1, "report_key": 2}
     storage.put("tls_policies", {"successful_sessions": 1}, {**forged, "failed_sessions": 1000})

@@ -28,6 +28,12 @@ def loaded(folder: Path, text: str) -> Config:
         ("tls: false", ":2: imap[0]: tls: false sends the password to imap.example.com in the clear"),
         ("tls: maybe", ":2: imap[0].tls: must be true (TLS from the start), starttls, or false"),
         ("processed: inbox", ":2: imap[0]: folder and processed are both 'INBOX'; name another folder"),
+        (
+            "folder: Reports/tls, processed: 'reports/{kind}'",
+            ":2: imap[0]: folder and processed are both 'Reports/tls'; name another folder",
+        ),
+        ("processed: ''", ":2: imap[0].processed: "),
+        ("folder: ''", ":2: imap[0].folder: "),
         ("prot: 1", ":2: imap[0].prot: there is no such key; did you mean port?"),
         (
             "oauth: {token_url: 'https://a/b', client_id: c, client_secret_file: d}",

@@ -15,9 +15,9 @@ ASKED = "SELECT reporter, standing, counts FROM dmarc_reporters ORDER BY reporte
 
 
 def test_reporter_that_is_proven_by_dkim_and_by_spf_is_one(storage: Storage) -> None:
-    for trust in ("dkim", "spf"):
+    for trust in ("dkim", "authserv", "spf"):
         storage.accepted(DOMAIN, "a.example", trust, TODAY, TODAY, kind="dmarc")
-    assert storage.ask(ASKED) == [("a.example", "newcomer", False)] * 2, "one newcomer alone does not count"
+    assert storage.ask(ASKED) == [("a.example", "newcomer", False)] * 3, "one newcomer alone does not count"
     storage.accepted(DOMAIN, "b.example", "spf", TODAY, TODAY, kind="dmarc")
     assert {row[2] for row in storage.ask(ASKED)} == {True}
 

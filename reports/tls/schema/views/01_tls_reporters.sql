@@ -1,5 +1,6 @@
 -- Which reporters count in alerts. Everything that starts or ends one asks this view and nothing else (docs/alerts.md, "Which
--- reporters count"). A reporter that is proven and one of the same name that is not are two: they differ in trust.
+-- reporters count"). A reporter that is proven and one of the same name that is not are two: they differ in trust. Whoever is
+-- proven now by a signature and now by what the mailbox's server has verified (authserv) is one.
 --
 -- Anybody with a domain can sign a report, a thousand domains cost little, and the day that a report is about is free to
 -- choose. What cannot be had at once is time. So the longest known decide: where three reporters are established, only
@@ -25,30 +26,37 @@ WITH
         SELECT groupArray(policy_domain) FROM {tables}.configured_domains FINAL WHERE active AND posts_count
     ) AS posts_count_for
 SELECT
-    policy_domain, reporter, trust, standing,
-    multiIf(
-        standing = 'by-hand', true,
-        standing = 'post', false,
-        countIf(standing = 'established') OVER of_domain >= enough_established, standing = 'established',
-        countIf(standing IN ('established', 'known')) OVER of_domain > 0, standing != 'newcomer',
-        countIf(standing = 'newcomer') OVER of_domain > 1
-    ) AS counts,
-    first_accepted AS first_arrival, last_accepted AS last_arrival
+    policy_domain, reporter, trust, standing, counts, first_accepted AS first_arrival, last_accepted AS last_arrival
 FROM
 (
     SELECT
-        policy_domain, reporter, trust, min(first_arrival) AS first_accepted, max(last_arrival) AS last_accepted,
+        policy_domain, reporter, trusts, standing, first_accepted, last_accepted,
         multiIf(
-            trust = 'operator', 'by-hand',
-            trust NOT IN ('dkim', 'authserv', 'mailbox') AND NOT has(posts_count_for, policy_domain), 'post',
-            toDate(last_accepted) - toDate(first_accepted) >= established_days, 'established',
-            toDate(last_accepted) > toDate(first_accepted)
-                AND last_accepted >= first_accepted + toIntervalHour(apart_hours), 'known',
-            'newcomer'
-        ) AS standing
-    FROM {tables}.tls_reporter_arrivals
-    GROUP BY policy_domain, reporter, trust
-    HAVING last_accepted >= (SELECT today FROM {views}.clock) - 35
+            standing = 'by-hand', true,
+            standing = 'post', false,
+            countIf(standing = 'established') OVER of_domain >= enough_established, standing = 'established',
+            countIf(standing IN ('established', 'known')) OVER of_domain > 0, standing != 'newcomer',
+            countIf(standing = 'newcomer') OVER of_domain > 1
+        ) AS counts
+    FROM
+    (
+        SELECT
+            policy_domain, reporter, if(trust = 'authserv', 'dkim', toString(trust)) AS by,
+            groupUniqArray(trust) AS trusts,
+            min(first_arrival) AS first_accepted, max(last_arrival) AS last_accepted,
+            multiIf(
+                by = 'operator', 'by-hand',
+                by NOT IN ('dkim', 'mailbox') AND NOT has(posts_count_for, policy_domain), 'post',
+                toDate(last_accepted) - toDate(first_accepted) >= established_days, 'established',
+                toDate(last_accepted) > toDate(first_accepted)
+                    AND last_accepted >= first_accepted + toIntervalHour(apart_hours), 'known',
+                'newcomer'
+            ) AS standing
+        FROM {tables}.tls_reporter_arrivals
+        GROUP BY policy_domain, reporter, by
+        HAVING last_accepted >= (SELECT today FROM {views}.clock) - 35
+    )
+    WINDOW of_domain AS (PARTITION BY policy_domain)
 )
-WINDOW of_domain AS (PARTITION BY policy_domain)
+ARRAY JOIN trusts AS trust
 COMMENT 'Who reports about each domain, and who counts in alerts'
