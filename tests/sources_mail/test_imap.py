@@ -287,6 +287,7 @@ from pathlib import Path
 sys.path.insert(0, "tests")
 from memory import peak
 from collector.documents.limits import LIMITS
+from collector.sources.mailbox.imap import ImapMailbox
 from collector.sources.mailbox.loop import MailboxLoop
 from collector.sources.mailbox.remembered import Remembered
 from collector.sources.memory import BodyMemory
