@@ -107,6 +107,8 @@ class ReportKind(Generic[_Report, _Attribution]):
     rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
     tables: ReportTables
     schema: Path  # a folder of schema steps: its tables and views
+    # At every start its tables are made to say what its views join with: words, and what the configuration says.
+    write_words: Callable[[Client, Config], None] | None = None
     # What is done once reports are stored, a round at a time; each returns how many seconds its next round has time.
     # What tables keep of rows is made again where these have changed:
     roll_up: Callable[[Client, Config], float] | None = None

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
 from reports.acknowledging import write_acknowledgements
-from reports.dmarc.senders import write_senders
-from reports.dmarc.words import write_words
 from reports.kinds import KINDS
 from reports.schema_groups import SCHEMA_GROUPS
-from reports.tls.meanings import write_failure_words
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
@@ -22,10 +19,10 @@ if TYPE_CHECKING:
 def prepare(client: Client, config: Config) -> None:
     """Bring the database to the schema of this version and this configuration. Safe to call from several processes."""
     migrate(client, config, SCHEMA_GROUPS)
-    write_failure_words(client, config)
     write_domains(client, config)
-    write_senders(client, config)
-    write_words(client, config)
+    for kind in KINDS:
+        if kind.write_words is not None:
+            kind.write_words(client, config)
     write_acknowledgements(client, config)
 
 

@@ -16,7 +16,7 @@ from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
 from mailposture.config.model import Config
 from reports.dmarc.senders import write_senders
-from reports.dmarc.words import write_words
+from reports.dmarc.words import write_meanings
 from reports.prepare import roll_up
 from reports.schema_groups import SCHEMA_GROUPS
 from reports.tls.meanings import write_failure_words
@@ -110,7 +110,7 @@ class Storage:
                 self.client().command(f"TRUNCATE TABLE {database}.{table}")
         write_domains(self.client(), self.config)
         write_senders(self.client(), self.config)
-        write_words(self.client(), self.config)
+        write_meanings(self.client(), self.config)
         set_clock(self.client(), self.config)
 
 

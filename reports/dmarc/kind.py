@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from reports.dmarc.attribution import Attribution, attribute, attribution_of
 from reports.dmarc.decode import DmarcReport, read
@@ -12,9 +12,16 @@ from reports.dmarc.limits import RECORDS, XML_BYTES
 from reports.dmarc.naming import name_sources
 from reports.dmarc.rolling_up import roll_up
 from reports.dmarc.rows import RecordRow, ReportRow, rows_of
+from reports.dmarc.senders import write_senders
+from reports.dmarc.words import write_meanings
 from reports.document import Form
 from reports.kind import Claim, ReportKind, ReportTables
 from reports.table import Table
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver import Client
+
+    from mailposture.config.model import Config
 
 
 def _recognize(form: Form, content: bytes) -> bool:
@@ -33,6 +40,11 @@ def _claims(*_: object) -> Claim | None:
     return None
 
 
+def _write_words(client: Client, config: Config) -> None:
+    write_meanings(client, config)
+    write_senders(client, config)
+
+
 DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
     name="dmarc",
     title="DMARC report",
@@ -49,6 +61,7 @@ DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
     rows=rows_of,
     tables=ReportTables(parts=(Table("dmarc_records", RecordRow),), report=Table("dmarc_reports", ReportRow)),
     schema=Path(__file__).parent / "schema",
+    write_words=_write_words,
     roll_up=roll_up,
     look_up=name_sources,
 )

@@ -192,7 +192,7 @@ MEANINGS: Final = {meaning.term: meaning for meaning in ALL}
 _WORDS: Final = ReferenceTable("dmarc_words", Meaning._fields)
 
 
-def write_words(client: Client, config: Config) -> None:
+def write_meanings(client: Client, config: Config) -> None:
     """Make the table say what is said here."""
     wanted: set[Row] = {(term, kind.value, *words) for term, kind, *words in ALL}
     add_rows(client, config, _WORDS, wanted - known_rows(client, config, _WORDS))

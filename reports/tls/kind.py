@@ -13,6 +13,7 @@ from reports.tls.attribution import Attribution, attribute, attribution_of
 from reports.tls.decode import TlsReport, read
 from reports.tls.header import MAIL, claims
 from reports.tls.limits import FAILURE_DETAILS, JSON_BYTES, POLICIES
+from reports.tls.meanings import write_failure_words
 from reports.tls.rows import FailureRow, PolicyRow, ReportRow, rows_of
 
 
@@ -49,4 +50,5 @@ TLS: Final[ReportKind[TlsReport, Attribution]] = ReportKind(
         report=Table("tls_reports", ReportRow),
     ),
     schema=Path(__file__).parent / "schema",
+    write_words=write_failure_words,
 )
