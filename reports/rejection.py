@@ -20,8 +20,7 @@ class Reason(StrEnum):
     NO_REPORT = "no-report"  # can be read, but holds no report
     POSTMASTER = "postmaster"  # holds no report, and is for the postmaster: a person is to read it
     FAILURE_REPORT = "failure-report"  # about a single mail, by DMARC or from a feedback loop: personal data
-    NOT_A_TLS_REPORT = "not-a-tls-report"  # JSON, but of something else
-    NOT_A_DMARC_REPORT = "not-a-dmarc-report"  # XML, but of something else
+    OTHER_DOCUMENT = "other-document"  # in the form of a report, JSON or XML, but of something else
     NOT_JSON = "not-json"
     NOT_XML = "not-xml"  # XML that is not well-formed, or has a DOCTYPE
     BAD_ENCODING = "bad-encoding"

@@ -127,7 +127,7 @@ def read_elements(content: bytes, record: Callable[[Values], None], *, repaired:
         fault = f"{expat.ErrorString(error.code)} in line {error.lineno}, column {error.offset}"
         raise MalformedError(fault) from None
     if "feedback" not in reader.values:
-        raise RejectedError(Reason.NOT_A_DMARC_REPORT, "XML without `feedback`, so not a report by RFC 9990")
+        raise RejectedError(Reason.OTHER_DOCUMENT, "XML without `feedback`, so not a report by RFC 9990")
     return Elements(reader.values["feedback"], frozenset(reader.repeated))
 
 

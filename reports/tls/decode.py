@@ -133,7 +133,7 @@ def read(document: Document) -> TlsReport:
     loaded, original = _load(document.content, remarks)
     if not isinstance(loaded, dict) or not loaded.keys() & {"policies", "date-range"}:
         raise RejectedError(
-            Reason.NOT_A_TLS_REPORT, "JSON without `policies` and `date-range`, so not a report by RFC 8460"
+            Reason.OTHER_DOCUMENT, "JSON without `policies` and `date-range`, so not a report by RFC 8460"
         )
     _check_number_of_details(loaded.get("policies"))
     canonical = _canonical(loaded)

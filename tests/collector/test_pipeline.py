@@ -121,7 +121,7 @@ def test_signed_mail_beyond_what_may_wait_for_dns_is_quarantined(ingest, storage
     [
         (b"\x1f\x8b\x08truncated", "bad-compression"),
         (b"\x00\xff\x00binary noise", "no-report"),
-        (b'{"hello": "world"}', "not-a-tls-report"),
+        (b'{"hello": "world"}', "other-document"),
         (report(domain="foreign.example"), "foreign-domain"),
     ],
 )

@@ -196,7 +196,7 @@ def test_broken_json_is_not_json(body):
 
 
 def test_json_of_something_else_is_not_a_tls_report():
-    assert rejection(b'{"event": "delivered", "count": 3}').reason is Reason.NOT_A_TLS_REPORT
+    assert rejection(b'{"event": "delivered", "count": 3}').reason is Reason.OTHER_DOCUMENT
 
 
 @pytest.mark.parametrize(
