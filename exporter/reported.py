@@ -14,6 +14,7 @@ from exporter.exposition import Gauge, render
 from exporter.questions import QUESTIONS, Question
 from mailposture.expectation import expectation
 from reports.causes import Severity
+from reports.kinds import KINDS
 from reports.tls.failures import ALL_CAUSES
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Ask: TypeAlias = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 
 _OTHER = "other"
 _KNOWN: Mapping[str, frozenset[str]] = {
-    "kind": frozenset({"tls", "dmarc", "outside"}),
+    "kind": frozenset({*(kind.name for kind in KINDS), "outside"}),  # as in the view attention
     "cause": frozenset(ALL_CAUSES),
     "severity": frozenset(Severity),
     "standing": frozenset({"established", "known", "newcomer", "by-hand", "post", "unproven"}),
