@@ -26,8 +26,18 @@ _WORDS: Final = {
             number -> usual[toDayOfWeek(last_report_day + number)], range(1, greatest(today - last_report_day, 1))
         ) + if(last_report_day < today, usual[toDayOfWeek(today)] * elapsed_today, 0)""",
 }
+_OF_EVERY_REPORT: Final = (
+    "day, report_key, policy_domains, reporter, reporter_proven, period_end, received_at, source, name, trust, warnings"
+)
+_WORDS_OF_ALL: Final = {
+    "names_of_kinds": ", ".join(kind.name for kind in KINDS),
+    "reports_of_all_kinds": "\n    UNION ALL\n    ".join(
+        f"SELECT '{kind.name}' AS kind, {_OF_EVERY_REPORT} FROM {{tables}}.{kind.tables.report.name} FINAL"
+        for kind in KINDS
+    ),
+}
 SCHEMA_GROUPS: Final = (
     COMMON,
     *(Group(name=kind.name, folder=kind.schema, words=_WORDS) for kind in KINDS),
-    Group(name="all", folder=Path(__file__).parent / "schema", words=_WORDS),
+    Group(name="all", folder=Path(__file__).parent / "schema", words=_WORDS_OF_ALL),
 )

@@ -39,7 +39,9 @@ class Group:
 
     name: str  # part of the names of its steps, which the database remembers
     folder: Path
-    words: Mapping[str, str] = field(default_factory=dict)  # of its own, that its templates may name: SQL
+    words: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of its own, that its templates may name: SQL, itself a template
 
 
 COMMON = Group(name="common", folder=Path(__file__).parent.parent / "schema")
@@ -120,22 +122,21 @@ def _files(groups: Iterable[Group], pattern: str) -> Iterator[tuple[Group, Path]
 
 def _render(template: str, group: Group, config: ClickHouse, *, of_day: bool = False) -> str:
     """Fill in a template; the view that it defines is as of today, or `of_day`, a parameter."""
-    return template.format_map(
-        {
-            **group.words,
-            "end": _END if of_day else f"(SELECT today FROM {config.database}.clock)",
-            "_at": _SUFFIX if of_day else "",
-            "as_of": f"{_SUFFIX}(end = {_END})" if of_day else "",
-            "views": config.database,
-            "tables": config.tables_database,
-            "on_cluster": on_cluster(config),
-            # Replicas agree through the server's own default path and replica macros.
-            "replacing": "ReplicatedReplacingMergeTree" if config.cluster else "ReplacingMergeTree",
-            "aggregating": "ReplicatedAggregatingMergeTree" if config.cluster else "AggregatingMergeTree",
-            "retention_days": config.retention.days,
-            "rejections_days": days_kept("rejections", config),
-        }
-    ).strip()
+    words = {
+        "end": _END if of_day else f"(SELECT today FROM {config.database}.clock)",
+        "_at": _SUFFIX if of_day else "",
+        "as_of": f"{_SUFFIX}(end = {_END})" if of_day else "",
+        "views": config.database,
+        "tables": config.tables_database,
+        "on_cluster": on_cluster(config),
+        # Replicas agree through the server's own default path and replica macros.
+        "replacing": "ReplicatedReplacingMergeTree" if config.cluster else "ReplacingMergeTree",
+        "aggregating": "ReplicatedAggregatingMergeTree" if config.cluster else "AggregatingMergeTree",
+        "retention_days": config.retention.days,
+        "rejections_days": days_kept("rejections", config),
+    }
+    of_group = {name: text.format_map(words) for name, text in group.words.items()}
+    return template.format_map({**of_group, **words}).strip()
 
 
 def _checksum(text: str) -> str:

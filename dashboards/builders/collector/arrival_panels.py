@@ -52,14 +52,14 @@ PANELS = (
     ),
     graph(
         "Reports by day of arrival, 30 days",
-        "Reports that arrived on a day (UTC) of the last 30, by source.",
+        "Reports that arrived on a day (UTC) of the last 30, by kind and source.",
         series(
             f"""
-            SELECT toDate(received_at, 'UTC') AS time, source, count() AS Value
-            FROM tls_report_log
+            SELECT toDate(received_at, 'UTC') AS time, concat(kind, ': ', source) AS way, count() AS Value
+            FROM report_log
             WHERE {_ARRIVED}
-            GROUP BY time, source
-            ORDER BY time, source"""
+            GROUP BY time, way
+            ORDER BY time, way"""
         ),
         width=12,
         unit="locale",
@@ -77,7 +77,7 @@ PANELS = (
             SELECT toDate(received_at, 'UTC') AS time,
                 quantile(0.5)(delay_hours) AS "half of them within",
                 quantile(0.95)(delay_hours) AS "95 of 100 within"
-            FROM tls_report_log
+            FROM report_log
             WHERE {_ARRIVED}
             GROUP BY time
             ORDER BY time"""
