@@ -25,7 +25,7 @@ from mailposture.clickhouse.client import connect
 from mailposture.config.file import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from clickhouse_connect.driver import Client
@@ -43,6 +43,7 @@ class House:
     path: Path
     config: Config
     program: tuple[str, ...] = _COMMAND
+    environment: Mapping[str, str] = field(default_factory=dict)  # more of it, for its commands
     _clients: dict[str, Client] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -95,7 +96,7 @@ class House:
     def command(self, *arguments: str) -> bytes:
         """What a subcommand of `mailposture` prints."""
         line = [*self.program, *arguments, "--config", str(self.path)]
-        done = subprocess.run(line, capture_output=True, check=False, env=_ENVIRONMENT, timeout=120)
+        done = subprocess.run(line, capture_output=True, check=False, env=_ENVIRONMENT | self.environment, timeout=120)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         return done.stdout + done.stderr
 
@@ -120,14 +121,18 @@ def settings(**more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def running_house(folder: Path, configuration: dict[str, Any]) -> Iterator[House]:
-    """Start it in a folder, and end it."""
+def running_house(folder: Path, configuration: dict[str, Any], **environment: str) -> Iterator[House]:
+    """Start it in a folder, and end it; it and its commands get more of an environment."""
     path = folder / "mailposture.yaml"
     path.write_text(yaml.safe_dump(configuration))
-    house = House(path=path, config=load(path))
+    house = House(path=path, config=load(path), environment=environment)
     with (folder / "mailposture.log").open("wb") as words:
         process = subprocess.Popen(
-            [*_COMMAND, "run", "--config", str(path)], cwd=folder, env=_ENVIRONMENT, stdout=words, stderr=words
+            [*_COMMAND, "run", "--config", str(path)],
+            cwd=folder,
+            env=_ENVIRONMENT | environment,
+            stdout=words,
+            stderr=words,
         )
     try:
         eventually("collector and exporter", lambda: _runs(house, process), within=180)
