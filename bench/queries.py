@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from bench import year_of_dmarc_reports, year_of_reports
 from bench.year_of_reports import TODAY
 from exporter.questions import QUESTIONS, Question
+from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
@@ -165,16 +166,16 @@ def measure(folder: Path, year: Year, rows: int, domains: int) -> Measured:
     config = Config.model_validate({"domains": names, "data": folder, "clickhouse": listen})
     collector, exporter = config.clickhouse.collector_user, config.clickhouse.exporter_user
     with EmbeddedEngine(config) as endpoint:
-        client = connect(config, user=collector, endpoint=endpoint)
+        client = connect(config, user=collector, endpoint=endpoint, silence=timeouts.WORK)
         migrate(client, config, SCHEMA_GROUPS)
         write_domains(client, config)
         if client.query(f"SELECT count() FROM mailposture_tables.{year.table}").result_rows == [(0,)]:
             began = time.perf_counter()
             year.fill(client, rows=rows, domains=domains)
             print(f"{rows:,} rows made in {time.perf_counter() - began:.0f} s", flush=True)
-            began = time.perf_counter()
-            roll_up(client, config)
-            print(f"rolled up in {time.perf_counter() - began:.0f} s", flush=True)
+        began = time.perf_counter()
+        roll_up(client, config)
+        print(f"rolled up in {time.perf_counter() - began:.0f} s", flush=True)
         size = (
             "SELECT sum(total_bytes) / sumIf(total_rows, name = {t:String}) FROM system.tables"
             " WHERE database = {d:String} AND name IN {all:Array(String)}"

@@ -8,6 +8,7 @@ import click
 
 from cli.database import database
 from cli.options import domain_of, with_config
+from mailposture.clickhouse import timeouts
 from mailposture.quoting import printable
 from reports.acknowledging import (
     BY_COMMAND,
@@ -58,7 +59,7 @@ def command(
         return
     ours = domain_of(config, domain)
     named = _cause(cause, subject)
-    with database(config, user=config.clickhouse.collector_user) as client:
+    with database(config, user=config.clickhouse.collector_user, silence=timeouts.WORK) as client:
         if withdrawn:
             origins = {
                 known.origin: known

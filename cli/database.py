@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.client import StorageError, connect
 from mailposture.clickhouse.embedded import use_or_start
 from mailposture.clickhouse.faults import reason
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def database(config: Config, *, user: str) -> Iterator[Client]:
-    """Log in as an SQL user for as long as the caller needs it.
+def database(config: Config, *, user: str, silence: int | None = None) -> Iterator[Client]:
+    """Log in as an SQL user for as long as the caller needs it, with `silence` as of connect().
 
     The embedded database is brought to the schema of this version first: it is ours alone. What it knows of the
     configuration is up to who started the engine: another one that a command happens to have changes nothing under a
@@ -37,18 +38,23 @@ def database(config: Config, *, user: str) -> Iterator[Client]:
             with _connection(config, config.clickhouse.collector_user, access.endpoint) as owner:
                 if access.started or pending(owner, config, SCHEMA_GROUPS):
                     prepare(owner, config)
-                if access.started:
-                    roll_up(owner, config)
-        with _connection(config, user, access.endpoint) as client:
+            if access.started:
+                _roll_up(config, access.endpoint)
+        with _connection(config, user, access.endpoint, silence) as client:
             yield client
-            if access.started and user == config.clickhouse.collector_user:
-                roll_up(client, config)
+        if access.started and user == config.clickhouse.collector_user:
+            _roll_up(config, access.endpoint)
+
+
+def _roll_up(config: Config, endpoint: Endpoint) -> None:
+    with _connection(config, config.clickhouse.collector_user, endpoint, silence=timeouts.WORK) as owner:
+        roll_up(owner, config)
 
 
 @contextmanager
-def _connection(config: Config, user: str, endpoint: Endpoint) -> Iterator[Client]:
+def _connection(config: Config, user: str, endpoint: Endpoint, silence: int | None = None) -> Iterator[Client]:
     """A client whose connections are closed in the end: an engine that stops waits for open ones."""
-    client = connect(config, user=user, endpoint=endpoint)
+    client = connect(config, user=user, endpoint=endpoint, silence=silence)
     try:
         yield client
     except ClickHouseError as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.faults import reason
 from mailposture.problems import ProblemError
@@ -60,7 +61,8 @@ class Afterwards:
     def _round(self, todo: Callable[[Client, Config], float]) -> float:
         """Seconds until its next one. A fault of one ends none of the others."""
         try:
-            with closing(connect(self._config, user=self._config.clickhouse.collector_user)) as client:
+            user = self._config.clickhouse.collector_user
+            with closing(connect(self._config, user=user, silence=timeouts.WORK)) as client:
                 return todo(client, self._config)
         except (ClickHouseError, ProblemError, OSError) as error:
             why = reason(error) if isinstance(error, ClickHouseError) else str(error)

@@ -26,11 +26,12 @@ class StorageError(ProblemError):
     """ClickHouse cannot be used; the message names the address, the reason and the next step."""
 
 
-def connect(config: Config, *, user: str, endpoint: Endpoint | None = None) -> Client:
+def connect(config: Config, *, user: str, endpoint: Endpoint | None = None, silence: int | None = None) -> Client:
     """Log in as an SQL user of the configuration, for one thread: a client shared by threads makes them queue.
 
-    Without `endpoint` it is the server of clickhouse.url, or the embedded engine that runs on the data folder. Names
-    without a database mean the configured one, which migrate() makes. Raises StorageError.
+    Without `endpoint` it is the server of clickhouse.url, or the embedded engine that runs on the data folder; for
+    `silence` seconds, or the usual ones, it may say nothing. Names without a database mean the configured one, which
+    migrate() makes. Raises StorageError.
     """
     if endpoint is None:
         endpoint = server_endpoint(config) if config.clickhouse.url else running_endpoint(config)
@@ -49,7 +50,7 @@ def connect(config: Config, *, user: str, endpoint: Endpoint | None = None) -> C
             database="default",  # always there; ours may not be before the first migration
             ca_cert=str(authority) if authority and endpoint.secure else None,
             connect_timeout=timeouts.CONNECT,
-            send_receive_timeout=timeouts.SILENCE,
+            send_receive_timeout=silence or timeouts.SILENCE,
             autogenerate_session_id=False,
             client_name="mailposture",
             show_clickhouse_errors="scrub",  # without URL and version

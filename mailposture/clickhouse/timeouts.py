@@ -10,4 +10,5 @@ from typing import Final
 
 CONNECT: int = 10  # seconds until the connection stands
 SILENCE: int = 15  # seconds without a byte; the driver asks for progress every 10 s, users.xml for readers
+WORK: Final = 600  # the same, for what makes rows of a great many others: it sorts for long without any progress
 KNOCK: Final = 5  # seconds for `/ping`, which asks nothing of the database

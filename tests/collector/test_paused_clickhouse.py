@@ -176,3 +176,12 @@ def test_a_long_query_is_no_silence(clickhouse):
     settings = dict(analyst.query("SELECT name, value FROM system.settings WHERE name LIKE '%progress%'").result_rows)
     assert settings["send_progress_in_http_headers"] == "1"
     assert int(settings["http_headers_progress_interval_ms"]) < 15_000 / 2
+
+
+def test_what_works_for_long_may_be_silent_for_longer(clickhouse, monkeypatch: pytest.MonkeyPatch):
+    """While it sorts, ClickHouse makes no progress that it could send."""
+    monkeypatch.setattr(timeouts, "SILENCE", 1)
+    user = clickhouse.server.clickhouse.collector_user
+    with pytest.raises(OperationalError):
+        connect(clickhouse.server, user=user).command("SELECT sleep(3)")
+    assert connect(clickhouse.server, user=user, silence=60).command("SELECT sleep(3)") == 0
