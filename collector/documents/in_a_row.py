@@ -2,7 +2,7 @@
 
 Each is found by where it begins and ends, without being read. What is between and after them is given out too, as a
 piece that is no document, so that nothing is dropped unseen. Where one is cut off, the next is found at the beginning
-of a line.
+of a line; looking for ends in vain is bounded, or it would take the square of the length.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _STEP: Final = 64 * 1024
+_IN_VAIN: Final = 2  # of the largest piece: looked at for ends that are not there, before the rest is one piece
 # Brackets of arrays and their commas, the separator of RFC 7464, byte order marks and NULs: nothing of a document.
 _BETWEEN: Final = re.compile(rb"(?:[\s,\[\]\0\x1e]|\xef\xbb\xbf)*")
 # What no document has outside of strings, and what begins a line where one is cut off.
@@ -24,6 +25,8 @@ _AFTER_JSON: Final = re.compile(rb"[}\]]\s*[^\s,}\]]|\n[{<]")
 _ARRAY: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[")
 # A string up to its end, or to where it is cut off: a line break is in none (RFC 8259, section 7).
 _TOKEN: Final = re.compile(rb'"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*(?P<end>"?)|[{}\[\]]')
+_BEFORE_OBJECT: Final = (b"[", b",", b":")
+_LOOK_BACK: Final = 200  # bytes of white space and what is before it
 _NEXT: Final = re.compile(rb"\n(?=[{<\[])")
 _FEEDBACK: Final = b"feedback>"
 _OF_END_TAG: Final = re.compile(rb"</(?:[A-Za-z_][\w.-]{0,40}:)?\Z")
@@ -45,14 +48,15 @@ def pieces(content: bytes) -> Iterator[bytes]:
 
 def pieces_of(read: Callable[[int], bytes], *, largest: int) -> Iterator[bytes | None]:
     """The same of a text that is read bit by bit; None in place of what has more than `largest` bytes."""
-    text, at, ended = b"", 0, False
+    text, at, ended, in_vain = b"", 0, False, 0
     while True:
         between = _BETWEEN.match(text, at)
         at = between.end() if between else at
         end = _end(text, at) if at < len(text) else None
         if end is None or end < 0:  # cut off or damaged: what begins a line may be whole again
+            in_vain += len(text) - at if end is None and ended else 0
             following = _NEXT.search(text, at) if ended or end is not None else None
-            end = following.end() if following else None
+            end = following.end() if following and in_vain <= _IN_VAIN * largest + _STEP else None
         if end is None and not ended:
             if len(text) - at <= largest:
                 more = read(max(_STEP, len(text) - at))  # twice as much each time: reading again adds up to little
@@ -93,7 +97,11 @@ def _end_of_json(text: bytes, at: int) -> int | None:
     depth = 0
     for token in _TOKEN.finditer(text, at):
         match token[0]:
-            case b"{" | b"[":
+            case b"{":
+                if depth and _ends_value(text, token.start()):
+                    return -1
+                depth += 1
+            case b"[":
                 depth += 1
             case b"}" | b"]":
                 depth -= 1
@@ -102,6 +110,14 @@ def _end_of_json(text: bytes, at: int) -> int | None:
             case _ if not token["end"]:
                 return -1 if b"\n" in text[token.end() : token.end() + 2] else None
     return None
+
+
+def _ends_value(text: bytes, at: int) -> bool:
+    """Whether something ends just before, so that no object can begin here (RFC 8259, sections 4 and 5)."""
+    if text[at - 1 : at] in _BEFORE_OBJECT:
+        return False
+    before = text[max(at - _LOOK_BACK, 0) : at].rstrip()
+    return bool(before) and before[-1:] not in _BEFORE_OBJECT
 
 
 def _end_of_xml(text: bytes, at: int) -> int | None:

@@ -25,7 +25,7 @@ class Limits:
     gzip_members: int = 100  # written in one go it has one; each costs a copy of the rest
     zip_members: int = 100  # a zip of a month of reports has 31
     documents: int = 1_000  # in a row in one text; more can be imported, from a file
-    in_a_row_bytes: int = 8 * MIB  # a larger text is one document: finding where each ends takes a second for these
+    in_a_row_bytes: int = 2 * MIB  # a larger text is one document: finding where each ends takes a second for these
     mime_parts: int = 500  # a report has two parts; forwarded mails and digests have dozens
     mime_nesting: int = 20  # multipart in multipart; mail in mail in mail
     header_bytes: int = 256 * KIB  # all header fields of a mail and its parts; parsers copy these many times over

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _APPLE: Final = re.compile(rb"(\d{1,10})[ \t]*\r?\n(?=[!-9;-~]+[ \t]*:)")
 _AUTHORS: Final = (b"\nFrom:", b"\nfrom:", b"\nFROM:")
+_EMPTY: Final = (b"\n", b"\r\n")
 _FIELD: Final = re.compile(rb"[A-Za-z][A-Za-z0-9-]*[ \t]*:")
 _BOUNDARY: Final = re.compile(
     rb"^content-type[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*?boundary[ \t]*=[ \t]*(?:\"([^\"\n]{1,200})\"|([^\s;\"]{1,200}))",
@@ -57,15 +58,19 @@ class _Row:
         boundary = _BOUNDARY.search(mail.getvalue())
         last = b"--" + (boundary[1] or boundary[2]) + b"--" if boundary else b""
         mail.seek(0, io.SEEK_END)
-        before = b"\n"
+        after_text = False
         while line := self._lines.read_line():
             if last and line.startswith(last):
                 last = b""
-            elif (not last or before.strip()) and _FIELD.match(line) and self._begins_mail(line):
-                return mail
+            elif (not last or after_text) and _FIELD.match(line):
+                header = line + self._read_fields()
+                if is_whole_mail(header, limits=LIMITS):
+                    self._lines.unread(header)
+                    return mail
+                line = header  # no part of it begins another mail either
             if mail.tell() <= self._largest:
                 mail.write(line)
-            before = line
+            after_text = not (line in _EMPTY or line.endswith((b"\n\n", b"\n\r\n")))
         return mail if mail.tell() else None
 
     def _read_header(self) -> bytes:
@@ -76,12 +81,16 @@ class _Row:
                 break
         return header
 
-    def _begins_mail(self, line: bytes) -> bool:
-        """Whether a line that was just read begins the header of a mail; then it is to be read again."""
-        self._lines.unread(line)
-        header = self._read_header()
-        self._lines.unread(header)
-        if is_whole_mail(header, limits=LIMITS):
-            return True
-        self._lines.read_line()
-        return False
+    def _read_fields(self) -> bytes:
+        """The lines that go on like a header, and the empty line after it if there is one."""
+        lines: list[bytes] = []
+        size = 0
+        while size < LIMITS.header_bytes and (line := self._lines.read_line()):
+            if line.strip() and not (line[:1] in (b" ", b"\t") or _FIELD.match(line)):
+                self._lines.unread(line)
+                break
+            lines.append(line)
+            size += len(line)
+            if not line.strip():
+                break
+        return b"".join(lines)

@@ -6,6 +6,7 @@ import codecs
 import gzip
 import json
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,6 +71,8 @@ BROKEN = {
     "cut off at the end": (A + B[:-20], "a", {"!#2": "not JSON: "}),
     "another text after it": (A + b"\nconfidential!\n", "a", {"!#2": "it is not JSON, XML, gzip or zip"}),
     "something else among them": (A + b"\nOops\n" + B, "ab", {"!#2": "it is not JSON, XML, gzip or zip"}),
+    "cut off amid an object": (A[:1] + b'"x": {"y": 1' + B + b"\n" + C, "c", {"!#1": "not JSON: "}),
+    "cut off after a comma": (b'{"a": 1,\n' + B + b"\n" + C, "bc", {"!#1": "not JSON: "}),
     "no report among them": (A + b'{"event": 1}' + B, "ab", {"!#2": "JSON without `policies`"}),
     "another domain's": (A + C.replace(b"shop.example", b"other.example"), "a", {"!#2": "about 'other.example'"}),
     "XML, one cut off": (X[:200] + Y, "y", {"!#1": "not well-formed XML"}),
@@ -149,3 +152,37 @@ def test_one_document_is_left_as_it_is(reports: bytes) -> None:
     assert b"".join(in_a_row.pieces(reports)) == reports.rstrip()
     form = Form.XML if reports is X else Form.JSON
     assert not in_a_row.may_be_several(form, reports) or b"} x" in reports
+
+
+HOSTILE = {
+    "objects in objects": b'{"a":\n' * 300_000,
+    "lists in lists": b"[{" * 500_000,
+    "objects in lists": b'{"a":[{},\n' * 100_000,
+    "cut off strings": b'\n{"a' * 300_000,
+    "tags": b"<a\n" * 300_000,
+    "declarations": b"<?xml " * 200_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_looking_for_ends_that_are_not_there_is_bounded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look goes to the end of what there is: their number must not grow with the length."""
+    content, looked_at = HOSTILE[name], 0
+    whole = in_a_row._end
+
+    def end(text: bytes, at: int) -> int | None:
+        nonlocal looked_at
+        found = whole(text, at)
+        looked_at += (len(text) if found is None else max(found, at)) - at
+        return found
+
+    monkeypatch.setattr(in_a_row, "_end", end)
+    assert sum(map(len, islice(in_a_row.pieces(content), 1_000))) <= len(content)
+    assert looked_at < 8 * len(content)
+
+
+def test_header_fields_in_a_text_are_looked_at_once(tmp_path: Path) -> None:
+    text = b"From: a\nDate: b\n\n" + b"a: b\n" * 300_000 + b"From: x\n"
+    (tmp_path / "log.eml").write_bytes(text)
+    (found,) = find([tmp_path])
+    assert found.body == text
