@@ -17,11 +17,26 @@ BY_SENT: Final = "sent DESC, address, header_from, pile"
 
 _PLAIN: Final = "^[A-Za-z0-9 ./:()_,&-]+$"  # what a shell leaves as it is within double quotes
 _KEY: Final = "SELECTOR._domainkey.example.com"  # as it stands in reports/dmarc/words.py
+_WHY: Final = """concat(
+                topKWeighted(1)(evidence, messages)[1],
+                if(sum(counted_messages) = 0, '; no reporter that counts in alerts saw it', '')
+            ) AS why"""
+# How a service is set up helps where it authenticates as itself. The key is that with which most of what fails from the
+# source's addresses was signed.
+_ACTION: Final = f"""replaceAll(
+                replaceAll(
+                    if(service.action != '' AND endsWith(main_reason, '-other-domain'), service.action, meaning.action),
+                    '{_KEY}', if(key_name = '', '{_KEY}', key_name)
+                ),
+                'example.com', policy_domain
+            )"""
+_KEY_NAME: Final = "arrayFirst(each -> has(addresses, each.2), failing_keys).3 AS key_name"
+_ADDRESSES: Final = "groupUniqArrayIf(100)(source_ip, startsWith(reason, 'dkim-')) AS addresses"
 
 
 def sources(where: str) -> str:
     """A row per source and pile: source, policy_domain, pile, sent, passed, by_spf, by_dkim, delivered, quarantined,
-    rejected, seen_by, first_day, last_day, why. Messages, but for the last four; what needs a look first.
+    rejected, seen_by, first_day, last_day, why. Numbers are messages, but for seen_by: reporters.
     """
     return f"""
         SELECT
@@ -106,23 +121,6 @@ def addresses(where: str) -> str:
         FROM dmarc_sources_daily
         WHERE {where}
         GROUP BY source_ip, header_from, pile"""
-
-
-_WHY: Final = """concat(
-                topKWeighted(1)(evidence, messages)[1],
-                if(sum(counted_messages) = 0, '; no reporter that counts in alerts saw it', '')
-            ) AS why"""
-_ACTION: Final = f"""replaceAll(
-                replaceAll(
-                    if(service.action != '' AND endsWith(main_reason, '-other-domain'), service.action, meaning.action),
-                    '{_KEY}', if(key_name = '', '{_KEY}', key_name)
-                ),
-                'example.com', policy_domain
-            )"""
-# How a service is set up helps where it authenticates as itself. The key is that with which most of what fails from the
-# source's addresses was signed.
-_KEY_NAME: Final = "arrayFirst(each -> has(addresses, each.2), failing_keys).3 AS key_name"
-_ADDRESSES: Final = "groupUniqArrayIf(100)(source_ip, startsWith(reason, 'dkim-')) AS addresses"
 
 
 def _meanings(where: str) -> str:
