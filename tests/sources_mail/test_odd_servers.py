@@ -171,7 +171,7 @@ def test_a_mailbox_that_refuses_all_moves_is_read_to_its_end(
     assert spool.bodies == mails
 
 
-def test_a_server_that_says_ok_and_moves_nothing_is_said_once(
+def test_what_a_server_only_says_it_has_moved_is_said_once_and_moved_later(
     odd: OddImap, read: Callable[..., MailboxLoop], spool: RecordingSpool, clock: Clock
 ) -> None:
     odd.moves = False
@@ -183,8 +183,30 @@ def test_a_server_that_says_ok_and_moves_nothing_is_said_once(
                 odd.mails[number] = report_mail(number)
             clock.turn(HOUR)
             eventually("the next", lambda number=number: len(spool.got) == number)
-    assert len(events(said, "still in the mailbox")) == 1
+        odd.moves = True
+        clock.turn(12 * HOUR)
+        eventually("all moved", lambda: set(odd.processed) == {1, 2, 3, 4, 5})
+    (line,) = events(said, "cannot be moved")
+    assert "still in the mailbox" in line["reason"]
     assert spool.bodies == [report_mail(number) for number in range(1, 6)]
+
+
+def test_an_old_server_that_copies_and_deletes_nothing_is_not_asked_to_copy_again(
+    odd: OddImap, read: Callable[..., MailboxLoop], spool: RecordingSpool, clock: Clock
+) -> None:
+    odd.capabilities = "IMAP4rev1"
+    with capture_logs() as said:
+        read(odd)
+        eventually("all", lambda: len(spool.got) == 3)
+        for number in (4, 5):
+            with odd.lock:
+                odd.mails[number] = report_mail(number)
+            clock.turn(12 * HOUR)
+            eventually("the next", lambda number=number: len(spool.got) == number)
+        eventually("its copy", lambda: any("COPY 5 " in command for command in odd.commands))
+    copies = [command.split()[2] for command in odd.commands if command.startswith("UID COPY ")]
+    assert ",".join(copies) == "1,2,3,4,5"
+    assert len(events(said, "still in the mailbox")) == 1
 
 
 def test_mail_without_a_report_is_not_downloaded_again_by_whoever_reads_next(

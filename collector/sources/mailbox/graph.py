@@ -66,6 +66,8 @@ class GraphMailbox:
 class GraphSession:
     """A folder of an account. Keys are immutable ids of messages."""
 
+    moves_whole = True
+
     def __init__(
         self, client: GraphClient, account: str, folders: Folders, folder: dict[str, Any], settings: Settings
     ) -> None:

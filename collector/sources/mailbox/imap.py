@@ -75,6 +75,7 @@ class ImapSession:
         self._made: dict[str, str] = {}  # folders that are there, and their names on the server
         self._can_idle: bool = client.has_capability("IDLE")
         self.read_only = settings.processed is None
+        self.moves_whole: bool = client.has_capability("MOVE")
         self.waiting = 0
         selected = self._select(self._name_on_server(settings.folder))
         self.epoch = str(int(selected[b"UIDVALIDITY"]))
@@ -154,7 +155,7 @@ class ImapSession:
 
     def _move(self, uids: Sequence[int], processed: str) -> None:
         client = self._client
-        if client.has_capability("MOVE"):
+        if self.moves_whole:
             client.move(uids, processed)
             return
         client.copy(uids, processed)

@@ -77,6 +77,8 @@ class Session(Protocol):
     @property
     def read_only(self) -> bool: ...  # mails can be read, and nothing else
     @property
+    def moves_whole(self) -> bool: ...  # a move is one step, so that one which is repeated leaves no second copy
+    @property
     def waiting(self) -> int: ...  # mails that mails() has found, and not yet handed out
     @property
     def end(self) -> str: ...  # how far the mailbox was read once all that mails() handed out is done; or empty

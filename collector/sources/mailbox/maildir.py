@@ -65,6 +65,7 @@ class MaildirSession:
     """A folder. Keys are the unique parts of file names."""
 
     end = ""  # which the last mail says
+    moves_whole = True
 
     def __init__(self, folder: Path, settings: Settings, clock: Callable[[], int]) -> None:
         self._folder = folder

@@ -89,7 +89,10 @@ class Moves:
             session.move(keys, kind)
         except RefusedError as error:
             return {keys[0]: str(error)} if len(keys) == 1 else self._refused_alone(session, keys, kind)
-        if not self._said_they_stay and session.present(keys):
+        stay = session.present(keys)
+        if stay and session.moves_whole:
+            return dict.fromkeys(stay, "the server reports them as moved, but they are still in the mailbox")
+        if stay and not self._said_they_stay:  # and to copy them again would make a copy each time
             self._said_they_stay = True
             self._log.warning("the server reported reports as moved, but they are still in the mailbox")
         return {}
