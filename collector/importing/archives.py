@@ -105,7 +105,7 @@ def _single(stream: Stream, beginning: bytes) -> Iterator[Content]:
     """What is no archive, but may hold several messages all the same. Raises what reading raises."""
     if words := container_of(beginning):
         yield "", Fault(Reason.UNREADABLE, f"is {words}")
-    elif beginning.startswith(mboxes.BEGINNING):
+    elif beginning.lstrip(b"\r\n").startswith(mboxes.BEGINNING):
         yield from _numbered(mboxes.mails_of(stream, largest=LIMITS.message_bytes), always=True)
     elif apple := mails.size_of_apple_mail(beginning):
         at, size = apple

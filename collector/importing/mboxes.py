@@ -49,12 +49,17 @@ class _Box:
     def __init__(self, lines: Lines, largest: int) -> None:
         self._lines = lines
         self._largest = largest
-        self._dated = _is_dated(lines.peek_line())  # whether its lines `From ` have a date, as they should
+        while (first := lines.read_line()) in _EMPTY:
+            pass
+        lines.unread(first)
+        self._dated = _is_dated(first)  # whether its lines `From ` have a date, as they should
         self._wrong_lengths = 0
 
     def begins(self) -> bool:
         """Read the line that begins a mail; whether there was one."""
-        return bool(self._lines.read_line())
+        while (line := self._lines.read_line()) in _EMPTY:
+            pass
+        return bool(line)
 
     def read_mail(self) -> bytes | None:
         """Up to the line that begins the next one."""

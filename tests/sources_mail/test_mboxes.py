@@ -45,6 +45,11 @@ def test_mails_are_found_whoever_wrote_the_file(tmp_path: Path, separator: bytes
     assert (result.reports, result.faults) == (["a", "b", "c"], {})
 
 
+def test_an_mbox_may_begin_with_empty_lines(tmp_path: Path) -> None:
+    (tmp_path / "mbox").write_bytes(b"\n\r\n" + FROM + A + b"\n" + FROM + B)
+    assert imported(tmp_path).reports == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
