@@ -160,6 +160,12 @@ def addresses(number: int) -> dict[str, Any]:
 
 
 # What makes a message of about so many KiB, unpacked.
+def in_a_row(piece: bytes) -> Callable[[int], bytes]:
+    """A mail with one attachment, of pieces that look like documents one after the other."""
+    head = b"From: a@x.example\r\nContent-Type: application/json\r\n\r\n"
+    return lambda kib: head + piece * (kib * 1024 // len(piece))
+
+
 MESSAGES: dict[str, Callable[[int], bytes]] = {
     "failures without anything": details(lambda _: {}),
     "host names": details(lambda n: {"receiving-mx-hostname": "a." * 100 + f"{n:x}"}),
@@ -186,6 +192,10 @@ MESSAGES: dict[str, Callable[[int], bytes]] = {
     "damaged parts": damaged(10),
     "damaged parts, nested": damaged(300),
     "blanks": blanks,
+    "documents in a row": in_a_row(b"{}"),
+    "documents in a row, cut off": in_a_row(b'{"a":\n'),
+    "documents in a row, with lists": in_a_row(b'{"a":[{},\n'),
+    "documents in a row, in lists": in_a_row(b"[{"),
 }
 
 

@@ -86,12 +86,14 @@ https:
 # imap:
 #   - host: imap.example.com
 #     user: tlsrpt
+#     address: tlsrpt@example.com   # that reports are mailed to, as `mailposture records` prints; else `user`
 #     password_file: imap-password
 #     tls: true               # from the start; starttls: on port 143
 #     processed: mailposture/processed   # where reports go; mailposture/{{kind}}: a folder per kind; null: they stay
 #     trusted: false          # true: your mail server has checked DKIM, accept what is in the mailbox
 # maildir:
 #   - path: /var/mail/tlsrpt/Maildir   # of a mail server on this machine
+#     address: tlsrpt@example.com
 # Microsoft 365 and Gmail take no password: `oauth` instead, by IMAP or by Microsoft Graph (docs/mailboxes.md)
 
 # Reports by mail without a valid DKIM signature of the reporting domain wait in quarantine.
