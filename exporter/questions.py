@@ -66,10 +66,10 @@ DMARC_LAST_DAY = Gauge(
     help="Start of the newest day that a DMARC report covers, of reporters that count in alerts; no series when none "
     "of the last 35 days is covered",
 )
-DMARC_BEHIND = Gauge(
-    name="mailposture_dmarc_sources_behind_seconds",
-    help="For how long the records of a stored DMARC report have waited to be sorted into piles, the oldest of all "
-    "domains; 0 while none waits",
+DMARC_WAITING = Gauge(
+    name="mailposture_dmarc_sources_waiting_since_timestamp_seconds",
+    help="Since when records of a stored DMARC report wait to be sorted into piles, the oldest of all domains; no "
+    "series while none waits",
     labels=(),
 )
 MISSED_REPORTS = Gauge(
@@ -180,12 +180,15 @@ _DMARC_LAST_DAY = Question(
     """,
     columns=(Column(gauge=DMARC_LAST_DAY),),
 )
-_DMARC_BEHIND = Question(
+_DMARC_WAITING = Question(
     sql="""
-        SELECT greatest(0, ifNull(dateDiff('second', min(waiting_since), now('UTC')), 0)) FROM dmarc_sources_kept
+        SELECT toUnixTimestamp(assumeNotNull(min(waiting_since)))
+        FROM dmarc_sources_kept
+        WHERE waiting_since IS NOT NULL
+        HAVING count() > 0
     """,
     labels=(),
-    columns=(Column(gauge=DMARC_BEHIND),),
+    columns=(Column(gauge=DMARC_WAITING),),
 )
 
 QUESTIONS = (
@@ -197,5 +200,5 @@ QUESTIONS = (
     _DMARC_MESSAGES,
     _DMARC_REPORTERS,
     _DMARC_LAST_DAY,
-    _DMARC_BEHIND,
+    _DMARC_WAITING,
 )

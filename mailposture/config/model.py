@@ -354,7 +354,7 @@ class Config(Section):
         """The addresses to publish, in lower case; empty if they are `tlsrpt` and `dmarc` of each domain.
 
         Those of mailboxes, unless `recipients` lists others: a listener has addresses by default too, but mail reaches
-        it only if some mail server was told to hand it over.
+        it only if some mail server hands it over.
         """
         mailboxes = [each.report_address for each in (*self.imap, *self.graph, *self.maildir)]
         addresses = self.recipients or filter(None, mailboxes)

@@ -26,6 +26,10 @@ FAR_APART = ("Pacific/Kiritimati", "Pacific/Pago_Pago")  # UTC+14 and UTC-11: in
 ALLOWED = {
     "mailposture/schema/views/01_clock.sql": 1,
     "mailposture/clickhouse/migrate.py": 1,  # how long ago a lock was made, by the clock of the server that made it
+    # When something was stored, and what was made later than what: by the clock of the server that notes it.
+    "reports/dmarc/keeping.py": 1,
+    "reports/dmarc/rolling_up.py": 2,
+    "reports/dmarc/schema/0016_dmarc_days_stored_filled.sql": 1,
     "reports/tls/failure_words.py": 1,  # a query to type, whose sessions are in UTC
 }
 

@@ -14,7 +14,7 @@ from engine import DOMAIN, days_ago, engine, set_clock, storage
 from test_dmarc_random_piles import record
 from test_dmarc_sources import ANYBODY, FORWARDER, SERVER, configure, failing, sent
 
-from exporter.questions import DMARC_BEHIND, QUESTIONS
+from exporter.questions import DMARC_WAITING, QUESTIONS
 from mailposture.clickhouse.client import connect
 from reports.acknowledging import Acknowledgement, acknowledge
 from reports.dmarc import rolling_up
@@ -232,14 +232,13 @@ def test_the_more_there_was_the_later_comes_the_next(storage: Storage) -> None:
     assert rolling_up._AT_LEAST <= roll_up(storage.client(), storage.config) <= rolling_up._AT_MOST
 
 
-def test_how_long_records_wait_is_a_gauge(storage: Storage) -> None:
-    (question,) = [question for question in QUESTIONS if question.columns[0].gauge is DMARC_BEHIND]
+def test_since_when_records_wait_is_a_gauge(storage: Storage) -> None:
+    (question,) = [question for question in QUESTIONS if question.columns[0].gauge is DMARC_WAITING]
     storage.put("dmarc_records", failing(0))
-    assert storage.ask(question.sql, "exporter") == [(0,)]
+    assert storage.ask(question.sql, "exporter") == []
     storage.client().command(
         "INSERT INTO mailposture_tables.dmarc_days_stored (policy_domain, day, stored_at)"
-        " VALUES ('example.net', today(), now() - 7000), ('example.net', today() - 1, now() - 8000)"
+        " VALUES ('example.net', '2026-03-01', 1790000000), ('example.net', '2026-03-02', 1780000000)"
     )
     storage.client().command("TRUNCATE TABLE mailposture_tables.dmarc_rolled_up")
-    ((behind,),) = storage.ask(question.sql, "exporter")
-    assert 8000 <= behind < 9000
+    assert storage.ask(question.sql, "exporter") == [(1780000000,)]
