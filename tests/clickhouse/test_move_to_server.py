@@ -73,17 +73,17 @@ def filled(config: Config) -> tuple[dict[str, int], list[tuple[object, ...]]]:
 
 
 def put_a_row(storage: Storage, table: str) -> None:
-    """A row of defaults, but for its days: rows of 1970 would be too old to keep."""
-    columns = [
-        name
+    """A row of defaults, but for its days, or the time that is its version: rows of 1970 would be too old to keep."""
+    values = {
+        name: "today()" if "Date" in kind else "toUnixTimestamp64Milli(now64(3))"
         for name, kind in storage.ask(
             "SELECT name, type FROM system.columns WHERE database = 'mailposture_tables' AND table = {table:String}",
             table=table,
         )
-        if re.fullmatch(r"(SimpleAggregateFunction\(\w+, )?Date.*", kind)
-    ]
+        if re.fullmatch(r"(SimpleAggregateFunction\(\w+, )?Date.*", kind) or (name, kind) == ("version", "UInt64")
+    }
     storage.client().command(
-        f"INSERT INTO mailposture_tables.{table} ({', '.join(columns)}) SELECT {', '.join(['today()'] * len(columns))}"
+        f"INSERT INTO mailposture_tables.{table} ({', '.join(values)}) SELECT {', '.join(values.values())}"
     )
 
 
