@@ -42,7 +42,7 @@ def read(value: bytes) -> AuthenticationResults | None:
     first, *others = _sections(plain)
     authserv_id = ""
     if first and "=" not in first[0]:
-        authserv_id, first = first[0].lower(), []
+        authserv_id, first = _unquoted(first[0]).lower(), []
     results = (_result(words) for words in (first, *others) if words)
     return AuthenticationResults(authserv_id, tuple(each for each in results if each is not None))
 
@@ -50,16 +50,20 @@ def read(value: bytes) -> AuthenticationResults | None:
 def _sections(plain: str) -> Iterator[list[str]]:
     """The words between semicolons; `a = b` is one word, as `a=b` is."""
     words: list[str] = []
-    for found in _TOKEN.finditer(re.sub(r"\s*=\s*", "=", plain)):
+    for found in _TOKEN.finditer(re.sub(" ?= ?", "=", " ".join(plain.split()))):
         word = found[0]
         if word == ";":
             yield words
             words = []
         elif word.startswith('"') and words and words[-1].endswith("="):
-            words[-1] += _ESCAPED.sub(r"\1", word[1:-1])
+            words[-1] += _unquoted(word)
         else:
             words.append(word)
     yield words
+
+
+def _unquoted(word: str) -> str:
+    return _ESCAPED.sub(r"\1", word[1:-1]) if word.startswith('"') else word
 
 
 def _result(words: list[str]) -> MethodResult | None:

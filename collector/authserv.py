@@ -3,8 +3,11 @@
 Exchange and Outlook.com take mails apart and write them again, so that no body hash fits what a mailbox hands out. When
 the mail arrived, the server verified DKIM and wrote so into Authentication-Results. Where an operator names the server,
 it is believed: `dkim=pass` with that domain in the uppermost field of that name; others may have written what is below
-(RFC 8601, section 5). The signature itself is still there. It must be aligned, as any (alignment.py), and it says which
-fields were signed: the body is read by no others, and what the report is about is taken from the body alone.
+(RFC 8601, section 5). Where another server wrote of DKIM above it, the mail was moved here from there.
+
+The signature itself is still there. It must be aligned, as any (alignment.py), and it says which fields were signed:
+the body is read by no others, and what the report is about is taken from the body alone. How the parts were divided
+when Content-Type was not signed, is the server's word too.
 """
 
 from __future__ import annotations
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collector.authentication_results import AuthenticationResults
-    from collector.dkim.canonical import Mail
     from collector.dkim.signature import Signature
     from reports.envelope import Envelope
 
@@ -43,13 +45,23 @@ class ServerVerdict:
 def server_verdict(message: bytes, authserv_id: str) -> ServerVerdict:
     """By the uppermost field of that authserv-id; an empty one is that of a field without."""
     wanted = authserv_id.lower()
-    said = next((each for each in _fields(message) if each.authserv_id == wanted), None)
     server = authserv_id or "a server without a name"
+    said = None
+    for each in _fields(message):
+        if each.authserv_id == wanted:
+            said = each
+            break
+        if any(result.method == "dkim" for result in each.results):  # it came from there, and not from outside
+            other = clean(each.authserv_id, NAME_LENGTH) or "a server without a name"
+            return ServerVerdict(detail=f"{other} has written of DKIM above what {server} may have written")
     if said is None:
         return ServerVerdict(detail=f"no Authentication-Results of {server}")
     verified = _verified(message, said)
     if verified is None:
-        return ServerVerdict(detail=f"Authentication-Results of {server} has no dkim=pass of the author's organization")
+        return ServerVerdict(
+            detail=f"Authentication-Results of {server} has no dkim=pass of the author's organization, or of one of "
+            "several signatures"
+        )
     return ServerVerdict(proof=verified)
 
 
@@ -90,29 +102,36 @@ def _fields(message: bytes) -> Iterator[AuthenticationResults]:
 
 
 def _verified(message: bytes, said: AuthenticationResults) -> Proof | None:
-    """What an aligned signature proves that the server has verified."""
+    """What the signature proves that the server has verified, if it is aligned, and if only one can be meant.
+
+    Any other may be a forger's beside a true one that we do not read: he would choose what was signed.
+    """
     passed = [each.properties for each in said.results if (each.method, each.result) == ("dkim", "pass")]
     mail = canonical.read(message)
-    found = [
-        each
-        for each in _signatures(mail)
-        if aligned_with_author(each, mail) and any(_is_named(each, properties) for properties in passed)
-    ]
-    if len(found) != 1:  # of two that fit nobody can say which was verified
+    spellings = mail.fields.get(b"dkim-signature", ())
+    if len(spellings) > MOST_SIGNATURES:
+        return None
+    found: list[Signature] = []
+    for spelling in spellings:
+        try:
+            each = signature.read(spelling)
+        except BadSignatureError as error:
+            if any(_may_be_of(error.domain, properties) for properties in passed):
+                return None
+            continue
+        if any(_is_named(each, properties) for properties in passed):
+            found.append(each)
+    if len(found) != 1 or not aligned_with_author(found[0], mail):
         return None
     return proof_of(found[0], mail, signature.signed_header(found[0], mail))
 
 
 def _is_named(each: Signature, properties: dict[str, str]) -> bool:
     """Whether a result is about a signature: by `header.d`, or `header.i` without it, and `header.s` if it is there."""
-    domain = properties.get("header.d") or properties.get("header.i", "").rpartition("@")[2]
-    named = domain == each.domain or ("header.d" not in properties and domain.endswith(f".{each.domain}"))
-    return named and properties.get("header.s", each.selector) == each.selector
+    return _may_be_of(each.domain, properties) and properties.get("header.s", each.selector) == each.selector
 
 
-def _signatures(mail: Mail) -> Iterator[Signature]:
-    for spelling in mail.fields.get(b"dkim-signature", ())[:MOST_SIGNATURES]:
-        try:
-            yield signature.read(spelling)
-        except BadSignatureError:
-            continue
+def _may_be_of(domain: str, properties: dict[str, str]) -> bool:
+    """Whether a result may be about a signature of a domain; an unreadable one is of the domain "", of any."""
+    named = properties.get("header.d") or properties.get("header.i", "").rpartition("@")[2]
+    return bool(named) and (domain in ("", named) or ("header.d" not in properties and named.endswith(f".{domain}")))

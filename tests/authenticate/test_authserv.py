@@ -84,6 +84,9 @@ BAD = {
     "of another server": results("dkim=pass header.d=reporter.example", server="mx.other.example"),
     "below one that says fail": results("dkim=fail header.d=reporter.example") + PASS,
     "below one that says nothing": results("none") + PASS,
+    "below one that quotes its name": results("dkim=fail", server=f'"{SERVER}"') + PASS,
+    "below what another server has verified": results("dkim=fail header.d=a.example", server="mx.other.example") + PASS,
+    "below such a quoted text": results('spf=pass reason="\\\r\n ; dkim=pass header.d=reporter.example"') + PASS,
     "below one that cannot be read": field_lines(Authentication_Results=f"{SERVER} (") + PASS,
     "in a comment": results("spf=pass (dkim=pass header.d=reporter.example)"),
     "in a quoted text": results('spf=pass reason="; dkim=pass header.d=reporter.example"'),
@@ -113,6 +116,45 @@ def test_a_second_signature_of_the_same_domain_makes_it_unclear_which_was_verifi
     once = rebuilt(court)
     line = once[: once.index(b"From:")]
     assert isinstance(judged(court, PASS + line.replace(b"content-type", b"x-anything") + once), Quarantined)
+
+
+def _signature(domain: str, *tags: str, selector: str = "s1", covers: str = "from:subject:content-type") -> bytes:
+    """One that nobody verifies."""
+    said = "; ".join((f"v=1; a=rsa-sha256; d={domain}; s={selector}; h={covers}; bh=AAAA; b=AAAA", *tags))
+    return field_lines(DKIM_Signature=said)
+
+
+@pytest.mark.parametrize(
+    "true",
+    [
+        _signature("reporter.example", "l=10"),  # with which anybody may append a report
+        _signature("reporter.example").replace(b"rsa-sha256", b"rsa-sha1"),
+        _signature("reporter.example").replace(b"d=reporter.example", b"d=reporter.example; d=reporter.example"),
+        _signature("other.example") * 4 + _signature("reporter.example"),
+    ],
+)
+@pytest.mark.parametrize("selector", ["", " header.s=s1"])
+def test_a_forgers_signature_does_not_stand_for_one_that_cannot_be_read(
+    court: Court, true: bytes, selector: str
+) -> None:
+    """The forger's says that everything was signed, as he likes it; the true one is what the server has verified."""
+    forged = _signature("reporter.example") + true + mail("tls@reporter.example", report())
+    verdict = judged(court, results(f"dkim=pass header.d=reporter.example{selector}") + forged)
+    assert isinstance(verdict, Quarantined)
+
+
+def test_what_others_verify_with_names_of_their_own_is_no_obstacle(court: Court) -> None:
+    field = results("spf=pass smtp.mailfrom=a@reporter.example", server="spf.shop.example") + PASS
+    of_a_list = _signature("list.example", "l=10")
+    assert (
+        court.accepted(field + of_a_list + rebuilt(court), source=Source.IMAP, authserv_id=SERVER).trust == "authserv"
+    )
+
+
+def test_a_domain_above_the_verified_one_is_not_verified(court: Court) -> None:
+    """evil.co.uk has signed; the forger adds a signature of co.uk, from which the mail says it is."""
+    signed = _signature("co.uk") + _signature("evil.co.uk") + mail("tls@co.uk", report())
+    assert isinstance(judged(court, results("dkim=pass header.i=@evil.co.uk") + signed), Quarantined)
 
 
 def test_a_signature_must_be_there_and_aligned(court: Court) -> None:
@@ -181,6 +223,7 @@ def test_the_spool_keeps_whose_word_counts() -> None:
         b"a;" * 8000,
         b"x" * 20_000,
         b'"' * 999,
+        b"a; dkim" + b" " * 16_000 + b"x",
     ],
 )
 def test_whatever_is_in_the_field_is_read_or_not(value: bytes) -> None:
