@@ -10,10 +10,11 @@ import io
 import os
 import re
 import shutil
+import struct
 import tarfile
 import tempfile
 import zipfile
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
 
 from collector.documents import in_a_row
 from collector.documents.compression import EMPTY_ZIP_MAGIC, ZIP_MAGIC
@@ -38,8 +39,18 @@ _MOST_LAYERS: Final = 5  # archives in archives: .tar.gz, and a .json.gz in a .z
 _BEGINNING: Final = 512  # bytes that say what a file is: the header of a tar
 _STEP: Final = 64 * 1024
 _ZIP_ENTRY: Final = b"PK\x01\x02"  # begins each member's entry in a zip's directory
+_ZIP_END: Final = struct.Struct("<4s4H2LH")  # its magic, and last the length of the comment that follows
+_ZIP_END_MAGIC: Final = b"PK\x05\x06"
+_LONGEST_COMMENT: Final = 65_535
 _ENCRYPTED: Final = 0x1
+_EXTENDED: Final = frozenset(
+    (
+        *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+        *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    )
+)
 _WIDE: Final = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|[{<\[]\0|\0[{<\[]")  # UTF-16 or UTF-32
+_NOTES_OF_APPLE: Final = re.compile(rb"\s*<\?xml(?:(?!</plist>).)*</plist>\s*", re.DOTALL)
 _FAULTS: Final = (*unpacking.FAULTS, zipfile.BadZipFile, tarfile.TarError)
 
 
@@ -108,15 +119,27 @@ def _single(stream: Stream, beginning: bytes) -> Iterator[Content]:
     elif beginning.lstrip(b"\r\n").startswith(mboxes.BEGINNING):
         yield from _numbered(mboxes.mails_of(stream, largest=LIMITS.message_bytes), always=True)
     elif apple := mails.size_of_apple_mail(beginning):
-        at, size = apple
-        stream.read(at)
-        yield "", _too_large() if size > LIMITS.message_bytes else stream.read(size)
+        yield from _apple_mail(stream, *apple)
     elif (kind := kind_of(beginning.lstrip(b"\x1e"))) in ("json", "xml") and not _WIDE.match(beginning):
         yield from _documents(stream, Form(kind))
     elif is_mail(beginning):
         yield from _mails(stream)
     else:
         yield "", _whole(stream)
+
+
+def _apple_mail(stream: Stream, at: int, size: int) -> Iterator[Content]:
+    """A mail, and what Mail knows about it; what follows that is damage, or another one."""
+    stream.read(at)
+    if size > LIMITS.message_bytes:
+        yield "", _too_large()
+        return
+    yield "", stream.read(size)
+    rest = _whole(stream)
+    if isinstance(rest, Fault):
+        yield "rest", rest
+    elif rest.strip() and _NOTES_OF_APPLE.fullmatch(rest) is None:
+        yield "rest", Fault(Reason.UNREADABLE, f"{len(rest)} bytes after a mail of Apple Mail; divide the file")
 
 
 def _within(name: str, found: Iterable[Content]) -> Iterator[Content]:
@@ -220,13 +243,41 @@ def _zip_file(file: BinaryIO, allowance: Allowance, layers: int) -> Iterator[Con
         return
     try:
         with zipfile.ZipFile(file) as archive:
-            for member in archive.infolist():
+            members = archive.infolist()
+            first = min([archive.start_dir, *(member.header_offset for member in members)])
+            if first > 0:  # as `cat *.zip` makes it
+                file.seek(0)
+                yield from _within("before", _part_of_zip(file, first, allowance, layers))
+            for member in members:
                 if is_litter(member.filename):
                     yield member.filename, None
                 elif not member.is_dir():
                     yield from _within(member.filename, _zip_member(archive, member, allowance, layers))
+        if (end := _end_of_zip(file, size)) < size:
+            file.seek(end)
+            yield from _within("rest", _part_of_zip(file, size - end, allowance, layers))
     except _FAULTS as error:
         yield "", Fault(Reason.BAD_COMPRESSION, f"zip of {size} bytes is damaged or truncated: {error}")
+
+
+def _part_of_zip(file: BinaryIO, size: int, allowance: Allowance, layers: int) -> Iterator[Content]:
+    """What is before or after an archive; NULs and empty lines are nothing."""
+    with tempfile.TemporaryFile() as part:
+        while size > 0 and (chunk := file.read(min(size, _STEP))):
+            size -= len(chunk)
+            part.write(chunk if part.tell() else chunk.lstrip(b"\0\r\n"))
+        if part.tell():
+            part.seek(0)
+            yield from _layer(cast("Stream", part), allowance, layers)
+
+
+def _end_of_zip(file: BinaryIO, size: int) -> int:
+    """Where the archive ends, with its comment."""
+    start = max(0, size - _ZIP_END.size - _LONGEST_COMMENT)
+    file.seek(start)
+    tail = file.read()
+    found = tail.rfind(_ZIP_END_MAGIC, 0, max(0, len(tail) - _ZIP_END.size) + len(_ZIP_END_MAGIC))
+    return min(size, start + found + _ZIP_END.size + int(_ZIP_END.unpack_from(tail, found)[-1])) if found >= 0 else size
 
 
 def _zip_member(
@@ -265,16 +316,58 @@ def _is_tar(beginning: bytes) -> bool:
     return True
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose extended header, which tarfile holds in memory, is not large."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _EXTENDED and found.size > LIMITS.header_bytes:
+            raise tarfile.TarError(f"a header of {found.size} bytes")
+        return found
+
+
+class _Blocks:
+    """A stream read block by block, of which the last block is known: only one of NULs ends an archive."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.last = b""
+        self.has_ended = False
+
+    def read(self, size: int) -> bytes:
+        block = self._stream.read(size)
+        self.last = block or self.last
+        self.has_ended = len(block) < size
+        return block
+
+
 def _tar(stream: Stream, allowance: Allowance, layers: int) -> Iterator[Content]:
     # Block by block, so that what follows the archive is left to read: another one, as `cat *.tar` makes it.
-    with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|", bufsize=tarfile.BLOCKSIZE) as archive:
-        for member in archive:
-            if is_litter(member.name):
-                yield member.name, None
-            elif (packed := archive.extractfile(member) if member.isreg() else None) is not None:
-                yield from _within(member.name, _layer(counted(packed, allowance), allowance, layers))
-    rest = b""
+    blocks = _Blocks(stream)
+    with tarfile.open(
+        fileobj=cast("BinaryIO", blocks), mode="r|", bufsize=tarfile.BLOCKSIZE, tarinfo=_Member
+    ) as archive:
+        while (member := archive.next()) is not None:
+            cast("Any", archive).members = []  # or all of them stay in memory
+            yield from _within(member.name, _tar_member(archive, member, allowance, layers))
+    rest = b"" if len(blocks.last) == tarfile.BLOCKSIZE and blocks.has_ended else blocks.last.lstrip(b"\0")
+    if blocks.has_ended and blocks.last.strip(b"\0"):
+        yield "", Fault(Reason.BAD_COMPRESSION, "tar is truncated: it has no end")
     while not (rest := rest.lstrip(b"\0")):
         if not (rest := stream.read1(_STEP)):
             return
     yield from _within("rest", _layer(begun(rest, stream), allowance, layers))
+
+
+def _tar_member(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, allowance: Allowance, layers: int
+) -> Iterator[Content]:
+    if member.isdir():
+        return
+    if is_litter(member.name) or member.islnk() or member.issym():  # what a link is to is another member, or not here
+        yield "", None
+    elif (packed := archive.extractfile(member) if member.isreg() else None) is not None:
+        yield from _layer(counted(packed, allowance), allowance, layers)
+    else:
+        yield "", Fault(Reason.UNREADABLE, "is no file: a device, a pipe, or what only the program knows that wrote it")

@@ -140,6 +140,61 @@ def test_truncated_tar_keeps_what_came_before(tmp_path: Path) -> None:
     assert f"{tmp_path / 'cut.tar'}!b.json" in result.faults
 
 
+BLOCK = tarfile.BLOCKSIZE
+
+
+@pytest.mark.parametrize(
+    ("content", "reports", "fault"),
+    [
+        (lambda a, b: _tar({"a": a})[: 2 * BLOCK + len(a) // BLOCK * BLOCK], ["a"], "no end"),
+        (lambda a, b: (tar := _tar({"a": a, "b": b}))[: tar.index(b"b\0\0") + 200], ["a"], "no end"),
+        (lambda a, b: _tar({"a": a})[: 2 * BLOCK + len(a) // BLOCK * BLOCK] + b, ["a", "b"], None),
+        (lambda a, b: _zip({"a": a}) + _zip({"b": b}), ["a", "b"], None),
+        (lambda a, b: _zip({"a": a}) + gzip.compress(b), ["a", "b"], None),
+        (lambda a, b: _zip({}) + b, ["b"], None),
+        (lambda a, b: _zip({"a": a}) + bytes(1000), ["a"], None),
+        (lambda a, b: b"%d\n%b<?xml version='1.0'?><plist></plist>\n" % (len(mail(a)), mail(a)) * 2, ["a"], "divide"),
+    ],
+)
+def test_what_follows_or_is_cut_off_is_not_lost_in_silence(
+    tmp_path: Path, content: Callable[[bytes, bytes], bytes], reports: list[str], fault: str | None
+) -> None:
+    (tmp_path / "file").write_bytes(content(A, B))
+    result = imported(tmp_path)
+    assert set(reports) <= set(result.reports)
+    assert (fault is None) or any(fault in each for each in result.faults.values())
+
+
+def test_members_of_a_tar_that_are_no_files_are_counted(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, kind in {
+            "link": tarfile.SYMTYPE,
+            "again": tarfile.LNKTYPE,
+            "device": tarfile.CHRTYPE,
+            "pipe": tarfile.FIFOTYPE,
+            "folder": tarfile.DIRTYPE,
+            "continued": b"M",
+        }.items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+    (tmp_path / "file.tar").write_bytes(packed.getvalue())
+    result = imported(tmp_path)
+    assert result.passed_over == 2
+    assert sorted(name.rpartition("!")[2] for name in result.faults) == ["continued", "device", "pipe"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_large_header_of_a_tar_is_not_read_into_memory(tmp_path: Path, kind: bytes) -> None:
+    header = tarfile.TarInfo("header")
+    header.type, header.size = kind, 3 * 1024 * MIB
+    (tmp_path / "file.tar").write_bytes(_tar({"a": A}).rstrip(b"\0").ljust(4 * BLOCK, b"\0") + header.tobuf())
+    (tmp_path / "header.tar").write_bytes(header.tobuf() + bytes(BLOCK))
+    result = imported(tmp_path)
+    assert [each for each in result.faults.values() if "a header of 3221225472 bytes" in each]
+
+
 def test_archives_in_archives_are_read_to_a_depth(tmp_path: Path) -> None:
     inner = _zip({"a.json.gz": gzip.compress(A), "box": b"From x 10:00 2026\n" + mail(B)})
     (tmp_path / "all.tar.xz").write_bytes(lzma.compress(_tar({"inner.zip": inner})))
