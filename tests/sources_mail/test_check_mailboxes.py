@@ -52,11 +52,11 @@ def test_good_and_wrong_ones_are_said(authority: CertificateAuthority, tmp_path:
         assert not [command for command in odd.commands if "MOVE" in command or "STORE" in command]
         assert len(graph.bodies("Inbox")) == 1
     assert text.exit_code == 1
-    assert [each["trouble"] for each in found] == [None, "login", None, None, "folder"]
+    assert [each["trouble"] for each in found] == [None, "file", None, None, "folder"]
     assert "can be read, 2 mails are in it; reports are moved" in text.stdout
     assert "can be read, 1 mail is in it; reports stay in it" in text.stdout
     assert "nowhere cannot be read" in text.stdout
-    assert "-> is `folder` its name" in text.stdout
+    assert "-> are `folder` and whose mailbox it is" in text.stdout
     assert not (tmp_path / "data").exists()
 
 
@@ -71,6 +71,50 @@ def test_a_revoked_secret_is_said(authority: CertificateAuthority, tmp_path: Pat
     assert result.exit_code == 1
     assert "unauthorized_client" in result.stdout
     assert "(token)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "trouble", "words"),
+    [
+        ({"certificate_authority": "gone.pem"}, "file", "gone.pem cannot be read (No such file or directory)"),
+        ({"certificate_authority": "password"}, "file", "password holds no certificate in PEM"),
+        ({"tls": True}, "certificate", "127.0.0.1, port {port} does not begin with TLS"),
+        ({"port": 1}, "unreachable", "no connection to 127.0.0.1, port 1: Connection refused"),
+    ],
+)
+def test_what_is_wrong_has_a_name_and_a_next_step(
+    more: dict[str, Any], trouble: str, words: str, tmp_path: Path
+) -> None:
+    with OddImap().serving() as odd:
+        tls = {"tls": "starttls"} if "certificate_authority" in more else {}
+        result = check(tmp_path, "--format", "json", imap=[{**imap(odd, tmp_path), **tls, **more}])
+        (found,) = json.loads(result.stdout)
+        assert (found["trouble"], result.exit_code) == (trouble, 1)
+        assert words.format(port=odd.plain_port) in found["detail"]
+        assert found["instruction"]
+
+
+@pytest.mark.parametrize("kind", ["imap", "graph"])
+def test_whose_file_or_certificate_is_wrong_is_said(kind: str, authority: CertificateAuthority, tmp_path: Path) -> None:
+    identity = Identity(authority)
+    graph = StrictGraph(authority, identity.valid)
+    with OddImap().serving() as odd, identity.serving(), graph.serving():
+        server: dict[str, Any] = {"user": USER, "url": graph.url, "certificate_authority": str(authority.certificate)}
+        if kind == "imap":
+            server = {name: value for name, value in imap(odd, tmp_path).items() if name != "password_file"}
+        oauth = {name: str(value) for name, value in identity.settings(tmp_path).items()}
+        unverified = {name: value for name, value in oauth.items() if name != "certificate_authority"}
+        wrong = [unverified, {**oauth, "certificate_authority": "gone.pem"}, {**oauth, "client_secret_file": "gone"}]
+        wrong.append({**oauth, "token_url": identity.url.replace("/tenant/", "/other/")})
+        for settings, trouble, words in zip(
+            wrong,
+            ["certificate", "file", "file", "token"],
+            [f"the certificate of {identity.url} is not trusted", "gone.pem", "gone", "(404): no token in its answer"],
+            strict=True,
+        ):
+            result = check(tmp_path, "--format", "json", **{kind: [{**server, "oauth": settings}]})
+            (found,) = json.loads(result.stdout)
+            assert (found["trouble"], words in found["detail"]) == (trouble, True), found
 
 
 def test_all_good_is_success(tmp_path: Path) -> None:

@@ -82,6 +82,6 @@ def test_a_password_file_that_is_no_use_is_named(
         path.write_bytes(content)
     with OddImap(report_mail(1)).serving() as odd, capture_logs() as said:
         read(odd, password_file=path)
-        eventually("that it is said", lambda: trouble(said) == "login")
+        eventually("that it is said", lambda: trouble(said) == "file")
     line = events(said, "cannot read a mailbox")[0]
     assert f"{path} {reason}" in line["reason"] or f"{path} is {reason}" in line["reason"]

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
 
+from collector.sources.mailbox.connecting import not_connected
 from collector.sources.mailbox.mailbox import LostError, RefusedError, TooLargeError, Trouble
-from collector.sources.mailbox.web import lost, pool, throttled
+from collector.sources.mailbox.web import pool, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ class GraphClient:
                     if len(body) > limit:
                         raise TooLargeError(len(body))
             except urllib3.exceptions.HTTPError as error:
-                raise lost(error) from None
+                raise not_connected("Graph", error) from None
         return bytes(body)
 
     def _json(self, method: str, link: str, body: dict[str, str] | None = None) -> dict[str, Any]:
@@ -84,7 +85,7 @@ class GraphClient:
                 method, url, headers=headers, json=body, redirect=False, preload_content=False
             )
         except urllib3.exceptions.HTTPError as error:
-            raise lost(error) from None
+            raise not_connected(base, error) from None
         try:
             yield response
         finally:
@@ -109,7 +110,7 @@ def _read_json(response: urllib3.BaseHTTPResponse) -> Any:
     try:
         return json.loads(response.read(_MOST_ANSWER))
     except urllib3.exceptions.HTTPError as error:
-        raise lost(error) from None
+        raise not_connected("Graph", error) from None
     except ValueError:
         return None
 
@@ -126,6 +127,6 @@ def _error(answer: Any) -> tuple[str, str]:
 
 @contextmanager
 def graph(settings: Settings, tokens: Tokens) -> Iterator[GraphClient]:
-    """A client; raises OSError if the authority's file cannot be read."""
+    """A client; raises LostError if the authority's file cannot be read."""
     with pool(settings.certificate_authority) as connections:
         yield GraphClient(settings, tokens, connections)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from imapclient import IMAPClient, SocketTimeout  # type: ignore[import-untyped]
 from imapclient.exceptions import IMAPClientError, LoginError  # type: ignore[import-untyped]
 
+from collector.sources.mailbox.connecting import context_for, not_connected
 from collector.sources.mailbox.mailbox import LostError, Trouble
 from collector.sources.mailbox.secret_files import read_secret
-from mailposture.net.verifying import verifying_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,21 +24,25 @@ _NETWORK: Final = SocketTimeout(connect=30, read=60)  # seconds
 
 @contextmanager
 def logged_in(settings: Settings, tokens: Tokens | None) -> Iterator[Any]:
-    """An IMAPClient after login. Raises LostError or OSError."""
+    """An IMAPClient after login. Raises LostError, and OSError once it is connected."""
     token = tokens.token() if tokens is not None else ""
-    context = verifying_context(settings.certificate_authority) if settings.tls else None
+    context = context_for(settings.certificate_authority) if settings.tls else None
     implicit = settings.tls is True
-    client = IMAPClient(
-        settings.host,
-        port=settings.port,
-        ssl=implicit,
-        ssl_context=context if implicit else None,
-        timeout=_NETWORK,
-    )
+    server = f"{settings.host}, port {settings.port}"
+    try:
+        client = IMAPClient(
+            settings.host,
+            port=settings.port,
+            ssl=implicit,
+            ssl_context=context if implicit else None,
+            timeout=_NETWORK,
+        )
+    except OSError as error:
+        raise not_connected(server, error) from error
     with client:
         client.normalise_times = False  # or it turns times into those of our zone, and leaves the zone out
         if settings.tls == "starttls":
-            _start_tls(client, context)
+            _start_tls(client, context, server)
         if tokens is not None:
             _log_in_with_token(client, settings.user, token, tokens)
         elif settings.password_file is not None:
@@ -46,11 +50,13 @@ def logged_in(settings: Settings, tokens: Tokens | None) -> Iterator[Any]:
         yield client
 
 
-def _start_tls(client: Any, context: Any) -> None:
+def _start_tls(client: Any, context: Any, server: str) -> None:
     try:
         client.starttls(ssl_context=context)
     except IMAPClientError as error:
         raise LostError(f"STARTTLS: {error}; no password was sent", Trouble.CERTIFICATE) from error
+    except OSError as error:
+        raise not_connected(server, error) from error
 
 
 def _log_in_with_password(client: Any, user: str, password_file: Path) -> None:

@@ -27,6 +27,7 @@ class Trouble(StrEnum):
 
     UNREACHABLE = "unreachable"  # no connection, or it ended
     CERTIFICATE = "certificate"  # the server is not who it must be, or offers no TLS
+    FILE = "file"  # one that the configuration names, with a secret or a certificate
     LOGIN = "login"
     TOKEN = "token"  # noqa: S105  of OAuth: none is given out
     THROTTLED = "throttled"  # asked too often

@@ -15,11 +15,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
-from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error, WebApplicationClient
+from oauthlib.oauth2 import BackendApplicationClient, MissingTokenError, OAuth2Error, WebApplicationClient
 
+from collector.sources.mailbox.connecting import not_connected
 from collector.sources.mailbox.mailbox import LostError, Trouble
 from collector.sources.mailbox.secret_files import read_secret
-from collector.sources.mailbox.web import lost, pool, throttled
+from collector.sources.mailbox.web import pool, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +90,7 @@ class Tokens:
                     redirect=False,
                 )
         except urllib3.exceptions.HTTPError as error:
-            raise lost(error) from None  # whose request has the secrets
+            raise not_connected(url, error) from None  # whose request has the secrets
         if (busy := throttled(response, url)) is not None:
             raise busy
         try:
@@ -97,7 +98,9 @@ class Tokens:
             if not (isinstance(answer["access_token"], str) and answer["access_token"]):
                 raise ValueError("an empty token")
         except (OAuth2Error, ValueError, TypeError, AttributeError) as error:
-            words = _words(error) if isinstance(error, OAuth2Error) else "no token in its answer"
+            words = "no token in its answer"
+            if isinstance(error, OAuth2Error) and not isinstance(error, MissingTokenError):
+                words = _words(error)
             for secret in secrets:
                 words = words.replace(secret, "[secret]")
             said = "".join(letter if letter.isprintable() else " " for letter in words)[:_LONGEST_WORDS]

@@ -15,9 +15,9 @@ def read_secret(path: Path) -> str:
     try:
         secret = path.read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:
-        raise LostError(f"{path} cannot be read ({error.strerror})", Trouble.LOGIN) from error
+        raise LostError(f"{path} cannot be read ({error.strerror})", Trouble.FILE) from error
     except UnicodeDecodeError:
-        raise LostError(f"{path} is not UTF-8 text; save it as UTF-8", Trouble.LOGIN) from None
+        raise LostError(f"{path} is not UTF-8 text; save it as UTF-8", Trouble.FILE) from None
     if not secret:
-        raise LostError(f"{path} is empty", Trouble.LOGIN)
+        raise LostError(f"{path} is empty", Trouble.FILE)
     return secret

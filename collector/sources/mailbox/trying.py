@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
 _LARGEST: Final = 1024 * 1024  # bytes of a mail that is fetched for it
 _NEXT_STEPS: Final = {
-    Trouble.UNREACHABLE: "are host and port right, and may this machine connect to it?",
+    Trouble.UNREACHABLE: "are name and port right (tls: true is usual on port 993, tls: starttls on 143), and may this "
+    "machine connect to it?",
     Trouble.CERTIFICATE: "is the name in the configuration that of the server? The certificate of a private authority "
     "goes into certificate_authority; a server without TLS on port 993 may have STARTTLS on 143 (tls: starttls)",
-    Trouble.LOGIN: "are user and password_file right? Microsoft 365 and Gmail take no passwords: docs/mailboxes.md",
+    Trouble.FILE: "is it there, and may mailposture's account read it?",
+    Trouble.LOGIN: "with a password: are user and password_file right? With oauth: may the application, or the user "
+    "who consented, open the mailbox of `user`? docs/mailboxes.md",
     Trouble.TOKEN: "are token_url, client_id, scope and the files of the secrets right, and is none of them expired? "
     "docs/mailboxes.md",
-    Trouble.FOLDER: "is `folder` its name, and may the account read it?",
+    Trouble.FOLDER: "are `folder` and whose mailbox it is (`user`, `path`) right, and may the account read it?",
     Trouble.THROTTLED: "try again later",
     Trouble.LOST: "try again; if it stays so, look into the log of the server",
 }

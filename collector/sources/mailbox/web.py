@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import email.utils
-import ssl
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import urllib3
 
+from collector.sources.mailbox.connecting import context_for
 from collector.sources.mailbox.mailbox import LostError, Trouble
-from mailposture.net.verifying import verifying_context
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,19 +19,8 @@ _USUAL_WAIT: Final = 60.0  # seconds, where a server asks for patience and does 
 
 
 def pool(authority: Path | None) -> urllib3.PoolManager:
-    """Connections that verify their servers. Raises OSError if the authority's file cannot be read."""
-    return urllib3.PoolManager(ssl_context=verifying_context(authority), timeout=_TIMEOUT, retries=False)
-
-
-def lost(error: urllib3.exceptions.HTTPError) -> LostError:
-    """What a connection that failed means."""
-    causes: list[BaseException] = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
-        causes.append(cause)
-    unverified = next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None)
-    if unverified is not None:
-        return LostError(str(unverified), Trouble.CERTIFICATE)
-    return LostError(str(error), Trouble.UNREACHABLE)
+    """Connections that verify their servers. Raises LostError if the authority's file cannot be read."""
+    return urllib3.PoolManager(ssl_context=context_for(authority), timeout=_TIMEOUT, retries=False)
 
 
 def throttled(response: urllib3.BaseHTTPResponse, server: str) -> LostError | None:
