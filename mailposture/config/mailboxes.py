@@ -87,6 +87,12 @@ class ImapMailbox(Mailbox):
     cleartext_password: bool = False  # true: with `tls: false`, send it through the network for everybody to read
 
     @property
+    def name(self) -> str:
+        """As logs and metrics call it."""
+        port = "" if self.port == (993 if self.tls is True else 143) else f":{self.port}"
+        return f"{self.user} at {self.host}{port}, {self.folder}"
+
+    @property
     def report_address(self) -> str:
         """The address that reports are mailed to; empty where nothing says it."""
         return self.address or as_mail_address(self.user)
@@ -116,6 +122,11 @@ class GraphMailbox(Mailbox):
     certificate_authority: Path | None = None  # instead of the system's roots
 
     @property
+    def name(self) -> str:
+        """As logs and metrics call it."""
+        return f"{self.user} by Microsoft Graph, {self.folder}"
+
+    @property
     def report_address(self) -> str:
         """The address that reports are mailed to; empty where nothing says it."""
         return self.address or as_mail_address(self.user)
@@ -126,6 +137,11 @@ class Maildir(Mailbox):
 
     path: Path
     poll: Wait = timedelta(seconds=10)
+
+    @property
+    def name(self) -> str:
+        """As logs and metrics call it."""
+        return f"Maildir {self.path}, {self.folder}"
 
 
 def _is_this_machine(host: str) -> bool:

@@ -350,6 +350,16 @@ class Config(Section):
                     raise ValueError(f"{key} and {other_key} both listen on port {one.port}; give one another port")
         return self
 
+    @model_validator(mode="after")
+    def _reads_each_mailbox_once(self) -> Self:
+        """Two readers of one mailbox would each remember what it has read in the place of the other."""
+        mailboxes: tuple[ImapMailbox | GraphMailbox | Maildir, ...] = (*self.imap, *self.graph, *self.maildir)
+        names = [each.name for each in mailboxes]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the mailbox {name} is listed twice; take one out, or give it another folder")
+        return self
+
     def own_addresses(self) -> tuple[str, ...]:
         """The addresses to publish, in lower case; empty if they are `tlsrpt` and `dmarc` of each domain.
 

@@ -90,3 +90,13 @@ def test_reports_stay_where_processed_is_null(tmp_path: Path) -> None:
 def test_a_folder_per_kind(tmp_path: Path) -> None:
     mailbox = loaded(tmp_path, f"imap: [{{{MAILBOX}, processed: 'a/{{kind}}'}}]\n").imap[0]
     assert mailbox.processed_folder("tls") == "a/tls"
+
+
+def test_a_mailbox_is_read_once_and_servers_on_one_host_are_two(tmp_path: Path) -> None:
+    twice = f"imap: [{{{MAILBOX}}}, {{{MAILBOX}, port: 993}}]"
+    with pytest.raises(ConfigError, match=r"the mailbox u at imap\.example\.com, INBOX is listed twice"):
+        loaded(tmp_path, twice)
+    names = [each.name for each in loaded(tmp_path, twice.replace("993", "1993")).imap]
+    assert names == ["u at imap.example.com, INBOX", "u at imap.example.com:1993, INBOX"]
+    starttls = loaded(tmp_path, f"imap: [{{{MAILBOX}, tls: starttls}}]")
+    assert starttls.imap[0].name == "u at imap.example.com, INBOX"

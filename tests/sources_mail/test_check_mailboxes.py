@@ -42,7 +42,7 @@ def test_good_and_wrong_ones_are_said(authority: CertificateAuthority, tmp_path:
         oauth = {name: str(value) for name, value in identity.settings(tmp_path).items()}
         by_graph = {"user": USER, "url": graph.url, "certificate_authority": str(authority.certificate)}
         sections = {
-            "imap": [imap(odd, tmp_path), imap(odd, tmp_path, password_file="nowhere")],
+            "imap": [imap(odd, tmp_path), {**imap(odd, tmp_path, password_file="nowhere"), "folder": "Other"}],
             "graph": [{**by_graph, "oauth": oauth, "processed": None}],
             "maildir": [{"path": "Maildir"}, {"path": "other"}],
         }
@@ -53,8 +53,8 @@ def test_good_and_wrong_ones_are_said(authority: CertificateAuthority, tmp_path:
         assert len(graph.bodies("Inbox")) == 1
     assert text.exit_code == 1
     assert [each["trouble"] for each in found] == [None, "file", None, None, "folder"]
-    assert "can be read, 2 mails are in it; reports are moved" in text.stdout
-    assert "can be read, 1 mail is in it; reports stay in it" in text.stdout
+    assert "can be read, 2 mails are in it; reports are to be moved (not tried)" in text.stdout
+    assert "can be read, 1 mail is in it; reports stay in it (processed: null, or it is read-only)" in text.stdout
     assert "nowhere cannot be read" in text.stdout
     assert "-> are `folder` and whose mailbox it is" in text.stdout
     assert not (tmp_path / "data").exists()

@@ -57,7 +57,7 @@ def test_mails_reach_the_spool_and_then_the_processed_folder(
     assert dovecot.bodies("INBOX") == []
     envelope = spool.got[0][0]
     assert (envelope.source, envelope.by_operator) == (Source.IMAP, False)
-    assert envelope.name == "reports at localhost, INBOX UID 1"
+    assert envelope.name == f"reports at localhost:{dovecot.tls_port}, INBOX UID 1"
 
 
 def test_time_of_delivery_is_that_of_the_mailbox(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from eventually import eventually
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from collector.sources.mailbox.loop import MailboxLoop
 
-NAME = "reports at localhost, INBOX"
+NAME = re.compile(r"reports at localhost:\d+, INBOX")
 
 
 def series(*loops: MailboxLoop) -> dict[tuple[str, ...], float]:
@@ -28,7 +29,7 @@ def series(*loops: MailboxLoop) -> dict[tuple[str, ...], float]:
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            assert sample.labels.pop("mailbox") == NAME
+            assert NAME.fullmatch(sample.labels.pop("mailbox"))
             found[sample.name.removeprefix("mailposture_mailbox_"), *sample.labels.values()] = sample.value
     return found
 

@@ -37,7 +37,7 @@ class GraphMailbox:
     def __init__(self, settings: Settings, *, folder: Path) -> None:
         """`folder`: where a replaced refresh token is kept."""
         self._settings = settings
-        self.name = f"{settings.user} by Microsoft Graph, {settings.folder}"
+        self.name = settings.name
         self.trusted = settings.trusted
         self.authserv_id = settings.authserv_id
         self._tokens = tokens_of(settings.oauth, self.name, folder)

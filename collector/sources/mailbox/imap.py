@@ -46,7 +46,7 @@ class ImapMailbox:
     def __init__(self, settings: Settings, *, folder: Path) -> None:
         """`folder`: where a replaced refresh token is kept."""
         self._settings = settings
-        self.name = f"{settings.user} at {settings.host}, {settings.folder}"
+        self.name = settings.name
         self.trusted = settings.trusted
         self.authserv_id = settings.authserv_id
         self._tokens = tokens_of(settings.oauth, self.name, folder) if settings.oauth else None

@@ -37,7 +37,7 @@ class MaildirMailbox:
         """`clock`: that of the file system, in nanoseconds since 1970."""
         self._settings = settings
         self._clock = clock
-        self.name = f"Maildir {settings.path}, {settings.folder}"
+        self.name = settings.name
         self.trusted = settings.trusted
         self.authserv_id = settings.authserv_id
 

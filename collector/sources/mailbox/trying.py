@@ -57,4 +57,5 @@ def _look_into(session: Session) -> str:
             if mail.body is None:
                 raise RefusedError("the server lists mails, and does not hand out the first of them")
     mails = f"{found:,} mails are in it" if found != 1 else "1 mail is in it"
-    return f"can be read, {mails}; " + ("reports stay in it" if session.read_only else "reports are moved")
+    moved = "stay in it (processed: null, or it is read-only)" if session.read_only else "are to be moved (not tried)"
+    return f"can be read, {mails}; reports {moved}"
