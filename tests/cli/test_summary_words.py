@@ -65,3 +65,10 @@ def test_nobody_misses_reports_about_a_parked_domain() -> None:
     parked = replace(WELL, successful_sessions=0, last_report_day=None, parked=True)
     (line,) = [line for line in as_text([parked], days=7).plain.splitlines() if line.startswith("a.example")]
     assert line.split() == ["a.example", "0", "parked", "none", "expected"]
+
+
+def test_reports_of_new_reporters_alone_are_not_called_none() -> None:
+    for sessions, words in ((7, "none that counts"), (0, "none in 35 days")):
+        shown = as_text([replace(WELL, last_report_day=None, successful_sessions=sessions)], days=7).plain
+        (line,) = [line for line in shown.splitlines() if line.startswith(WELL.policy_domain)]
+        assert line.endswith(words)
