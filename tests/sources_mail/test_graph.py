@@ -294,3 +294,50 @@ def test_answers_that_cannot_be_read_lose_nothing(
     start()
     eventually("all", lambda: len(graph.bodies(PROCESSED)) == 3)
     assert spool.bodies == [MAILS[0], MAILS[2], MAILS[3]]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *({"value": value} for value in ("x", 5, None, [5], [None], {"id": "1"})),
+        {"value": [{"id": 5}, {"id": None}, {}], "@odata.nextLink": "https://elsewhere.example/v1.0/x"},
+    ],
+)
+def test_pages_that_cannot_be_read_do_no_harm(
+    graph: StrictGraph,
+    spool: RecordingSpool,
+    start: Callable[..., MailboxLoop],
+    monkeypatch: pytest.MonkeyPatch,
+    page: dict[str, Any],
+) -> None:
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(graph, "_delta", lambda *_: answer(200, page))
+        loop = start()
+        eventually("trouble", lambda: events(logs, "cannot read a mailbox; trying again"))
+    assert not events(logs, "reading a mailbox failed; trying again")
+    del loop
+    eventually("all", lambda: len(spool.bodies) == 3)
+
+
+def test_pages_that_go_on_for_ever_end_where_they_repeat(
+    graph: StrictGraph, start: Callable[..., MailboxLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = {"value": [], "@odata.nextLink": f"{graph.url}/users/{USER}/same"}
+    monkeypatch.setattr(graph, "_account", lambda *_: answer(200, {"id": "a", **same}))
+    with capture_logs() as logs:
+        start(folder="Inbox")
+        eventually("trouble", lambda: events(logs, "cannot read a mailbox; trying again"))
+    assert "again and again" in events(logs, "cannot read a mailbox; trying again")[0]["reason"]
+
+
+def test_a_server_that_repeats_our_token_does_not_bring_it_into_the_log(
+    graph: StrictGraph, identity: Identity, start: Callable[..., MailboxLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def echo(*_: Any) -> Answer:
+        return error(403, "ErrorAccessDenied", f"you sent Bearer {identity.issued[-1]}")
+
+    monkeypatch.setattr(graph, "_delta", echo)
+    with capture_logs() as logs:
+        start()
+        eventually("trouble", lambda: events(logs, "cannot read a mailbox; trying again"))
+    assert "you sent Bearer [secret]" in events(logs, "cannot read a mailbox; trying again")[0]["reason"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import stat
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from sources_mail.identity import SECRET, Identity
@@ -129,6 +132,22 @@ def test_a_wrong_secret_is_said_and_no_secret_is_ever_shown(identity: Identity, 
     assert error.__cause__ is None
 
 
+def test_a_secret_is_not_shown_in_the_spelling_of_forms_either(
+    identity: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = json.dumps({"error": "invalid_client", "error_description": f"client_secret={quote(SECRET, safe='')}"})
+    monkeypatch.setattr(identity, "_token", lambda: Answer(400, words.encode()))
+    assert str(refusal(tokens(identity, tmp_path))).endswith("invalid_client: client_secret=[secret]")
+
+
+def test_an_answer_that_is_compressed_unasked_is_not_unpacked(
+    identity: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = gzip.compress(b'{"access_token": "a", "token_type": "Bearer"}' + b" " * 50_000_000)
+    monkeypatch.setattr(identity, "_token", lambda: Answer(200, packed, {"Content-Encoding": "gzip"}))
+    assert refusal(tokens(identity, tmp_path)).trouble is Trouble.TOKEN
+
+
 def test_throttling_says_how_long_to_wait(identity: Identity, tmp_path: Path) -> None:
     identity.busy = [{"Retry-After": "17"}, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, {}, {"Retry-After": "x"}]
     ours = tokens(identity, tmp_path)
@@ -149,7 +168,17 @@ def test_nobody_answers(identity: Identity, tmp_path: Path) -> None:
     assert error.trouble is Trouble.UNREACHABLE
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'"a"', b'{"access_token": ""}', b'{"error": 1}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"<html>", b"[]", b"null", b'"a"', b'{"access_token": ""}', b'{"error": 1}', b"[" * 200_000),
+        b'{"access_token": "a\\r\\nX-Injected: b", "token_type": "Bearer"}',  # a log would show it, refused
+        b'{"access_token": "a\\u2028", "token_type": "Bearer"}',
+        b'{"access_token": "a", "token_type": "Bearer", "expires_in": 1e999}',
+        b'{"access_token": "a", "token_type": "Bearer", "refresh_token": ["b"]}',
+        b" " * (256 * 1024) + b'{"access_token": "a", "token_type": "Bearer"}',
+    ],
+)
 def test_an_answer_that_is_none_is_no_token(
     identity: Identity, tmp_path: Path, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

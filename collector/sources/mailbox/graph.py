@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from collector.documents.limits import LIMITS
-from collector.sources.mailbox.graph_client import GoneError, GraphClient, graph
+from collector.sources.mailbox.graph_client import GoneError, GraphClient, entries, graph
 from collector.sources.mailbox.graph_folders import Folders
 from collector.sources.mailbox.mailbox import Fetched, Listed, LostError, RefusedError, TooLargeError, Trouble
 from collector.sources.mailbox.oauth import tokens_of
@@ -77,7 +77,7 @@ class GraphSession:
         self._folder = str(folder["id"])
         self._settings = settings
         self._delivered: dict[str, datetime | None] = {}  # of the mails that were listed last
-        self._in_folder = int(folder.get("totalItemCount", 0))
+        self._in_folder = count if isinstance(count := folder.get("totalItemCount"), int) else 0
         self.epoch = self._folder
         self.read_only = settings.processed is None
         self.waiting = 0
@@ -97,15 +97,16 @@ class GraphSession:
                 continue
             following = page.get("@odata.nextLink")
             self.end = str(following or page.get("@odata.deltaLink") or "")
-            found = [each for each in page.get("value", ()) if "id" in each and "@removed" not in each]
+            found = [each for each in entries(page) if isinstance(each.get("id"), str) and "@removed" not in each]
             listed += len(found)
             self._delivered = {each["id"]: _moment(each.get("receivedDateTime")) for each in found}
             self.waiting = max(0, self._in_folder - listed) if following else 0
-            if found:
-                mails = [Listed(each["id"], None) for each in found]
-                yield [*mails[:-1], mails[-1]._replace(position=self.end)]
+            mails = [Listed(each["id"], None) for each in found]
+            yield [*mails[:-1], mails[-1]._replace(position=self.end)] if mails else []
             if not following:
                 return
+            if following == link:
+                raise LostError("Graph names the same page again and again")
             link = str(following)
 
     def present(self, keys: Sequence[str]) -> set[str]:

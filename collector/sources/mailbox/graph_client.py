@@ -14,7 +14,7 @@ import urllib3
 
 from collector.sources.mailbox.connecting import not_connected
 from collector.sources.mailbox.mailbox import LostError, RefusedError, TooLargeError, Trouble
-from collector.sources.mailbox.web import pool, throttled
+from collector.sources.mailbox.web import pool, read, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,7 @@ class GraphClient:
         self._settings = settings
         self._tokens = tokens
         self._connections = connections
+        self._sent = ""  # the token of the last request
 
     def get(self, link: str) -> dict[str, Any]:
         """The answer to a path below the configured URL, or to a link that Graph has given."""
@@ -55,7 +56,7 @@ class GraphClient:
         with self._response("GET", path) as response:
             self._check(response)
             try:
-                for piece in response.stream(_PIECE):
+                for piece in response.stream(_PIECE, decode_content=False):
                     body += piece
                     if len(body) > limit:
                         raise TooLargeError(len(body))
@@ -79,7 +80,8 @@ class GraphClient:
         url = link if link.startswith("https://") else f"{base}/{link}"
         if not url.startswith(f"{base}/"):  # nobody else gets our token
             raise LostError(f"Graph names a link outside {base}", Trouble.LOST)
-        headers = {"Authorization": f"Bearer {self._tokens.token()}", "Prefer": _PREFER}
+        self._sent = self._tokens.token()
+        headers = {"Authorization": f"Bearer {self._sent}", "Prefer": _PREFER}
         try:
             response = self._connections.request(
                 method, url, headers=headers, json=body, redirect=False, preload_content=False
@@ -97,7 +99,8 @@ class GraphClient:
         if (busy := throttled(response, "Graph")) is not None:
             raise busy
         code, said = _error(_read_json(response))
-        words = f"Graph answers {response.status}: {said}"
+        said = said.replace(self._sent, "[secret]")
+        words = f"Graph answers {response.status}: {said[:_LONGEST_WORDS]}"
         if response.status == 401:
             self._tokens.refused()
             raise LostError(words, Trouble.LOGIN)
@@ -106,12 +109,20 @@ class GraphClient:
         raise RefusedError(words)
 
 
+def entries(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an answer lists. Raises RefusedError."""
+    found = answer.get("value")
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise RefusedError("Graph answers what cannot be read")
+    return found
+
+
 def _read_json(response: urllib3.BaseHTTPResponse) -> Any:
     try:
-        return json.loads(response.read(_MOST_ANSWER))
+        return json.loads(read(response, _MOST_ANSWER))
     except urllib3.exceptions.HTTPError as error:
         raise not_connected("Graph", error) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -122,7 +133,7 @@ def _error(answer: Any) -> tuple[str, str]:
         return "", "no reason"
     code = str(error.get("code", ""))
     words = f"{code}: {error.get('message', '')}"
-    return code, "".join(letter if letter.isprintable() else " " for letter in words)[:_LONGEST_WORDS]
+    return code, "".join(letter if letter.isprintable() else " " for letter in words)
 
 
 @contextmanager

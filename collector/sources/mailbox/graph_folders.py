@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from collector.sources.mailbox.graph_client import entries
 from collector.sources.mailbox.mailbox import RefusedError
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ class Folders:
             return self._client.get(f"{self._account}/mailFolders/inbox")
         wanted = name.replace("'", "''")  # as OData writes strings
         condition = quote(f"displayName eq '{wanted}'")
-        children = self._client.get(f"{self._children(parent)}?$filter={condition}").get("value", [])
-        return next((each for each in children if each.get("displayName", "").casefold() == name.casefold()), None)
+        children = entries(self._client.get(f"{self._children(parent)}?$filter={condition}"))
+        same = (each for each in children if str(each.get("displayName")).casefold() == name.casefold())
+        return next((each for each in same if "id" in each), None)
 
     def _children(self, parent: dict[str, Any] | None) -> str:
         if parent is None:

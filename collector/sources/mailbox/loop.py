@@ -110,6 +110,8 @@ class MailboxLoop:
                 if not self._take(session, [Listed(key, None)], self._limit):
                     return
             for listed in session.mails(self._remembered.position):
+                if self._stopping.is_set():  # pages without mails may go on for ever
+                    return
                 self.health.waiting = len(listed) + session.waiting
                 for group, size in self._groups(listed):
                     if not self._take(session, group, size, read_to=group[-1].position):

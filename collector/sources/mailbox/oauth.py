@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, quote_plus
 
 import urllib3
 from oauthlib.oauth2 import BackendApplicationClient, MissingTokenError, OAuth2Error, WebApplicationClient
@@ -20,7 +22,7 @@ from oauthlib.oauth2 import BackendApplicationClient, MissingTokenError, OAuth2E
 from collector.sources.mailbox.connecting import not_connected
 from collector.sources.mailbox.mailbox import LostError, Trouble
 from collector.sources.mailbox.secret_files import read_secret
-from collector.sources.mailbox.web import pool, throttled
+from collector.sources.mailbox.web import pool, read, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 _EARLY: Final = 300.0  # seconds before its expiry that a token is renewed, or half of its life
 _USUAL_LIFE: Final = 600.0  # seconds, where the server does not say
+_LONGEST_LIFE: Final = 86_400.0  # seconds, whatever the server says
+_TOKEN: Final = re.compile(r"[ -~]{1,16384}")  # RFC 6749, appendix A.12; others would end a header field and begin one
+_MOST_ANSWER: Final = 256 * 1024  # bytes
 _LONGEST_WORDS: Final = 300  # characters of a server's explanation
 
 
@@ -76,7 +81,7 @@ class Tokens:
         answer = self._ask(client, body, tuple(secrets.values()))
         if settings.refresh_token_file is not None and answer.get("refresh_token", given) != given:
             self._keep(given, answer["refresh_token"])
-        return str(answer["access_token"]), float(answer.get("expires_in") or _USUAL_LIFE)
+        return answer["access_token"], min(float(answer.get("expires_in") or _USUAL_LIFE), _LONGEST_LIFE)
 
     def _ask(self, client: Any, body: str, secrets: tuple[str, ...]) -> Any:
         url = self._settings.token_url
@@ -88,23 +93,28 @@ class Tokens:
                     body=body,
                     headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
                     redirect=False,
+                    preload_content=False,
                 )
+                said = read(response, _MOST_ANSWER)
+                response.close()
         except urllib3.exceptions.HTTPError as error:
             raise not_connected(url, error) from None  # whose request has the secrets
         if (busy := throttled(response, url)) is not None:
             raise busy
         try:
-            answer = client.parse_request_body_response(response.data.decode("utf-8", "replace"))
-            if not (isinstance(answer["access_token"], str) and answer["access_token"]):
-                raise ValueError("an empty token")
-        except (OAuth2Error, ValueError, TypeError, AttributeError) as error:
+            answer = client.parse_request_body_response(said.decode("utf-8", "replace"))
+            for token in (answer["access_token"], answer.get("refresh_token", "none")):
+                if not (isinstance(token, str) and _TOKEN.fullmatch(token)):
+                    raise ValueError("no token that can be sent")
+        except (OAuth2Error, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             words = "no token in its answer"
             if isinstance(error, OAuth2Error) and not isinstance(error, MissingTokenError):
                 words = _words(error)
             for secret in secrets:
-                words = words.replace(secret, "[secret]")
-            said = "".join(letter if letter.isprintable() else " " for letter in words)[:_LONGEST_WORDS]
-            raise LostError(f"{url} gives no token ({response.status}): {said}", Trouble.TOKEN) from None
+                for spelling in (secret, quote(secret, safe=""), quote_plus(secret)):
+                    words = words.replace(spelling, "[secret]")
+            shown = "".join(letter if letter.isprintable() else " " for letter in words)[:_LONGEST_WORDS]
+            raise LostError(f"{url} gives no token ({response.status}): {shown}", Trouble.TOKEN) from None
         return answer
 
     def _replaced(self, given: str) -> str:

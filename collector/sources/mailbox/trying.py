@@ -50,7 +50,7 @@ def try_mailbox(mailbox: Mailbox) -> Tried:
 
 
 def _look_into(session: Session) -> str:
-    first = next(iter(session.mails("")), [])
+    first = next(filter(None, session.mails("")), [])
     found = len(first) + session.waiting
     if first and (first[0].size is None or first[0].size <= _LARGEST):
         for mail in session.fetch([first[0].key]):

@@ -23,6 +23,11 @@ def pool(authority: Path | None) -> urllib3.PoolManager:
     return urllib3.PoolManager(ssl_context=context_for(authority), timeout=_TIMEOUT, retries=False)
 
 
+def read(response: urllib3.BaseHTTPResponse, most: int) -> bytes:
+    """The beginning of an answer, as it came: we ask for no compression, which could make much of little."""
+    return response.read(most, decode_content=False)
+
+
 def throttled(response: urllib3.BaseHTTPResponse, server: str) -> LostError | None:
     """Set if a server wants to be left alone for a while (RFC 6585, section 4; RFC 9110, section 10.2.3)."""
     if response.status not in (429, 503):
