@@ -42,6 +42,7 @@ class OddImap:
         self.before_fetch: Callable[[int], No | None] = lambda _uid: None
         self.before_move: Callable[[int], No | None] = lambda _uid: None
         self.moves = True
+        self.echoes = False  # refuses a login, and repeats what it was sent
         self.user = "reports"
         self.tokens: Collection[str] | None = None  # that XOAUTH2 takes; None: LOGIN takes anything
 
@@ -104,6 +105,11 @@ class _Conversation:
             if command == "LOGOUT":
                 return
 
+    def log_in(self, command: str) -> No | None:
+        if self.odd.echoes:
+            return f"you sent {command}"
+        return "[PRIVACYREQUIRED] tokens only" if self.odd.tokens is not None else None
+
     def answer(self, command: str) -> No | None:
         name, _, rest = command.removeprefix("UID ").partition(" ")
         match name:
@@ -112,7 +118,7 @@ class _Conversation:
             case "AUTHENTICATE":
                 return self.authenticate(rest)
             case "LOGIN":
-                return "[PRIVACYREQUIRED] tokens only" if self.odd.tokens is not None else None
+                return self.log_in(command)
             case "LIST":
                 self.say(f'* LIST () "/" {rest.split()[-1]}')
             case "SELECT" | "EXAMINE":

@@ -85,3 +85,17 @@ def test_a_password_file_that_is_no_use_is_named(
         eventually("that it is said", lambda: trouble(said) == "file")
     line = events(said, "cannot read a mailbox")[0]
     assert f"{path} {reason}" in line["reason"] or f"{path} is {reason}" in line["reason"]
+
+
+def test_a_server_that_repeats_the_password_does_not_bring_it_into_the_log(
+    read: Callable[..., MailboxLoop], tmp_path: Path
+) -> None:
+    path = tmp_path / "secret"
+    path.write_text('s3cret"word\n')
+    with OddImap(report_mail(1)).serving() as odd, capture_logs() as said:
+        odd.echoes = True
+        read(odd, password_file=path)
+        eventually("that it is said", lambda: trouble(said) == "login")
+    assert "you sent LOGIN" in events(said, "cannot read a mailbox")[0]["reason"]
+    assert "[secret]" in events(said, "cannot read a mailbox")[0]["reason"]
+    assert "word" not in str(said)

@@ -78,7 +78,9 @@ class ImapSession:
         self.moves_whole: bool = client.has_capability("MOVE")
         self.waiting = 0
         selected = self._select(self._name_on_server(settings.folder))
-        self.epoch = str(int(selected[b"UIDVALIDITY"]))
+        if (validity := _only(int, selected.get(b"UIDVALIDITY"))) is None:
+            raise LostError(f"folder {settings.folder}: the server gives it no UIDVALIDITY", Trouble.FOLDER)
+        self.epoch = str(validity)
         self._next = int(selected.get(b"UIDNEXT", 0))
         self._is_large = int(selected[b"EXISTS"]) > _FOUND_AT_ONCE
 

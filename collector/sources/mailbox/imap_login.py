@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,7 +69,16 @@ def _log_in_with_password(client: Any, user: str, password_file: Path) -> None:
         else:
             client.login(user, password)
     except LoginError as error:
-        raise LostError(f"login as {user} is refused: {error}", Trouble.LOGIN) from error
+        raise _refused(user, password, str(error)) from None  # whose words may have the password
+
+
+def _refused(user: str, secret: str, words: str) -> LostError:
+    """What a server says of a login, without what it repeats of it: a secret may be in base64, or in quotes."""
+    plain = b"\0%b\0%b" % (user.encode(), secret.encode())
+    quoted = secret.replace("\\", "\\\\").replace('"', '\\"')
+    for spelling in (b64encode(plain).decode(), repr(quoted.encode())[2:-1], quoted, secret):  # words may be a repr()
+        words = words.replace(spelling, "[secret]")
+    return LostError(f"login as {user} is refused: {words}", Trouble.LOGIN)
 
 
 def _log_in_with_token(client: Any, user: str, token: str, tokens: Tokens) -> None:
@@ -86,4 +96,4 @@ def _log_in_with_token(client: Any, user: str, token: str, tokens: Tokens) -> No
     except LoginError as error:
         tokens.refused()
         said = " ".join([str(error), *(each.decode("utf-8", "replace") for each in challenges[1:])])
-        raise LostError(f"login as {user} by XOAUTH2 is refused: {said}", Trouble.LOGIN) from error
+        raise _refused(f"{user} by XOAUTH2", token, said) from None
