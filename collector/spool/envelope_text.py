@@ -16,7 +16,7 @@ def encode(envelope: Envelope) -> bytes:
         (
             envelope.source.value,
             envelope.received_at,
-            envelope.name,
+            _storable(envelope.name),
             envelope.peer,
             _storable(envelope.mail_from),
             [_storable(recipient) for recipient in envelope.recipients],

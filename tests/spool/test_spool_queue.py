@@ -235,8 +235,11 @@ def test_discarding_needs_an_unambiguous_id(folder: Path) -> None:
 
 
 def test_surrogates_in_an_envelope_do_not_stop_a_mail(folder: Path) -> None:
-    """An 8-bit sender address is decoded with surrogateescape and is no Unicode."""
+    """An 8-bit sender address, or a file's name, is decoded with surrogateescape and is no Unicode."""
     spool = Spool(folder, keep_free=0)
-    spool.put(Envelope(source=Source.SMTP, received_at=datetime.now(UTC), mail_from="caf\udce9@example.com"), b"")
-    spool.close()
-    assert SpoolQueue(folder).claim(1, ALL)[0].envelope.mail_from == "caf\\udce9@example.com"
+    moment = datetime.now(UTC)
+    spool.put(Envelope(source=Source.SMTP, received_at=moment, mail_from="caf\udce9@example.com"), b"")
+    spool.put(Envelope(source=Source.MAILDIR, received_at=moment, name="a Maildir, file caf\udce9"), b"")
+    mail, file = (each.envelope for each in SpoolQueue(folder).claim(2, ALL))
+    assert mail.mail_from == "caf\\udce9@example.com"
+    assert file.name == "a Maildir, file caf\\udce9"
