@@ -240,6 +240,7 @@ def test_surrogates_in_an_envelope_do_not_stop_a_mail(folder: Path) -> None:
     moment = datetime.now(UTC)
     spool.put(Envelope(source=Source.SMTP, received_at=moment, mail_from="caf\udce9@example.com"), b"")
     spool.put(Envelope(source=Source.MAILDIR, received_at=moment, name="a Maildir, file caf\udce9"), b"")
+    spool.close()
     mail, file = (each.envelope for each in SpoolQueue(folder).claim(2, ALL))
     assert mail.mail_from == "caf\\udce9@example.com"
     assert file.name == "a Maildir, file caf\\udce9"
