@@ -28,6 +28,7 @@ from mailposture.clickhouse.client import connect
 from reports.acknowledging import Acknowledgement, acknowledge
 from reports.alerts.table import ALERTS
 from reports.causes import FROM_PROBES
+from reports.prepare import roll_up
 from reports.summary import summarize
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def move(store: DemoStore, days: int) -> None:
     client = connect(store.config, user=store.config.clickhouse.collector_user, endpoint=store.endpoint)
     with closing(client):
         set_clock(client, store.config, NOW - timedelta(days=days))
+        roll_up(client, store.config)
 
 
 STORIES = {
