@@ -121,12 +121,7 @@ def _stale(client: Client, config: Config) -> list[Stale]:
             SELECT
                 domain, min(day) AS first_day, max(day) AS last_day, countIf(stored_at >= since) AS stored,
                 minIf(day, stored_at >= since) AS first_stored, maxIf(day, stored_at >= since) AS last_stored
-            FROM
-            (
-                SELECT toString(policy_domain) AS domain, day, max(noted.stored_at) AS stored_at
-                FROM {tables}.dmarc_days_stored AS noted
-                GROUP BY domain, day
-            ) AS noted
+            FROM (SELECT toString(policy_domain) AS domain, day, stored_at FROM {tables}.dmarc_days_stored) AS noted
             LEFT JOIN
             (
                 SELECT toString(policy_domain) AS domain, rolled_up_at - {_COMMITTED} AS since

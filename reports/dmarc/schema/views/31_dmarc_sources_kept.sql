@@ -9,11 +9,8 @@ SQL SECURITY DEFINER
 AS
 SELECT
     policy_domain, any(rolled_up_at) AS made_at,
-    minOrNullIf(stored_at, stored_at > rolled_up_at) AS waiting_since
-FROM
-(
-    SELECT policy_domain, day, max(noted.stored_at) AS stored_at FROM {tables}.dmarc_days_stored AS noted GROUP BY policy_domain, day
-) AS days
+    minOrNullIf(days.stored_at, days.stored_at > rolled_up_at) AS waiting_since
+FROM {tables}.dmarc_days_stored AS days
 LEFT JOIN (SELECT policy_domain, rolled_up_at FROM {tables}.dmarc_rolled_up FINAL) AS kept USING (policy_domain)
 GROUP BY policy_domain
 COMMENT 'Until when dmarc_sources_daily is made'
