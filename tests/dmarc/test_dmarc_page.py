@@ -26,7 +26,7 @@ QUERIES = re.findall(r'mailposture sql "(.+?)"\n', PAGE, re.DOTALL)
 
 
 def test_there_are_queries() -> None:
-    assert len(QUERIES) == 3
+    assert len(QUERIES) == PAGE.count("mailposture sql") > 0
 
 
 @pytest.mark.parametrize("query", QUERIES)

@@ -57,6 +57,7 @@ def config(storage: Storage, zone: Zone) -> Iterator[Config]:
 
 
 def shown(storage: Storage) -> list[tuple[str, str, str]]:
+    storage.roll_up()
     return storage.ask("SELECT source_ip, source, source_kind FROM dmarc_sources_daily ORDER BY source_ip")
 
 
