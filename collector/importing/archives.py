@@ -14,7 +14,7 @@ import struct
 import tarfile
 import tempfile
 import zipfile
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar, cast
 
 from collector.documents import in_a_row
 from collector.documents.compression import EMPTY_ZIP_MAGIC, ZIP_MAGIC
@@ -31,6 +31,7 @@ from reports.rejection import Fault, Reason, RejectedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_AnyMember = TypeVar("_AnyMember", bound=tarfile.TarInfo)
 Content = tuple[str, bytes | Fault | None]
 """The member's name, "" for the file itself; its bytes, or what is wrong, or None where it was passed over."""
 
@@ -321,10 +322,18 @@ class _Member(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        found = super().frombuf(buf, encoding, errors)
-        if found.type in _EXTENDED and found.size > LIMITS.header_bytes:
-            raise tarfile.TarError(f"a header of {found.size} bytes")
-        return found
+        return _not_large(super().frombuf(buf, encoding, errors))
+
+    @classmethod
+    def _frombuf(cls, *arguments: Any, **more: Any) -> Any:
+        """What CPython calls instead since gh-141707."""
+        return _not_large(cast("Any", super())._frombuf(*arguments, **more))  # noqa: SLF001  it is ours to override
+
+
+def _not_large(member: _AnyMember) -> _AnyMember:
+    if member.type in _EXTENDED and member.size > LIMITS.header_bytes:
+        raise tarfile.TarError(f"a header of {member.size} bytes")
+    return member
 
 
 class _Blocks:
