@@ -135,7 +135,7 @@ def test_certificate_of_an_unknown_authority_is_refused(
     def reported() -> bool:
         nonlocal seen
         seen += "".join(capfd.readouterr())
-        return "certificate verify failed" in seen
+        return "is not trusted" in seen
 
     _eventually(reported)
     assert spool.got == []
