@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collector.authentication_results import AuthenticationResults
+    from collector.dkim.canonical import Mail
     from collector.dkim.signature import Signature
     from reports.envelope import Envelope
 
@@ -46,17 +47,18 @@ def server_verdict(message: bytes, authserv_id: str) -> ServerVerdict:
     """By the uppermost field of that authserv-id; an empty one is that of a field without."""
     wanted = authserv_id.lower()
     server = authserv_id or "a server without a name"
+    mail = _read(message)
     said = None
-    for each in _fields(message):
+    for each in _fields(mail):
         if each.authserv_id == wanted:
             said = each
             break
         if any(result.method == "dkim" for result in each.results):  # it came from there, and not from outside
             other = clean(each.authserv_id, NAME_LENGTH) or "a server without a name"
             return ServerVerdict(detail=f"{other} has written of DKIM above what {server} may have written")
-    if said is None:
+    if mail is None or said is None:
         return ServerVerdict(detail=f"no Authentication-Results of {server}")
-    verified = _verified(message, said)
+    verified = _verified(mail, said)
     if verified is None:
         return ServerVerdict(
             detail=f"Authentication-Results of {server} has no dkim=pass of the author's organization, or of one of "
@@ -77,8 +79,9 @@ def server_says(envelope: Envelope, message: bytes, dkim: DkimResult | None) -> 
 
 def _hint(message: bytes) -> str:
     """Why the signature of a mail may not fit, if the uppermost Authentication-Results says that it did; or empty."""
-    said = next(_fields(message), None)
-    if said is None or _verified(message, said) is None:
+    mail = _read(message)
+    said = next(_fields(mail), None)
+    if mail is None or said is None or _verified(mail, said) is None:
         return ""
     server = clean(said.authserv_id, NAME_LENGTH)
     return (
@@ -88,26 +91,29 @@ def _hint(message: bytes) -> str:
     )
 
 
-def _fields(message: bytes) -> Iterator[AuthenticationResults]:
-    """From the top; up to the first that cannot be read, for that may be the server's own."""
+def _read(message: bytes) -> Mail | None:
+    """None where its fields cannot be read."""
     try:
-        mail = canonical.read(message)
+        return canonical.read(message)
     except UnreadableError:
-        return
-    for value in mail.values(_FIELD):
+        return None
+
+
+def _fields(mail: Mail | None) -> Iterator[AuthenticationResults]:
+    """From the top; up to the first that cannot be read, for that may be the server's own."""
+    for value in mail.values(_FIELD) if mail is not None else ():
         field = authentication_results.read(value)
         if field is None:
             return
         yield field
 
 
-def _verified(message: bytes, said: AuthenticationResults) -> Proof | None:
+def _verified(mail: Mail, said: AuthenticationResults) -> Proof | None:
     """What the signature proves that the server has verified, if it is aligned, and if only one can be meant.
 
     Any other may be a forger's beside a true one that we do not read: he would choose what was signed.
     """
     passed = [each.properties for each in said.results if (each.method, each.result) == ("dkim", "pass")]
-    mail = canonical.read(message)
     spellings = mail.fields.get(b"dkim-signature", ())
     if len(spellings) > MOST_SIGNATURES:
         return None
