@@ -353,12 +353,15 @@ class Config(Section):
     @model_validator(mode="after")
     def _reads_each_mailbox_once(self) -> Self:
         """Two readers of one mailbox would each remember what it has read in the place of the other."""
-        mailboxes: tuple[ImapMailbox | GraphMailbox | Maildir, ...] = (*self.imap, *self.graph, *self.maildir)
-        names = [each.name for each in mailboxes]
+        names = [each.name for each in self._mailboxes]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"the mailbox {name} is listed twice; take one out, or give it another folder")
         return self
+
+    @property
+    def _mailboxes(self) -> tuple[ImapMailbox | GraphMailbox | Maildir, ...]:
+        return (*self.imap, *self.graph, *self.maildir)
 
     def own_addresses(self) -> tuple[str, ...]:
         """The addresses to publish, in lower case; empty if they are `tlsrpt` and `dmarc` of each domain.
@@ -366,14 +369,14 @@ class Config(Section):
         Those of mailboxes, unless `recipients` lists others: a listener has addresses by default too, but mail reaches
         it only if some mail server hands it over.
         """
-        mailboxes = [each.report_address for each in (*self.imap, *self.graph, *self.maildir)]
+        mailboxes = [each.report_address for each in self._mailboxes]
         addresses = self.recipients or filter(None, mailboxes)
         return tuple(dict.fromkeys(address.lower() for address in addresses))
 
     def report_addresses(self) -> frozenset[str]:
         """All addresses that reports reach us at, in lower case."""
         listens = self.smtp.listen is not None or self.smtp.lmtp is not None
-        mailboxes = {each.report_address.lower() for each in (*self.imap, *self.graph, *self.maildir)} - {""}
+        mailboxes = {each.report_address.lower() for each in self._mailboxes} - {""}
         taken = self.accepted_recipients() if listens or self.recipients or not mailboxes else frozenset()
         return taken | mailboxes
 
