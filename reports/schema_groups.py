@@ -11,6 +11,15 @@ from reports.kinds import KINDS
 
 _WORDS: Final = {
     "sources_with_delay": ", ".join(f"'{source.value}'" for source in Source if source.comes_when_sent),
+    # The last branches of a multiIf(): how long a reporter is known, by `first_accepted` and `last_accepted`.
+    "standing_by_time": """toDate(last_accepted) - toDate(first_accepted) >= 28, 'established',
+                toDate(last_accepted) > toDate(first_accepted)
+                    AND last_accepted >= first_accepted + toIntervalHour(12), 'known',
+                'newcomer'""",
+    # And whether it counts, among all reporters in the window `of_domain`: the longest known decide.
+    "counts_by_standing": """countIf(standing = 'established') OVER of_domain >= 3, standing = 'established',
+                countIf(standing IN ('established', 'known')) OVER of_domain > 0, standing != 'newcomer',
+                countIf(standing = 'newcomer') OVER of_domain > 1""",
     # Of the report days `lately` (up to `last_report_day`) and all days of their `span`: the share of each weekday that
     # has reports. One not seen yet counts half.
     "usual_weekdays": """arrayMap(

@@ -16,7 +16,6 @@ CREATE OR REPLACE VIEW {views}.dmarc_reporters {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
-    28 AS established_days, 3 AS enough_established, 12 AS apart_hours,
     accepted AS
     (
         SELECT
@@ -25,10 +24,7 @@ WITH
             multiIf(
                 by = 'operator', 'by-hand',
                 by = 'author', 'unproven',
-                toDate(last_accepted) - toDate(first_accepted) >= established_days, 'established',
-                toDate(last_accepted) > toDate(first_accepted)
-                    AND last_accepted >= first_accepted + toIntervalHour(apart_hours), 'known',
-                'newcomer'
+                {standing_by_time}
             ) AS standing
         FROM {tables}.dmarc_reporter_arrivals
         GROUP BY policy_domain, reporter, by
@@ -41,9 +37,7 @@ WITH
             multiIf(
                 standing = 'by-hand', true,
                 standing = 'unproven', false,
-                countIf(standing = 'established') OVER of_domain >= enough_established, standing = 'established',
-                countIf(standing IN ('established', 'known')) OVER of_domain > 0, standing != 'newcomer',
-                countIf(standing = 'newcomer') OVER of_domain > 1
+                {counts_by_standing}
             ) AS counts
         FROM accepted
         WINDOW of_domain AS (PARTITION BY policy_domain)

@@ -21,7 +21,6 @@ CREATE OR REPLACE VIEW {views}.tls_reporters {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
-    28 AS established_days, 3 AS enough_established, 12 AS apart_hours,
     (
         SELECT groupArray(policy_domain) FROM {tables}.configured_domains FINAL WHERE active AND posts_count
     ) AS posts_count_for
@@ -34,9 +33,7 @@ FROM
         multiIf(
             standing = 'by-hand', true,
             standing = 'post', false,
-            countIf(standing = 'established') OVER of_domain >= enough_established, standing = 'established',
-            countIf(standing IN ('established', 'known')) OVER of_domain > 0, standing != 'newcomer',
-            countIf(standing = 'newcomer') OVER of_domain > 1
+            {counts_by_standing}
         ) AS counts
     FROM
     (
@@ -47,10 +44,7 @@ FROM
             multiIf(
                 by = 'operator', 'by-hand',
                 by NOT IN ('dkim', 'mailbox') AND NOT has(posts_count_for, policy_domain), 'post',
-                toDate(last_accepted) - toDate(first_accepted) >= established_days, 'established',
-                toDate(last_accepted) > toDate(first_accepted)
-                    AND last_accepted >= first_accepted + toIntervalHour(apart_hours), 'known',
-                'newcomer'
+                {standing_by_time}
             ) AS standing
         FROM {tables}.tls_reporter_arrivals
         GROUP BY policy_domain, reporter, by
