@@ -17,7 +17,8 @@ from reports.configuration import load_config
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mailposture.config.model import Config, Domain
+    from mailposture.config.domains import Domain
+    from mailposture.config.model import Config
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 

@@ -12,7 +12,7 @@ from cli.options import DONE, FAILED, configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.outside import PolicyView, for_each, look_at_policy
 from mailposture.checks.result import Outcome
-from mailposture.config.model import PolicyMode
+from mailposture.config.domains import PolicyMode
 from mailposture.expectation import expectation
 from mailposture.records.dns_records import TTL
 from mailposture.records.mta_sts import policy_host_name, policy_url, record_name, render

@@ -16,7 +16,7 @@ from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.outside import look_at
 from mailposture.checks.port25 import Port25
 from mailposture.checks.result import Outcome
-from mailposture.config.model import PolicyMode
+from mailposture.config.domains import PolicyMode
 from mailposture.expectation import expectation
 from mailposture.problems import ProblemError
 from mailposture.quoting import quoted

@@ -170,12 +170,7 @@ async def _tlsa_records(
                 f"no TLSA record for {probe.host} [{probe.address}]: {probe.detail or 'its key is unreadable'}"
             )
         for key in keys:
-            record = replace(tlsa_record(probe.host, key), domain=_domain_around(probe.host, config))
+            around = config.domain_around(probe.host)
+            record = replace(tlsa_record(probe.host, key), domain=around.name if around else None)
             records[record.name, record.value] = record
     return list(records.values()), unseen
-
-
-def _domain_around(host: str, config: Config) -> str | None:
-    """The innermost configured domain that a host is in."""
-    around = [domain.name for domain in config.domains if f".{host}".endswith(f".{domain.name}")]
-    return max(around, key=len, default=None)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from mailposture.config.model import PolicyMode
+from mailposture.config.domains import PolicyMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from demo.dmarc.policies import policy as dmarc_policy
 from demo.domains import DOMAINS, DemoDomain
 from demo.stories import policy_file_is_missing
-from mailposture.config.model import MtaStsPolicy
+from mailposture.config.domains import MtaStsPolicy
 from mailposture.records.mta_sts import Policy, policy_id, render
 
 if TYPE_CHECKING:

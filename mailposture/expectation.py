@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mailposture.config.model import PolicyMode
+from mailposture.config.domains import PolicyMode
 from mailposture.records import dmarc, mta_sts, report_uris
 from mailposture.records.dns_records import (
     DnsRecord,
@@ -25,9 +25,10 @@ from mailposture.records.dns_records import (
 from mailposture.records.mta_sts import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from mailposture.config.model import Config, Domain
+    from mailposture.config.domains import Domain
+    from mailposture.config.model import Config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,8 @@ class Expectation:
     records: tuple[DnsRecord, ...] = ()  # to publish, in this order: the policy must be there before its record
     destinations: tuple[str, ...] = ()  # the `rua` URIs of its TLSRPT record; none where no TLS reports are asked for
     dmarc_destinations: tuple[str, ...] = ()  # the same of its DMARC record
-    # All addresses that reports reach us at, whichever the record names: maybe thousands, so gathered when asked for.
-    recipients: Callable[[], frozenset[str]] = frozenset
+    # Whether reports that are mailed to an address reach us, whichever the record names.
+    takes_reports: Callable[[str], bool] = lambda _: False
     policy: Policy | None = None  # the MTA-STS policy that we host
     wants_policy: bool = False  # also true where the configuration lacks the MX hosts that the policy needs
     expiring_within: timedelta = timedelta(days=14)  # certificates are to be renewed by then
@@ -55,7 +56,7 @@ class Expectation:
         """Whether reports sent to a `rua` URI come to us."""
         wanted = report_uris.comparable(uri)
         scheme, _, address = wanted.partition(":")
-        return (scheme == "mailto" and address in self.recipients()) or wanted in map(
+        return (scheme == "mailto" and self.takes_reports(address)) or wanted in map(
             report_uris.comparable, (*self.destinations, *self.dmarc_destinations)
         )
 
@@ -97,7 +98,7 @@ def expectation(config: Config, domain: Domain) -> Expectation:
         records=(*records, *_authorizations(config, domain, dmarc_destinations)),
         destinations=destinations,
         dmarc_destinations=dmarc_destinations,
-        recipients=config.report_addresses,
+        takes_reports=config.reaches_us,
         policy=policy,
         wants_policy=domain.mta_sts is not None,
         expiring_within=domain.thresholds.certificate_expiry,
@@ -130,29 +131,32 @@ def _destinations(config: Config, domain: Domain) -> tuple[str, ...]:
 
 def _dmarc_destinations(config: Config, domain: Domain) -> tuple[str, ...]:
     """The same for DMARC reports, which come by mail alone. A parked domain takes no mail, its reports neither."""
-    if domain.parked and not any(domain.name != address.rpartition("@")[2] for address in config.own_addresses()):
-        return ()
-    return (f"mailto:{_address(config, domain, 'dmarc')}",)
+    if not domain.parked:
+        return (f"mailto:{_address(config, domain, 'dmarc')}",)
+    around = config.domain_around(domain.name.partition(".")[2])
+    if not config.own_addresses() and around is not None and not around.parked:
+        return (f"mailto:dmarc@{around.name}",)  # of the same organization, so nobody has to authorize it
+    return (f"mailto:{_called('dmarc', config.addresses_for_parked())}",)
 
 
 def _address(config: Config, domain: Domain, name: str) -> str:
-    """The recipient to publish: of the domain itself where it takes mail, and called like the reports, if there is one.
+    """The recipient to publish: of the domain itself, and called like the reports, if there is one.
 
     `name`: what such addresses are called by default.
     """
     addresses = config.own_addresses() or (f"{name}@{domain.name}",)
+    taking = [address for address in addresses if config.takes_mail(address.rpartition("@")[2])]
+    own = [address for address in taking if address.rpartition("@")[2] == domain.name]
+    return _called(name, own or taking or addresses)
 
-    def unfit(address: str) -> tuple[bool, bool, str]:
-        local, _, host = address.rpartition("@")
-        return ((host == domain.name) is domain.parked, local != name, address)
 
-    return min(addresses, key=unfit)
+def _called(name: str, addresses: Sequence[str]) -> str:
+    return min(addresses, key=lambda address: (address.rpartition("@")[0] != name, address))
 
 
 def _authorizations(config: Config, domain: Domain, destinations: Iterable[str]) -> Iterator[DnsRecord]:
     """The records that let DMARC reports about the domain leave its organization."""
     for uri in destinations:
         if dmarc.needs_authorization(domain.name, uri):
-            host = report_uris.mail_host(uri)
-            around = [one.name for one in config.domains if f".{host}".endswith(f".{one.name}")]
-            yield authorization_record(domain.name, uri, zone=max(around, key=len, default=None))
+            around = config.domain_around(report_uris.mail_host(uri) or "")
+            yield authorization_record(domain.name, uri, zone=around.name if around else None)

@@ -13,7 +13,8 @@ from mailposture.records.mta_sts import policy_host_name, policy_id, render
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mailposture.config.model import Config, PolicyMode
+    from mailposture.config.domains import PolicyMode
+    from mailposture.config.model import Config
 
 log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from mailposture.config.domains import PolicyMode
 from mailposture.config.file import ConfigError
-from mailposture.config.model import PolicyMode
 from mailposture.net.certificate_files import CertificateError
 from policy_host.certificates import Certificates
 from policy_host.listeners import internal_listener, public_listener

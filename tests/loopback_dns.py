@@ -46,11 +46,12 @@ class Zone(BaseResolver):
         records = RR.fromZone(self.text)
         known = False
         for _ in range(8):
-            own = [record for record in records if str(record.rname).lower() == name]
+            owner = _owner(name, {str(record.rname).lower() for record in records})
+            own = [record for record in records if str(record.rname).lower() == owner]
             known = known or bool(own)
             found = [record for record in own if QTYPE[record.rtype] in {type_, "CNAME"}]
             for record in found:
-                reply.add_answer(record)
+                reply.add_answer(RR(name, record.rtype, ttl=record.ttl, rdata=record.rdata))
             aliases = [str(record.rdata).lower() for record in found if QTYPE[record.rtype] == "CNAME"]
             if not aliases or type_ == "CNAME":
                 break
@@ -58,6 +59,14 @@ class Zone(BaseResolver):
         if not known:
             reply.header.rcode = RCODE.NXDOMAIN
         return reply
+
+
+def _owner(name: str, owners: set[str]) -> str:
+    """The name whose records answer for another: its own, or the wildcard below what is there of it (RFC 4592)."""
+    there = name
+    while there and not any(owner == there or owner.endswith(f".{there}") for owner in owners):
+        there = there.partition(".")[2]
+    return name if there == name else f"*.{there}"
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from exporter.probes.outcome import ProbeContext
     from mailposture.checks.result import CheckResult
-    from mailposture.config.model import Domain
+    from mailposture.config.domains import Domain
 
 _LONGEST = 15.0  # seconds for all that an SPF record lists
 
 SUCCESS = Gauge(
     name="dns_record_success",
-    help="1 if the record (mx, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization, dkim: all keys that reports show in "
-    "use) is published and correct; no series for what the domain does not need",
+    help="1 if the record (mx, subdomains, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization, dkim: all keys that "
+    "reports show in use) is published and correct; no series for what the domain does not need",
     labels=("policy_domain", "record"),
 )
 FAILURE = Gauge(

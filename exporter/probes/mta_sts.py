@@ -11,7 +11,7 @@ from mailposture.checks.outside import look_at_policy
 from mailposture.checks.reason import Reason
 from mailposture.checks.result import Outcome
 from mailposture.checks.servers import MOST_HOSTS
-from mailposture.config.model import PolicyMode
+from mailposture.config.domains import PolicyMode
 from mailposture.expectation import expectation
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from exporter.probes.outcome import ProbeContext
     from mailposture.checks.outside import PolicyView
     from mailposture.checks.result import CheckResult
-    from mailposture.config.model import Domain
+    from mailposture.config.domains import Domain
     from mailposture.records.mta_sts import Policy
 
 FETCHED = Gauge(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mailposture.checks.port25 import Port25
     from mailposture.checks.resolver import Answer
     from mailposture.checks.servers import Server
-    from mailposture.config.model import Domain
+    from mailposture.config.domains import Domain
 
 _SERVER = ("policy_domain", "mx")
 

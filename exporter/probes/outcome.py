@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mailposture.checks.port25 import Port25
     from mailposture.checks.reason import Reason
     from mailposture.checks.vantage import Vantage
-    from mailposture.config.model import Config, Domain
+    from mailposture.config.domains import Domain
+    from mailposture.config.model import Config
 
 
 def _none_known(_domain: str) -> tuple[KeyInUse, ...]:

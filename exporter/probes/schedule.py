@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from exporter.probes.outcome import Probe, ProbeContext
-    from mailposture.config.model import Domain
+    from mailposture.config.domains import Domain
 
 log = structlog.get_logger()
 

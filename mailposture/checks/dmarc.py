@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mailposture.records.dmarc import DmarcRecord
 
 _MOST_ADDRESSES = 10  # of a rua that are asked about
+_FORGED = {Policy.NONE: "is delivered", Policy.QUARANTINE: "is put into the spam folder, and not rejected"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,8 @@ async def check_dmarc(expected: Expectation, *, parked: bool, resolver: Resolver
         return DmarcLookup(result=replace(result, published=texts))
     applying = seen.applying
     if applying is None:
-        return DmarcLookup(result=subject.missing("no DMARC policy applies", wanted))
+        open_to_all = ": forged mail in its name is delivered" if parked else ""
+        return DmarcLookup(result=subject.missing(f"no DMARC policy applies{open_to_all}", wanted))
     return DmarcLookup(
         result=replace(
             _judge(subject, expected, applying, parked=parked, wanted=wanted), published=applying.record.text
@@ -121,7 +123,7 @@ def next_record(expected: Expectation, seen: Walk, *, parked: bool) -> str:
     domain, ours = expected.domain, _addresses(expected, parked=parked)
     applying = seen.applying
     if parked:
-        return dmarc.render_record(policy=Policy.REJECT, destinations=ours)
+        return dmarc.render_parked_record(ours)
     if applying is None or (seen.several is not None and seen.several[0] == domain):
         return dmarc.render_record(destinations=ours)
     if applying.place == domain:
@@ -146,15 +148,32 @@ def _judge(subject: Subject, expected: Expectation, applying: Applying, *, parke
     said = f"{applying.tag}={requested} of {where}"
     if record.testing:
         said += f", in a test (t=y), so receivers apply {policy}"
-    if parked and policy is not Policy.REJECT:
-        detail = f"takes no mail, but {said} applies"
-        return subject.wrong(Reason.PARKED_BUT_NOT_REJECTED, detail, wanted)
+    weak = _weakness(applying, said) if parked else None
+    if weak is not None:
+        return subject.wrong(Reason.PARKED_BUT_NOT_REJECTED, f"sends no mail, but {weak}", wanted)
     if expected.dmarc_destinations and not record.rua:
         return subject.wrong(Reason.NO_REPORT_ADDRESS, f"{said} asks for no reports (no `rua`)", wanted)
     if expected.dmarc_destinations and not any(map(expected.reaches_us, record.rua)):
         shown = _joined([quoted(uri) for uri in record.rua], ", ")
         return subject.wrong(Reason.REPORTS_GO_ELSEWHERE, f"{said}: reports go to {shown}, not to us", wanted)
-    return subject.good("; ".join((said, *record.remarks[:_MOST_ADDRESSES])))
+    below = " is for all names below too, which need no SPF record of their own for that" if parked else ""
+    return subject.good("; ".join((said + below, *record.remarks[:_MOST_ADDRESSES])))
+
+
+def _weakness(applying: Applying, said: str) -> str | None:
+    """Why receivers do not reject all forged mail of a domain that sends none; None if they do."""
+    record = applying.record
+    if applying.policy is not Policy.REJECT:
+        return f"{said} applies: forged mail {_FORGED[applying.policy or Policy.NONE]}"
+    for tag in ("sp", "np"):
+        if tag in record.tags and record.applied(tag) is not Policy.REJECT:
+            which = "names below it" if tag == "sp" else "names below it that do not exist"
+            done = _FORGED[record.applied(tag) or Policy.NONE]
+            return f"{tag}={record.requested(tag)} applies to {which}: forged mail of those {done}"
+    share = record.tags.get("pct", "100")
+    if share != "100":
+        return f"pct={quoted(share)} has older receivers apply the policy to a part of the mail only"
+    return None
 
 
 async def _authorization(expected: Expectation, applying: Applying, *, resolver: Resolver) -> CheckResult | None:

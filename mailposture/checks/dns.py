@@ -12,7 +12,7 @@ from mailposture.checks.result import CheckResult, Outcome, Subject
 from mailposture.domain_names import normalize
 from mailposture.quoting import quoted
 from mailposture.records import mta_sts, tls_rpt
-from mailposture.records.dns_records import DnsRecord, tls_rpt_record
+from mailposture.records.dns_records import DnsRecord, null_mx_record, tls_rpt_record
 from mailposture.records.formats import zone_line
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ async def check_mx(expected: Expectation, *, resolver: Resolver) -> MxLookup:
     if answer.status is Status.ABSENT:
         if expected.parked:
             return MxLookup(result=await _without_mx(subject, resolver))
-        instruction = f"{domain}. 3600 IN MX 10 <host>   ; or, if it takes no mail: {_null_mx(domain)}"
+        parked = f"if it takes no mail: {_null_mx(domain)}, and `parked: true` in its configuration"
+        instruction = f"{domain}. 3600 IN MX 10 <host>   ; or, {parked}"
         return MxLookup(result=subject.missing(answer.detail, instruction))
     ordered = sorted(answer.records, key=lambda record: (record.preference, record.exchange))
     names = [record.exchange.to_text().rstrip(".").lower() for record in ordered]
@@ -79,7 +80,7 @@ async def _judge_hosts(subject: Subject, names: Sequence[str], resolver: Resolve
 
 
 def _null_mx(domain: str) -> str:
-    return f"{domain}. 3600 IN MX 0 ."
+    return zone_line(null_mx_record(domain))
 
 
 def _null(subject: Subject, expected: Expectation) -> CheckResult:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, TypeVar
 from mailposture.checks.dkim import check_keys
 from mailposture.checks.dmarc import DmarcLookup, check_dmarc
 from mailposture.checks.dns import MxLookup, StsRecordLookup, check_mta_sts_record, check_mx, check_tls_rpt
+from mailposture.checks.parked import check_no_keys, check_subdomains
 from mailposture.checks.policy import PolicyFetch, check_coverage, fetch_policy
 from mailposture.checks.reason import Reason
 from mailposture.checks.result import CheckResult, Outcome, Subject
 from mailposture.checks.servers import MOST_HOSTS, ServersView, look_at_servers
-from mailposture.checks.spf import check_spf
+from mailposture.checks.spf import check_spf, says_that_nobody_sends
 from mailposture.quoting import quoted
 from mailposture.records.formats import zone_line
 from mailposture.records.mta_sts import policy_host_name
@@ -42,14 +43,16 @@ class RecordsView:
     spf: CheckResult
     dmarc: DmarcLookup
     dkim: tuple[CheckResult, ...] = ()  # of each key that is known to be in use
+    subdomains: CheckResult | None = None  # None where mail may come and go
     tls_rpt: CheckResult | None = None  # None, as sts: a parked domain needs none
     sts: StsRecordLookup | None = None
 
     @property
     def found(self) -> tuple[tuple[str, CheckResult], ...]:
-        """By mx, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization and dkim (one for each key), in this order."""
+        """By mx, subdomains, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization and dkim (each key), in this order."""
         found = (
             ("mx", self.mx.result),
+            ("subdomains", self.subdomains),
             ("tls-rpt", self.tls_rpt),
             ("mta-sts", self.sts.result if self.sts else None),
             *self._of_authentication,
@@ -133,6 +136,8 @@ class OutsideView:
         """All findings, once `port_25` knows of the servers of all domains of this round."""
         records = self.records
         results = [records.mx.result]
+        if records.subdomains is not None:
+            results.append(records.subdomains)
         if records.tls_rpt is not None:
             results.append(records.tls_rpt)
         if records.sts is not None:
@@ -152,14 +157,25 @@ async def look_at_records(expected: Expectation, *, vantage: Vantage, keys: Sequ
     resolver = vantage.resolver
     mx = await check_mx(expected, resolver=resolver)
     parked = is_parked(expected, mx)
-    spf, dmarc, dkim, tls_rpt, sts = await asyncio.gather(
+    spf, dmarc, dkim, subdomains, tls_rpt, sts = await asyncio.gather(
         check_spf(expected.domain, parked=parked, resolver=resolver),
         check_dmarc(expected, parked=parked, resolver=resolver),
-        check_keys(keys, resolver=resolver),
+        (check_no_keys(expected.domain, keys, resolver=resolver) if parked else check_keys(keys, resolver=resolver)),
+        check_subdomains(expected.domain, resolver=resolver) if parked else _known(None),
         _known(None) if parked else check_tls_rpt(expected, resolver=resolver),
         _known(None) if parked and expected.policy is None else check_mta_sts_record(expected, resolver=resolver),
     )
-    return RecordsView(mx=mx, spf=spf, dmarc=dmarc, dkim=dkim, tls_rpt=tls_rpt, sts=sts)
+    if expected.parked is False and mx.null and says_that_nobody_sends(spf.published):
+        mx = replace(mx, result=_unmarked(expected.domain, mx))
+    return RecordsView(mx=mx, spf=spf, dmarc=dmarc, dkim=dkim, subdomains=subdomains, tls_rpt=tls_rpt, sts=sts)
+
+
+def _unmarked(domain: str, mx: MxLookup) -> CheckResult:
+    """Somebody meant it: a null MX alone may be a mistake, by which all mail is returned."""
+    detail = "its records say that it takes and sends no mail (null MX, SPF -all), and its configuration does not"
+    instruction = "write `parked: true` into its configuration, or publish MX and SPF records for its mail"
+    result = Subject("mx", domain).wrong(Reason.NOT_MARKED_AS_PARKED, detail, instruction)
+    return replace(result, published=mx.result.published)
 
 
 async def look_at_policy(

@@ -15,7 +15,7 @@ from mailposture.checks.certificates import refusal
 from mailposture.checks.reason import Reason
 from mailposture.checks.resolver import Status
 from mailposture.checks.result import CheckResult, Subject
-from mailposture.config.model import PolicyMode
+from mailposture.config.domains import PolicyMode
 from mailposture.quoting import quoted
 from mailposture.records.mta_sts import LARGEST_POLICY, POLICY_PATH, policy_host_name, policy_url, read_policy
 

@@ -22,6 +22,8 @@ class Reason(StrEnum):
     PARKED_BUT_RECEIVES = "parked-but-receives"
     PARKED_BUT_SENDS = "parked-but-sends"
     PARKED_BUT_NOT_REJECTED = "parked-but-not-rejected"
+    PARKED_BUT_SIGNS = "parked-but-signs"
+    NOT_MARKED_AS_PARKED = "not-marked-as-parked"
     EVERYBODY_MAY_SEND = "everybody-may-send"
     TOO_MANY_LOOKUPS = "too-many-lookups"
     TOO_MANY_VOID_LOOKUPS = "too-many-void-lookups"

@@ -87,18 +87,32 @@ WORDS: Final[Mapping[str, Words]] = {
     ),
     Reason.PARKED_BUT_RECEIVES: Words(
         "A parked domain still takes mail",
-        "The configuration says that the domain takes no mail, and its MX records lead somewhere.",
-        f"Publish a null MX, or take `parked: true` out of the configuration. {_CHECK}",
+        "The configuration says that the domain takes no mail, and its MX records lead somewhere; or it has none, and "
+        "senders try its address. Of `subdomains`: a wildcard leads every name below it to a server.",
+        f"Publish a null MX (`MX 0 .`), or take `parked: true` out of the configuration. {_CHECK}",
     ),
     Reason.PARKED_BUT_SENDS: Words(
         "A parked domain lets others send",
-        "The domain sends no mail, but its SPF record does not say so.",
+        "The domain sends no mail, but its SPF record does not say so: mail of whom it lets send passes DMARC.",
         f"Publish `v=spf1 -all`. {_CHECK}",
     ),
     Reason.PARKED_BUT_NOT_REJECTED: Words(
         "Forgeries of a parked domain are not rejected",
-        "The domain sends no mail, so all that is sent in its name is forged; its DMARC policy does not say `reject`.",
-        f"Publish `p=reject`. {_CHECK}",
+        "The domain sends no mail, so all that is sent in its name is forged; its DMARC policy does not say `reject`, "
+        "or not for all of it: `sp` and `np` are for the names below, `t=y` weakens the policy by one step.",
+        f"Publish `p=reject; sp=reject`. {_CHECK}",
+    ),
+    Reason.PARKED_BUT_SIGNS: Words(
+        "A DKIM key of a parked domain works",
+        "The domain sends no mail, but a key is published: whoever has the other half signs mail that passes DKIM, and "
+        "so DMARC, as the domain.",
+        'Take the key out, and publish the empty one for all names: `*._domainkey.example.com TXT "v=DKIM1; p="`.',
+    ),
+    Reason.NOT_MARKED_AS_PARKED: Words(
+        "The records say parked, the configuration does not",
+        "The domain has a null MX and `v=spf1 -all`: it takes and sends no mail. Its configuration expects reports and "
+        "mail servers all the same, and does not take what is sent in its name for abuse.",
+        "Write `parked: true` into its configuration (docs/parked.md), or publish MX and SPF records for its mail.",
     ),
     Reason.NULL_MX: Words(
         "The domain says that it takes no mail",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _NOBODY = "192.0.2.1"
 _LONGEST = 15.0  # seconds for all that a record includes
 _ADDRESSES = ("A", "AAAA")
+_UNSAID = ", so a receiver that looks at SPF alone refuses no forgery"
 
 
 async def check_spf(domain: str, *, parked: bool, resolver: Resolver) -> CheckResult:
@@ -30,17 +31,41 @@ async def check_spf(domain: str, *, parked: bool, resolver: Resolver) -> CheckRe
     answer = await resolver.lookup(domain, "TXT")
     if answer.status is Status.FAILED:
         return subject.unanswered(answer.detail, malformed=answer.malformed)
-    records = [text for text in _texts(answer) if re.match(r"v=spf1( |$)", text, re.IGNORECASE)]
+    records = records_among(answer)
     if not records:
-        return subject.missing("has no SPF record", wanted)
+        return subject.missing(f"has no SPF record{_UNSAID if parked else ''}", wanted)
     if len(records) > 1:
         detail = f"has {len(records)} SPF records, which is an error for every receiver (RFC 7208, section 4.5)"
         result = subject.wrong(Reason.SEVERAL_RECORDS, detail, "join them into one")
-    elif parked and records[0].lower().split()[1:] != ["-all"]:
-        result = subject.wrong(Reason.PARKED_BUT_SENDS, f"takes no mail, but has {quoted(records[0])}", wanted)
+    elif parked and (weak := weakness(records[0])) is not None:
+        result = subject.wrong(Reason.PARKED_BUT_SENDS, f"sends no mail, but {weak}", wanted)
     else:
         result = await _followed(subject, records[0], resolver=resolver)
     return replace(result, published=answer.published(beginning="v=spf1"))
+
+
+def records_among(answer: Answer) -> list[str]:
+    """The SPF records among the TXT records at a name; where there are several, receivers use none."""
+    return [text for text in _texts(answer) if re.match(r"v=spf1( |$)", text, re.IGNORECASE)]
+
+
+def says_that_nobody_sends(record: str) -> bool:
+    """Whether it is `v=spf1 -all`."""
+    return record.lower().split()[1:] == ["-all"]
+
+
+def weakness(record: str) -> str | None:
+    """What the record of a domain that sends no mail allows in spite of that; None if nothing."""
+    if says_that_nobody_sends(record):
+        return None
+    terms = record.lower().split()[1:]
+    shown = quoted(record)
+    last = terms[-1] if terms else ""
+    if {"all", "+all"} & set(terms):
+        return f"{shown} lets everybody send: SPF passes for any forgery, and with it DMARC"
+    if not terms or terms in (["~all"], ["?all"]):
+        return f"{shown} names nobody who sends, and does not ask to refuse whoever does ({last or 'no -all'})"
+    return f"{shown} lets others send, whose mail then passes SPF and DMARC as the domain"
 
 
 def asking(resolver: Resolver) -> Ask:

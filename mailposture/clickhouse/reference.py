@@ -10,7 +10,8 @@ from mailposture.expectation import expectation
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client
 
-    from mailposture.config.model import Config, Domain
+    from mailposture.config.domains import Domain
+    from mailposture.config.model import Config
 
 Row = tuple[object, ...]
 

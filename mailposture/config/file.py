@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mailposture.config.model import ACKNOWLEDGEABLE, Config
+from mailposture.config.domains import ACKNOWLEDGEABLE
+from mailposture.config.model import Config
 from mailposture.quoting import printable, quoted
 
 if TYPE_CHECKING:

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-from enum import StrEnum
-from ipaddress import IPv6Network, ip_network
+from datetime import timedelta
+from functools import cached_property
+from ipaddress import ip_network
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from mailposture.config.domains import Domain
 from mailposture.config.mailboxes import GraphMailbox, ImapMailbox, Maildir
 from mailposture.config.section import Section
 from mailposture.config.values import (
     ByteSize,
-    Cause,
     ClusterName,
     DatabaseName,
     DomainName,
     Duration,
-    Label,
     MailAddress,
-    MailDomain,
-    MxPattern,
     Nameserver,
     Network,
     PublicUrl,
     ServerUrl,
-    Team,
-    Token,
     Wait,
     host_and_port,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 MIB = 1024 * 1024
-_WIDEST: Final = {4: 8, 6: 16}  # prefixes of networks, by version: no organization has wider ones
-_MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses (RFC 4291, section 2.5.5.2)
 
 
 _ALL = {"0.0.0.0", "::"}  # noqa: S104  compared with, not listened on
@@ -69,101 +65,6 @@ class TlsFiles(Section):
 
     certificate: Path
     key: Path
-
-
-class PolicyMode(StrEnum):
-    """The modes of an MTA-STS policy (RFC 8461, section 5)."""
-
-    ENFORCE = "enforce"
-    TESTING = "testing"
-    NONE = "none"
-
-
-class MtaStsPolicy(Section):
-    """The MTA-STS policy that we host for a domain (RFC 8461, section 3.2)."""
-
-    mode: PolicyMode = PolicyMode.TESTING
-    mx: tuple[MxPattern, ...] = ()
-    max_age: int = Field(default=1_209_600, ge=0, le=31_557_600, description="seconds; weeks are advised")
-
-
-class Thresholds(Section):
-    """When a domain's failures deserve attention; exported as metrics, so the alert rules compare against them."""
-
-    failure_ratio: float = Field(default=0.05, ge=0, le=1)
-    minimum_sessions: int = Field(default=20, ge=0)
-    stale_after: Duration = timedelta(days=3)
-    certificate_expiry: Duration = timedelta(days=14)
-
-
-ACKNOWLEDGEABLE: Final = "acknowledgeable"
-"""In the context of a validation: what raises ValueError for a cause and subject that there cannot be."""
-
-
-class Acknowledgement(Section):
-    """A cause that needs attention and is known, or not ours: it alerts nobody until a day."""
-
-    cause: Cause
-    subject: str = ""  # the server, sender or record; all of them if empty
-    until: date  # from that day on it counts again
-    because: str = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _can_be(self, info: ValidationInfo) -> Self:
-        check = (info.context or {}).get(ACKNOWLEDGEABLE)
-        if check is not None:
-            check(self.cause, self.subject)
-        return self
-
-
-class Sender(Section):
-    """A sender of ours, whose mail is ours also where it fails DMARC: addresses, or a service that sends for us."""
-
-    name: Label  # that its mail is shown under
-    addresses: tuple[Network, ...] = ()
-    services: tuple[Label, ...] = ()  # names of the catalogue, as `mailposture explain senders` lists them
-
-    @model_validator(mode="after")
-    def _says_which_mail(self) -> Self:
-        if not (self.addresses or self.services):
-            raise ValueError(f"{self.name} has neither `addresses` nor `services`, so no mail is from it; give one")
-        return self
-
-    @model_validator(mode="after")
-    def _has_networks_of_one_organization(self) -> Self:
-        """Whoever names all addresses calls every forgery his own mail."""
-        for network in self.addresses:
-            widest = _WIDEST[network.version]
-            if network.prefixlen < widest:
-                raise ValueError(f"{self.name}: {network} is wider than /{widest}: forgeries would be taken for yours")
-            if isinstance(network, IPv6Network) and network.overlaps(_MAPPED):
-                raise ValueError(f"{self.name}: {network} has IPv4 addresses in it; write them as such: 192.0.2.0/24")
-        return self
-
-
-class Domain(Section):
-    """A domain that receives mail, and is ours: only reports about such domains are kept."""
-
-    name: MailDomain
-    mx: tuple[MxPattern, ...] = ()  # the hosts that receive for it; DANE reports name these instead of the domain
-    team: Team = "mail"
-    token: Token | None = None  # part of the path for reports by HTTPS; no secret, since the path is in public DNS
-    # true: what is posted there starts and ends alerts. Nothing proves a post: whoever reads the record can then page
-    # you, or end a page, in anybody's name. For domains that receive by HTTPS only.
-    posts_count: bool = False
-    thresholds: Thresholds = Thresholds()
-    mta_sts: MtaStsPolicy | None = None
-    parked: bool = False  # neither takes nor sends mail
-    acknowledged: tuple[Acknowledgement, ...] = ()
-    senders: tuple[Sender, ...] = ()  # that send mail in the domain's name
-
-    @model_validator(mode="after")
-    def _parked_takes_no_mail(self) -> Self:
-        """A policy of mode none may stay: it is how one is withdrawn (RFC 8461, section 8.3)."""
-        if self.parked and (self.mx or (self.mta_sts and self.mta_sts.mode is not PolicyMode.NONE)):
-            key = "mx" if self.mx else f"mta_sts.mode: {self.mta_sts.mode if self.mta_sts else ''}"
-            raise ValueError(f"{self.name} is parked, so it takes no mail; take out {key}, or parked")
-        return self
 
 
 class SmtpLimits(Section):
@@ -309,13 +210,14 @@ def _distinct_domains(domains: tuple[Domain, ...]) -> tuple[Domain, ...]:
     return domains
 
 
+_LOCAL_PARTS: Final = ("dmarc", "tlsrpt")  # of the addresses of each domain
+
+
 class Config(Section):
     """The whole file."""
 
     domains: Annotated[tuple[Domain, ...], AfterValidator(_distinct_domains)]
-    recipients: tuple[
-        MailAddress, ...
-    ] = ()  # that reports are mailed to; if empty dmarc@<each domain>, tlsrpt@<each that is not parked>
+    recipients: tuple[MailAddress, ...] = ()  # that reports are mailed to; if empty dmarc@ and tlsrpt@<each domain>
     data: Path = Path("data")
     smtp: Smtp = Smtp()
     https: Https = Https()
@@ -359,6 +261,39 @@ class Config(Section):
                 raise ValueError(f"the mailbox {name} is listed twice; take one out, or give it another folder")
         return self
 
+    @model_validator(mode="after")
+    def _reports_about_parked_domains_arrive_somewhere(self) -> Self:
+        for domain in self.domains:
+            if domain.parked and not self.addresses_for_parked():
+                raise ValueError(
+                    f"{domain.name} is parked, so it takes no mail, and no address of a domain that does takes the "
+                    "reports about it; add a domain that takes mail to `domains`, or name an address of one under "
+                    "`recipients`"
+                )
+        return self
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy that works out again what follows from its values."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("by_name", None)
+        return copied
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Domain]:
+        """The domains, of which there may be thousands."""
+        return {domain.name: domain for domain in self.domains}
+
+    def domain_around(self, host: str) -> Domain | None:
+        """The innermost domain of ours that a host is in."""
+        labels = host.split(".")
+        names = (".".join(labels[start:]) for start in range(len(labels)))
+        return next((self.by_name[name] for name in names if name in self.by_name), None)
+
+    def takes_mail(self, host: str) -> bool:
+        """Whether mail may be sent there, as far as is known: not to a parked domain, nor below one."""
+        around = self.domain_around(host)
+        return around is None or not around.parked
+
     @property
     def _mailboxes(self) -> tuple[ImapMailbox | GraphMailbox | Maildir, ...]:
         return (*self.imap, *self.graph, *self.maildir)
@@ -373,17 +308,31 @@ class Config(Section):
         addresses = self.recipients or filter(None, mailboxes)
         return tuple(dict.fromkeys(address.lower() for address in addresses))
 
-    def report_addresses(self) -> frozenset[str]:
-        """All addresses that reports reach us at, in lower case."""
-        listens = self.smtp.listen is not None or self.smtp.lmtp is not None
+    def addresses_for_parked(self) -> tuple[str, ...]:
+        """The addresses to publish for domains that take no mail; empty if there is none."""
+        own = self.own_addresses()
+        receiving = next((domain.name for domain in self.domains if not domain.parked), None)
+        addresses = own or ((f"dmarc@{receiving}",) if receiving else ())
+        return tuple(address for address in addresses if self.takes_mail(address.rpartition("@")[2]))
+
+    def reaches_us(self, address: str) -> bool:
+        """Whether reports that are mailed to an address, in lower case, reach us."""
+        local, _, host = address.rpartition("@")
+        if not self.takes_mail(host):
+            return False
         mailboxes = {each.report_address.lower() for each in self._mailboxes} - {""}
-        taken = self.accepted_recipients() if listens or self.recipients or not mailboxes else frozenset()
-        return taken | mailboxes
+        if address in mailboxes:
+            return True
+        if self.recipients:
+            return address in self.own_addresses()
+        listens = self.smtp.listen is not None or self.smtp.lmtp is not None
+        return (listens or not mailboxes) and local in _LOCAL_PARTS and host in self.by_name
 
     def accepted_recipients(self) -> frozenset[str]:
-        """The addresses that the SMTP and LMTP listeners accept, in lower case."""
+        """The addresses that the SMTP and LMTP listeners accept, in lower case.
+
+        Those of parked domains too: a report that comes there in spite of all shows that it takes mail.
+        """
         if self.recipients:
             return frozenset(address.lower() for address in self.recipients)
-        # No mail is sent to parked domains, but anybody may send some in their name, which DMARC reports are about.
-        tls = {f"tlsrpt@{domain.name}" for domain in self.domains if not domain.parked}
-        return frozenset(tls | {f"dmarc@{domain.name}" for domain in self.domains})
+        return frozenset(f"{local}@{domain.name}" for domain in self.domains for local in _LOCAL_PARTS)

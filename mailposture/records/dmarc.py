@@ -146,6 +146,12 @@ def render_record(*, policy: Policy = Policy.NONE, destinations: Sequence[str] =
     return f"v=DMARC1; p={policy}{rua}"
 
 
+def render_parked_record(destinations: Sequence[str]) -> str:
+    """The text of the record of a domain that sends no mail. `sp` only shows that those below it do not either."""
+    tags = {"p": Policy.REJECT.value, "sp": Policy.REJECT.value}
+    return _text(tags | ({"rua": ",".join(map(encoded, destinations))} if destinations else {}))
+
+
 def with_destinations(record: DmarcRecord, destinations: Sequence[str]) -> str:
     """The text of a published record, kept as it is but for further addresses that reports go to, and `pct`.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mailposture.records import dmarc, mta_sts, tls_rpt
+from mailposture.records.dkim_key import key_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,13 +94,34 @@ def policy_host_record(domain: str, host: str | None) -> DnsRecord:
     )
 
 
+def null_mx_record(name: str) -> DnsRecord:
+    """Says that a domain takes no mail; at `*.example.com` that no subdomain without records of its own does."""
+    return DnsRecord(name=name, type="MX", value="0 .", note="takes no mail (RFC 7505)")
+
+
+def no_sender_record(name: str) -> DnsRecord:
+    """Says that nobody sends mail from a domain."""
+    return DnsRecord(name=name, type="TXT", value="v=spf1 -all", note="sends no mail (RFC 7208)")
+
+
+def no_key_record(domain: str) -> DnsRecord:
+    """Revokes whatever key a signature in the name of a domain says that it was made with (RFC 6376, section 3.6.1)."""
+    return DnsRecord(
+        name=key_name("*", domain), type="TXT", value="v=DKIM1; p=", note="no DKIM signature is valid (RFC 6376)"
+    )
+
+
 def parked_records(domain: str, destinations: Sequence[str]) -> tuple[DnsRecord, ...]:
     """What a domain publishes that neither takes nor sends mail, with the addresses of DMARC reports about it."""
-    policy = dmarc.render_record(policy=dmarc.Policy.REJECT, destinations=destinations)
-    return (
-        DnsRecord(name=domain, type="MX", domain=domain, value="0 .", note="takes no mail (RFC 7505)"),
-        DnsRecord(name=domain, type="TXT", domain=domain, value="v=spf1 -all", note="sends no mail (RFC 7208)"),
-        dmarc_record(domain, policy, note="has receivers reject mail in its name (RFC 9989)"),
+    policy = dmarc.render_parked_record(destinations)
+    return tuple(
+        replace(record, domain=domain)
+        for record in (
+            null_mx_record(domain),
+            no_sender_record(domain),
+            dmarc_record(domain, policy, note="has receivers reject mail in its name, and report it to us (RFC 9989)"),
+            no_key_record(domain),
+        )
     )
 
 

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mailposture.config.model import PolicyMode
+from mailposture.config.domains import PolicyMode
 from mailposture.domain_names import normalize_pattern
 from mailposture.quoting import quoted
 from mailposture.records.version_record import read_only_record

@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS {tables}.probe_results {on_cluster}
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     probe LowCardinality(String) COMMENT 'dns (a record), mta-sts (the policy), mx (one address of one MX host)',
     probed_at DateTime64(3, 'UTC') COMMENT 'When the probe began',
-    record LowCardinality(String) COMMENT 'dns: mx, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization or dkim; else empty',
+    record LowCardinality(String) COMMENT 'dns: mx, subdomains, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization or dkim; else empty',
     subject LowCardinality(String) COMMENT 'dkim: the name of the key record; else empty',
     receiving_mx LowCardinality(String) COMMENT 'mx: our server; else empty',
     receiving_ip IPv6 COMMENT 'mx: the address of our server (IPv4 mapped); :: otherwise',

@@ -12,7 +12,8 @@ import pytest
 from clock import REAL_TODAY
 
 from collector.ingest.judge import Accepted, Deferred, Judge, Quarantined
-from mailposture.config.model import Config, Domain
+from mailposture.config.domains import Domain
+from mailposture.config.model import Config
 from reports.envelope import Envelope, Source, Trust
 
 if TYPE_CHECKING:

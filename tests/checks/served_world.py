@@ -45,6 +45,7 @@ policies.host.test.      300 IN A 127.0.0.1
 parked.test.             300 IN MX 0 .
 parked.test.             300 IN TXT "v=spf1 -all"
 _dmarc.parked.test.      300 IN TXT "v=DMARC1; p=reject"
+*._domainkey.parked.test. 300 IN TXT "v=DKIM1; p="
 """
 
 

@@ -13,7 +13,7 @@ from pki import self_signed
 
 from mailposture.checks.policy import check_coverage, fetch_policy
 from mailposture.checks.result import Outcome
-from mailposture.config.model import PolicyMode
+from mailposture.config.domains import PolicyMode
 from mailposture.records.mta_sts import LARGEST_POLICY, Policy
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from clock import NOW, TODAY
 from engine import Storage, engine_config
 
 from cli.database import database
-from mailposture.config.model import Domain, Thresholds
+from mailposture.config.domains import Domain, Thresholds
 from reports.prepare import prepare
 from reports.summary import summarize
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pki import CertificateAuthority
 
     from exporter.probes.outcome import ProbeOutcome
-    from mailposture.config.model import Domain
+    from mailposture.config.domains import Domain
 
 DOMAIN = "example.test"
 MX = "mx1.example.test"

@@ -47,11 +47,19 @@ async def test_domain_that_takes_no_mail_needs_only_the_records_that_say_so(worl
     world.zone.text = f"""
 {DOMAIN}.        300 IN MX 0 .
 {DOMAIN}.        300 IN TXT "v=spf1 -all"
-_dmarc.{DOMAIN}. 300 IN TXT "v=DMARC1; p=reject"
+_dmarc.{DOMAIN}. 300 IN TXT "v=DMARC1; p=reject; rua=mailto:dmarc@mail.test"
+*._domainkey.{DOMAIN}. 300 IN TXT "v=DKIM1; p="
+*._report._dmarc.mail.test. 300 IN TXT "v=DMARC1"
 """
-    parked = replace(world, config=configuration(domains=[{"name": DOMAIN, "parked": True}]))
+    parked = replace(world, config=configuration(domains=[{"name": DOMAIN, "parked": True}, {"name": "mail.test"}]))
     outcome = await probe_dns(parked.domain, parked.context())
-    assert measured(outcome) == {f"dns_record_success {record}": 1 for record in ("mx", "spf", "dmarc")}
+    assert measured(outcome) == {
+        f"dns_record_success {record}": 1
+        for record in ("mx", "subdomains", "spf", "dmarc", "dmarc-authorization", "dkim")
+    }
+    expecting = measured(await probe_dns(world.domain, world.context()))
+    assert expecting["dns_record_failure mx not-marked-as-parked"] == 1
+    world.zone.text = world.zone.text.replace("v=spf1 -all", "v=spf1 mx -all")
     expecting = measured(await probe_dns(world.domain, world.context()))
     assert expecting["dns_record_failure mx null-mx"] == 1, "mail is expected, and the record says that there is none"
 

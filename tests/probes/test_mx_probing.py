@@ -294,7 +294,7 @@ async def test_no_more_than_twenty_hosts_get_series(world: World) -> None:
 
 async def test_domain_that_takes_no_mail_has_nothing_to_probe(world: World) -> None:
     world.zone.text = f"{DOMAIN}. 300 IN MX 0 .\n"
-    parked = replace(world, config=configuration(domains=[{"name": DOMAIN, "parked": True}]))
+    parked = replace(world, config=configuration(domains=[{"name": DOMAIN, "parked": True}, {"name": "mail.test"}]))
     outcome = await probe_mx(parked.domain, parked.context())
     assert (outcome.success, outcome.samples, outcome.findings) == (True, (), ())
     outcome = await probe_mx(world.domain, world.context())

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from outside import World
 
     from exporter.probes.outcome import Probe, ProbeContext
-    from mailposture.config.model import Config, Domain
+    from mailposture.config.domains import Domain
+    from mailposture.config.model import Config
 
 NAMES = [f"d{number}.test" for number in range(12)]
 CONFIG = configuration(domains=[{"name": name} for name in NAMES])

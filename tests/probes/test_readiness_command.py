@@ -86,7 +86,7 @@ def outside(world: World, quiet_month: Storage, tmp_path: Path, monkeypatch: pyt
 
 def test_parked_domain_has_nothing_to_enforce(tmp_path: Path) -> None:
     config = tmp_path / "mailposture.yaml"
-    config.write_text(yaml.safe_dump({"domains": [{"name": DOMAIN, "parked": True}]}))
+    config.write_text(yaml.safe_dump({"domains": [{"name": DOMAIN, "parked": True}, {"name": "mail.test"}]}))
     done = CliRunner().invoke(main, ["readiness", DOMAIN, "--config", str(config)])
     assert (done.exit_code, done.output) == (
         0,

@@ -17,7 +17,7 @@ from exporter.probes.servers import SharedServers
 if TYPE_CHECKING:
     from outside import World
 
-    from mailposture.config.model import Domain
+    from mailposture.config.domains import Domain
 
 HERE = "127.0.0.1"
 

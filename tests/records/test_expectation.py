@@ -39,20 +39,22 @@ def test_domain_that_receives_mail_is_to_ask_for_reports_that_reach_us() -> None
 
 
 def test_parked_domain_publishes_that_it_has_no_mail_and_expects_no_reports() -> None:
-    parked = expected({"parked": True})
+    parked = expected({"parked": True}, recipients=["r@mail.example.com", "dmarc@r.example"])
     assert [(record.name, record.type, record.value) for record in parked.records] == [
         ("example.com", "MX", "0 ."),
         ("example.com", "TXT", "v=spf1 -all"),
-        ("_dmarc.example.com", "TXT", "v=DMARC1; p=reject"),
+        ("_dmarc.example.com", "TXT", "v=DMARC1; p=reject; sp=reject; rua=mailto:dmarc@r.example"),
+        ("*._domainkey.example.com", "TXT", "v=DKIM1; p="),
+        ("example.com._report._dmarc.r.example", "TXT", "v=DMARC1"),
     ]
     assert not parked.reports
     assert parked.policy is None
 
 
 def test_policy_of_a_domain_that_is_parked_now_can_still_be_withdrawn() -> None:
-    parked = expected({"parked": True, "mta_sts": {"mode": "none", "max_age": 86_400}})
+    parked = expected({"parked": True, "mta_sts": {"mode": "none", "max_age": 86_400}}, recipients=["r@r.example"])
     assert parked.policy is not None
-    assert [record.name for record in parked.records[3:]] == ["mta-sts.example.com", "_mta-sts.example.com"]
+    assert [record.name for record in parked.records[4:6]] == ["mta-sts.example.com", "_mta-sts.example.com"]
 
 
 @pytest.mark.parametrize("domain", [{"mx": ["mx.example.com"]}, {"mta_sts": {"mode": "testing", "mx": ["a.example"]}}])
@@ -61,10 +63,56 @@ def test_domain_cannot_be_parked_and_receive(domain: dict[str, Any]) -> None:
         expected({"parked": True, **domain})
 
 
-def test_parked_domains_get_no_tls_reports_but_may_be_abused_in_mail() -> None:
+def test_domain_cannot_be_parked_and_send() -> None:
+    senders = [{"name": "Billing", "addresses": ["192.0.2.1"]}]
+    with pytest.raises(ValidationError, match=r"example.com is parked, so nobody sends mail in its name; take out s"):
+        expected({"parked": True, "senders": senders})
+
+
+@pytest.mark.parametrize("recipients", [[], ["dmarc@example.com", "r@sub.example.com"]])
+def test_reports_about_a_parked_domain_need_an_address_of_one_that_takes_mail(recipients: list[str]) -> None:
+    with pytest.raises(
+        ValidationError, match=r"(?s)example.com is parked, so .* no address .* add a domain that takes"
+    ):
+        expected({"parked": True}, recipients=recipients)
+
+
+def parked_among(*names: str, **sections: Any) -> Expectation:
+    """Of parked.example, beside domains that take mail."""
+    domains = [{"name": "parked.example", "parked": True}, *({"name": name} for name in names)]
+    config = Config.model_validate({"domains": domains, **sections})
+    return expectation(config, config.domains[0])
+
+
+def test_reports_about_a_parked_domain_go_to_the_first_that_takes_mail() -> None:
+    parked = parked_among("example.com", "example.org")
+    assert parked.dmarc_destinations == ("mailto:dmarc@example.com",)
+    assert parked.records[-1].name == "parked.example._report._dmarc.example.com"
+    assert parked.records[-1].domain == "example.com"
+    assert parked.reaches_us("mailto:dmarc@example.org"), "which takes them too"
+    assert not parked.reaches_us("mailto:dmarc@parked.example"), "which takes no mail"
+
+
+def test_domain_below_one_that_takes_mail_needs_no_authorization() -> None:
+    names = [{"name": "example.org"}, {"name": "example.com"}, {"name": "old.example.com", "parked": True}]
+    config = Config.model_validate({"domains": names})
+    parked = expectation(config, config.domains[2])
+    assert parked.dmarc_destinations == ("mailto:dmarc@example.com",)
+    assert not [record for record in parked.records if "_report" in record.name]
+
+
+def test_what_comes_to_a_parked_domain_in_spite_of_all_is_accepted() -> None:
     names = [{"name": "example.com"}, {"name": "parked.example", "parked": True}]
     accepted = Config.model_validate({"domains": names}).accepted_recipients()
-    assert accepted == {"tlsrpt@example.com", "dmarc@example.com", "dmarc@parked.example"}
+    assert accepted == {
+        f"{local}@{name}" for local in ("tlsrpt", "dmarc") for name in ("example.com", "parked.example")
+    }
+
+
+def test_what_follows_from_domains_follows_from_those_of_a_copy() -> None:
+    config = Config.model_validate({"domains": [{"name": "a.example"}, {"name": "b.example"}]})
+    assert config.by_name.keys() == {"a.example", "b.example"}
+    assert config.model_copy(update={"domains": config.domains[:1]}).by_name.keys() == {"a.example"}
 
 
 def test_dmarc_reports_are_asked_for_where_they_are_taken() -> None:
@@ -114,12 +162,8 @@ def test_an_address_that_nobody_reads_does_not_reach_us() -> None:
 
 
 def test_parked_domain_takes_no_reports_itself() -> None:
-    assert expected({"parked": True}, recipients=["dmarc@example.com"]).dmarc_destinations == ()
     elsewhere = expected({"parked": True}, recipients=["dmarc@example.com", "r@r.example"])
-    assert [(record.name, record.value) for record in elsewhere.records[2:]] == [
-        ("_dmarc.example.com", "v=DMARC1; p=reject; rua=mailto:r@r.example"),
-        ("example.com._report._dmarc.r.example", "v=DMARC1"),
-    ]
+    assert elsewhere.dmarc_destinations == ("mailto:r@r.example",)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from mailposture.config.model import Config, PolicyMode
+from mailposture.config.domains import PolicyMode
+from mailposture.config.model import Config
 from mailposture.expectation import expectation
 from mailposture.records.mta_sts import LARGEST_POLICY, Policy, covers, policy_id, read_policy, render, render_record
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mailposture.config.model import PolicyMode
+from mailposture.config.domains import PolicyMode
 from mailposture.records.mta_sts import Policy, policy_id, render, render_record
 from mailposture.records.policy_change import Situation, Stage, next_step, words_for
 

@@ -18,7 +18,8 @@ from collector.sources.https.server import serve_https
 from collector.sources.memory import BodyMemory
 from collector.sources.smtp.server import serve_smtp
 from collector.spool import Spool, Spooled, SpoolQueue
-from mailposture.config.model import Domain, Https, Smtp, TlsFiles
+from mailposture.config.domains import Domain
+from mailposture.config.model import Https, Smtp, TlsFiles
 from reports.envelope import Source
 
 if TYPE_CHECKING:

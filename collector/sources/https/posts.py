@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from collector.sources.memory import BodyMemory, Share
     from collector.spool import Spool
-    from mailposture.config.model import Domain, Https
+    from mailposture.config.domains import Domain
+    from mailposture.config.model import Https
     from mailposture.net.admission import Admission
     from mailposture.net.proxies import Proxies
 

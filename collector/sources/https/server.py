@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from collector.sources.memory import BodyMemory
     from collector.spool import Spool
-    from mailposture.config.model import Domain, Https
+    from mailposture.config.domains import Domain
+    from mailposture.config.model import Https
 
 _LINGERING_SECONDS = 2.0  # for the rest of a body that we refused
 _HEADER_SECONDS = 10.0  # from the connection, or the answer before, to the end of the headers; a handshake likewise

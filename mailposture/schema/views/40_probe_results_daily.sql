@@ -4,7 +4,7 @@ CREATE OR REPLACE VIEW {views}.probe_results_daily {on_cluster}
     day Date COMMENT 'Day of the probes (UTC)',
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     probe LowCardinality(String) COMMENT 'dns (a record), mta-sts (the policy), mx (one address of one MX host)',
-    record LowCardinality(String) COMMENT 'dns: mx, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization or dkim; else empty',
+    record LowCardinality(String) COMMENT 'dns: mx, subdomains, tls-rpt, mta-sts, spf, dmarc, dmarc-authorization or dkim; else empty',
     subject LowCardinality(String) COMMENT 'dkim: the name of the key record; else empty',
     receiving_mx LowCardinality(String) COMMENT 'mx: our server; else empty',
     receiving_ip String COMMENT 'mx: its address; else empty',

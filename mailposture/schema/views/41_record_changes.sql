@@ -3,7 +3,7 @@
 CREATE OR REPLACE VIEW {views}.record_changes {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
-    record LowCardinality(String) COMMENT 'mx, tls-rpt, mta-sts, spf, dmarc (as it applies to the domain), dmarc-authorization or dkim',
+    record LowCardinality(String) COMMENT 'mx, subdomains, tls-rpt, mta-sts, spf, dmarc (as it applies to the domain), dmarc-authorization or dkim',
     subject LowCardinality(String) COMMENT 'dkim: the name of the key record; else empty',
     seen_at DateTime64(3, 'UTC') COMMENT 'The first probe that saw it changed',
     unchanged_at DateTime64(3, 'UTC') COMMENT 'The last probe that saw it as before: it changed in between',
