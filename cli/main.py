@@ -24,6 +24,7 @@ _COMMANDS = {
     "init": "init",
     "import": "import_",
     "summary": "summary",
+    "digest": "digest",
     "senders": "senders",
     "acknowledge": "acknowledge",
     "sql": "sql",

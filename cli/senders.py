@@ -11,9 +11,9 @@ import click
 
 from cli.database import database
 from cli.options import domain_of, with_config
-from cli.rates import percent
 from mailposture.quoting import printable, quoted
 from reports.dmarc.sources import OneSource, read_senders, read_source
+from reports.rates import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,10 +16,10 @@ from rich.text import Text
 from cli.csv_cells import lines
 from cli.database import database
 from cli.options import domain_of, with_config
-from cli.rates import percent
 from mailposture.quoting import printable
 from reports.causes import Severity
 from reports.dmarc import summary as dmarc_summary
+from reports.rates import percent
 from reports.summary import DomainSummary, Share, summarize
 
 if TYPE_CHECKING:

@@ -40,9 +40,13 @@ class Needed:
         return not self.acknowledged and self.severity is not Severity.INFO
 
 
-def read_attention(client: Client, *, domain: str | None = None) -> tuple[Needed, ...]:
-    """What needs attention today, of all domains or one, the worst first and what is acknowledged last."""
-    rows = client.query(_ATTENTION, parameters={"domain": domain or ""}).result_rows
+def read_attention(client: Client, *, domain: str | None = None, end: date | None = None) -> tuple[Needed, ...]:
+    """What needs attention today, or as of `end`, of all domains or one.
+
+    The worst comes first, and what is acknowledged last.
+    """
+    view = "attention" if end is None else "attention_at(end = {end:Date})"
+    rows = client.query(_ATTENTION.format(view=view), parameters={"domain": domain or "", "end": end}).result_rows
     return tuple(
         Needed(
             policy_domain=policy_domain,
@@ -65,11 +69,11 @@ def read_attention(client: Client, *, domain: str | None = None) -> tuple[Needed
 _ATTENTION = """
     SELECT policy_domain, kind, cause, subject, severity, title, since, affected, of, detail,
         acknowledged_until, acknowledged_because
-    FROM attention
+    FROM {view} AS needed
     LEFT JOIN (
         SELECT term AS cause, title FROM failure_meanings WHERE kind IN ('category', 'cause')
     ) AS meaning USING (cause)
-    WHERE {domain:String} = '' OR policy_domain = {domain:String}
+    WHERE {{domain:String}} = '' OR policy_domain = {{domain:String}}
     ORDER BY acknowledged, indexOf(['critical', 'warning', 'info'], severity), policy_domain, cause, affected DESC,
         subject
 """

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from clickhouse_connect.driver import Client
 
 OF_DOMAIN: Final = "({domain:String} = '' OR policy_domain = {domain:String})"
@@ -13,13 +15,17 @@ OF_DOMAIN: Final = "({domain:String} = '' OR policy_domain = {domain:String})"
 
 
 class ReportDays:
-    """Asks questions with the parameters `before` ≤ day < `start` ≤ day < `end`, and `domain`; `end` is today.
+    """Asks questions with the parameters `before` ≤ day < `start` ≤ day < `end`, and `domain`, and `more`.
 
-    And with those that are named besides.
+    `end` is today by default.
     """
 
-    def __init__(self, client: Client, *, days: int, domain: str | None, **more: str) -> None:
-        ((end,),) = client.query("SELECT today FROM clock").result_rows
+    def __init__(
+        self, client: Client, *, days: int, domain: str | None = None, end: date | None = None, **more: Any
+    ) -> None:
+        if end is None:
+            ((end,),) = client.query("SELECT today FROM clock").result_rows
+        assert end is not None  # noqa: S101  the view has one row
         self._client = client
         self._parameters: dict[str, Any] = {
             "start": end - timedelta(days=days),

@@ -67,12 +67,13 @@ class DomainSummary:
         return self.success_rate - self.earlier_success_rate
 
 
-def summarize(client: Client, *, days: int, domain: str | None = None) -> list[DomainSummary]:
+def summarize(client: Client, *, days: int, domain: str | None = None, end: date | None = None) -> list[DomainSummary]:
     """Summaries of the configured domains (or one of them) over so many report days, the worst first.
 
-    The days are the complete ones, those before today. What needs attention is about today: what alerts fire for.
+    The days are the complete ones before `end`, which is today by default. What needs attention is as of that day:
+    today it is what alerts fire for.
     """
-    ask = ReportDays(client, days=days, domain=domain).ask
+    ask = ReportDays(client, days=days, domain=domain, end=end).ask
     inside = f"day >= {{start:Date}} AND day < {{end:Date}} AND {OF_DOMAIN}"
 
     sessions = {
@@ -103,7 +104,7 @@ def summarize(client: Client, *, days: int, domain: str | None = None) -> list[D
         )
     )
     attention: defaultdict[str, list[Needed]] = defaultdict(list)
-    for needed in read_attention(client, domain=domain):
+    for needed in read_attention(client, domain=domain, end=end):
         attention[needed.policy_domain].append(needed)
     summaries = []
     for name in sorted(set(sessions) | set(last_days)):

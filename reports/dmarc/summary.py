@@ -64,9 +64,14 @@ class DmarcSummary:
         return self.pass_rate - self.earlier_pass_rate
 
 
-def summarize(client: Client, *, days: int, domain: str | None = None) -> dict[str, DmarcSummary]:
-    """By domain, those that there are DMARC reports about: over so many complete report days, those before today."""
-    ask = ReportDays(client, days=days, domain=domain).ask
+def summarize(
+    client: Client, *, days: int, domain: str | None = None, end: date | None = None
+) -> dict[str, DmarcSummary]:
+    """By domain, those that there are DMARC reports about: over so many complete report days, those before `end`.
+
+    That is today by default.
+    """
+    ask = ReportDays(client, days=days, domain=domain, end=end).ask
 
     sources: defaultdict[tuple[str, str], list[Source]] = defaultdict(list)
     for name, pile, source, reason, messages in ask(

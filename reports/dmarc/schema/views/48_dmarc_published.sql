@@ -1,7 +1,7 @@
 -- The DMARC policy of each domain, and of each subdomain with a DMARC record of its own, as reports of the last 60 complete report days found it. Only reporters that count (dmarc_reporters)
 -- say so, and of what they found last most decide; of as many the weaker policy. So neither a forged report nor one reporter that is
 -- wrong makes a policy look stricter than it is, or takes subdomains out of what dmarc_readiness judges of the domain.
-CREATE OR REPLACE VIEW {views}.dmarc_published {on_cluster}
+CREATE OR REPLACE VIEW {views}.dmarc_published{_at} {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     published_domain LowCardinality(String) COMMENT 'Where the policy is published: our domain, or a subdomain with a record of its own',
@@ -13,7 +13,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_published {on_cluster}
 )
 SQL SECURITY DEFINER
 AS
-WITH (SELECT today FROM {views}.clock) AS today
+WITH {end} AS today
 SELECT
     policy_domain, published_domain, tupleElement(policy, 1) AS p, tupleElement(policy, 2) AS sp, tupleElement(policy, 3) AS testing,
     last_none AS last_day_of_none, last_none_of_subdomains AS last_day_of_none_of_subdomains

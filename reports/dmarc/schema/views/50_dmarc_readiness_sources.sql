@@ -3,7 +3,7 @@
 -- what a stricter policy refuses.
 --
 -- An unknown source that comes back waits for somebody to name it, as dmarc_findings says.
-CREATE OR REPLACE VIEW {views}.dmarc_readiness_sources {on_cluster}
+CREATE OR REPLACE VIEW {views}.dmarc_readiness_sources{_at} {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     scope LowCardinality(String) COMMENT 'domain; subdomains where they have another policy (sp); a subdomain with a DMARC record of its own, by its name',
@@ -24,7 +24,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_readiness_sources {on_cluster}
 )
 SQL SECURITY DEFINER
 AS
-WITH (SELECT today FROM {views}.clock) AS today
+WITH {end} AS today
 SELECT
     policy_domain, scope, source, source_kind, pile, reason, evidence, possibly_ours, counted AS messages, refused_messages,
     spf_only_messages, days, first_day, last_day, seen_by AS reporters,
@@ -49,14 +49,14 @@ FROM
         uniqExact(day) AS days, min(day) AS first_day, max(day) AS last_day,
         length(groupUniqArrayArray(counted_reporters)) AS seen_by
     FROM {views}.dmarc_sources_daily AS daily
-    LEFT JOIN (SELECT policy_domain, p, sp FROM {views}.dmarc_published WHERE published_domain = policy_domain) AS published USING (policy_domain)
+    LEFT JOIN (SELECT policy_domain, p, sp FROM {views}.dmarc_published{as_of} WHERE published_domain = policy_domain) AS published USING (policy_domain)
     WHERE day >= today - 30 AND day < today AND counted_messages > 0
     GROUP BY policy_domain, scope, source, pile
 ) AS sending
 LEFT JOIN
 (
     SELECT policy_domain, groupArray(subject) AS coming_back
-    FROM {views}.dmarc_findings
+    FROM {views}.dmarc_findings{as_of}
     WHERE cause = 'dmarc-unknown-source'
     GROUP BY policy_domain
 ) AS found USING (policy_domain)

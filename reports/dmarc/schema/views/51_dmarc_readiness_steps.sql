@@ -9,7 +9,7 @@
 --
 -- A parked domain sends nothing, so whatever is sent in its name is forged: both steps are safe, unless some of it passes: then
 -- somebody does send with it, and it is not parked.
-CREATE OR REPLACE VIEW {views}.dmarc_readiness_steps {on_cluster}
+CREATE OR REPLACE VIEW {views}.dmarc_readiness_steps{_at} {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     scope LowCardinality(String) COMMENT 'domain; subdomains in a row of their own where they have another policy (sp); a subdomain with a DMARC record of its own, by its name',
@@ -27,7 +27,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_readiness_steps {on_cluster}
 )
 SQL SECURITY DEFINER
 AS
-WITH (SELECT today FROM {views}.clock) AS today
+WITH {end} AS today
 SELECT
     policy_domain, scope, step,
     multiIf(parked, if(own > refused, 'not-yet', 'safe'), notEmpty(against), 'not-yet', notEmpty(missing), 'unclear', 'safe') AS verdict,
@@ -102,11 +102,11 @@ FROM
                 policy_domain, parked, arrayJoin(if(sp IN ('', p), ['domain'], ['domain', 'subdomains'])) AS scope, p, sp, testing,
                 if(scope = 'domain', published.last_day_of_none, last_day_of_none_of_subdomains) AS last_day_of_none
             FROM {views}.domains
-            LEFT JOIN (SELECT * FROM {views}.dmarc_published WHERE published_domain = policy_domain) AS published USING (policy_domain)
+            LEFT JOIN (SELECT * FROM {views}.dmarc_published{as_of} WHERE published_domain = policy_domain) AS published USING (policy_domain)
             UNION ALL
             SELECT policy_domain, parked, toString(published_domain) AS scope, p, sp, testing, of_subdomain.last_day_of_none
             FROM {views}.domains
-            INNER JOIN (SELECT * FROM {views}.dmarc_published WHERE published_domain != policy_domain) AS of_subdomain
+            INNER JOIN (SELECT * FROM {views}.dmarc_published{as_of} WHERE published_domain != policy_domain) AS of_subdomain
                 USING (policy_domain)
         ) AS domains
         LEFT JOIN
@@ -130,7 +130,7 @@ FROM
             FROM
             (
                 SELECT *, sumIf(messages, pile IN ('aligned', 'ours-failing')) OVER (PARTITION BY policy_domain, scope, source) AS messages_of_source
-                FROM {views}.dmarc_readiness_sources
+                FROM {views}.dmarc_readiness_sources{as_of}
             )
             GROUP BY policy_domain, scope
         ) AS sources USING (policy_domain, scope)

@@ -3,7 +3,7 @@
 -- What our own last probes of the policy and the servers find wrong, and enforce would make worse, speaks against it too.
 -- What speaks for it: somebody in the path of a sender, who removes STARTTLS. His mail is refused, and that is the purpose.
 -- Of a domain that enforces already, what failed before in another mode is the past: it was fixed, or it would still fail.
-CREATE OR REPLACE VIEW {views}.mta_sts_readiness {on_cluster}
+CREATE OR REPLACE VIEW {views}.mta_sts_readiness{_at} {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     days UInt64 COMMENT 'Report days, of the last 30 before today, that a sender looked at the policy',
@@ -17,7 +17,7 @@ CREATE OR REPLACE VIEW {views}.mta_sts_readiness {on_cluster}
 SQL SECURITY DEFINER
 AS
 WITH
-    assumeNotNull((SELECT today FROM {views}.clock)) AS today,
+    assumeNotNull({end}) AS today,
     30 AS window_days, 7 AS enough_days, 2 AS enough_reporters, 50 AS enough_sessions, 0.001 AS bearable_share,
     -- No newcomer: thirty report days can be made up in one burst.
     counted AS (
@@ -130,10 +130,10 @@ LEFT JOIN
                 fault -> cause IN (
                     'mx-not-covered', 'mx-certificate-invalid', 'mx-without-starttls', 'policy-unfetchable', 'policy-not-as-configured'
                 ) OR fault IN ('starttls-refused', 'tls-failed', 'no-record', 'record-invalid'),
-                outside_findings.faults
+                found.faults
             )
         ))), 1, 5) AS faults
-    FROM {views}.outside_findings
+    FROM {views}.outside_findings{as_of} AS found
     WHERE seen_in IN ('mx', 'mta-sts')
     GROUP BY policy_domain
 ) AS probed USING (policy_domain)

@@ -1,4 +1,4 @@
-"""Rates in words, the same in every command."""
+"""Rates in words, the same in every command and in the digest."""
 
 from __future__ import annotations
 

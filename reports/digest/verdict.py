@@ -1,0 +1,47 @@
+"""The verdict in one sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from reports.causes import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from reports.digest.digest import Problem, Totals
+
+_MOST: Final = 3  # domains that are named
+
+
+def verdict(problems: Iterable[Problem], *, domains: Sequence[str], totals: Totals) -> str:
+    """Whether to act, and where; `problems` are those that nobody has acknowledged, the worst first."""
+    known = tuple(problems)
+    urgent = _domains(known, Severity.CRITICAL)
+    rest = [name for name in _domains(known, Severity.WARNING) if name not in urgent]
+    if urgent:
+        more = f"; {_number(len(rest), 'more domain')} can wait for this week" if rest else ""
+        return f"Act now: mail is being lost or exposed at {named(urgent)}{more}."
+    if rest:
+        needs = "needs" if len(rest) == 1 else "need"
+        return f"Nothing is urgent; {named(rest)} {needs} a look this week."
+    if not (totals.sessions or totals.own_messages):
+        return f"Nothing is known: no report about {named(domains)} covers this week."
+    where = f"all {len(domains):,} domains" if len(domains) > _MOST else named(domains)
+    return f"All is well at {where}: nothing needs attention."
+
+
+def named(names: Sequence[str], most: int = _MOST) -> str:
+    """The first few, and how many more."""
+    shown, left = list(names[:most]), len(names) - most
+    if left > 0:
+        shown.append(f"{left:,} more")
+    return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _domains(problems: Iterable[Problem], severity: Severity) -> list[str]:
+    return list(dict.fromkeys(each.policy_domain for each in problems if each.severity is severity))

@@ -1,0 +1,119 @@
+"""A digest says what the summaries and the view `attention` say, and what is otherwise than a week before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from engine import TODAY, days_ago
+
+from reports.attention import read_attention
+from reports.digest.digest import Digest, Ready, Turned
+from reports.digest.reading import read_digest
+from reports.digest.week import Week
+from reports.dmarc import summary as dmarc_summary
+from reports.summary import summarize
+
+if TYPE_CHECKING:
+    from engine import Storage
+    from sample_reports import Reports
+
+pytestmark = pytest.mark.slow
+
+DOMAIN = "shop.example"
+MX = "mx1.shop.example"
+WEEK = Week(TODAY)
+
+
+def read(storage: Storage, week: Week = WEEK) -> Digest:
+    return read_digest(storage.client("analyst"), week)
+
+
+def causes(problems: object) -> list[tuple[str, str]]:
+    return [(each.policy_domain, each.cause) for each in problems]
+
+
+def test_figures_equal_those_of_the_summaries_of_the_same_days(two_domains: Storage, reports: Reports) -> None:
+    for day in range(1, 16):
+        reports.add(DOMAIN, day=day, successful=2**day, failures={"certificate-expired": day})
+        two_domains.put(
+            "dmarc_records", {"policy_domain": DOMAIN, "header_from": DOMAIN, "day": days_ago(day), "messages": 2**day}
+        )
+    client = two_domains.client("analyst")
+    (line,) = [each for each in read(two_domains).domains if each.policy_domain == DOMAIN]
+    (summary,) = summarize(client, days=7, domain=DOMAIN)
+    assert line.tls == summary
+    assert line.dmarc == dmarc_summary.summarize(client, days=7, domain=DOMAIN)[DOMAIN]
+    assert line.tls_days == tuple(2**day / (2**day + day) for day in range(7, 0, -1))
+    assert line.own_mail_days == (1.0,) * 7
+    (line,) = [each for each in read(two_domains, WEEK.before).domains if each.policy_domain == DOMAIN]
+    assert line.tls.sessions == sum(2**day + day for day in range(8, 15))
+
+
+def test_it_names_the_causes_of_the_view_attention_with_their_servers(two_domains: Storage, reports: Reports) -> None:
+    for organization, mx in (("A", MX), ("B", "mx2.shop.example")):
+        reports.add(DOMAIN, organization=organization, day=1, failures={"certificate-expired": 100}, receiving_mx=mx)
+    content = read(two_domains)
+    needed = read_attention(two_domains.client("analyst"))
+    assert {(each.policy_domain, each.cause) for each in needed if each.waits} == set(causes(content.problems))
+    (found,) = [each for each in content.problems if each.cause == "certificate"]
+    assert found.subjects == (MX, "mx2.shop.example")
+    assert (found.affected, found.of, found.since) == (200, 200, days_ago(1))
+    assert f"-connect {MX}:25" in found.action
+    assert content.verdict.startswith("Act now: ")
+
+
+def test_what_began_and_what_ended_against_the_week_before(two_domains: Storage, reports: Reports) -> None:
+    for day in range(10, 6, -1):
+        reports.add(DOMAIN, day=day, successful=1, failures={"starttls-not-supported": 100}, receiving_mx=MX)
+    for day in range(6, 0, -1):
+        failures = {"certificate-expired": 100} if day < 3 else {}
+        reports.add(DOMAIN, day=day, successful=200, failures=failures, receiving_mx=MX)
+    changes = read(two_domains).changes
+    assert (DOMAIN, "certificate") in causes(changes.new)
+    assert (DOMAIN, "starttls-not-supported") in causes(changes.ended)
+    assert causes(read(two_domains, WEEK.before).changes.ended) == []
+
+
+def test_a_mode_that_turned_and_a_domain_that_became_ready(two_domains: Storage, reports: Reports) -> None:
+    for organization in ("A", "B"):
+        for day in range(8, 17):
+            reports.add(DOMAIN, organization=organization, day=day, successful=50, sts_mode="none")
+        for day in range(1, 8):
+            reports.add(DOMAIN, organization=organization, day=day, successful=50, sts_mode="testing")
+    content = read(two_domains)
+    assert Turned(DOMAIN, "MTA-STS mode", "none", "testing") in content.changes.turned
+    reports.add(DOMAIN, organization="C", day=9, successful=100, failures={"certificate-expired": 100})
+    earlier = read(two_domains, WEEK.before)
+    assert not earlier.changes.ready
+    assert Ready(DOMAIN, "MTA-STS mode enforce") not in content.changes.ready, "it was so a week before"
+
+
+def test_a_certificate_that_comes_due_before_the_next_digest(two_domains: Storage) -> None:
+    expires = datetime.combine(TODAY + timedelta(days=18), time(), UTC)
+    two_domains.put(
+        "probe_results",
+        {"policy_domain": DOMAIN, "day": days_ago(1), "receiving_mx": MX, "certificate_not_after": expires},
+    )
+    assert [(each.server, each.expires) for each in read(two_domains).changes.certificates] == [(MX, expires.date())]
+
+
+def test_who_used_to_report_and_stopped(two_domains: Storage, reports: Reports) -> None:
+    for day in range(1, 30):
+        reports.add(DOMAIN, organization="Steady", day=day, successful=10)
+    for day in range(9, 30):
+        reports.add(DOMAIN, organization="Gone", day=day, successful=10)
+    reports.add(DOMAIN, organization="Seldom", day=20, successful=10)
+    reporters = read(two_domains).tls_reporters
+    assert [(each.name, each.amount) for each in reporters.active] == [("Steady (steady.example)", 70)]
+    assert [(each.name, each.last_day) for each in reporters.stopped] == [("Gone (gone.example)", days_ago(9))]
+
+
+def test_a_quiet_week_is_quiet(two_domains: Storage, reports: Reports) -> None:
+    for domain in (DOMAIN, "other.example"):
+        for day in range(1, 36):
+            reports.add(domain, day=day, successful=100, sts_mode="enforce")
+    content = read(two_domains)
+    assert content.verdict == "All is well at other.example and shop.example: nothing needs attention."
+    assert content.quiet, (content.changes, content.problems)
