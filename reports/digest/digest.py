@@ -143,7 +143,7 @@ class Digest:
 
     @property
     def quiet(self) -> bool:
-        """Whether there is nothing to tell but that all is well."""
+        """Whether there is nothing to say but that all is well."""
         return not (self.problems or self.changes or self.tls_reporters.stopped or self.dmarc_reporters.stopped) and (
             self.totals.sessions > 0 or self.totals.own_messages > 0
         )

@@ -1,6 +1,6 @@
 """A digest in words, cut to what a mail may hold: text and HTML say the same, and only look different.
 
-Everything here is text for people; what others have written in it (names of organizations, servers and sources) is one
+Everything here is text; what others have written in it (names of organizations, servers and sources) is one
 line of printable characters.
 """
 
