@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.claim import check_collector_ports, claimed
-from cli.options import config_path_option, find_config, with_config
+from cli.options import config_path_option, find_config
 from cli.supervise import supervise
 from mailposture import logs
 from mailposture.processes import Child, end_with_parent
@@ -43,7 +43,10 @@ def children(config_path: Path, config: Config) -> list[Child]:
 @click.command()
 @config_path_option
 def command(config_path: Path | None) -> None:
-    """Receive reports by SMTP, LMTP, HTTPS and from mailboxes, and store them: receiver and ingest, looked after."""
+    """Receive reports by SMTP, LMTP, HTTPS and from mailboxes, and store them: receiver and ingest, looked after.
+
+    SIGHUP reads domains and recipients of the configuration again.
+    """
     path = find_config(config_path)
     config = load_config(path)
     check_collector_ports(config)
@@ -52,22 +55,24 @@ def command(config_path: Path | None) -> None:
 
 
 @click.command(hidden=True)
-@with_config
-def receiver(config: Config) -> None:
+@config_path_option
+def receiver(config_path: Path | None) -> None:
     """Only receive: from the listeners and mailboxes into the spool."""
     from collector.receiver import run_receiver  # noqa: PLC0415
 
     logs.set_up("receiver")
     end_with_parent()
-    run_receiver(config)
+    path = find_config(config_path)
+    run_receiver(path, load_config(path))
 
 
 @click.command(hidden=True)
-@with_config
-def ingest(config: Config) -> None:
+@config_path_option
+def ingest(config_path: Path | None) -> None:
     """Only store: from the spool into ClickHouse."""
     from collector.ingest.service import run_ingest  # noqa: PLC0415
 
     logs.set_up("ingest")
     end_with_parent()
-    run_ingest(config)
+    path = find_config(config_path)
+    run_ingest(path, load_config(path))

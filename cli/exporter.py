@@ -6,20 +6,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import with_config
+from cli.options import config_path_option, find_config
 from mailposture import logs
 from mailposture.processes import end_with_parent
+from reports.configuration import load_config
 
 if TYPE_CHECKING:
-    from mailposture.config.model import Config
+    from pathlib import Path
 
 
 @click.command()
-@with_config
-def command(config: Config) -> None:
-    """Serve what reports say as Prometheus metrics."""
+@config_path_option
+def command(config_path: Path | None) -> None:
+    """Serve what reports say, and what probes see, as Prometheus metrics.
+
+    SIGHUP reads domains and recipients of the configuration again.
+    """
     from exporter.service import run  # noqa: PLC0415
 
     logs.set_up("exporter")
     end_with_parent()
-    run(config)
+    path = find_config(config_path)
+    run(path, load_config(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
@@ -10,8 +11,11 @@ from pathlib import Path
 import click
 
 from cli.options import CONFIG_NAME, WRONG_USAGE, NamedPath
+from mailposture.config.file import ConfigError
 from mailposture.domain_names import mail_domain
 from reports.configuration import load_config
+
+_READABLE = NamedPath(exists=True, dir_okay=False, path_type=Path)
 
 _DOMAIN = """\
   - name: {name}
@@ -22,7 +26,7 @@ _DOMAIN = """\
     team: mail
     # Part of the address for reports by HTTPS. It will be in public DNS: a post proves nothing about who sent it.
     token: {token}
-    # parked: false           # true: takes no mail and sends none, so no reports about it are expected
+    # parked: false           # true: takes no mail and sends none (docs/parked.md)
     # posts_count: false      # true: posts start and end alerts, so anyone can page you; if you receive by HTTPS only
     # When failures deserve attention.
     thresholds:
@@ -48,11 +52,24 @@ _DOMAIN = """\
     #   max_age: 1209600      # seconds; weeks are advised
 """
 
+_DOMAINS_IN_FILE = """\
+  # A domain per line; what stands here is the same for all of them.
+  - file: {path}
+    team: mail
+"""
+_PARKED = """\
+  # Domains that neither take nor send mail: whatever is sent in their name is forged (docs/parked.md).
+  - {names}
+    parked: true
+    team: mail
+"""
+
 _FILE = """\
 # Configuration of mailposture. Each value that is commented out is the default.
 # Durations: 90s, 15m, 6h, 3d, 2w. Sizes: 64k, 50m, 2g. Relative paths start at this file's folder.
 
-# The domains that receive mail and are yours; reports about any other domain are rejected.
+# The domains that are yours; reports about any other domain are rejected. Each has an entry (`name`), or several share
+# one: `names: [a.example, b.example]`, or `file: domains.txt` with a domain per line. After a change send SIGHUP.
 domains:
 {domains}
 # The addresses that reports are mailed to (rua= of the _smtp._tls and _dmarc records); tlsrpt@ and dmarc@<each
@@ -124,23 +141,47 @@ metrics:
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=NamedPath(file_okay=False, path_type=Path))
-@click.option("--domain", "domains", multiple=True, required=True, help="A domain of yours; repeat for more.")
-def command(folder: Path, domains: tuple[str, ...]) -> None:
+@click.option("--domain", "domains", multiple=True, help="A domain of yours; repeat for more.")
+@click.option("--domains-file", type=_READABLE, help="A file with such domains, one per line.")
+@click.option("--parked", multiple=True, help="A domain of yours that neither takes nor sends mail; repeat for more.")
+@click.option("--parked-file", type=_READABLE, help="A file with such domains, one per line.")
+def command(
+    folder: Path,
+    *,
+    domains: tuple[str, ...],
+    domains_file: Path | None,
+    parked: tuple[str, ...],
+    parked_file: Path | None,
+) -> None:
     """Write a commented configuration and a data folder in DIR, ready to use on the embedded engine.
+
+    Files of domains are named in the configuration and stay where they are: a domain is added by a line in them.
 
     \b
     Example:
-      mailposture init . --domain example.com --domain example.org
+      mailposture init . --domain example.com --domain example.org --parked example.net
       mailposture run
     """
     path = folder / CONFIG_NAME
-    names, mistakes = _read(domains)
+    names, mistakes = _read("--domain", domains)
+    parked_names, more = _read("--parked", parked)
+    mistakes += more
+    if not names and domains_file is None and not mistakes:
+        about = ", to which reports about parked ones go" if parked or parked_file else ""
+        mistakes.append(f"name a domain of yours that takes mail{about}: --domain example.com, or --domains-file FILE")
     if os.path.lexists(path):
         mistakes.append(f"{path}: exists already and is left as it is; edit it, or remove it and try again")
     if mistakes:
         click.echo("\n".join(mistakes), err=True)
         sys.exit(WRONG_USAGE)
     entries = "".join(_DOMAIN.format(name=name, token=secrets.token_urlsafe(24)) for name in names)
+    if domains_file is not None:
+        entries += _DOMAINS_IN_FILE.format(path=_from(folder, domains_file))
+    if parked_names:
+        listed = "".join(f"\n      - {name}" for name in parked_names)
+        entries += _PARKED.format(names=f"names:{listed}")
+    if parked_file is not None:
+        entries += _PARKED.format(names=f"file: {_from(folder, parked_file)}")
     try:
         (folder / "data").mkdir(parents=True, exist_ok=True)
         _write(path, _FILE.format(domains=entries))
@@ -148,8 +189,18 @@ def command(folder: Path, domains: tuple[str, ...]) -> None:
         where = error.filename or path
         click.echo(f"{where}: cannot be written ({error.strerror}); choose a folder that takes it", err=True)
         sys.exit(WRONG_USAGE)
-    load_config(path)  # what we wrote must be what we read
+    try:
+        load_config(path)  # what we wrote must be what we read, and files of domains are read for the first time
+    except ConfigError:
+        path.unlink()
+        raise
     click.echo(f"Wrote {path}. Next: mailposture run --config {path}")
+
+
+def _from(folder: Path, file: Path) -> str:
+    """A path as the configuration in a folder names it, quoted for YAML."""
+    inside = file.resolve().is_relative_to(folder.resolve())
+    return json.dumps(str(file.resolve().relative_to(folder.resolve()) if inside else file.resolve()))
 
 
 def _write(path: Path, text: str) -> None:
@@ -164,12 +215,12 @@ def _write(path: Path, text: str) -> None:
         raise
 
 
-def _read(domains: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def _read(option: str, domains: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """The names in their normal form, each once, and what is wrong with those that are none."""
     names, mistakes = dict[str, None](), []
     for domain in domains:
         try:
             names[mail_domain(domain)] = None
         except ValueError as error:
-            mistakes.append(f"--domain: {error}")
+            mistakes.append(f"{option}: {error}")
     return list(names), mistakes

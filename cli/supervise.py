@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mailposture import logs
@@ -13,7 +14,6 @@ from mailposture.processes import Child, end, look_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from types import FrameType
 
 _BEAT = 0.2  # seconds between two looks at the children
@@ -34,6 +34,28 @@ def stop_on_signals() -> None:
     signal.signal(signal.SIGINT, stop)
 
 
+def _pass_on_hangup(children: Sequence[Child]) -> None:
+    """From now on SIGHUP has the children read the configuration again; of a terminal that is gone it ends all."""
+    began_with_one = _has_terminal()
+
+    def pass_on(_number: int, _frame: FrameType | None) -> None:
+        if began_with_one and not _has_terminal():
+            raise Stopped
+        for child in children:
+            if child.process is not None:
+                child.process.send_signal(signal.SIGHUP)
+
+    signal.signal(signal.SIGHUP, pass_on)
+
+
+def _has_terminal() -> bool:
+    try:
+        with Path("/dev/tty").open("rb", buffering=0):
+            return True
+    except OSError:
+        return False
+
+
 def supervise(
     service: str,
     children: Sequence[Child],
@@ -42,7 +64,7 @@ def supervise(
     first: Callable[[], None] | None = None,
     each_beat: Callable[[], None] | None = None,
 ) -> None:
-    """Start children and start again whichever dies, until a signal ends all.
+    """Start children and start again whichever dies, until a signal ends all; SIGHUP is passed on to them.
 
     Their logs, and those of this process, go to standard error or to `log_file`, which is kept small. `first` is called
     once they have been started, `each_beat` several times per second.
@@ -52,6 +74,7 @@ def supervise(
         bounded = LogFile(log_file) if log_file else None
         logs.set_up(service, log_file)
         stop_on_signals()
+        _pass_on_hangup(children)
         try:
             for child in children:
                 child.log = words

@@ -6,12 +6,13 @@ Labels are bounded: sources, outcomes and reasons are enums, never text from a r
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from collector.spool import HeldState
 from reports.envelope import Source, Trust
 from reports.kinds import KINDS
 from reports.rejection import QuarantineReason, Reason
+from reports.reloading import READ_AT, USABLE
 
 RECEIVED = Counter("mailposture_received", "Messages and posts made durable in the spool, by source", ["source"])
 REFUSED = Counter(
@@ -42,6 +43,15 @@ QUERYABLE = Histogram(
     "Time from acceptance of a report to its rows being queryable",
     buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 3600, 86400),
 )
+# The most recent: of a process, and of the one that was started in its place.
+_CONFIG_USABLE = Gauge(*USABLE, ["service"], multiprocess_mode="mostrecent")
+_CONFIG_READ = Gauge(*READ_AT, ["service"], multiprocess_mode="mostrecent")
+
+
+def note_configuration(service: str, *, usable: bool, read_at: float) -> None:
+    """Show how reading the configuration went in one of the processes."""
+    _CONFIG_USABLE.labels(service).set(float(usable))
+    _CONFIG_READ.labels(service).set(read_at)
 
 
 def _begin_at_zero() -> None:

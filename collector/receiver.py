@@ -9,6 +9,7 @@ import asyncio
 import resource
 import signal
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,6 +18,7 @@ import uvloop
 from collector.documents.limits import LIMITS
 from collector.health import serve_health
 from collector.heartbeat import Heartbeat
+from collector.metrics import note_configuration
 from collector.sources.https.server import serve_https
 from collector.sources.mailbox.health import MailboxCollector
 from collector.sources.mailbox.loop import MailboxLoop
@@ -26,22 +28,29 @@ from collector.sources.memory import BodyMemory
 from collector.sources.smtp.server import serve_smtp
 from collector.spool import Spool, SpoolQueue
 from reports.kinds import BY_NAME
+from reports.reloading import Reloading
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mailposture.config.model import Config
 
 log = structlog.get_logger()
 
 
-def run_receiver(config: Config) -> None:
-    """Receive until SIGTERM: SMTP, LMTP, HTTPS and mailboxes into the spool; also serves metrics and health."""
+def run_receiver(path: Path, config: Config) -> None:
+    """Receive until SIGTERM: SMTP, LMTP, HTTPS and mailboxes into the spool; also serves metrics and health.
+
+    SIGHUP has it read the configuration file again.
+    """
     # Each connection needs a file descriptor; the usual soft limit of 1024 is below what the limits allow.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    uvloop.run(_receive(config))
+    uvloop.run(_receive(Reloading(path, config, note=partial(note_configuration, "receiver"))))
 
 
-async def _receive(config: Config) -> None:
+async def _receive(reloading: Reloading) -> None:
+    config = reloading.config
     folder = config.data / "spool"
     with closing(Spool(folder, keep_free=config.spool.keep_free)) as spool, closing(SpoolQueue(folder)) as queue:
         heartbeat = Heartbeat(config.data / "run")
@@ -69,6 +78,14 @@ async def _receive(config: Config) -> None:
         https = await serve_https(config.https, domains=config.domains, spool=spool, memory=memory)
         for mailbox in mailboxes:
             mailbox.start()
+
+        def follow() -> None:
+            new = reloading.again()
+            if new is not None:
+                smtp.shared.take_for(new.accepted_recipients())
+                https.take_for(new.domains)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, follow)
         log.info("receiving")
         await stopping.wait()
         log.info("shutting down: finishing transfers")

@@ -101,8 +101,8 @@ class Question:
 _ATTENTION = Question(
     sql="""
         SELECT policy_domain, kind, cause, severity,
-            if(kind = 'outside' AND cause != 'record-wrong', subject, '') AS mx,
-            if(cause = 'record-wrong', subject, '') AS record,
+            if(kind = 'outside' AND cause NOT IN ('record-wrong', 'parked-unprotected'), subject, '') AS mx,
+            if(cause IN ('record-wrong', 'parked-unprotected'), subject, '') AS record,
             nullIf(countIf(NOT acknowledged), 0), nullIf(countIf(acknowledged), 0)
         FROM attention
         GROUP BY policy_domain, kind, cause, severity, mx, record

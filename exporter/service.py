@@ -16,9 +16,11 @@ from exporter.probes.probing import Probing
 from exporter.reported import configured, reported
 from exporter.snapshot import Refresher
 from mailposture.problems import ProblemError
+from reports.reloading import Reloading, Reloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mailposture.config.model import Config, Listen
 
@@ -28,18 +30,19 @@ _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _PATIENCE = 2.0  # seconds that a running scrape gets at the end
 
 
-def run(config: Config) -> None:
-    """Serve metrics until SIGTERM or SIGINT; raises ProblemError."""
-    asyncio.run(_serve(config))
+def run(path: Path, config: Config) -> None:
+    """Serve metrics until SIGTERM or SIGINT; SIGHUP reads the configuration file again. Raises ProblemError."""
+    asyncio.run(_serve(path, config))
 
 
-async def _serve(config: Config) -> None:
+async def _serve(path: Path, config: Config) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
+    reloading = Reloading(path, config, note=Reloads("exporter", registry=registry).note)
     probing = Probing(config=config, registry=registry) if config.probes.enabled else None
     ask = Asking(config)
     refresher = Refresher(
-        read=_reader(config, ask),
+        read=_reader(reloading, ask),
         knock=lambda: ask("SELECT 1", {}),
         without_reports=configured(config),
         every=config.metrics.refresh.total_seconds(),
@@ -49,6 +52,14 @@ async def _serve(config: Config) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
 
+    def follow() -> None:
+        new = reloading.again()
+        if new is not None:
+            refresher.begin_with(configured(new))
+            if probing is not None:
+                probing.follow(new)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, follow)
     runner = web.AppRunner(
         application(refresher=refresher, registry=registry, probing=probing),
         access_log=None,
@@ -81,13 +92,12 @@ async def _listen(runner: web.AppRunner, listen: Listen) -> None:
         ) from error
 
 
-def _reader(config: Config, ask: Asking) -> Callable[[], str]:
+def _reader(reloading: Reloading, ask: Asking) -> Callable[[], str]:
     """What writes the whole page: what needs no report, then what reports say."""
-    names = frozenset(domain.name for domain in config.domains)
-    without_reports = configured(config)
 
     def read() -> str:
-        return without_reports + reported(ask=ask, domains=names)
+        config = reloading.config
+        return configured(config) + reported(ask=ask, domains=config.by_name.keys())
 
     return read
 

@@ -121,6 +121,10 @@ class Refresher(Collector):
         snapshot = self._snapshot
         return max(0.0, time.time() - snapshot.taken_at) if snapshot else None
 
+    def begin_with(self, without_reports: str) -> None:
+        """Serve this until the first success, if there was none yet."""
+        self._before_first = Page(without_reports)
+
     def start(self) -> None:
         self._thread.start()
 

@@ -136,7 +136,7 @@ def _dmarc_destinations(config: Config, domain: Domain) -> tuple[str, ...]:
     around = config.domain_around(domain.name.partition(".")[2])
     if not config.own_addresses() and around is not None and not around.parked:
         return (f"mailto:dmarc@{around.name}",)  # of the same organization, so nobody has to authorize it
-    return (f"mailto:{_called('dmarc', config.addresses_for_parked())}",)
+    return (f"mailto:{_called('dmarc', config.addresses_for_parked)}",)
 
 
 def _address(config: Config, domain: Domain, name: str) -> str:

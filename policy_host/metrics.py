@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
+
+from reports.reloading import Reloads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,16 +31,7 @@ class Metrics:
             ["policy_domain", "status"],
             registry=self.registry,
         )
-        self.reload_successful = Gauge(
-            "mailposture_policy_host_config_last_reload_successful",
-            "Whether the configuration was usable when last read (1) or an earlier one stays in use (0)",
-            registry=self.registry,
-        )
-        self.reload_time = Gauge(
-            "mailposture_policy_host_config_last_reload_success_timestamp_seconds",
-            "When the configuration in use was read",
-            registry=self.registry,
-        )
+        self.reloads = Reloads("policy-host", registry=self.registry)
 
     def observe(self, site: PolicySite, certificates: Certificates | None) -> None:
         """Also export what the site serves, as it is at each scrape."""

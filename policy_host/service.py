@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -80,8 +81,8 @@ class PolicyHost:
             if self.certificates and config.policy_host.tls:
                 self.certificates.use(config.policy_host.tls)
         except (ConfigError, CertificateError) as error:
-            self._metrics.reload_successful.set(0)
-            log.error("configuration invalid; the previous one stays in use", reason=str(error))
+            self._metrics.reloads.note(usable=False, read_at=self._read_at)
+            log.error("configuration refused; the one before stays in use", reason=str(error))
             return
         fixed = _needs_restart(self._config, config)
         if fixed:
@@ -98,7 +99,7 @@ class PolicyHost:
         self._config = config
         self._site.policies = policies
         self._note_success()
-        log.info("configuration reloaded", policies=len(self._site.policies))
+        log.info("configuration read again", policies=len(self._site.policies))
 
     async def watch_certificates(self) -> None:
         """Reload changed certificate files, until cancelled."""
@@ -123,8 +124,8 @@ class PolicyHost:
                 return web.Response(status=404, text="there are /metrics, /healthz and /ask\n")
 
     def _note_success(self) -> None:
-        self._metrics.reload_successful.set(1)
-        self._metrics.reload_time.set_to_current_time()
+        self._read_at = time.time()
+        self._metrics.reloads.note(usable=True, read_at=self._read_at)
 
 
 def _needs_restart(old: Config, new: Config) -> list[str]:

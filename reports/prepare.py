@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 def prepare(client: Client, config: Config) -> None:
     """Bring the database to the schema of this version and this configuration. Safe to call from several processes."""
     migrate(client, config, SCHEMA_GROUPS)
+    write_configuration(client, config)
+
+
+def write_configuration(client: Client, config: Config) -> None:
+    """Write what views join with: the domains of the configuration, their senders, and the words of this version."""
     write_domains(client, config)
     for kind in KINDS:
         if kind.write_words is not None:

@@ -39,6 +39,10 @@ class Afterwards:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="afterwards", daemon=True)
 
+    def follow(self, config: Config) -> None:
+        """Go by another configuration from the next round on."""
+        self._config = config
+
     def start(self) -> None:
         """Begin, once the database is ready."""
         self._thread.start()

@@ -94,6 +94,10 @@ class Pipeline:
         self._rejections = RejectionRows()
         self._claimed: list[Spooled] = []  # and not yet judged
 
+    def judge_by(self, judge: Judge) -> None:
+        """Judge what is taken from now on by another configuration; from the thread of take()."""
+        self._judge = judge
+
     def take(self) -> Judged:
         """Claim the next batch and judge it, or what fits into memory and two seconds; empty when nothing waits."""
         batch = self._claimed or self._queue.claim(_BATCH_MESSAGES, _BATCH_BYTES)

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -17,6 +18,7 @@ from collector import metrics
 from collector.garbage import look_for_garbage_rarely
 from collector.heartbeat import Heartbeat
 from collector.ingest.afterwards import Afterwards
+from collector.ingest.following import Following
 from collector.ingest.judge import Judge
 from collector.ingest.pipeline import Pipeline, is_heavy
 from collector.ingest.suspects import Suspects
@@ -28,9 +30,11 @@ from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.faults import reason
 from mailposture.problems import ProblemError
 from reports.prepare import prepare
+from reports.reloading import Reloading
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
+    from pathlib import Path
 
     from clickhouse_connect.driver import Client
 
@@ -47,11 +51,12 @@ _RETRY = 2.0  # seconds between two tries to reach the database at start
 _PRUNE = 600.0  # seconds between two looks for what was held long enough
 
 
-def run_ingest(config: Config) -> None:
-    """Store until SIGTERM: from the spool into ClickHouse."""
-    stopping = threading.Event()
+def run_ingest(path: Path, config: Config) -> None:
+    """Store until SIGTERM: from the spool into ClickHouse. SIGHUP has it read the configuration file again."""
+    stopping, reloaded = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    signal.signal(signal.SIGHUP, lambda *_: reloaded.set())
     with ExitStack() as stack:
         folder = config.data / "spool"
         queue = stack.enter_context(closing(SpoolQueue(folder, rules=config.spool)))
@@ -66,11 +71,11 @@ def run_ingest(config: Config) -> None:
         spf = None
         if config.smtp.mx:
             spf = stack.enter_context(closing(SpfVerifier(nameservers=rules.nameservers, timeout=rules.dns_timeout)))
-        judge = Judge(config, verifier=DkimVerifier(keys=keys), spf=spf)
+        judge_of = partial(Judge, verifier=DkimVerifier(keys=keys), spf=spf)
         writer = Writer(client=client, database=config.clickhouse.tables_database)
         pipeline = Pipeline(
             queue=queue,
-            judge=judge,
+            judge=judge_of(config),
             writer=writer,
             heartbeat=heartbeat,
             suspects=Suspects(config.data / "run"),
@@ -80,18 +85,39 @@ def run_ingest(config: Config) -> None:
         afterwards = Afterwards(config)
         afterwards.start()
         stack.callback(afterwards.stop)
+        following = Following(
+            Reloading(path, config, note=partial(metrics.note_configuration, "ingest")),
+            pipeline=pipeline,
+            afterwards=afterwards,
+            client=client,
+            judge_of=judge_of,
+            asked=partial(_came, reloaded),
+        )
         log.info("storing")
         try:
             upkeep = Upkeep(held=held, client=client, heartbeat=heartbeat)
-            keep_storing(pipeline, upkeep, storing=storing, heartbeat=heartbeat, stopping=stopping)
+            keep_storing(pipeline, upkeep, following=following, storing=storing, heartbeat=heartbeat, stopping=stopping)
         except SpoolError as error:
             # The next start claims again what could not be settled; it counts once.
             log.error("the spool failed: its disk is full or the file is damaged; exiting", reason=str(error))
             sys.exit(1)
 
 
+def _came(event: threading.Event) -> bool:
+    """Whether an event came since this was last asked."""
+    came = event.is_set()
+    event.clear()
+    return came
+
+
 def keep_storing(
-    pipeline: Pipeline, upkeep: Upkeep, *, storing: Executor, heartbeat: Heartbeat, stopping: threading.Event
+    pipeline: Pipeline,
+    upkeep: Upkeep,
+    *,
+    following: Following,
+    storing: Executor,
+    heartbeat: Heartbeat,
+    stopping: threading.Event,
 ) -> None:
     """Judge one batch while ClickHouse, in the thread of `storing`, writes the one before."""
     look_for_garbage_rarely()
@@ -102,6 +128,9 @@ def keep_storing(
         if under_way is not None:
             _finished(under_way, heartbeat)
         upkeep.prune()
+        written = following.step(storing)
+        if written is not None:
+            _finished(written, heartbeat)
         under_way = storing.submit(pipeline.store, judged) if judged else None
         if under_way is None:
             upkeep.ping()

@@ -49,6 +49,7 @@ class Probing:
         self._history = History(registry=registry)
         self._config = config
         self._context = context
+        self._scheduler: Scheduler | None = None
         self._page = self._results.page().encode()
         self._fresh = False
         self._running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
@@ -71,6 +72,20 @@ class Probing:
         self._thread.start()
         self._writer.start()
 
+    def follow(self, config: Config) -> None:
+        """Probe the domains of another configuration from now on, of which all else is the same."""
+        self._config = config
+        with contextlib.suppress(RuntimeError):  # it has broken down, which `alive` says
+            loop, _ = self._running.result()
+            loop.call_soon_threadsafe(self._use, config)
+
+    def _use(self, config: Config) -> None:
+        if self._scheduler is not None:
+            self._scheduler.use(config)
+            self._results.keep(config.by_name.keys())
+            self._fresh = True
+            log.info("probing", domains=len(config.domains), every=str(config.probes.interval))
+
     def stop(self) -> None:
         """End; rows that wait get a moment to be written."""
         with contextlib.suppress(TimeoutError, RuntimeError):  # it never began, or has broken down
@@ -84,8 +99,7 @@ class Probing:
         stopped = asyncio.Event()
         self._running.set_result((asyncio.get_running_loop(), stopped))
         probes = self._config.probes
-        scheduler = Scheduler(
-            domains=self._config.domains,
+        self._scheduler = scheduler = Scheduler(
             probes=PROBES,
             context=self._context,
             interval=probes.interval.total_seconds(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from exporter.exposition import Gauge, Sample, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from exporter.probes.outcome import Probe
     from exporter.probes.schedule import Probed
@@ -33,6 +33,10 @@ class Results:
     def note(self, probed: Probed) -> None:
         """Replace the outcome before, with all of its series."""
         self._last[probed.probe, probed.policy_domain] = probed
+
+    def keep(self, domains: Collection[str]) -> None:
+        """Forget what is known of all others."""
+        self._last = {key: probed for key, probed in self._last.items() if probed.policy_domain in domains}
 
     def page(self) -> str:
         """All metrics in text format 0.0.4."""

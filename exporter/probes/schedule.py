@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,10 +15,11 @@ from exporter.probes.outcome import ProbeOutcome
 from mailposture.checks.reason import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from exporter.probes.outcome import Probe, ProbeContext
     from mailposture.config.domains import Domain
+    from mailposture.config.model import Config
 
 log = structlog.get_logger()
 
@@ -43,7 +44,6 @@ class Scheduler:
     def __init__(
         self,
         *,
-        domains: Sequence[Domain],
         probes: Mapping[str, Probe],
         context: ProbeContext,
         interval: float,
@@ -51,32 +51,47 @@ class Scheduler:
         patience: float,
         publish: Callable[[Probed], None],
     ) -> None:
-        """`concurrency`: of each probe. `patience`: seconds for one probe of one domain, however many servers it has.
+        """The domains are those of the context. `concurrency`: of each probe.
+
+        `patience`: seconds for one probe of one domain, however many servers it has.
 
         `publish` must not block.
         """
-        self._domains = domains
         self._probes = probes
         self._context = context
         self._interval = interval
         self._patience = patience
         self._publish = publish
         # Each probe has its own: where port 25 is closed every mx probe hangs, and DNS is looked at all the same.
+        self._running: dict[str, list[asyncio.Task[NoReturn]]] = {}  # by domain
         self._slots = {name: asyncio.Semaphore(concurrency) for name in probes}
 
     async def run(self) -> None:
         """Until cancelled."""
-        spread = min(self._interval, _FIRST_APART * len(self._domains) * len(self._probes))
         async with asyncio.TaskGroup() as group:
-            for domain in self._domains:
-                for probe in self._probes.values():
-                    group.create_task(self._repeat(domain, probe, delay=random.uniform(0, spread)))  # noqa: S311
+            self._group = group
+            self.use(self._context.config)
+            await asyncio.Event().wait()
 
-    async def _repeat(self, domain: Domain, probe: Probe, *, delay: float) -> NoReturn:
+    def use(self, config: Config) -> None:
+        """Probe the domains of this configuration from now on: new ones soon, those that left no more."""
+        self._context = replace(self._context, config=config)
+        for name in self._running.keys() - config.by_name.keys():
+            for task in self._running.pop(name):
+                task.cancel()
+        new = config.by_name.keys() - self._running.keys()
+        spread = min(self._interval, _FIRST_APART * len(new) * len(self._probes))
+        for name in new:
+            self._running[name] = [
+                self._group.create_task(self._repeat(name, probe, delay=random.uniform(0, spread)))  # noqa: S311
+                for probe in self._probes.values()
+            ]
+
+    async def _repeat(self, name: str, probe: Probe, *, delay: float) -> NoReturn:
         while True:
             await asyncio.sleep(delay)
             async with self._slots[probe.name]:
-                self._publish(await self._once(domain, probe))
+                self._publish(await self._once(self._context.config.by_name[name], probe))
             delay = self._interval * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
 
     async def _once(self, domain: Domain, probe: Probe) -> Probed:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mailposture.config.domains import ACKNOWLEDGEABLE
+from mailposture.config.domains import ACKNOWLEDGEABLE, Domain
+from mailposture.config.groups import SEVERAL, expand
 from mailposture.config.model import Config
 from mailposture.quoting import printable, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 # In C where PyYAML was built with libyaml: a configuration of ten thousand domains takes seconds in Python.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -55,13 +56,21 @@ def load(path: Path, *, acknowledgeable: Callable[[str, str], None] | None = Non
     root, values = _parse(path, _text(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}:1: must hold keys and values, beginning with `domains:`")
+    origins: list[int] = []
+    if isinstance(values.get("domains"), list):
+        expanded = expand(values["domains"], path.resolve().parent)
+        if expanded.faults or expanded.file_faults:
+            lines = [_placed(path, root, ("domains", *place), reason) for place, reason in expanded.faults]
+            raise ConfigError("\n".join((*lines, *expanded.file_faults)))
+        values, origins = {**values, "domains": expanded.entries}, expanded.origins
     try:
         config = Config.model_validate(values, context={ACKNOWLEDGEABLE: acknowledgeable})
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        lines = [_explain(path, root, fault) for fault in faults[:_MOST_FAULTS]]
-        if len(faults) > _MOST_FAULTS:
-            lines.append(f"{path}: and {len(faults) - _MOST_FAULTS:,} faults more")
+        # What is wrong in an entry that stands for several is wrong in each of them.
+        lines = list(dict.fromkeys(_explain(path, root, fault, origins) for fault in faults))
+        if len(lines) > _MOST_FAULTS:
+            lines[_MOST_FAULTS:] = [f"{path}: and {len(lines) - _MOST_FAULTS:,} faults more"]
         raise ConfigError("\n".join(lines)) from None
     absolute: Config = _with_absolute_paths(config, path.resolve().parent)
     return absolute
@@ -113,14 +122,20 @@ def _indentation(line: str) -> str:
     return line[: len(line) - len(line.lstrip())]
 
 
-def _explain(path: Path, root: yaml.Node | None, fault: Any) -> str:
+def _explain(path: Path, root: yaml.Node | None, fault: Any, origins: Sequence[int]) -> str:
     location = tuple(part for part in fault["loc"] if isinstance(part, int | str))
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    if location[:1] == ("domains",) and len(location) > 1 and origins:
+        location = ("domains", origins[int(location[1])], *location[2:])
     if fault["type"] == "extra_forbidden":
         near = get_close_matches(str(location[-1]), _keys_at(location[:-1]), n=1)
         reason = "there is no such key" + (f"; did you mean {near[0]}?" if near else "")
     else:
         reason = _REASONS.get(fault["type"]) or _plain(fault["msg"])
+    return _placed(path, root, location, reason)
+
+
+def _placed(path: Path, root: yaml.Node | None, location: tuple[int | str, ...], reason: str) -> str:
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     place = f"{key if key.isprintable() else quoted(key)}: " if key else ""
     return f"{path}:{_line_of(root, location)}: {place}{reason}"
 
@@ -153,7 +168,7 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     for part in location:
         if isinstance(part, str):
             section = _section_in(section.model_fields[part].annotation)
-    return list(section.model_fields)
+    return [*section.model_fields, *(SEVERAL if section is Domain else ())]
 
 
 def _section_in(annotation: Any) -> Any:

@@ -263,19 +263,19 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _reports_about_parked_domains_arrive_somewhere(self) -> Self:
-        for domain in self.domains:
-            if domain.parked and not self.addresses_for_parked():
-                raise ValueError(
-                    f"{domain.name} is parked, so it takes no mail, and no address of a domain that does takes the "
-                    "reports about it; add a domain that takes mail to `domains`, or name an address of one under "
-                    "`recipients`"
-                )
+        parked = next((domain.name for domain in self.domains if domain.parked), None)
+        if parked is not None and not self.addresses_for_parked:
+            raise ValueError(
+                f"{parked} is parked, so it takes no mail, and no address of a domain that does takes the reports "
+                "about it; add a domain that takes mail to `domains`, or name an address of one under `recipients`"
+            )
         return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy that works out again what follows from its values."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("by_name", None)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
         return copied
 
     @cached_property
@@ -308,6 +308,7 @@ class Config(Section):
         addresses = self.recipients or filter(None, mailboxes)
         return tuple(dict.fromkeys(address.lower() for address in addresses))
 
+    @cached_property
     def addresses_for_parked(self) -> tuple[str, ...]:
         """The addresses to publish for domains that take no mail; empty if there is none."""
         own = self.own_addresses()

@@ -65,6 +65,27 @@ DMARC_ALERTS: Final = (
         "for.",
     ),
     Alert(
+        name="ParkedForgedMailDelivered",
+        kind="dmarc",
+        dashboard=_DOMAIN,
+        cause="parked-forged-delivered",
+        severity=Severity.WARNING,
+        summary="Forged mail in the name of {{ $labels.policy_domain }}, which is parked, is delivered",
+        description="Nobody sends in the name of {{ $labels.policy_domain }}. In the newest reports receivers "
+        "delivered mail in its name, because they found no DMARC policy that asks to reject it. `mailposture check {{ "
+        "$labels.policy_domain }}` says which record is weak.",
+    ),
+    Alert(
+        name="ParkedMailAuthenticates",
+        kind="dmarc",
+        dashboard=_DOMAIN,
+        cause="parked-mail-authenticates",
+        severity=Severity.WARNING,
+        summary="Mail passes DMARC as {{ $labels.policy_domain }}, which is parked",
+        description="{{ $value | humanize }} source(s) send mail that passes DMARC as {{ $labels.policy_domain }}, "
+        "which is to send none: somebody has set up a sender, or somebody else can change its zone.",
+    ),
+    Alert(
         name="DmarcPolicyWeakened",
         kind="dmarc",
         dashboard=_DOMAIN,

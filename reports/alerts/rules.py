@@ -17,6 +17,7 @@ _LAST_WORDS: Final = {
     "reporters that count in alerts are included (docs/alerts.md).",
     "dmarc": "`mailposture summary --domain {{ $labels.policy_domain }}` names causes and sources. Only reporters that "
     "count in alerts are included (docs/alerts.md).",
+    "outside": "`mailposture check {{ $labels.policy_domain }}` says what is wrong, and prints the line to publish.",
 }
 _MINUTES: Final = {"10m": 10, "30m": 30, "1h": 60, "1d": 1440}
 

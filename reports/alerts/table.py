@@ -6,6 +6,7 @@ from typing import Final
 
 from reports.alerts.alert import Alert
 from reports.alerts.dmarc import DMARC_ALERTS
+from reports.alerts.parked import PARKED_ALERTS
 from reports.causes import Severity
 
 _SENDERS: Final = "mailposture-senders?var-domain={{ $labels.policy_domain }}&from=now-14d&to=now"
@@ -183,6 +184,14 @@ _TLS_ALERTS: Final = (
         after="1d",
     ),
     Alert(
+        name="ParkedDomainGetsMail",
+        cause="parked-gets-mail",
+        severity=Severity.WARNING,
+        summary="{{ $labels.policy_domain }} is parked, and gets mail",
+        description="In the newest reports there are sessions to {{ $labels.policy_domain }}, which is to take no "
+        "mail: some server takes it.",
+    ),
+    Alert(
         name="TlsReportsLate",
         cause="reports-late",
         severity=Severity.INFO,
@@ -195,4 +204,4 @@ _TLS_ALERTS: Final = (
     ),
 )
 
-ALERTS: Final = (*_TLS_ALERTS, *DMARC_ALERTS)
+ALERTS: Final = (*_TLS_ALERTS, *DMARC_ALERTS, *PARKED_ALERTS)

@@ -70,6 +70,26 @@ FROM_DMARC_REPORTS: Final = (
         About.RECORD,
     ),
     Cause(
+        "parked-forged-delivered",
+        Severity.WARNING,
+        "Forged mail of a parked domain is delivered",
+        "Nobody sends in the name of a parked domain, so what receivers report is forged. They delivered some, because "
+        "they found no DMARC policy that asks to reject it: neither of the domain, nor, for a name below it, of `sp`.",
+        "`mailposture check example.com` says which record is weak, and prints the line to publish: "
+        "`p=reject; sp=reject` has receivers refuse it.",
+    ),
+    Cause(
+        "parked-mail-authenticates",
+        Severity.WARNING,
+        "Mail passes DMARC as a parked domain",
+        "A source sends mail that passes SPF or DKIM as a domain that is to send none: somebody of yours has set up a "
+        "sender, or somebody else can change the zone or has a key. Receivers cannot distinguish it from true mail.",
+        "Does somebody know the source? Then the domain is not parked: take `parked: true` out of its configuration. "
+        "Else publish `v=spf1 -all`, take its DKIM keys out, and find out who changed the zone: `mailposture check "
+        "example.com`.",
+        About.SOURCE,
+    ),
+    Cause(
         "dmarc-no-reports",
         Severity.WARNING,
         "No DMARC report any more",

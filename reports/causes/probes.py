@@ -135,6 +135,25 @@ FROM_PROBES: Final = (
         About.RECORD,
     ),
     Cause(
+        "parked-unprotected",
+        Severity.WARNING,
+        "A parked domain is not protected as it should be",
+        "Our probe finds that a record by which a domain without mail is protected is missing, or weaker than it "
+        "should be: others can send in its name and have their mail delivered, or mail for it is taken. Where only "
+        "the empty DKIM key is missing (then it is for information), nothing is open.",
+        "`mailposture check example.com` says in words what weakens it, and prints the line to publish; `mailposture "
+        "records example.com` prints all of them.",
+        About.RECORD,
+    ),
+    Cause(
+        "parked-not-marked",
+        Severity.INFO,
+        "The records say parked, the configuration does not",
+        "The domain has a null MX and `v=spf1 -all`: it takes and sends no mail. Its configuration expects reports and "
+        "mail servers all the same, and mail in its name that fails may be taken for its own.",
+        "Write `parked: true` into its configuration (docs/parked.md), or publish MX and SPF records for its mail.",
+    ),
+    Cause(
         "dns-unanswered",
         Severity.WARNING,
         "No nameserver answers about the domain",

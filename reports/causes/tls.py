@@ -17,6 +17,15 @@ FROM_TLS_REPORTS: Final = (
         "the largest; `mailposture explain CAUSE` says what to do about it.",
     ),
     Cause(
+        "parked-gets-mail",
+        Severity.WARNING,
+        "A parked domain gets mail",
+        "TLS reports show sessions to a domain that is to take no mail: some server takes it, or did on the reported "
+        "day.",
+        "`mailposture check example.com` shows its MX records. Is the mail meant? Then take `parked: true` out of its "
+        "configuration. Else publish a null MX, and take out its _smtp._tls record.",
+    ),
+    Cause(
         "mail-refused",
         Severity.CRITICAL,
         "Mail is being refused",

@@ -1,9 +1,9 @@
 """Keeps in tables what follows from DMARC reports: in which pile each message belongs, and what is judged of that.
 
 In which pile a message belongs depends on what else is known: what passes on a day speaks for the sources of 30 days
-before and 90 days after it, and `senders:`, the catalogue and who counts speak for all. So once records are stored, the
-days around theirs are made again; with a new day, the last 35; and with new rules, all. Made again is a whole day of a
-domain, in one insert: readers see it as it was or as it is.
+before and 90 days after it, and `senders:`, `parked`, the catalogue and who counts speak for all. So once records are
+stored, the days around theirs are made again; with a new day, the last 35; and with new rules, all. Made again is a
+whole day of a domain, in one insert: readers see it as it was or as it is.
 
 A round takes a small part of the time only, however much there is: the more was stored, the later the next one comes.
 """
@@ -89,8 +89,8 @@ def _stale(client: Client, config: Config) -> list[Stale]:
             (SELECT today FROM {views}.clock) AS today,
             (SELECT {hashed} FROM {tables}.sending_services {active}) AS of_services,
             (SELECT {hashed} FROM {tables}.sending_networks {active}) AS of_networks,
-            (SELECT groupBitXor(cityHash64(toString(policy_domain))) FROM {views}.domains) AS of_domains,
-            cityHash64({{release:String}}, of_services, of_networks, of_senders, of_spf) AS rules_now,
+            (SELECT groupBitXor(cityHash64(toString(policy_domain), parked)) FROM {views}.domains) AS of_domains,
+            cityHash64({{release:String}}, of_services, of_networks, of_senders, of_spf, is_parked) AS rules_now,
             cityHash64(today, of_domains, of_domain, of_acknowledgements) AS lately_now,
             rules != rules_now AS by_other_rules,
             lately != lately_now AS on_another_day
@@ -106,13 +106,15 @@ def _stale(client: Client, config: Config) -> list[Stale]:
             lately_now
         FROM
         (
-            SELECT toString(policy_domain) AS domain, groupBitXor(of_one) AS of_domain
+            SELECT toString(policy_domain) AS domain, groupBitXor(of_one) AS of_domain, max(parked) AS is_parked
             FROM
             (
-                SELECT policy_domain, cityHash64(* EXCEPT updated_at) AS of_one
+                SELECT policy_domain, parked, cityHash64(* EXCEPT updated_at) AS of_one
                 FROM {tables}.configured_domains {active}
                 UNION ALL
-                SELECT DISTINCT policy_domain, 0 FROM {tables}.dmarc_days_stored
+                SELECT DISTINCT policy_domain, false, 0 FROM {tables}.dmarc_days_stored
+                UNION ALL
+                SELECT DISTINCT policy_domain, false, 0 FROM {tables}.dmarc_rolled_up
             )
             GROUP BY domain
         ) AS every

@@ -77,6 +77,7 @@ _PILES: Final = (
         "Nobody knows whose mail it is: perhaps forged",
         "It has your domain in From, and neither SPF nor DKIM passes, nor does anything show that it is from you. Most "
         "of it is forged; some may be from a server or service that somebody of yours uses without your knowing. "
+        "Of a parked domain, which sends none, it is all mail, even what passes. "
         "`possibly_ours` marks a service that authenticates as itself: anybody, a phisher too, can have an account "
         "there.",
         "Look at sources that come back on many days and that several receivers report; forgeries change their "

@@ -72,3 +72,48 @@ def test_a_disk_without_room_leaves_no_half_of_a_file(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert done.output.startswith(f"{tmp_path / 'mailposture.yaml'}: cannot be written (File too large)")
     assert init(tmp_path, "example.com").exit_code == 0
+
+
+def run_init(folder: Path, *options: str) -> Result:
+    return CliRunner().invoke(main, ["init", str(folder), *options])
+
+
+def test_files_of_domains_are_named_and_followed(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/mail: 1.txt").write_text("b.example\n")
+    (tmp_path / "parked.txt").write_text("c.example\n")
+    done = run_init(
+        tmp_path / "here",
+        *("--domain", "a.example", "--domains-file", str(tmp_path / "here/mail: 1.txt")),
+        *("--parked", "d.example", "--parked", "e.example", "--parked-file", str(tmp_path / "parked.txt")),
+    )
+    assert done.exit_code == 0, done.output
+    (tmp_path / "parked.txt").write_text("c.example\nf.example\n")
+    config = load(tmp_path / "here/mailposture.yaml")
+    assert {domain.name: domain.parked for domain in config.domains} == {
+        "a.example": False,
+        "b.example": False,
+        "d.example": True,
+        "e.example": True,
+        "c.example": True,
+        "f.example": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "name a domain of yours that takes mail: --domain"),
+        (("--parked", "a.example"), "takes mail, to which reports about parked ones go: --domain"),
+        (("--domain", "a.example", "--parked", "b"), "--parked: 'b' is a name without a dot"),
+        (("--domain", "a.example", "--parked", "a.example"), "a.example is listed twice"),
+        (("--domain", "a.example", "--parked-file", "names"), "names:1: 'x y' is not a domain name"),
+    ],
+)
+def test_what_makes_no_configuration_leaves_none(tmp_path: Path, options: tuple[str, ...], words: str) -> None:
+    names = tmp_path / "names"
+    names.write_text("x y\n")
+    done = run_init(tmp_path / "new", *(str(names) if option == "names" else option for option in options))
+    assert done.exit_code == 2
+    assert words in done.output
+    assert not (tmp_path / "new/mailposture.yaml").exists()

@@ -126,7 +126,7 @@ def agree(store: DemoStore, folder: Path, *, days_ago: int = 0) -> Causes:
 
 
 def test_every_cause_of_our_probes_is_in_a_rule() -> None:
-    rules = (RULES / "probes.yml").read_text(encoding="utf-8")
+    rules = "".join((RULES / f"{name}.yml").read_text(encoding="utf-8") for name in ("probes", "reports"))
     assert {cause.term for cause in FROM_PROBES if f'cause="{cause.term}"' not in rules} == set()
 
 

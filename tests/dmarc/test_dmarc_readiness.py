@@ -14,6 +14,7 @@ from test_dmarc_sources import ANYBODY, FORWARDER, SERVER, configure, failing, s
 
 from cli import dmarc_readiness, records
 from mailposture.clickhouse.reference import write_domains
+from mailposture.config.domains import Domain
 from mailposture.records.dns_records import dmarc_record, mta_sts_record
 from reports.acknowledging import Acknowledgement, acknowledge
 from reports.dmarc.readiness import Verdict, read_readiness
@@ -316,14 +317,18 @@ def test_subdomain_with_a_record_of_its_own_weighs_on_itself_alone(storage: Stor
 
 def test_parked_domain_is_safe_at_once(storage: Storage) -> None:
     parked = storage.config.domains[0].model_copy(update={"parked": True})
-    write_domains(storage.client(), storage.config.model_copy(update={"domains": (parked,)}))
+    write_domains(
+        storage.client(), storage.config.model_copy(update={"domains": (parked, Domain(name="mail.example"))})
+    )
     storage.put("dmarc_records", *days_of(failing(0, ip=ANYBODY, messages=50)))
     assert {each.verdict for each in ready(storage).steps} == {Verdict.SAFE}
 
 
 def test_parked_domain_that_sends_is_not_parked(storage: Storage) -> None:
     parked = storage.config.domains[0].model_copy(update={"parked": True})
-    write_domains(storage.client(), storage.config.model_copy(update={"domains": (parked,)}))
+    write_domains(
+        storage.client(), storage.config.model_copy(update={"domains": (parked, Domain(name="mail.example"))})
+    )
     storage.put("dmarc_records", *days_of(GOOD))
     steps = ready(storage).steps
     assert {each.verdict for each in steps} == {Verdict.NOT_YET}

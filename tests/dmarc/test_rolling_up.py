@@ -16,6 +16,8 @@ from test_dmarc_sources import ANYBODY, FORWARDER, SERVER, configure, failing, s
 
 from exporter.questions import DMARC_WAITING, QUESTIONS
 from mailposture.clickhouse.client import connect
+from mailposture.clickhouse.reference import write_domains
+from mailposture.config.domains import Domain
 from reports.acknowledging import Acknowledgement, acknowledge
 from reports.dmarc import rolling_up
 from reports.dmarc.rolling_up import roll_up
@@ -86,6 +88,17 @@ def test_whatever_comes_in_whatever_order(storage: Storage) -> None:
         storage.roll_up()
         assert kept_is_what_records_say(storage)
         assert judged_is_what_days_say(storage)
+    parked = storage.config.domains[0].model_copy(update={"parked": True})
+    write_domains(
+        storage.client(), storage.config.model_copy(update={"domains": (parked, Domain(name="mail.example"))})
+    )
+    storage.roll_up()
+    assert kept_is_what_records_say(storage)
+    assert judged_is_what_days_say(storage)
+    assert storage.ask("SELECT DISTINCT pile FROM dmarc_sources_daily WHERE policy_domain = 'example.com'") == [
+        ("unknown",)
+    ]
+    write_domains(storage.client(), storage.config)
     configure(storage, {"name": "Our server", "addresses": ["192.0.2.0/24"]})
     assert kept_is_what_records_say(storage)
     assert storage.ask("SELECT count() FROM dmarc_sources_daily WHERE source = 'Our server'") != [(0,)]

@@ -181,7 +181,7 @@ async def test_broken_configuration_keeps_the_old_one_and_says_so(start: Callabl
     assert (await ask(running.port, "mta-sts.enforced.example"))[0] == 200
     assert "colour: there is no such key" in logs[0]["reason"]
     _, _, metrics = await ask(running.metrics_port, "localhost", "/metrics")
-    assert b"mailposture_policy_host_config_last_reload_successful 0.0" in metrics
+    assert b'mailposture_config_last_reload_successful{service="policy-host"} 0.0' in metrics
 
 
 async def test_policy_that_would_be_invalid_is_not_hosted_and_that_is_said(

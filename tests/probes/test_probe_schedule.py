@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,9 +70,8 @@ async def running(  # type: ignore[no-untyped-def]
 ):
     watched = Running()
     scheduler = Scheduler(
-        domains=config.domains,
         probes=made,
-        context=world.context(),
+        context=replace(world.context(), config=config),
         interval=interval,
         concurrency=concurrency,
         patience=patience,

@@ -55,12 +55,16 @@ class Posts:
         requests: Admission,
     ) -> None:
         self._config = config
-        # By digest: how long a look-up takes then reveals nothing about the tokens.
-        self._domain_of_token = {_digest(domain.token): domain.name for domain in domains if domain.token}
+        self.take_for(domains)
         self._spool = spool
         self._memory = memory
         self._proxies = proxies
         self._requests = requests
+
+    def take_for(self, domains: Iterable[Domain]) -> None:
+        """From now on accept posts about these domains."""
+        # By digest: how long a look-up takes then reveals nothing about the tokens.
+        self._domain_of_token = {_digest(domain.token): domain.name for domain in domains if domain.token}
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, or raise the answer; a fault of ours is logged without the path, and asks to come back."""

@@ -80,6 +80,10 @@ class HttpsServer:
         protocol = "https" if self._config.tls else "http"
         _log.info("listening for posts", protocol=protocol, address=str(self._config.listen), port=self.address[1])
 
+    def take_for(self, domains: Iterable[Domain]) -> None:
+        """From now on accept posts about these domains."""
+        self._posts.take_for(domains)
+
     async def close(self) -> None:
         """Stop listening; requests that run may end."""
         await self._listener.close(grace=_GRACE)

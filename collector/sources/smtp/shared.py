@@ -50,15 +50,19 @@ class Shared:
         self.certificate = Certificate(config.tls) if config.tls else None
         self.memory = memory
         self.closing = False
-        self._recipients = frozenset(form for address in recipients for form in spellings(address))
-        domains = {form.rpartition("@")[2] for form in self._recipients} | {self.hostname.lower()}
-        self._postmasters = frozenset({"postmaster", *(f"postmaster@{domain}" for domain in domains)})
+        self.take_for(recipients)
         self.sessions: set[Session] = set()
         self._proxies = Proxies(config.proxies)
         self._ended: Counter[tuple[Source, str]] = Counter()  # by us, and not logged yet
         self._logged_at: dict[tuple[Source, str], float] = {}
         self.deserted = asyncio.Event()  # no session is left
         self.deserted.set()
+
+    def take_for(self, recipients: Iterable[str]) -> None:
+        """From now on accept mail for these addresses."""
+        self._recipients = frozenset(form for address in recipients for form in spellings(address))
+        domains = {form.rpartition("@")[2] for form in self._recipients} | {self.hostname.lower()}
+        self._postmasters = frozenset({"postmaster", *(f"postmaster@{domain}" for domain in domains)})
 
     def accepts(self, address: str) -> bool:
         """Whether mail to an address is taken: where reports are expected, and the postmaster's (RFC 5321, 4.5.1).

@@ -37,6 +37,8 @@ _FROM_DMARC_REPORTS: Final = {
     "dmarc-own-failing": ("Own mail fails DMARC", "#E0464F"),
     "dmarc-forged-delivered": ("Forged mail delivered", "#FF9830"),
     "dmarc-forgery-surge": ("Forgery surge", "#FF9830"),
+    "parked-forged-delivered": ("Parked: forged mail delivered", "#FF9830"),
+    "parked-mail-authenticates": ("Parked: mail authenticates", "#E0464F"),
     "dmarc-policy-weakened": ("DMARC policy weaker", "#E55400"),
     "dmarc-no-reports": ("No DMARC reports", "#9FA7B3"),
     "dmarc-new-source": ("New source", "#5794F2"),
@@ -57,6 +59,8 @@ _FROM_PROBES: Final = {
     "policy-testing-long": "Testing for long",
     "mx-null": "Null MX",
     "record-wrong": "DNS record wrong",
+    "parked-unprotected": "Parked: record weak",
+    "parked-not-marked": "Not marked as parked",
     "dns-unanswered": "DNS unanswered",
 }
 CAUSES: Final = _FROM_REPORTS | _FROM_DMARC_REPORTS | {cause: (name, "#E55400") for cause, name in _FROM_PROBES.items()}

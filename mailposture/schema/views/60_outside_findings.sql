@@ -52,7 +52,7 @@ WITH
     (
         SELECT
             policy_domain, probe, toString(record) AS which, toString(receiving_mx) AS mx, last.1 AS reason, last.2 AS words,
-            last.4 AS not_after, last.5 AS max_age, last.6 = false AS is_away, ifNull(last.7, false) AS differs, mode,
+            last.4 AS not_after, last.5 AS max_age, last.6 = false AS is_away, ifNull(last.7, false) AS differs, mode, parked,
             toDate(first_fault, 'UTC') AS since, hosted_sts_mode, certificate_expiry_seconds, probed_last, failed_probes, probes_made,
             anyIf(mode, mode != '') OVER (PARTITION BY policy_domain) AS served_mode,
             -- A server that left DNS since then is nobody's concern any more.
@@ -80,6 +80,10 @@ WITH
                     reason IN ('', 'outbound-port-25-blocked'), ('', '', ''),
                     probe = 'dns' AND reason = 'dns-error', (if(which = 'mx', 'dns-unanswered', ''), 'warning', reason),
                     probe = 'dns' AND reason = 'null-mx', ('mx-null', 'critical', reason),
+                    probe = 'dns' AND reason = 'not-marked-as-parked', ('parked-not-marked', 'info', reason),
+                    -- That no key is empty lets nobody sign: it only says less than it could.
+                    probe = 'dns' AND parked AND which = 'dkim' AND reason = 'no-record', ('parked-unprotected', 'info', reason),
+                    probe = 'dns' AND parked, ('parked-unprotected', 'warning', reason),
                     probe = 'dns', ('record-wrong', 'warning', reason),
                     probe = 'mta-sts' AND reason = 'mx-not-covered',
                         ('mx-not-covered', if(enforced, 'critical', 'warning'), reason),
@@ -103,7 +107,7 @@ WITH
         FROM judged
     )
 SELECT
-    policy_domain, each.1 AS cause, multiIf(probe = 'mx', mx, cause IN ('record-wrong', ''), which, '') AS subject, each.2 AS severity,
+    policy_domain, each.1 AS cause, multiIf(probe = 'mx', mx, cause IN ('record-wrong', 'parked-unprotected', ''), which, '') AS subject, each.2 AS severity,
     if(cause != '' AND max(again OR each.3 IN ('max-age-small', 'certificate-due')), 'any', 'nothing') AS judged_by,
     if(cause IN ('policy-max-age-small', 'mx-certificate-expiring'), NULL, toNullable(min(since))) AS since,
     toUInt64(0) AS affected, toUInt64(0) AS of,

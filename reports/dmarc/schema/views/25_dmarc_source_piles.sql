@@ -8,6 +8,8 @@
 -- ours-failing  it failed, without such a sign, and is from a sender of ours
 -- unknown       it failed, and nothing shows that it is ours: perhaps forged
 --
+-- Of a parked domain, which sends none, all mail is in unknown, even what passes: then somebody has set up a sender.
+--
 -- Own mail is the first three together. A sender of ours is known, in this order: by `senders:` of the configuration; by
 -- another domain of the configuration, or a name below that or this one, that the message authenticates as (with DKIM that passes as ours
 -- SPF must say so); by what the message authenticates as, if the same
@@ -54,7 +56,7 @@ SQL SECURITY DEFINER
 AS
 WITH
     -- In one array of constants, which a hash table is made of, each name of a domain is looked up once.
-    (SELECT groupArray(toString(policy_domain)) FROM {views}.domains) AS our_domains,
+    (SELECT groupArray(toString(policy_domain)) FROM {views}.domains WHERE NOT parked) AS our_domains,
     (SELECT (
         groupArray(domain), groupArray(rank), groupArray(toString(service)), groupUniqArrayIf(rank, shared), groupUniqArrayIf(rank, forwards),
         groupArrayIf(domain, tenants)
@@ -153,8 +155,10 @@ SELECT
     ) AS source_kind,
     packed_ip AS source_ip,
     which AS pile,
-    which = 'unknown' AND (service != '' OR is_own_address) AS possibly_ours,
+    which = 'unknown' AND NOT is_parked AND (service != '' OR is_own_address) AS possibly_ours,
     multiIf(
+        is_parked AND passed, 'it passes as the domain, which is parked: somebody has set up a sender',
+        is_parked, 'the domain is parked: nobody sends in its name',
         spf_aligned AND dkim_aligned, 'SPF and DKIM pass as you',
         spf_aligned, 'SPF passes as you',
         which = 'aligned', concat('DKIM passes as you, and ', sender_evidence),
@@ -182,6 +186,7 @@ FROM
     SELECT
         *,
         multiIf(
+            is_parked, 'unknown',
             spf_aligned OR (dkim_aligned AND sender_evidence != ''), 'aligned',
             dkim_aligned OR forwarding != '', 'forwarded',
             sender_evidence != '', 'ours-failing',
@@ -229,7 +234,8 @@ FROM
             (
                 SELECT
                     each_day.policy_domain AS policy_domain, day, header_from, each_day.source_ip AS packed_ip, spf_aligned, dkim_aligned,
-                    spf_aligned OR dkim_aligned AS passed, disposition, published_policy, published_domain, forwarding, fault, as_ours,
+                    spf_aligned OR dkim_aligned AS passed,
+                    policy_domain IN (SELECT policy_domain FROM {views}.domains WHERE parked) AS is_parked, disposition, published_policy, published_domain, forwarding, fault, as_ours,
                     authenticated, messages, counted_messages, reporters, counted_reporters, own_first_day, own_last_day, companions_by_spf, services_as_us,
                     sender_networks, sender_services, listed_networks,
                     if(packed_ip = toIPv6('::'), '', replaceRegexpOne(toString(packed_ip), '^::ffff:([0-9.]+)$', '\\1')) AS address,

@@ -6,6 +6,9 @@
 -- accord, may be a vendor whom nobody remembers: forgers change their addresses. It waits for somebody to name it under `senders:`, or
 -- to acknowledge it (cause dmarc-unknown-source) as not ours.
 --
+-- Of a parked domain each source whose mail passes is one, since nobody is to send; and what fails is forged for certain, so that what
+-- is delivered of it because a record is weak is compared with the minimum alone.
+--
 -- A source is judged by its own mail, of the three days up to the last on which it sent, within the last week: a newsletter goes
 -- out when it does. One with less mail than the domain's minimum is judged by four weeks. It is over once the source's newest two
 -- days are clean.
@@ -43,8 +46,14 @@ WITH
             sumIf(counted_messages, pile = 'ours-failing' AND delivered_messages = 0) AS refused,
             sumIf(counted_messages, pile = 'unknown') AS unknown,
             sumIf(counted_messages, pile = 'unknown' AND delivered_messages > 0) AS delivered,
-            sumIf(counted_messages, pile = 'unknown' AND delivered_messages > 0 AND published_policy = 'none' AND NOT possibly_ours)
-                AS unprotected,
+            policy_domain IN (SELECT policy_domain FROM {views}.domains WHERE parked) AS is_parked,
+            sumIf(
+                counted_messages,
+                pile = 'unknown' AND delivered_messages > 0 AND passed_messages = 0 AND NOT possibly_ours
+                    AND (published_policy = 'none' OR (is_parked AND published_policy != 'reject'))
+            ) AS unprotected,
+            sumIf(counted_messages, is_parked AND passed_messages > 0) AS passing,
+            sumIf(counted_messages, is_parked AND spf_aligned_messages > 0) AS passing_spf,
             sumIf(counted_messages, pile = 'unknown' AND published_policy = 'none' AND delivered_messages = 0) AS refused_unasked,
             argMaxIf(daily.reason, (counted_messages, daily.reason), pile = 'ours-failing') AS failing_reason,
             argMaxIf(daily.evidence, (counted_messages, daily.evidence), pile = 'unknown') AS why_unknown,
@@ -67,6 +76,8 @@ WITH
             sumIf(unknown, day < latest) AS unknown_before, sumIf(unknown, day >= latest) AS unknown_now,
             sumIf(delivered, day >= latest) AS delivered_now, sumIf(unprotected, day >= latest) AS unprotected_now,
             groupArrayIf(day, unprotected > 0) AS unprotected_days,
+            minIf(day, passing > 0) AS first_passing, sumIf(passing, day >= lately) AS passing_lately,
+            sumIf(passing_spf, day >= lately) AS passing_spf_lately,
             maxIf(unknown_of_day, day >= latest) AS most_of_day, groupUniqArrayArray(saw) AS seen,
             length(groupUniqArrayArray(saw_unknown)) AS unknown_reporters
         FROM (SELECT *, sum(unknown) OVER (PARTITION BY policy_domain, day) AS unknown_of_day FROM source_days)
@@ -120,18 +131,35 @@ WITH
             ),
             (
                 if(
-                    unknown_days >= 3 AND unknown_reporters >= 2 AND unknown_messages >= 10 AND unknown_refused * 2 <= unknown_messages,
+                    NOT parked AND unknown_days >= 3 AND unknown_reporters >= 2 AND unknown_messages >= 10 AND unknown_refused * 2 <= unknown_messages,
                     'dmarc-unknown-source', ''
                 ), source,
                 'info', 'any', toNullable(first_unknown), unknown_messages, toUInt64(0),
                 concat(toString(unknown_messages), ' messages on ', toString(unknown_days), ' days: ', why, '.')
             ),
             (
-                if(place = 1 AND unprotected_of_domain > 0, 'dmarc-forged-delivered', ''), '',
-                'warning', 'share-of-subject',
+                multiIf(
+                    place != 1 OR unprotected_of_domain = 0, '', parked, 'parked-forged-delivered', 'dmarc-forged-delivered'
+                ), '',
+                'warning', if(parked, 'sessions-of-subject', 'share-of-subject'),
                 toNullable(arrayLast((day, before) -> day - before > 3, bad_days, arraySlice(arrayPushFront(bad_days, toDate(0)), 1, length(bad_days)))),
                 unprotected_of_domain, own_of_domain + unknown_of_domain,
-                concat('The policy is none, so they were delivered. Most came from ', arrayStringConcat(worst.2, ', '), '.')
+                concat(
+                    if(parked, 'The policy that receivers found is not reject', 'The policy is none'),
+                    ', so they were delivered. Most came from ', arrayStringConcat(worst.2, ', '), '.'
+                )
+            ),
+            (
+                if(passing_lately > 0, 'parked-mail-authenticates', ''), source,
+                'warning', 'any', toNullable(first_passing), passing_lately, toUInt64(0),
+                concat(
+                    toString(passing_lately), ' messages within a week pass DMARC as the domain: ',
+                    multiIf(
+                        passing_spf_lately = 0, 'they are signed with a DKIM key of it.',
+                        passing_spf_lately = passing_lately, 'its SPF record lets the source send.',
+                        'its SPF record lets the source send, or a DKIM key of it is in use.'
+                    )
+                )
             ),
             (
                 if(
@@ -139,7 +167,7 @@ WITH
                         AND unprotected_of_domain * 10 <= unknown_of_domain,
                     'dmarc-forgery-surge', ''
                 ), '',
-                if(delivered_of_domain * 10 > unknown_of_domain, 'warning', 'info'), 'sessions-of-subject',
+                if(NOT parked AND delivered_of_domain * 10 > unknown_of_domain, 'warning', 'info'), 'sessions-of-subject',
                 NULL, unknown_of_domain, own_of_domain + unknown_of_domain,
                 concat(
                     toString(most), ' on one day, where ', toString(round(usual)), ' are usual; ', toString(delivered_of_domain), ' of ',

@@ -14,6 +14,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_readiness_sources{_at} {on_cluster}
     evidence String COMMENT 'Why most of it is in this pile',
     possibly_ours Bool COMMENT 'unknown: a service, or a shared address, that may send for us',
     messages UInt64 COMMENT 'Messages of reporters that count',
+    passed_messages UInt64 COMMENT 'Messages that passed DMARC',
     refused_messages UInt64 COMMENT 'Own and forwarded messages that fail: a stricter policy refuses them',
     spf_only_messages UInt64 COMMENT 'Messages that SPF alone aligns: forwarded, they would fail',
     days UInt64 COMMENT 'Report days on which it sent',
@@ -26,7 +27,7 @@ SQL SECURITY DEFINER
 AS
 WITH {end} AS today
 SELECT
-    policy_domain, scope, source, source_kind, pile, reason, evidence, possibly_ours, counted AS messages, refused_messages,
+    policy_domain, scope, source, source_kind, pile, reason, evidence, possibly_ours, counted AS messages, passed_messages, refused_messages,
     spf_only_messages, days, first_day, last_day, seen_by AS reporters,
     pile = 'unknown' AND has(coming_back, source) AND NOT arrayExists(subject -> subject IN ('', source), acknowledged) AS waits
 FROM
@@ -44,7 +45,8 @@ FROM
         argMax(daily.evidence, (counted_messages, daily.evidence)) AS evidence,
         max(daily.possibly_ours) AS possibly_ours,
         sum(counted_messages) AS counted,
-        sumIf(counted_messages, passed_messages = 0 AND pile IN ('ours-failing', 'forwarded')) AS refused_messages,
+        sumIf(counted_messages, daily.passed_messages > 0) AS passed_messages,
+        sumIf(counted_messages, daily.passed_messages = 0 AND pile IN ('ours-failing', 'forwarded')) AS refused_messages,
         sumIf(counted_messages, spf_aligned_messages > 0 AND dkim_aligned_messages = 0) AS spf_only_messages,
         uniqExact(day) AS days, min(day) AS first_day, max(day) AS last_day,
         length(groupUniqArrayArray(counted_reporters)) AS seen_by

@@ -30,10 +30,10 @@ AS
 WITH {end} AS today
 SELECT
     policy_domain, scope, step,
-    multiIf(parked, if(own > refused, 'not-yet', 'safe'), notEmpty(against), 'not-yet', notEmpty(missing), 'unclear', 'safe') AS verdict,
+    multiIf(parked, if(passing > 0, 'not-yet', 'safe'), notEmpty(against), 'not-yet', notEmpty(missing), 'unclear', 'safe') AS verdict,
     multiIf(
-        parked AND own > refused, [concat(
-            'The domain is parked, and ', toString(own - refused), ' messages pass DMARC as it: somebody sends with it. Find out who ',
+        parked AND passing > 0, [concat(
+            'The domain is parked, and ', toString(passing), ' messages pass DMARC as it: somebody sends with it. Find out who ',
             'in dmarc_sources_daily, before their mail is refused or a forger goes on.'
         )],
         parked, ['The domain is parked: it sends no mail, so all that is sent in its name is forged.'],
@@ -94,7 +94,7 @@ FROM
         SELECT
             domains.policy_domain AS policy_domain, parked, scope, arrayJoin(['quarantine', 'reject']) AS step,
             if(scope = 'subdomains', sp, p) AS policy, testing, last_day_of_none,
-            own, refused, failing, changed, spf_only, unknown, failing_sources, waiting,
+            own, passing, refused, failing, changed, spf_only, unknown, failing_sources, waiting,
             if(own = 0, 0, most_reporters) AS seen_by, if(own = 0, 0, most_days) AS seen_days
         FROM
         (
@@ -114,6 +114,7 @@ FROM
             SELECT
                 policy_domain, scope,
                 sumIf(messages, pile != 'unknown') AS own,
+                sum(passed_messages) AS passing,
                 sum(refused_messages) AS refused,
                 sumIf(messages, pile = 'ours-failing') AS failing,
                 sumIf(refused_messages, pile = 'forwarded') AS changed,

@@ -87,7 +87,7 @@ WITH
                 concat('Reporters have found p=none since ', toString(none_since_then[1]), '.')
             ),
             (
-                if(length(last_two) = 2 AND arrayMax(last_two) < most, 'dmarc-policy-weakened', ''),
+                if(NOT parked AND length(last_two) = 2 AND arrayMax(last_two) < most, 'dmarc-policy-weakened', ''),
                 'dmarc', 'warning', toNullable(toDate(if(most = 2, last_reject, last_quarantine), 'UTC')), toUInt64(0),
                 concat('It was "', strong_record, '", and is "', last_record, '".')
             )

@@ -1,5 +1,5 @@
 -- What reports find wrong with each of our domains as of a day, before anything is judged: attention_at compares it with the
--- domain's thresholds. No newcomer counts for more in a cause than the second largest of them.
+-- domain's thresholds. Of a parked domain one thing is: that it gets mail at all. No newcomer counts for more in a cause than the second largest of them.
 CREATE OR REPLACE VIEW {views}.tls_findings{_at} {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
@@ -46,12 +46,14 @@ WITH
     (
         SELECT *, sum(counted_successful + counted_failed) OVER (PARTITION BY policy_domain) AS of_sessions
         FROM {views}.tls_last_words{as_of} AS last_words
+        INNER JOIN (SELECT policy_domain, parked FROM {views}.domains) AS ours USING (policy_domain)
         LEFT JOIN suspected USING (policy_domain, reporter, trust)
     ),
     days_of_senders AS
     (
         SELECT
-            policy_domain, reporter, trust, name, is_new, has_past, of_sessions, weight, last_day,
+            policy_domain, reporter, trust, name, is_new, has_past, of_sessions, weight, last_day, parked,
+            toFloat64(if(day = last_day, counted_successful + counted_failed, 0)) AS sessions_now,
             likely_downgrade, downgrade_evidence, places, likely_without, without_evidence,
             each.1 AS day, each.2 AS failed, each.3 AS refused, each.5 AS now,
             arrayFilter(failure -> failure.1 = 'starttls-not-supported' AND has(places, (day, failure.2)), each.4) AS suspected,
@@ -66,7 +68,7 @@ WITH
         SELECT
             policy_domain, reporter, trust, name, is_new, has_past, of_sessions, day,
             likely_downgrade, downgrade_evidence, likely_without, without_evidence,
-            arrayJoin(arrayConcat(
+            arrayJoin(if(parked, [('parked-gets-mail', '', sessions_now, day = last_day)], arrayConcat(
                 [('failure-ratio', '', failed * weight, now), ('mail-refused', '', toFloat64(refused), now)],
                 arrayMap(failure -> (failure.1, failure.2, toFloat64(failure.3), now), failures),
                 arrayMap(
@@ -76,7 +78,7 @@ WITH
                     arrayFilter(failure -> failure.2 != '', failures)
                 ),
                 arrayMap(loss -> ('mta-sts-not-applied', toString(reporter), toFloat64(loss.2), day = last_day), losses_of_day)
-            )) AS item
+            ))) AS item
         FROM days_of_senders
     ),
     by_sender AS
@@ -131,7 +133,7 @@ SELECT
     multiIf(
         cause IN ('suspected-downgrade', 'mta-sts-not-applied'), 'any',
         cause = 'server-newly-failing', 'sessions-of-subject',
-        cause = 'mail-refused', 'sessions',
+        cause IN ('mail-refused', 'parked-gets-mail'), 'sessions',
         'share'
     ) AS judged_by,
     -- The first day of the last run, whose days are no more than three apart.

@@ -82,7 +82,7 @@ WITH
                 ), 'No reporter that counts has reported about the last 35 days.')
             ),
             (
-                if(reports > 0 AND usual_delay > stale_after_seconds, 'reports-late', ''),
+                if(NOT parked AND reports > 0 AND usual_delay > stale_after_seconds, 'reports-late', ''),
                 NULL,
                 reports,
                 concat(
@@ -92,7 +92,7 @@ WITH
             ),
             (
                 if(
-                    notEmpty(testing_days) AND hosted_sts_mode != 'none'
+                    NOT parked AND notEmpty(testing_days) AND hosted_sts_mode != 'none'
                         AND arrayMin(testing_days) <= today - 28 AND arrayMax(testing_days) >= today - 7,
                     'policy-testing-long', ''
                 ),
