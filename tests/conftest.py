@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from datetime import date
+from pathlib import Path
 
 import clock
 import pytest
 import structlog
 
 from mailposture.clickhouse import timeouts
+
+if (
+    sys.dont_write_bytecode
+):  # then each worker, and each program that a test starts, would compile everything for itself
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(__file__).parents[1] / ".pytest_cache/compiled")
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": sys.pycache_prefix}
+
+pytest_plugins = (
+    "engine",
+    "two_domains",
+)  # their fixtures are of a session: imported by each folder they would be several
 
 timeouts.CONNECT, timeouts.SILENCE = (
     60,

@@ -1,9 +1,13 @@
-"""Fixtures on the real engine, for any folder of tests: `from engine import engine, storage` in its conftest.py."""
+"""Fixtures on the real engine, for all tests: `storage` is one engine for each worker, without rows for each test."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +27,6 @@ from reports.tls.meanings import write_failure_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from clickhouse_connect.driver import Client
 
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 YESTERDAY = TODAY - timedelta(days=1)
 DOMAIN = "example.com"
 _CLOCK_OF_THE_SERVER = "now('UTC')"
+_ROOM_IN_MEMORY = 1 << 30  # bytes; an engine of some tests has tens of megabytes
+_FILLED = "SELECT name, total_rows FROM system.tables WHERE database = {database:String} AND total_rows > 0"
+_OF_THE_VERSION = ("schema_steps", "failure_words", "sending_services", "sending_networks", "dmarc_words")
 
 
 def engine_config(data: Path, **changes: Any) -> Config:
@@ -49,6 +55,7 @@ class Storage:
     endpoint: Endpoint
     _clients: dict[str, Client] = field(default_factory=dict)
     _put: bool = False  # since sources were sorted
+    _emptied: Sequence[Any] = ()  # what there was then
 
     def client(self, role: str = "collector") -> Client:
         """A client of an SQL user: collector, exporter, analyst, grafana. Sources are sorted into piles by then."""
@@ -103,15 +110,32 @@ class Storage:
 
     def empty(self) -> None:
         """Forget all rows, and have the configured domains and the words again, and the tests' day for today."""
-        database = self.config.clickhouse.tables_database
-        filled = "SELECT name FROM system.tables WHERE database = {database:String} AND total_rows > 0"
-        for (table,) in self.ask(filled, database=database):
-            if table not in ("schema_steps", "failure_words", "sending_services", "sending_networks", "dmarc_words"):
-                self.client().command(f"TRUNCATE TABLE {database}.{table}")
-        write_domains(self.client(), self.config)
-        write_senders(self.client(), self.config)
-        write_meanings(self.client(), self.config)
-        set_clock(self.client(), self.config)
+        self._put = False
+        if self._state() == self._emptied:
+            return  # most tests only read
+        client, database = self._client(), self.config.clickhouse.tables_database
+        for table, _ in client.query(_FILLED, parameters={"database": database}).result_rows:
+            if table not in _OF_THE_VERSION:
+                client.command(f"TRUNCATE TABLE {database}.{table}")
+        write_domains(client, self.config)
+        write_senders(client, self.config)
+        write_meanings(client, self.config)
+        write_failure_words(client, self.config)
+        set_clock(client, self.config)
+        self._emptied = self._state()
+
+    def _state(self) -> Sequence[Any]:
+        """What is there: another answer once anything was written, or the clock was set."""
+        databases = self.config.clickhouse
+        # Domains may have been written over, which leaves as many rows, but not of the same time.
+        query = f"""
+            SELECT
+                (SELECT arraySort(groupArray((name, total_rows))) FROM ({_FILLED})),
+                (SELECT create_table_query FROM system.tables WHERE database = {{views:String}} AND name = 'clock'),
+                (SELECT groupBitXor(cityHash64(*)) FROM {databases.tables_database}.configured_domains)
+        """
+        names = {"database": databases.tables_database, "views": databases.database}
+        return self._client().query(query, parameters=names).first_row
 
 
 def clock_view(config: Config) -> str:
@@ -248,13 +272,23 @@ def days_ago(days: int) -> date:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    """One engine for the whole run, migrated."""
-    config = engine_config(tmp_path_factory.mktemp("engine"))
+def in_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for the files of engines, which mostly wait for the disk: in memory, where there is room for them."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < _ROOM_IN_MEMORY:
+        yield tmp_path_factory.mktemp("engines")
+        return
+    with TemporaryDirectory(dir=memory, prefix="mailposture-tests-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def engine(in_memory: Path) -> Iterator[Storage]:
+    """One engine for all that a worker tests, migrated."""
+    config = engine_config(in_memory / "engine")
     with EmbeddedEngine(config) as endpoint:
         storage = Storage(config=config, endpoint=endpoint)
         migrate(storage.client(), config, SCHEMA_GROUPS)
-        write_failure_words(storage.client(), config)
         yield storage
 
 

@@ -1,7 +1,4 @@
-"""The real engine with two domains, what the view `attention` says about them and what the exporter would serve.
-
-For any folder of tests: `from two_domains import attention, gauges, reports, two_domains` in its conftest.py.
-"""
+"""The real engine with two domains, what the view `attention` says about them and what the exporter would serve."""
 
 from __future__ import annotations
 
@@ -23,13 +20,14 @@ from reports.tls.meanings import write_failure_words
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
-def two_domains(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+def two_domains(in_memory: Path) -> Iterator[Storage]:
     domains = [{"name": "shop.example"}, {"name": "other.example", "thresholds": {"minimum_sessions": 5}}]
     metrics = {"exporter": "127.0.0.1:0", "refresh": "1s"}
-    config = engine_config(tmp_path_factory.mktemp("exporter"), domains=domains, metrics=metrics)
+    config = engine_config(in_memory / "two_domains", domains=domains, metrics=metrics)
     with EmbeddedEngine(config) as endpoint:
         storage = Storage(config=config, endpoint=endpoint)
         migrate(storage.client(), config, SCHEMA_GROUPS)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from engine import engine, storage  # noqa: F401  fixtures
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 

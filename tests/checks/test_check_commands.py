@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
-from engine import DOMAIN, days_ago, engine, storage
+from engine import DOMAIN, days_ago
 from faulty_smtp import Fault
 from ports import free_port
 from served_world import World, mail, world
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mailposture.checks.vantage import Vantage
 
-__all__ = ["engine", "storage", "world"]
+__all__ = ["world"]
 
 
 async def test_domain_with_everything_right_is_all_good(

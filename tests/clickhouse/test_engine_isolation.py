@@ -35,14 +35,14 @@ ALL_USERS = ("collector", *READERS)
 ACCESS_DENIED, READONLY, CONSTRAINT, PATH_ACCESS_DENIED, BAD_ARGUMENTS, REPLACED = 497, 164, 452, 481, 36, 395
 
 
-def refused(storage: Storage, sql: str, user: str) -> int | None:
+def refused(engine: Storage, sql: str, user: str) -> int | None:
     with pytest.raises(DatabaseError) as caught:
-        storage.client(user).raw_query(sql)
+        engine.client(user).raw_query(sql)
     return caught.value.code
 
 
-def engine_process(storage: Storage) -> psutil.Process:
-    lock = str(storage.config.data.absolute() / "engine")
+def engine_process(engine: Storage) -> psutil.Process:
+    lock = str(engine.config.data.absolute() / "engine")
     children = psutil.Process().children(recursive=True)
     return next(child for child in children if lock in child.cmdline())
 
@@ -74,9 +74,9 @@ PATHS = (
         "SELECT 1 WHERE file('{}') != ''",
     ],
 )
-def test_the_scalar_function_file_reads_nothing(storage: Storage, user: str, path: str, sql: str) -> None:
+def test_the_scalar_function_file_reads_nothing(engine: Storage, user: str, path: str, sql: str) -> None:
     """It needs no grant."""
-    assert refused(storage, sql.format(path), user) == REPLACED
+    assert refused(engine, sql.format(path), user) == REPLACED
 
 
 @pytest.mark.parametrize("user", READERS)
@@ -126,14 +126,14 @@ def test_nor_do_the_settings_that_hold_expressions(storage: Storage, user: str) 
         "CREATE NAMED COLLECTION c AS url = 'http://127.0.0.1:1/'",
     ],
 )
-def test_nobody_reaches_files_or_hosts_by_a_statement(storage: Storage, user: str, sql: str) -> None:
+def test_nobody_reaches_files_or_hosts_by_a_statement(engine: Storage, user: str, sql: str) -> None:
     for path in (
         "/etc/hostname",
         "/proc/self/fd/0",
-        str(storage.config.data.absolute() / "engine/store/metadata/x.sql"),
+        str(engine.config.data.absolute() / "engine/store/metadata/x.sql"),
     ):
-        assert refused(storage, sql.format(path), user) in (ACCESS_DENIED, READONLY, PATH_ACCESS_DENIED)
-    assert not (storage.config.data / "engine/store/metadata/x.sql").exists()
+        assert refused(engine, sql.format(path), user) in (ACCESS_DENIED, READONLY, PATH_ACCESS_DENIED)
+    assert not (engine.config.data / "engine/store/metadata/x.sql").exists()
 
 
 @pytest.mark.parametrize("user", READERS)
@@ -148,18 +148,19 @@ def test_nobody_reaches_files_or_hosts_by_a_statement(storage: Storage, user: st
         "format_avro_schema_registry_url",
     ],
 )
-def test_readers_set_nothing_that_names_a_file(storage: Storage, user: str, setting: str) -> None:
+def test_readers_set_nothing_that_names_a_file(engine: Storage, user: str, setting: str) -> None:
     for sql in (f"SELECT 1 SETTINGS {setting} = '/proc/self/fd/0'", f"SET {setting} = '/proc/self/fd/0'"):
-        assert refused(storage, sql, user) in (READONLY, CONSTRAINT)
+        assert refused(engine, sql, user) in (READONLY, CONSTRAINT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", ALL_USERS)
-def test_a_crowd_that_reads_descriptors_keeps_nobody_waiting(storage: Storage, user: str) -> None:
+def test_a_crowd_that_reads_descriptors_keeps_nobody_waiting(engine: Storage, user: str) -> None:
     """Descriptors that block were read for ever, and no limit of a query ended it."""
     descriptors = [*range(40), *range(40)]
 
     def read(descriptor: int) -> int | None:
-        client = connect(storage.config, user=f"mailposture_{user}", endpoint=storage.endpoint)
+        client = connect(engine.config, user=f"mailposture_{user}", endpoint=engine.endpoint)
         try:
             client.raw_query(f"SELECT file('/proc/self/fd/{descriptor}')")
         except DatabaseError as error:
@@ -170,25 +171,25 @@ def test_a_crowd_that_reads_descriptors_keeps_nobody_waiting(storage: Storage, u
 
     with ThreadPoolExecutor(20) as crowd:
         assert set(crowd.map(read, descriptors)) == {REPLACED}
-    assert storage.ask("SELECT 1", user) == [(1,)]
+    assert engine.ask("SELECT 1", user) == [(1,)]
 
 
-def test_standard_input_is_nothing_that_can_be_opened_again(storage: Storage) -> None:
+def test_standard_input_is_nothing_that_can_be_opened_again(engine: Storage) -> None:
     """The kernel's sandbox does not cover pipes."""
-    process = engine_process(storage)
+    process = engine_process(engine)
     assert stat.S_ISSOCK(Path(f"/proc/{process.pid}/fd/0").stat().st_mode)
     with pytest.raises(OSError, match="No such device"):
         Path(f"/proc/{process.pid}/fd/0").read_bytes()
 
 
-def test_the_engine_has_no_environment_to_leak(storage: Storage) -> None:
-    assert engine_process(storage).environ() == {}
+def test_the_engine_has_no_environment_to_leak(engine: Storage) -> None:
+    assert engine_process(engine).environ() == {}
 
 
 @pytest.fixture
-def canaries(storage: Storage) -> Iterator[tuple[Path, Watch]]:
+def canaries(engine: Storage) -> Iterator[tuple[Path, Watch]]:
     """A folder in which the engine may do everything, watched."""
-    folder = storage.config.data / "engine/store/canaries"
+    folder = engine.config.data / "engine/store/canaries"
     folder.mkdir()
     (folder / "here").write_text("canary")
     watch = Watch(folder)
@@ -225,12 +226,12 @@ class Watch:
 
 
 @pytest.mark.slow
-def test_no_function_opens_a_file_that_it_is_handed(storage: Storage, canaries: tuple[Path, Watch]) -> None:
+def test_no_function_opens_a_file_that_it_is_handed(engine: Storage, canaries: tuple[Path, Watch]) -> None:
     folder, watch = canaries
     (folder / "here").read_text()
     assert watch.events() == 1, "the watch sees what is opened"
     scalars, tables = (
-        storage.client("grafana").raw_query(f"SELECT name FROM system.{kind} FORMAT LineAsString").decode().split()
+        engine.client("grafana").raw_query(f"SELECT name FROM system.{kind} FORMAT LineAsString").decode().split()
         for kind in ("functions WHERE NOT is_aggregate", "table_functions")
     )
     here, zone, absent = str(folder / "here"), f"file:{folder}/here", str(folder / "absent")
@@ -240,13 +241,13 @@ def test_no_function_opens_a_file_that_it_is_handed(storage: Storage, canaries: 
         *(f"SELECT * FROM `{name}`({hand})" for name in tables for path in (here, absent) for hand in _handed(path)),
     ]
     assert len(calls) > 10_000
-    assert storage.endpoint.passwords is not None
-    password = (storage.endpoint.passwords / "mailposture_grafana").read_text().strip()
+    assert engine.endpoint.passwords is not None
+    password = (engine.endpoint.passwords / "mailposture_grafana").read_text().strip()
     credentials = {"X-ClickHouse-User": "mailposture_grafana", "X-ClickHouse-Key": password}
     answers: list[int] = []
 
     def send(some: list[str]) -> None:
-        connection = http.client.HTTPConnection(storage.endpoint.host, storage.endpoint.http_port, timeout=60)
+        connection = http.client.HTTPConnection(engine.endpoint.host, engine.endpoint.http_port, timeout=60)
         for call in some:
             connection.request("POST", "/?database=mailposture", f"{call} LIMIT 1", credentials)
             answer = connection.getresponse()
@@ -284,15 +285,15 @@ def _handed(path: str) -> list[str]:
         "SELECT * FROM generateRandom('a DateTime64(3, ''{}'')') LIMIT 1",
     ],
 )
-def test_no_time_zone_is_read_from_a_file(storage: Storage, canaries: tuple[Path, Watch], user: str, sql: str) -> None:
+def test_no_time_zone_is_read_from_a_file(engine: Storage, canaries: tuple[Path, Watch], user: str, sql: str) -> None:
     folder, watch = canaries
     for path in ("/proc/self/fd/4", "/proc/self/fd/5", f"{folder}/here"):
-        assert refused(storage, sql.format(f"file:{path}"), user) == BAD_ARGUMENTS
+        assert refused(engine, sql.format(f"file:{path}"), user) == BAD_ARGUMENTS
     assert watch.events() == 0
 
 
 @pytest.mark.parametrize("user", ALL_USERS)
-def test_nor_do_tables_that_come_with_a_query(storage: Storage, canaries: tuple[Path, Watch], user: str) -> None:
+def test_nor_do_tables_that_come_with_a_query(engine: Storage, canaries: tuple[Path, Watch], user: str) -> None:
     """External data is parsed by ClickHouse's formats, some of which hold expressions."""
     folder, watch = canaries
     for structure, data, code in (
@@ -302,7 +303,7 @@ def test_nor_do_tables_that_come_with_a_query(storage: Storage, canaries: tuple[
     ):
         given = ExternalData(file_name="given", data=data.encode(), fmt="Values", structure=structure)
         with pytest.raises(DatabaseError) as caught:
-            storage.client(user).raw_query("SELECT * FROM given", external_data=given)
+            engine.client(user).raw_query("SELECT * FROM given", external_data=given)
         assert caught.value.code == code
     assert watch.events() == 0
 

@@ -1,6 +1,5 @@
 """A collector's ingest on the real engine, fed through a real spool."""
 
-from engine import engine, storage
 from ingesting import ingest
 
-__all__ = ["engine", "ingest", "storage"]
+__all__ = ["ingest"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from clock import NOW, TODAY
-from engine import engine, set_clock, storage  # noqa: F401  fixtures of that name
+from engine import set_clock
 from hostile_reports import hostile_dmarc_reports, hostile_reports
 
 from collector.ingest.judge import Accepted, Judge
@@ -61,6 +61,7 @@ def store_of(
     folder: Path, messages: Callable[[], Iterable[tuple[Envelope, bytes]]], today: date, *, probed: bool
 ) -> Iterator[DemoStore]:
     """Start an engine, bring in these messages, some mails that are no reports, and perhaps what probes saw."""
+    folder.mkdir()
     file = folder / "mailposture.yaml"
     settings = yaml.safe_load(config_text(nameserver="127.0.0.1@9"))
     settings["clickhouse"] = {"http": "127.0.0.1:0", "native": "127.0.0.1:0"}
@@ -128,16 +129,16 @@ def _rejections(today: date) -> Iterator[RejectionRow]:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStore]:
+def store(in_memory: Path) -> Iterator[DemoStore]:
     """The demo as of today."""
-    with store_of(tmp_path_factory.mktemp("dashboards"), lambda: demo_messages(TODAY), TODAY, probed=True) as running:
+    with store_of(in_memory / "dashboards", lambda: demo_messages(TODAY), TODAY, probed=True) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStore]:
+def hostile_store(in_memory: Path) -> Iterator[DemoStore]:
     """Reports whose senders put things into names that are meant for SQL, shells, templates and browsers."""
-    with store_of(tmp_path_factory.mktemp("hostile"), lambda: _hostile_messages(TODAY), TODAY, probed=False) as running:
+    with store_of(in_memory / "hostile", lambda: _hostile_messages(TODAY), TODAY, probed=False) as running:
         yield running
 
 
@@ -152,7 +153,7 @@ def probing_store(hostile_store: DemoStore) -> Iterator[DemoStore]:
 
 
 @pytest.fixture
-def own_store(storage: Storage) -> DemoStore:  # noqa: F811  the fixture
+def own_store(storage: Storage) -> DemoStore:
     """Without any report, for a test's own."""
     return DemoStore(config=storage.config, endpoint=storage.endpoint)
 

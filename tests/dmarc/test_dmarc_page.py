@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from click.testing import CliRunner
-from engine import engine, storage
 
 from cli.explain import command as explain
 from mailposture.config.model import Config
@@ -19,7 +18,6 @@ from reports.tls.failures import ALL_CAUSES
 if TYPE_CHECKING:
     from engine import Storage
 
-__all__ = ["engine", "storage"]
 
 PAGE = (Path(__file__).parents[2] / "docs/dmarc.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r'mailposture sql "(.+?)"\n', PAGE, re.DOTALL)

@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from engine import DOMAIN, TODAY, days_ago, engine, storage
+from engine import DOMAIN, TODAY, days_ago
 from test_dmarc_sources import configure
 
 from reports.dmarc.catalogue import services
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from reports.dmarc.catalogue import Service
 
-__all__ = ["engine", "storage"]
 
 OTHER_DOMAIN = "example.net"  # of ours
 BILLING, BILLING_ADDRESSES = "Billing", "203.0.113.64/26"

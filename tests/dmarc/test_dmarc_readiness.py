@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 from clock import NOW
-from engine import DOMAIN, days_ago, engine, storage
+from engine import DOMAIN, days_ago
 from test_dmarc_sources import ANYBODY, FORWARDER, SERVER, configure, failing, sent
 
 from cli import dmarc_readiness, records
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from reports.dmarc.readiness import DmarcReadiness, Step
 
-__all__ = ["engine", "storage"]
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from engine import DOMAIN, YESTERDAY, days_ago, engine, storage
+from engine import DOMAIN, YESTERDAY, days_ago
 
 from cli.explain import command as explain
 from mailposture.config.file import ConfigError
@@ -22,7 +22,6 @@ from reports.dmarc.senders import write_senders
 if TYPE_CHECKING:
     from engine import Storage
 
-__all__ = ["engine", "storage"]
 
 SERVER, FORWARDER, ANYBODY = "::ffff:192.0.2.1", "::ffff:198.51.100.7", "::ffff:203.0.113.9"
 

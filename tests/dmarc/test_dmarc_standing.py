@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine import DOMAIN, TODAY, days_ago, engine, storage
+from engine import DOMAIN, TODAY, days_ago
 
 if TYPE_CHECKING:
     from engine import Storage
 
-__all__ = ["engine", "storage"]
 
 ASKED = "SELECT reporter, standing, counts FROM dmarc_reporters ORDER BY reporter, trust"
 

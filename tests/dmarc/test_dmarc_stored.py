@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 from dmarc_samples import METADATA, POLICY, evaluated, feedback, record, row
-from engine import DOMAIN, engine, storage
+from engine import DOMAIN
 from ingesting import arrived, ingest, report
 
 from collector.reprocessing import Reprocessor
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine import Storage
     from ingesting import Ingest
 
-__all__ = ["engine", "ingest", "storage"]
+__all__ = ["ingest"]
 
 OURS = POLICY.replace("example.com", DOMAIN)
 TOTALS = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clock import NOW
-from engine import DOMAIN, TODAY, days_ago, engine, storage
+from engine import DOMAIN, TODAY, days_ago
 
 from cli.summary import as_text, dmarc_as_text
 from reports.dmarc.summary import Source, summarize
@@ -14,7 +14,6 @@ from reports.summary import summarize as summarize_tls
 if TYPE_CHECKING:
     from engine import Storage
 
-__all__ = ["engine", "storage"]
 
 FAILED = {"passed": False, "dkim_aligned": False}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from clock import NOW
-from engine import DOMAIN, days_ago, engine, set_clock, storage
+from engine import DOMAIN, days_ago, set_clock
 from test_dmarc_random_piles import record
 from test_dmarc_sources import ANYBODY, FORWARDER, SERVER, configure, failing, sent
 
@@ -25,7 +25,6 @@ from reports.dmarc.rolling_up import roll_up
 if TYPE_CHECKING:
     from engine import Storage
 
-__all__ = ["engine", "storage"]
 
 pytestmark = pytest.mark.slow
 

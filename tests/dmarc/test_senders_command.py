@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
-from engine import DOMAIN, days_ago, engine, storage
+from engine import DOMAIN, days_ago
 from test_dmarc_sources import ANYBODY, FORWARDER, failing, sent
 
 from cli.senders import command
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from click.testing import Result
     from engine import Storage
-
-__all__ = ["engine", "storage"]
 
 
 @pytest.fixture

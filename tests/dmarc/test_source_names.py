@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from clock import NOW, REAL_TODAY
-from engine import DOMAIN, engine, set_clock, storage
+from engine import DOMAIN, set_clock
 from eventually import eventually
 from loopback_dns import Zone, serving
 from mmdb import mmdb
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from mailposture.config.model import Config
 
-__all__ = ["engine", "storage"]
 
 ZONE = r"""
 1.2.0.192.in-addr.arpa. 60 IN PTR mail.agency.example.co.uk.

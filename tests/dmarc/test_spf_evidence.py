@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import pytest
-from engine import DOMAIN, days_ago, engine, storage
+from engine import DOMAIN, days_ago
 from test_dmarc_sources import ANYBODY, SERVER, failing, piles, sent
 
 from exporter.probes.inserting import Inserting
@@ -16,7 +16,6 @@ from mailposture.spf_networks import SpfNetwork
 if TYPE_CHECKING:
     from engine import Storage
 
-__all__ = ["engine", "storage"]
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import loopback_dns
 import pytest
-from engine import engine, storage  # noqa: F401  fixtures
 from loopback_dns import Zone
 from outside import ZONE, World, configuration, policy_of
 from pki import make_ca

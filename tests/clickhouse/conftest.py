@@ -1,3 +1,0 @@
-from engine import engine, storage
-
-__all__ = ["engine", "storage"]
