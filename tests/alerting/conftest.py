@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +50,14 @@ class Rule:
 
     @property
     def test(self) -> dict[str, Any]:
-        tests = yaml.safe_load((self.file.parent / "tests" / self.file.name).read_text())["tests"]
-        (own,) = [test for test in tests if test["name"] == self.name]
+        (own,) = [test for test in _tests_of(self.file) if test["name"] == self.name]
         return own
+
+
+@cache
+def _tests_of(rules: Path) -> list[dict[str, Any]]:
+    tests: list[dict[str, Any]] = yaml.safe_load((rules.parent / "tests" / rules.name).read_text())["tests"]
+    return tests
 
 
 def _rules() -> list[Rule]:

@@ -186,6 +186,7 @@ def pile_of(row: dict[str, Any], evidence: Evidence) -> str:
     return "ours-failing" if is_of_a_sender_of_ours(row, evidence) else "unknown"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_piles_of_random_mail_are_those_of_the_words(storage: Storage, seed: int) -> None:
     chance = random.Random(seed)
@@ -229,6 +230,7 @@ def test_piles_of_random_mail_are_those_of_the_words(storage: Storage, seed: int
     assert storage.ask("SELECT count() FROM dmarc_sources_daily WHERE source = '' OR evidence = ''") == [(0,)]
 
 
+@pytest.mark.slow
 def test_answers_do_not_change_when_parts_are_merged(storage: Storage) -> None:
     """A forged report says that an address of ours, and a vendor, passed on days on which nobody who counts saw it."""
     seen = {"spf_aligned": True, "spf_domains": [DOMAIN], "spf_results": ["pass"], "spf_scopes": ["mfrom"]}

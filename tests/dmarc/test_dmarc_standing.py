@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from engine import DOMAIN, TODAY, days_ago
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def test_reporter_that_is_proven_by_dkim_and_by_spf_is_one(storage: Storage) -> 
     assert {row[2] for row in storage.ask(ASKED)} == {True}
 
 
+@pytest.mark.slow
 def test_days_of_both_proofs_make_a_reporter_known(storage: Storage) -> None:
     storage.accepted(DOMAIN, "a.example", "dkim", days_ago(40), days_ago(40), kind="dmarc")
     storage.accepted(DOMAIN, "a.example", "spf", TODAY, TODAY, kind="dmarc")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from clock import NOW
 from engine import DOMAIN, TODAY, days_ago
 
@@ -43,6 +44,7 @@ def test_messages_are_counted_by_day_and_failing_sources_by_size(storage: Storag
     assert "unknown  4, perhaps forged: 0 quarantined or rejected, 4 delivered\n             2001:db8::/48 4" in text
 
 
+@pytest.mark.slow
 def test_blocked_forgeries_are_no_failure(storage: Storage) -> None:
     forged = {"source_ip": "::ffff:203.0.113.9", "disposition": "reject", "spf_aligned": False, **FAILED}
     storage.put("dmarc_records", {"messages": 3, "spf_aligned": True}, {"record_index": 1, "messages": 90, **forged})
@@ -60,6 +62,7 @@ def test_forged_policy_is_not_shown_where_somebody_counts(storage: Storage) -> N
     assert summary.policy == "none"
 
 
+@pytest.mark.slow
 def test_source_that_nobody_who_counts_saw_is_marked(storage: Storage) -> None:
     seen = {"source_ip": "::ffff:203.0.113.9", "spf_aligned": False, **FAILED}
     storage.put("dmarc_records", {"messages": 90, "spf_aligned": True}, {"record_index": 1, "messages": 6, **seen})
@@ -71,6 +74,7 @@ def test_source_that_nobody_who_counts_saw_is_marked(storage: Storage) -> None:
     assert [source.name for source in summary.unknown] == ["203.0.113.0/24", "198.51.100.0/24, not in alerts"]
 
 
+@pytest.mark.slow
 def test_causes_about_mail_from_us_stand_beside_it(storage: Storage) -> None:
     storage.put("dmarc_reports", {})
     failed = {"record_index": 1, "messages": 900, "spf_aligned": False, **FAILED}

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from engine import DOMAIN, YESTERDAY, days_ago
 from outside import measured
 
@@ -48,6 +49,7 @@ def test_key_that_two_reporters_saw_is_in_use(storage: Storage) -> None:
     assert selectors(storage) == {(DOMAIN, "s1")}
 
 
+@pytest.mark.slow
 def test_reporter_that_is_known_is_enough_and_so_is_an_operator(storage: Storage) -> None:
     put(storage, reporter="a.example", day=20, selector="s2")
     put(storage, reporter="a.example", day=2, selector="s2")
@@ -56,6 +58,7 @@ def test_reporter_that_is_known_is_enough_and_so_is_an_operator(storage: Storage
     assert selectors(storage) == {(DOMAIN, "s2"), (DOMAIN, "by-hand")}
 
 
+@pytest.mark.slow
 def test_reporter_that_dkim_and_spf_prove_is_one(storage: Storage) -> None:
     for trust in ("dkim", "spf"):
         put(storage, reporter="a.example", trust=trust, selector=trust)
@@ -87,6 +90,7 @@ def test_only_signatures_that_passed_in_our_name_count(storage: Storage) -> None
     assert selectors(storage) == {(f"news.{DOMAIN}", "s3")}
 
 
+@pytest.mark.slow
 def test_key_that_was_replaced_is_known_as_such(storage: Storage) -> None:
     for reporter in ("a.example", "b.example"):
         put(storage, reporter=reporter, day=10, selector="old")

@@ -18,7 +18,7 @@ from imapclient import IMAPClient
 from pki import make_ca
 from ports import free_port, listens
 from programs import program
-from sources_mail.reading import Clock, RecordingSpool
+from sources_mail.reading import SOON, Clock, RecordingSpool
 
 from collector.sources.mailbox.imap import ImapMailbox
 from collector.sources.mailbox.loop import MailboxLoop
@@ -282,7 +282,9 @@ def read(tmp_path: Path, read_mailbox: Callable[..., MailboxLoop]) -> Callable[.
             "password_file": tmp_path / "password",
             "poll": timedelta(seconds=60),
         }
-        mailbox = ImapMailbox(Settings(**{**settings, **server.settings, **more}), folder=tmp_path / "mailboxes")
+        settings |= {**server.settings, **more}
+        read = Settings(**{**settings, "poll": max(settings["poll"], timedelta(seconds=1))})
+        mailbox = ImapMailbox(read.model_copy(update={"poll": settings["poll"]}), folder=tmp_path / "mailboxes")
         return read_mailbox(mailbox, **known)
 
     return start
@@ -308,6 +310,7 @@ def read_mailbox(tmp_path: Path, spool: RecordingSpool, clock: Clock) -> Iterato
             remembered=Remembered(tmp_path / "mailboxes", mailbox.name, kinds=kinds),
             limit=limit,
             clock=clock,
+            waits=(SOON.total_seconds(), 300.0),
         )
         loop.start()
         loops.append(loop)

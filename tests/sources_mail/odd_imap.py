@@ -10,8 +10,9 @@ import re
 import socketserver
 import threading
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from sources_mail.reading import SOON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -49,7 +50,7 @@ class OddImap:
     @property
     def settings(self) -> dict[str, Any]:
         """What a configuration says about it."""
-        return {"tls": False, "port": self.plain_port, "poll": timedelta(seconds=1)}
+        return {"tls": False, "port": self.plain_port, "poll": SOON}
 
     def literal(self, uid: int) -> bytes | None:
         """The item of a FETCH answer with the whole mail; None for none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+from datetime import timedelta
 from email.message import EmailMessage
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reports.envelope import Envelope
+
+
+SOON = timedelta(milliseconds=50)
+"""How often tests look into a mailbox, and try again: more often than a configuration may say."""
 
 
 def report_mail(number: int, *, more: bytes = b"") -> bytes:

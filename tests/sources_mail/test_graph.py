@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from eventually import eventually
 from sources_mail.identity import Identity
-from sources_mail.reading import Clock, RecordingSpool, dmarc_report, events, private_mail, report_mail
+from sources_mail.reading import SOON, Clock, RecordingSpool, dmarc_report, events, private_mail, report_mail
 from sources_mail.strict_graph import START, USER, StrictGraph, answer, error
 from sources_mail.web_server import Answer
 from structlog.testing import capture_logs
@@ -56,9 +56,9 @@ def start(
             "oauth": identity.settings(tmp_path),
             "url": graph.url,
             "certificate_authority": graph.authority.certificate,
-            "poll": timedelta(seconds=1),
         }
-        mailbox = GraphMailbox(Settings(**{**settings, **more}), folder=tmp_path / "mailboxes")
+        often = Settings(**{**settings, **more}).model_copy(update={"poll": SOON})
+        mailbox = GraphMailbox(often, folder=tmp_path / "mailboxes")
         return read_mailbox(mailbox, limit=limit)
 
     return start

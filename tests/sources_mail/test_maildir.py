@@ -7,14 +7,15 @@ import gzip
 import lzma
 import os
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import lz4.block
 import pyarrow as pa
 import pytest
 from eventually import eventually
-from sources_mail.reading import Clock, RecordingSpool, dmarc_report, events, private_mail, report_mail
+from sources_mail.reading import SOON, Clock, RecordingSpool, dmarc_report, events, private_mail, report_mail
 from structlog.testing import capture_logs
 
 from collector.sources.mailbox.maildir import MaildirMailbox, MaildirSession
@@ -67,7 +68,7 @@ def start(deliver: Delivery, read_mailbox: Callable[..., MailboxLoop]) -> Callab
     """Starts to read it."""
 
     def start(*, limit: int = 1_000_000, **more: Any) -> MailboxLoop:
-        settings = Settings(**{"path": deliver.path, "poll": timedelta(seconds=1), **more})
+        settings = Settings(**{"path": deliver.path, **more}).model_copy(update={"poll": SOON})
         return read_mailbox(MaildirMailbox(settings, clock=lambda: time.time_ns() + LATER), limit=limit)
 
     return start
@@ -166,7 +167,7 @@ def test_a_mail_is_never_moved_onto_another(deliver: Delivery, start: Callable[.
 
 
 PACKED = {
-    "gzip": gzip.compress,
+    "gzip": partial(gzip.compress, mtime=0),
     "bzip2": bz2.compress,
     "xz": lzma.compress,
     "zstd": lambda mail: pa.compress(mail, codec="zstd", asbytes=True),
@@ -243,7 +244,7 @@ def test_dovecot_sees_reports_in_their_folder_and_the_rest_unread(
     dovecot: Any, spool: RecordingSpool, read_mailbox: Callable[..., MailboxLoop]
 ) -> None:
     dovecot.drop(report_mail(1), private_mail(1), report_mail(2))
-    settings = Settings(path=dovecot.maildir, poll=timedelta(seconds=1))
+    settings = Settings(path=dovecot.maildir).model_copy(update={"poll": SOON})
     read_mailbox(MaildirMailbox(settings, clock=lambda: time.time_ns() + LATER))
     eventually("both", lambda: len(dovecot.bodies("mailposture.processed")) == 2)
     assert dovecot.bodies("INBOX") == [private_mail(1)]

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 _GROUP_BYTES: Final = 8 * 1024 * 1024  # in memory at once, unless one mail alone is larger
-_SESSION_WAITS: Final = (1.0, 300.0)  # seconds before the next try: the first, and the longest
+_SESSION_WAITS: Final = (1.0, 300.0)  # the first, and the longest
 _A_DAY: Final = 86_400.0
 _LOOKING: Final = threading.Lock()  # by one mailbox at a time: it takes twice the bytes of the mail again
 
@@ -56,8 +56,9 @@ class MailboxLoop:
         remembered: Remembered,
         limit: int = LIMITS.message_bytes,
         clock: Callable[[], float] = time.monotonic,
+        waits: tuple[float, float] = _SESSION_WAITS,
     ) -> None:
-        """`limit`: bytes; larger mails are left alone."""
+        """`limit`: bytes; larger mails are left alone. `waits`: seconds between sessions that fail."""
         self._mailbox = mailbox
         self._spool = spool
         self._memory = memory
@@ -66,7 +67,7 @@ class MailboxLoop:
         self._log = _log.bind(mailbox=mailbox.name)
         self._fetching = Fetching(mailbox, remembered, limit=limit, log=self._log, clock=clock)
         self._moves = Moves(remembered, log=self._log, clock=clock)
-        self._backoff = Backoff(*_SESSION_WAITS, clock=clock)
+        self._backoff = Backoff(*waits, clock=clock)
         self.health = MailboxHealth(mailbox.name, remembered)
         self._left = 0  # mails without a report, since the last log line about them
         self._stopping = threading.Event()
