@@ -111,6 +111,12 @@ def test_modules_of_tests_have_names_of_their_own():
     assert [name for name, times in names.items() if times > 1] == []
 
 
+def test_fixtures_of_engines_are_imported_nowhere():
+    """Pytest would start an engine for each module that does; without an import they are those of tests/conftest.py."""
+    imports = re.compile(r"^from (engine|two_domains) import .*\b(engine|storage|two_domains)\b", re.MULTILINE)
+    assert [file.name for file in files_in(ROOT / "tests", ".py") if imports.search(file.read_text("utf-8"))] == []
+
+
 def test_tests_start_other_programs_only_by_their_path():
     """So that a test whose program is missing is skipped, with the name of its package."""
     unguarded = set()
