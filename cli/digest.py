@@ -9,6 +9,7 @@ import click
 
 from cli.database import database
 from cli.options import domain_of, with_config
+from exporter.digests.delivery import connected, hand_over
 from reports.digest.html import as_html
 from reports.digest.json import as_json
 from reports.digest.mail import as_mail
@@ -18,8 +19,11 @@ from reports.digest.text import as_text
 from reports.digest.week import Week
 
 if TYPE_CHECKING:
+    from email.message import EmailMessage
+
     from clickhouse_connect.driver import Client
 
+    from mailposture.config.digest import Digest
     from mailposture.config.model import Config
 
 
@@ -42,21 +46,30 @@ class _WeekType(click.ParamType[Week]):
 @click.option("--team", help="Only the domains of this team.")
 @click.option("--domain", help="Only this domain.")
 @click.option("--format", "form", type=click.Choice(["text", "html", "eml", "json"]), default="text", show_default=True)
-def command(config: Config, week: Week | None, team: str | None, domain: str | None, form: str) -> None:
+@click.option("--send", is_flag=True, help="Mail it now, to those of `digest:` in the configuration.")
+def command(config: Config, week: Week | None, team: str | None, domain: str | None, form: str, *, send: bool) -> None:
     """Say whether everything is all right, what changed against the week before, and what to do.
 
     It is about seven complete report days (UTC). What needs attention is as of their end, and is what alerts fire for.
     """
     scope, domains = _scope(config, team, domain)
+    settings = config.digest
+    if send and settings is None:
+        raise click.UsageError("--send needs a section `digest:` in the configuration (docs/digest.md)")
+    recipients = _recipients(settings, team) if settings else ()
     with database(config, user=config.clickhouse.analyst_user) as client:
         digest = read_digest(client, week or _last_days(client), domains=domains, scope=scope)
-    shown = page(digest)
+    shown = page(digest, grafana_url=(settings.grafana_url or "") if settings else "")
+    sender = settings.sender if settings else _SENDER
+    mail = as_mail(shown, digest.week, sender=sender, recipients=recipients, sent_at=datetime.now(UTC))
+    if send and settings:
+        _send(settings, mail, recipients)
+        return
     if form == "text":
         click.echo(as_text(shown), nl=False)
     elif form == "html":
         click.echo(as_html(shown), nl=False)
     elif form == "eml":
-        mail = as_mail(shown, digest.week, sender=_SENDER, recipients=(), sent_at=datetime.now(UTC))
         click.echo(mail.as_bytes(), nl=False)
     else:
         click.echo(as_json(digest))
@@ -76,6 +89,21 @@ def _scope(config: Config, team: str | None, domain: str | None) -> tuple[str, f
             raise click.BadParameter(f"no domain of the configuration is of that team ({teams})", param_hint="--team")
         return f"team {team}", found
     return "", None
+
+
+def _recipients(settings: Digest, team: str | None) -> tuple[str, ...]:
+    """Those of the team, if it is its digest; else those who get the digest of all domains."""
+    return settings.teams.get(team, ()) if team else settings.recipients
+
+
+def _send(settings: Digest, mail: EmailMessage, recipients: tuple[str, ...]) -> None:
+    """Raises ProblemError."""
+    if not recipients:
+        raise click.UsageError("the configuration names no recipients of this digest: see `digest:` (docs/digest.md)")
+    with connected(settings.smtp) as session:
+        for recipient in recipients:
+            hand_over(session, mail.as_bytes(), sender=settings.sender, recipient=recipient)
+            click.echo(f"Handed to {settings.smtp.host} for {recipient}.")
 
 
 def _last_days(client: Client) -> Week:

@@ -132,6 +132,21 @@ https:
 #   native: 127.0.0.1:19000
 #   retention: 7300d          # older report days are deleted, and rejected when they arrive
 
+# The weekly digest by mail, sent by the exporter (docs/digest.md); `mailposture digest` prints it without this.
+# digest:
+#   sender: mailposture@example.com
+#   recipients: [postmaster@example.com]      # get it of all domains
+#   teams: {{web: [web@example.com]}}           # get it of the domains of their team
+#   day: monday
+#   hour: 8
+#   time_zone: Europe/Berlin
+#   grafana_url: https://grafana.example.com  # where its links lead
+#   smtp:
+#     host: mail.example.com
+#     tls: starttls           # on port 587; true: from the start, on port 465; false: on port 25
+#     user: mailposture@example.com
+#     password_file: smtp-password
+
 # Where Prometheus scrapes.
 metrics:
   collector: 127.0.0.1:9465

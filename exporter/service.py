@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from exporter.asking import Asking
+from exporter.digests.sending import Sending
 from exporter.probes.probing import Probing
 from exporter.reported import configured, reported
 from exporter.snapshot import Refresher
@@ -40,6 +41,7 @@ async def _serve(path: Path, config: Config) -> None:
     ProcessCollector(registry=registry)
     reloading = Reloading(path, config, note=Reloads("exporter", registry=registry).note)
     probing = Probing(config=config, registry=registry) if config.probes.enabled else None
+    sending = Sending(config=config, digest=config.digest, registry=registry) if config.digest else None
     ask = Asking(config)
     refresher = Refresher(
         read=_reader(reloading, ask),
@@ -61,7 +63,7 @@ async def _serve(path: Path, config: Config) -> None:
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, follow)
     runner = web.AppRunner(
-        application(refresher=refresher, registry=registry, probing=probing),
+        application(refresher=refresher, registry=registry, probing=probing, sending=sending),
         access_log=None,
         shutdown_timeout=_PATIENCE,
     )
@@ -69,6 +71,8 @@ async def _serve(path: Path, config: Config) -> None:
     refresher.start()
     if probing is not None:
         probing.start()
+    if sending is not None:
+        sending.start()
     try:
         await _listen(runner, config.metrics.exporter)
         host, port = runner.addresses[0][:2]
@@ -76,6 +80,8 @@ async def _serve(path: Path, config: Config) -> None:
         await stopped.wait()
     finally:
         refresher.stop()
+        if sending is not None:
+            sending.stop()
         await runner.cleanup()
         if probing is not None:
             probing.stop()
@@ -103,7 +109,11 @@ def _reader(reloading: Reloading, ask: Asking) -> Callable[[], str]:
 
 
 def application(
-    *, refresher: Refresher, registry: CollectorRegistry, probing: Probing | None = None
+    *,
+    refresher: Refresher,
+    registry: CollectorRegistry,
+    probing: Probing | None = None,
+    sending: Sending | None = None,
 ) -> web.Application:
     """The routes; what they serve is ready before they are asked."""
 
@@ -123,6 +133,8 @@ def application(
             )
         if probing is not None and not probing.alive:
             return web.Response(status=503, text="the thread that probes has ended; restart the exporter\n")
+        if sending is not None and not sending.alive:
+            return web.Response(status=503, text="the thread that mails the digest has ended; restart the exporter\n")
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from mailposture.config.section import Section
-from mailposture.config.values import AuthservId, HttpsUrl, MailAddress, Wait, as_mail_address
+from mailposture.config.values import AuthservId, HttpsUrl, MailAddress, MailTls, Wait, as_mail_address, is_this_machine
 
 KIND: Final = "{kind}"  # in `processed`: the kind of the report
 
@@ -68,17 +67,11 @@ class Mailbox(Section):
         return (self.processed or "").replace(KIND, kind)
 
 
-def _tls(value: object) -> object:
-    if isinstance(value, bool) or value == "starttls":
-        return value
-    raise ValueError("must be true (TLS from the start), starttls, or false")
-
-
 class ImapMailbox(Mailbox):
     """A mailbox to read reports from by IMAP."""
 
     host: str
-    tls: Annotated[bool | Literal["starttls"], BeforeValidator(_tls)] = True
+    tls: MailTls = True
     port: int = Field(default_factory=lambda known: 993 if known.get("tls") is True else 143, ge=1, le=65535)
     certificate_authority: Path | None = None  # instead of the system's roots
     user: str
@@ -105,7 +98,7 @@ class ImapMailbox(Mailbox):
 
     @model_validator(mode="after")
     def _hides_the_password(self) -> Self:
-        if self.tls is False and not (self.cleartext_password or _is_this_machine(self.host)):
+        if self.tls is False and not (self.cleartext_password or is_this_machine(self.host)):
             raise ValueError(
                 f"tls: false sends the password to {self.host} in the clear; use `tls: true` or `tls: starttls`, or "
                 "say `cleartext_password: true` if that is what you want"
@@ -142,10 +135,3 @@ class Maildir(Mailbox):
     def name(self) -> str:
         """As logs and metrics call it."""
         return f"Maildir {self.path}, {self.folder}"
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.casefold() in {"localhost", "localhost."}

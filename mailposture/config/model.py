@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mailposture.config.digest import Digest
 from mailposture.config.domains import Domain
 from mailposture.config.mailboxes import GraphMailbox, ImapMailbox, Maildir
 from mailposture.config.section import Section
@@ -231,6 +232,7 @@ class Config(Section):
     metrics: Metrics = Metrics()
     policy_host: PolicyHost = PolicyHost()
     probes: Probes = Probes()
+    digest: Digest | None = None  # without it none is mailed; `mailposture digest` prints it all the same
 
     @model_validator(mode="after")
     def _listeners_have_addresses_of_their_own(self) -> Self:
@@ -250,6 +252,15 @@ class Config(Section):
             for (key, one), (other_key, other) in combinations(machine.items(), 2):
                 if one and other and one.collides_with(other):
                     raise ValueError(f"{key} and {other_key} both listen on port {one.port}; give one another port")
+        return self
+
+    @model_validator(mode="after")
+    def _sends_digests_to_teams_that_there_are(self) -> Self:
+        known = {domain.team for domain in self.domains}
+        for team in self.digest.teams if self.digest else ():
+            if team not in known:
+                teams = ", ".join(sorted(known))
+                raise ValueError(f"digest.teams names {team}, and no domain is of that team; the teams are {teams}")
         return self
 
     @model_validator(mode="after")

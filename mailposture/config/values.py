@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -122,6 +122,20 @@ def _is_host(text: str) -> bool:
         return False
 
 
+def _tls(value: object) -> object:
+    if isinstance(value, bool) or value == "starttls":
+        return value
+    raise ValueError("must be true (TLS from the start), starttls, or false")
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether what is sent there leaves this machine, as far as the name shows."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.casefold() in {"localhost", "localhost."}
+
+
 def _matching(pattern: str, meaning: str) -> AfterValidator:
     """A check of text that says what must be written; the text itself is not repeated, it may be a secret."""
     compiled = re.compile(pattern)
@@ -151,6 +165,8 @@ AuthservId = Annotated[
     str, _matching(r"[^\s;=()\x22]{0,255}", "the name that a server writes, without what follows it")
 ]
 HttpsUrl = Annotated[str, _matching(r"https://[^/\s]+(/\S*)?", "an address that begins with https://")]
+MailTls = Annotated[bool | Literal["starttls"], BeforeValidator(_tls)]
+WebUrl = Annotated[str, _matching(r"https?://[^/\s]+(/[^\s?#]*)?", "an address that begins with http:// or https://")]
 PublicUrl = Annotated[str, _matching(r"https://[^/]+", "https://host, with nothing behind it")]
 DatabaseName = Annotated[str, _matching(r"[a-z_][a-z0-9_]{0,63}", "at most 64 small letters, digits and underscores")]
 ClusterName = Annotated[str, _matching(r"[A-Za-z0-9_-]{1,64}", "at most 64 letters, digits, hyphens and underscores")]
