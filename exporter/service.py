@@ -41,7 +41,7 @@ async def _serve(path: Path, config: Config) -> None:
     ProcessCollector(registry=registry)
     reloading = Reloading(path, config, note=Reloads("exporter", registry=registry).note)
     probing = Probing(config=config, registry=registry) if config.probes.enabled else None
-    sending = Sending(config=config, digest=config.digest, registry=registry) if config.digest else None
+    sending = Sending(config=lambda: reloading.config, registry=registry)
     ask = Asking(config)
     refresher = Refresher(
         read=_reader(reloading, ask),
@@ -71,8 +71,7 @@ async def _serve(path: Path, config: Config) -> None:
     refresher.start()
     if probing is not None:
         probing.start()
-    if sending is not None:
-        sending.start()
+    sending.start()
     try:
         await _listen(runner, config.metrics.exporter)
         host, port = runner.addresses[0][:2]
@@ -80,8 +79,7 @@ async def _serve(path: Path, config: Config) -> None:
         await stopped.wait()
     finally:
         refresher.stop()
-        if sending is not None:
-            sending.stop()
+        sending.stop()
         await runner.cleanup()
         if probing is not None:
             probing.stop()

@@ -13,13 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from prometheus_client import Counter
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector, CollectorRegistry
 
 from exporter.digests.delivery import DeliveryError, connected, hand_over
 from exporter.digests.record import Sent, note_sent, read_sent
 from exporter.digests.schedule import Mailing, last_due, mailings, week_of
+from exporter.digests.status import Status
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.faults import reason
 from reports.digest.mail import as_mail
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
     from clickhouse_connect.driver import Client
-    from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import CollectorRegistry
 
     from mailposture.config.digest import Digest
     from mailposture.config.model import Config
@@ -51,37 +49,29 @@ def compose(client: Client, digest: Digest, mailing: Mailing, week: Week, *, now
     return as_mail(shown, week, sender=digest.sender, recipients=mailing.recipients, sent_at=now)
 
 
-class Sending(Collector):
-    """Sends from start() to stop(), in a thread of its own, and shows as metrics how that goes."""
+class Sending:
+    """Sends from start() to stop(), in a thread of its own."""
 
     def __init__(
         self,
         *,
-        config: Config,
-        digest: Digest,
+        config: Callable[[], Config],
         registry: CollectorRegistry,
         client: Callable[[], Client] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`config` is the configuration as it is now: without a digest in it nothing is sent."""
         self._config = config
-        self._digest = digest
-        self._connect = client or (lambda: connect(config, user=config.clickhouse.exporter_user))
+        self._connect = client or (lambda: connect(config(), user=config().clickhouse.exporter_user))
         self._clock = clock
-        self._done: Week | None = None  # the last week of which nothing waits
-        self._waiting: tuple[datetime, int] | None = None  # since when, and for how many recipients
-        self._last_sent: datetime | None = None
+        self._done: tuple[Week, Digest] | None = None  # the last week of which nothing waits, by these settings
+        self._status = Status(registry)
         self._unnoted: list[Sent] = []  # handed over, and not in the database yet
         self._retry_at: datetime | None = None
         self._pause = _FIRST_RETRY
         self._fault = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="digest", daemon=True)
-        self._attempts = Counter(
-            "mailposture_digest_attempts", "Attempts to mail a digest, by outcome", ["outcome"], registry=registry
-        )
-        for outcome in ("success", "failure"):
-            self._attempts.labels(outcome)
-        registry.register(self)
 
     @property
     def fault(self) -> str:
@@ -105,57 +95,60 @@ class Sending(Collector):
 
     def look(self) -> None:
         """Send what is due and has not been sent, unless that failed a moment ago."""
-        now = self._clock()
-        due = last_due(self._digest, now)
-        week = week_of(self._digest, due)
-        if week == self._done or (self._retry_at is not None and now < self._retry_at):
+        digest, now = self._config().digest, self._clock()
+        if digest is None:
+            self._status.waits(0, since=now)
+            return
+        due = last_due(digest, now)
+        week = week_of(digest, due)
+        if self._done == (week, digest) or (self._retry_at is not None and now < self._retry_at):
             return
         try:
             with closing(self._connect()) as client:
-                complete = self._send(client, week, due)
+                complete = self._send(client, digest, week, due)
         except Exception as error:  # whatever it is, the next attempt must come
             self._failed(reason(error))
             complete = False
         if complete:
-            self._done, self._retry_at, self._pause, self._fault = week, None, _FIRST_RETRY, ""
+            self._done, self._retry_at, self._pause, self._fault = (week, digest), None, _FIRST_RETRY, ""
         else:
             self._retry_at = now + self._pause
             self._pause = min(2 * self._pause, _LONGEST_RETRY)
 
-    def _send(self, client: Client, week: Week, due: datetime) -> bool:
+    def _send(self, client: Client, digest: Digest, week: Week, due: datetime) -> bool:
         """Whether nothing of the week waits any more."""
         self._note(client)
         sent = read_sent(client, week)
         if sent:
-            self._last_sent = max(sent.values())
-        every = tuple(mailings(self._config, self._digest))
+            self._status.sent(max(sent.values()))
+        every = tuple(mailings(self._config(), digest))
         waiting = {(each.scope, to) for each in every for to in each.recipients} - sent.keys()
-        self._waiting = (due, len(waiting)) if waiting else None
+        self._status.waits(len(waiting), since=due)
         for mailing in every:
             recipients = [to for to in mailing.recipients if (mailing.scope, to) in waiting]
             if recipients:
-                mail = compose(client, self._digest, mailing, week, now=self._clock())
-                for recipient in self._hand_over(mail, recipients):
+                mail = compose(client, digest, mailing, week, now=self._clock())
+                for recipient in self._hand_over(digest, mail, recipients):
                     waiting.discard((mailing.scope, recipient))
-                    self._waiting = (due, len(waiting)) if waiting else None
+                    self._status.waits(len(waiting), since=due)
                     at = self._clock()
-                    self._last_sent = at
+                    self._status.sent(at)
                     self._unnoted.append(Sent(week, mailing.scope, recipient, mail["Message-ID"], at))
                     self._note(client)
         return not waiting
 
-    def _hand_over(self, mail: EmailMessage, recipients: list[str]) -> Iterator[str]:
+    def _hand_over(self, digest: Digest, mail: EmailMessage, recipients: list[str]) -> Iterator[str]:
         """Those for whom the server has accepted it."""
         content = mail.as_bytes()
         try:
-            with connected(self._digest.smtp) as session:
+            with connected(digest.smtp) as session:
                 for recipient in recipients:
                     try:
-                        hand_over(session, content, sender=self._digest.sender, recipient=recipient)
+                        hand_over(session, content, sender=digest.sender, recipient=recipient)
                     except DeliveryError as error:
                         self._failed(str(error))
                     else:
-                        self._attempts.labels("success").inc()
+                        self._status.attempted("success")
                         log.info("digest handed over", recipient=recipient, message_id=mail["Message-ID"])
                         yield recipient
         except DeliveryError as error:
@@ -164,31 +157,11 @@ class Sending(Collector):
     def _note(self, client: Client) -> None:
         """Before anything else is sent: what is not noted would be sent again after a restart."""
         while self._unnoted:
-            note_sent(client, self._config, self._unnoted[0])
+            note_sent(client, self._config(), self._unnoted[0])
             self._unnoted.pop(0)
 
     def _failed(self, why: str) -> None:
-        self._attempts.labels("failure").inc()
+        self._status.attempted("failure")
         if why != self._fault:
             log.error("digest not sent", reason=why)
         self._fault = why
-
-    def collect(self) -> Iterator[Metric]:
-        waiting, last = self._waiting, self._last_sent
-        yield GaugeMetricFamily(
-            "mailposture_digest_waiting",
-            "Recipients that the newest digest has not been handed over for",
-            value=waiting[1] if waiting else 0,
-        )
-        if waiting:
-            yield GaugeMetricFamily(
-                "mailposture_digest_waiting_since_timestamp_seconds",
-                "When the digest that waits was due; no series while none waits",
-                value=waiting[0].timestamp(),
-            )
-        if last:
-            yield GaugeMetricFamily(
-                "mailposture_digest_last_sent_timestamp_seconds",
-                "When the mail server last accepted a digest; no series before the first",
-                value=last.timestamp(),
-            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pwd
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,7 @@ class Office:
     password: Path
     now: datetime = NOW
     postfix: Postfix | None = None
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -101,18 +102,22 @@ class Office:
 
     def sending(self, *recipients: str, client: Callable[[], Any] | None = None) -> Sending:
         """A process that has just started."""
-        config = self.storage.config
+        self.registry = CollectorRegistry()
+        config = self.storage.config.model_copy(update={"digest": self.digest(*recipients)})
 
         def own_client() -> Any:
             return connect(config, user=config.clickhouse.exporter_user, endpoint=self.storage.endpoint)
 
         return Sending(
-            config=config,
-            digest=self.digest(*recipients),
-            registry=CollectorRegistry(),
+            config=lambda: config,
+            registry=self.registry,
             client=client or own_client,
             clock=lambda: self.now,
         )
+
+    def samples(self) -> dict[str, float]:
+        """What the process that started last shows of itself."""
+        return {sample.name: sample.value for metric in self.registry.collect() for sample in metric.samples}
 
     def arrived(self, user: str, number: int) -> list[EmailMessage]:
         """The mails in a mailbox, once there are so many; in the order in which they were sent."""
@@ -143,15 +148,6 @@ def office(
     return Office(two_domains, dovecot, authority, password)
 
 
-def samples(process: Sending) -> dict[str, float]:
-    """What the process shows of itself."""
-    return {
-        f"{sample.name} {' '.join(sample.labels.values())}".strip(): sample.value
-        for metric in process.collect()
-        for sample in metric.samples
-    }
-
-
 WAITING, SINCE = "mailposture_digest_waiting", "mailposture_digest_waiting_since_timestamp_seconds"
 
 
@@ -172,21 +168,21 @@ def test_it_arrives_once_for_each_recipient_and_a_restart_repeats_none(office: O
             assert body is not None
             assert "shop.example" in body.get_content()
             assert first.get_body(("plain",)) is not None
-    assert samples(after)[WAITING] == 0
-    assert samples(after)["mailposture_digest_last_sent_timestamp_seconds"] == office.now.timestamp()
+    assert office.samples()[WAITING] == 0
+    assert office.samples()["mailposture_digest_last_sent_timestamp_seconds"] == office.now.timestamp()
 
 
 def test_a_mail_server_that_is_away_for_hours_loses_none(office: Office) -> None:
     process = office.sending(BOSS)
     process.look()
     due = NOW.replace(hour=8, minute=0).timestamp()
-    assert (samples(process)[WAITING], samples(process)[SINCE]) == (1, due)
+    assert (office.samples()[WAITING], office.samples()[SINCE]) == (1, due)
     office.now += timedelta(hours=5)
     with office.open():
         restarted = office.sending(BOSS)
         restarted.look()
-        assert samples(restarted)[WAITING] == 0
-        assert SINCE not in samples(restarted)
+        assert office.samples()[WAITING] == 0
+        assert SINCE not in office.samples()
         (mail,) = office.arrived("boss", 1)
         assert mail["Date"].datetime == office.now.replace(microsecond=0)
 
@@ -210,7 +206,7 @@ def test_who_is_refused_keeps_it_from_nobody(office: Office) -> None:
         process = office.sending(NOBODY, BOSS)
         process.look()
         office.arrived("boss", 1)
-        assert samples(process)[WAITING] == 1
+        assert office.samples()[WAITING] == 1
         assert "nobody@elsewhere.example is refused: 554" in process.fault
 
 
