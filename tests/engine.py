@@ -61,9 +61,10 @@ class Storage:
         """A client of an SQL user: collector, exporter, analyst, grafana. Sources are sorted into piles by then."""
         if self._put:
             self.roll_up()
-        return self._client(role)
+        return self.unsorted(role)
 
-    def _client(self, role: str = "collector") -> Client:
+    def unsorted(self, role: str = "collector") -> Client:
+        """The same for who asks for no piles: to sort takes longer than most tests."""
         if role not in self._clients:
             user = getattr(self.config.clickhouse, f"{role}_user")
             self._clients[role] = connect(self.config, user=user, endpoint=self.endpoint)
@@ -93,7 +94,7 @@ class Storage:
     def roll_up(self) -> None:
         """Have sources sorted into piles."""
         self._put = False
-        roll_up(self._client(), self.config)
+        roll_up(self.unsorted(), self.config)
 
     def accepted(
         self, policy_domain: str, reporter: str, trust: str, first: date, last: date, *, kind: str = "tls"
@@ -106,14 +107,14 @@ class Storage:
 
     def _insert(self, table: str, rows: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
         self._put = self._put or table.startswith("dmarc")
-        self._client().insert(table, rows, column_names=names, database=self.config.clickhouse.tables_database)
+        self.unsorted().insert(table, rows, column_names=names, database=self.config.clickhouse.tables_database)
 
     def empty(self) -> None:
         """Forget all rows, and have the configured domains and the words again, and the tests' day for today."""
         self._put = False
         if self._state() == self._emptied:
             return  # most tests only read
-        client, database = self._client(), self.config.clickhouse.tables_database
+        client, database = self.unsorted(), self.config.clickhouse.tables_database
         for table, _ in client.query(_FILLED, parameters={"database": database}).result_rows:
             if table not in _OF_THE_VERSION:
                 client.command(f"TRUNCATE TABLE {database}.{table}")
@@ -135,7 +136,7 @@ class Storage:
                 (SELECT groupBitXor(cityHash64(*)) FROM {databases.tables_database}.configured_domains)
         """
         names = {"database": databases.tables_database, "views": databases.database}
-        return self._client().query(query, parameters=names).first_row
+        return self.unsorted().query(query, parameters=names).first_row
 
 
 def clock_view(config: Config) -> str:

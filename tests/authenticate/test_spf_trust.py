@@ -274,6 +274,7 @@ def test_what_is_late_is_judged_again(
     assert not isinstance(second, Deferred | Quarantined)
 
 
+@pytest.mark.slow
 def test_many_mails_of_a_silent_domain_do_not_keep_others_waiting(mx: AtMx, zone: Zone) -> None:
     """They are more than may be under way for one organization, and more than one group of mails."""
     may_end = threading.Event()

@@ -38,6 +38,7 @@ def test_a_log_within_its_size_stays_as_it_is(path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["mailposture.log"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("to", "own"),
     [

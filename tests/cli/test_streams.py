@@ -22,6 +22,7 @@ def shell(script: str, folder: Path, **environment: str) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["explain", "explain timeout", "records"])
 def test_full_disk_under_the_output_is_named(tmp_path: Path, command: str) -> None:
     (tmp_path / "mailposture.yaml").write_text("domains: [{name: example.com}]\n")
@@ -43,6 +44,7 @@ def test_reader_that_has_seen_enough_ends_the_command_in_silence(tmp_path: Path)
     assert not done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_none_of_our_files(tmp_path: Path, closed: str) -> None:
     done = shell(f"mailposture init . --domain example.com {closed}", tmp_path)
@@ -64,6 +66,7 @@ def test_terminal_without_our_characters_gets_question_marks(tmp_path: Path) -> 
     assert "timeout ? category timeout ? warning" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", ["0", "1", "x"])
 def test_width_that_no_terminal_has_leaves_words_readable(tmp_path: Path, columns: str) -> None:
     done = shell("mailposture explain timeout", tmp_path, COLUMNS=columns)

@@ -135,6 +135,7 @@ def test_the_evidence_of_a_single_session_and_sender_is_in_the_singular(storage:
     assert "1 other sender found STARTTLS" in evidence
 
 
+@pytest.mark.slow
 def test_starttls_that_a_thousand_senders_lost_for_days_can_still_be_asked_about(storage: Storage) -> None:
     """The exporter asks about everything together: a question too big for the engine would silence all alerts."""
     columns = "policy_domain, day, report_key, reporter, counts, trust"

@@ -103,6 +103,7 @@ def test_a_policy_in_testing_elsewhere_shows_that_the_sender_still_looks(storage
     assert suspicions(storage, "applied_elsewhere, likelihood")[1] == (True, "likely")
 
 
+@pytest.mark.slow
 def test_a_sender_that_stopped_at_several_domains_within_a_week_has_changed_something(storage: Storage) -> None:
     for domain, days in ((DOMAIN, (1,)), (ELSEWHERE, (7,))):
         storage.put("tls_policies", *enforced(VICTIM, (8, 2), policy_domain=domain))
@@ -115,6 +116,7 @@ def test_a_sender_that_stopped_at_several_domains_within_a_week_has_changed_some
     assert "Within the week it stopped at 2 domains of ours." in evidence
 
 
+@pytest.mark.slow
 def test_what_a_sender_did_a_week_before_at_another_domain_is_another_matter(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (9,), policy_domain=ELSEWHERE), *victim_elsewhere())
     storage.put("tls_policies", *without(VICTIM, (8,), policy_domain=ELSEWHERE))
@@ -123,6 +125,7 @@ def test_what_a_sender_did_a_week_before_at_another_domain_is_another_matter(sto
     assert (DOMAIN, days_ago(1), 1, "likely") in rows
 
 
+@pytest.mark.slow
 def test_among_many_senders_one_that_gave_up_lately_does_not_hide_another(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (3,)), *without(VICTIM, (1, 2)), *victim_elsewhere())
     storage.put("tls_policies", *enforced("Gave Up", (20,)), *without("Gave Up", range(1, 20)))
@@ -135,6 +138,7 @@ def test_among_many_senders_one_that_gave_up_lately_does_not_hide_another(storag
     assert storage.ask(ask) == [(1, 1)]
 
 
+@pytest.mark.slow
 def test_without_others_or_probes_to_compare_it_is_only_possible(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (3,)), *without(VICTIM, (1, 2)), *victim_elsewhere())
     assert {likelihood for (likelihood,) in suspicions(storage, "likelihood")} == {"possible"}
@@ -166,18 +170,21 @@ def test_our_probes_that_found_no_policy_make_it_our_fault(storage: Storage) -> 
     assert suspicions(storage, "probes_with_policy, probes_without_policy, likelihood") == [(0, 1, "server-fault")]
 
 
+@pytest.mark.slow
 def test_a_policy_whose_record_is_gone_is_found_by_no_new_sender(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,)), *victim_elsewhere())
     storage.put("probe_results", probe(1, sts_record_id="", success=False, reason="no-record"))
     assert suspicions(storage, "probes_with_policy, probes_without_policy, likelihood") == [(0, 1, "server-fault")]
 
 
+@pytest.mark.slow
 def test_a_probe_that_dns_left_without_an_answer_proves_nothing(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,)))
     storage.put("probe_results", probe(1, sts_mode="", sts_record_id="", success=False, reason="dns-error"))
     assert suspicions(storage, "probes_with_policy, probes_without_policy, likelihood") == [(0, 0, "possible")]
 
 
+@pytest.mark.slow
 def test_a_probe_that_found_the_policy_in_spite_of_dns_is_for_it(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,)))
     storage.put("probe_results", probe(1, success=False, reason="dns-error"))
@@ -206,6 +213,7 @@ def test_a_policy_that_all_of_a_thousand_senders_lost_weeks_ago_can_still_be_ask
     assert storage.ask("SELECT DISTINCT cause FROM attention", "exporter") == [("never-reported",)]
 
 
+@pytest.mark.slow
 def test_a_policy_that_the_sender_could_not_fetch_was_not_applied(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,), policy_type="sts"))
     assert suspicions(storage, "day, likelihood") == [(YESTERDAY, "possible")]
@@ -216,21 +224,25 @@ def test_a_sender_that_never_applied_the_policy_stopped_nothing(storage: Storage
     assert suspicions(storage, "organization") == []
 
 
+@pytest.mark.slow
 def test_having_applied_it_longer_ago_than_four_weeks_or_later_is_no_evidence(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (34, 1)), *without(VICTIM, (5,)))
     assert suspicions(storage, "organization") == []
 
 
+@pytest.mark.slow
 def test_four_weeks_ago_and_across_months_is_evidence(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (33,)), *without(VICTIM, (5,)))
     assert suspicions(storage, "day, last_applied_day") == [(days_ago(5), days_ago(33))]
 
 
+@pytest.mark.slow
 def test_a_loss_at_the_edge_of_the_sixty_days_still_sees_the_weeks_before(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (88,)), *without(VICTIM, (60, 61)))
     assert suspicions(storage, "day, last_applied_day") == [(days_ago(60), days_ago(88))]
 
 
+@pytest.mark.slow
 def test_a_day_with_the_policy_in_any_report_is_a_day_with_it(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (1, 2)))
     storage.put("tls_policies", *without(VICTIM, (1,)))
@@ -244,17 +256,20 @@ def test_a_later_report_about_the_same_day_withdraws_the_suspicion(storage: Stor
     assert suspicions(storage, "organization") == []
 
 
+@pytest.mark.slow
 def test_a_sender_under_dane_need_not_look_at_the_policy(storage: Storage) -> None:
     dane = row(VICTIM, 1, policy_type="tlsa", sts_mode="", reported_policy_domain="mx.example.com")
     storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,)), dane)
     assert suspicions(storage, "organization") == []
 
 
+@pytest.mark.slow
 def test_a_policy_that_we_took_back_to_testing_is_no_downgrade(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (2,)), *enforced(VICTIM, (1,), sts_mode="testing"))
     assert suspicions(storage, "organization") == []
 
 
+@pytest.mark.slow
 def test_mail_to_a_subdomain_is_not_under_the_policy_of_its_parent(storage: Storage) -> None:
     storage.put(
         "tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,), reported_policy_domain=f"lists.{DOMAIN}")
@@ -262,6 +277,7 @@ def test_mail_to_a_subdomain_is_not_under_the_policy_of_its_parent(storage: Stor
     assert suspicions(storage, "organization") == []
 
 
+@pytest.mark.slow
 def test_a_day_without_sessions_is_no_day_without_the_policy(storage: Storage) -> None:
     storage.put("tls_policies", *enforced(VICTIM, (2,)), *without(VICTIM, (1,), successful_sessions=0))
     assert suspicions(storage, "organization") == []
@@ -274,6 +290,7 @@ def test_a_forged_report_neither_makes_nor_withdraws_a_suspicion(storage: Storag
     assert suspicions(storage, "organization") == [(VICTIM,)]
 
 
+@pytest.mark.slow
 def test_reports_that_are_stored_twice_count_once(storage: Storage) -> None:
     rows = [*enforced(VICTIM, (3,)), *without(VICTIM, (1, 2))]
     storage.put("tls_policies", *rows)

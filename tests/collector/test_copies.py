@@ -74,6 +74,7 @@ def stored(storage):
 
 
 # The contact of these reports is at sender.example.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signer", "kept"),
     [
@@ -128,6 +129,7 @@ def test_a_file_gives_way_to_the_signer_that_its_name_names(ingest, storage, ord
     assert stored(storage) == [("elsewhere.example", "dkim", DOMAIN, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[::5])
 def test_what_an_operator_gave_us_stays_whoever_signs_it_too(ingest, storage, order):
     copies = [imported(submitter="sender.example"), proven("evil.example"), proven("worse.example"), in_mailbox()]
@@ -146,6 +148,7 @@ def test_of_a_mailbox_copy_and_the_proof_of_another_the_first_stays(ingest, stor
     assert stored(storage) == [(*kept, DOMAIN, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [1, 7])
 def test_nothing_counts_twice_and_no_operator_is_overruled_whatever_comes_in_which_order(ingest, storage, batches):
     """300 reports, each by a random selection of routes."""
@@ -184,6 +187,7 @@ def test_nothing_counts_twice_and_no_operator_is_overruled_whatever_comes_in_whi
     assert sum(failed for *_, failed in sessions) == sum(map(len, found.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_two_signers_of_the_same_words_stay_two(ingest, storage, order):
     copies = [proven("sender.example"), proven("evil.example"), posted()]
@@ -232,6 +236,7 @@ def test_import_is_written_again_with_its_first_arrival(ingest, storage):
     assert arrivals == [(FIRST.timestamp(), [])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["one after the other", "killed", "in one batch"])
 def test_import_that_is_attributed_otherwise_leaves_nothing_where_it_was(ingest, storage, monkeypatch, how):
     """The host of a DANE policy was nobody's, then another domain of ours was configured with it."""
@@ -273,6 +278,7 @@ def test_unproven_copy_is_gone_although_ingest_was_killed_before_it_was(ingest, 
     assert stored(storage) == [("elsewhere.example", "dkim", DOMAIN, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("next_copy", [imported, in_mailbox, lambda: proven("evil.example")])
 def test_re_signed_copy_is_gone_although_the_import_was_killed_before_it_was(ingest, storage, next_copy):
     ingest.writer.write([proven("evil.example")])

@@ -47,7 +47,10 @@ def steps(court: Judge, body: bytes, *, by_operator: bool) -> int:
     return count
 
 
-@pytest.mark.parametrize("by_operator", [False, True], ids=["unauthenticated", "believed"])
+@pytest.mark.parametrize(
+    "by_operator",
+    [pytest.param(False, id="unauthenticated"), pytest.param(True, id="believed", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("name", MESSAGES)
 def test_a_message_takes_few_steps_per_byte(court: Judge, name: str, by_operator: bool) -> None:
     judged(court, MESSAGES[name](1), by_operator=by_operator)  # what is only done once, such as reading the suffix list

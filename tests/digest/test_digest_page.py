@@ -175,6 +175,7 @@ def test_headers_say_that_nobody_wrote_it_and_which_digest_it_is() -> None:
     assert id_of(digest(), "a@example.com", "b@example.com", week=WEEK.before) != mine
 
 
+@pytest.mark.slow
 def test_five_thousand_domains_that_all_fail_fit_into_a_mail_that_gmail_does_not_cut() -> None:
     long = f"{'x' * 60}.{'y' * 60}.{'z' * 60}.example"
     troubles = tuple(

@@ -71,6 +71,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_memory_stays_within_some_times_the_size(name: str) -> None:
     content = HOSTILE[name]()
@@ -86,6 +87,7 @@ def test_results_and_reasons_of_a_record_are_limited() -> None:
     assert (len(only.dkim), len(only.spf), len(only.reasons)) == (RESULTS, RESULTS, REASONS)
 
 
+@pytest.mark.slow
 def test_results_of_all_records_are_limited_and_weigh_as_much_as_records() -> None:
     some = record(auth=f"<auth_results>{'<dkim/>' * RESULTS}</auth_results>")
     assert decoded(feedback(some)).entries == RESULTS * RECORDS // RESULTS_IN_ALL

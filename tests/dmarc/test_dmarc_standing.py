@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ASKED = "SELECT reporter, standing, counts FROM dmarc_reporters ORDER BY reporter, trust"
 
 
+@pytest.mark.slow
 def test_reporter_that_is_proven_by_dkim_and_by_spf_is_one(storage: Storage) -> None:
     for trust in ("dkim", "authserv", "spf"):
         storage.accepted(DOMAIN, "a.example", trust, TODAY, TODAY, kind="dmarc")

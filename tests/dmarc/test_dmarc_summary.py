@@ -55,6 +55,7 @@ def test_blocked_forgeries_are_no_failure(storage: Storage) -> None:
     assert "unknown  90, perhaps forged: 90 quarantined or rejected, 0 delivered" in text
 
 
+@pytest.mark.slow
 def test_forged_policy_is_not_shown_where_somebody_counts(storage: Storage) -> None:
     storage.put("dmarc_records", {"messages": 90, "spf_aligned": True})
     storage.put("dmarc_reports", {}, {"report_key": 2, "reporter": "forger.example", "p": "reject", "period_end": NOW})

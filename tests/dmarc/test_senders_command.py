@@ -130,6 +130,7 @@ def test_selector_that_is_no_name_stands_in_no_command(storage: Storage, asked: 
     assert not [selector for selector in selectors if selector in text]
 
 
+@pytest.mark.slow
 def test_forged_report_names_no_key_and_its_source_is_marked(storage: Storage, asked: Asked) -> None:
     storage.put("dmarc_records", sent(0, spf=DOMAIN, aligned="spf"), {**failing(1), **key("good")})
     forged = {**failing(2, messages=90_000), **key("evil"), "organization": "Forger", "report_key": 7}
@@ -141,6 +142,7 @@ def test_forged_report_names_no_key_and_its_source_is_marked(storage: Storage, a
     assert "no reporter that counts in alerts saw it" in one
 
 
+@pytest.mark.slow
 def test_nobody_and_nothing_are_said(storage: Storage, asked: Asked) -> None:
     assert "Nobody, as far as DMARC reports say." in asked(DOMAIN).output
     storage.put("dmarc_records", sent(0, spf=DOMAIN, aligned="spf"))

@@ -63,7 +63,7 @@ def shown(storage: Storage) -> list[tuple[str, str, str]]:
 def test_names_that_lead_back_are_shown(storage: Storage, config: Config) -> None:
     addresses = ("::ffff:192.0.2.1", "::ffff:192.0.2.2", "::ffff:192.0.2.3", "::ffff:192.0.2.4", "2001:db8::7")
     storage.put("dmarc_records", *(failing(number, ip=address) for number, address in enumerate(addresses)))
-    name_sources(storage.client(), config, NOW)
+    name_sources(storage.unsorted(), config, NOW)
     assert shown(storage) == [
         ("192.0.2.1", "example.co.uk", "host"),
         ("192.0.2.2", "192.0.2.0/24", "network"),
@@ -79,7 +79,7 @@ def test_name_is_no_evidence_but_of_sharing(storage: Storage, config: Config) ->
     storage.put("dmarc_records", sent(0, ip=shared, spf=DOMAIN, aligned="spf"), failing(1, ip=shared))
     failed = "SELECT source, pile FROM dmarc_sources_daily WHERE passed_messages = 0"
     assert storage.ask(failed) == [("192.0.2.0/24", "ours-failing")]
-    name_sources(storage.client(), config, NOW)
+    name_sources(storage.unsorted(), config, NOW)
     storage.roll_up()
     assert storage.ask(failed) == [("Twilio SendGrid", "unknown")]
 
@@ -96,7 +96,7 @@ def test_what_is_no_host_name_is_never_shown(storage: Storage, config: Config, z
     for reverse in asked:
         assert asyncio.run(resolver.lookup(reverse, "PTR")).status is Status.FOUND
     storage.put("dmarc_records", *(failing(number, ip=f"::ffff:{ip}") for number, ip in enumerate(addresses)))
-    name_sources(storage.client(), config, NOW)
+    name_sources(storage.unsorted(), config, NOW)
     assert shown(storage) == [(address, "192.0.2.0/24", "network") for address in addresses]
 
 
@@ -104,16 +104,16 @@ def test_what_is_no_host_name_is_never_shown(storage: Storage, config: Config, z
 def test_answers_are_kept_a_month_and_silence_some_hours(storage: Storage, config: Config, zone: Zone) -> None:
     storage.put("dmarc_records", failing(0), failing(1, ip="::ffff:192.0.2.4"))
     zone.broken.add("1.2.0.192.in-addr.arpa")
-    name_sources(storage.client(), config, NOW)
+    name_sources(storage.unsorted(), config, NOW)
     zone.broken.clear()
     zone.asked.clear()
-    name_sources(storage.client(), config, NOW + timedelta(hours=5))
+    name_sources(storage.unsorted(), config, NOW + timedelta(hours=5))
     assert zone.asked == []
-    name_sources(storage.client(), config, NOW + timedelta(hours=7))
+    name_sources(storage.unsorted(), config, NOW + timedelta(hours=7))
     assert ("1.2.0.192.in-addr.arpa", "PTR") in zone.asked
     assert ("4.2.0.192.in-addr.arpa", "PTR") not in zone.asked
     assert shown(storage)[0] == ("192.0.2.1", "example.co.uk", "host")
-    name_sources(storage.client(), config, NOW + timedelta(days=29))
+    name_sources(storage.unsorted(), config, NOW + timedelta(days=29))
     assert ("4.2.0.192.in-addr.arpa", "PTR") not in zone.asked
 
 
@@ -123,20 +123,20 @@ def test_a_round_takes_the_addresses_with_most_messages(
 ) -> None:
     monkeypatch.setattr("reports.dmarc.naming._ROUND", 1)
     storage.put("dmarc_records", failing(0, ip="::ffff:192.0.2.4"), failing(1, messages=11))
-    assert name_sources(storage.client(), config, NOW) < 60
+    assert name_sources(storage.unsorted(), config, NOW) < 60
     assert {name for name, kind in zone.asked if kind == "PTR"} == {"1.2.0.192.in-addr.arpa"}
 
 
 def test_names_of_addresses_that_send_no_more_are_deleted(storage: Storage, config: Config) -> None:
     storage.put("dmarc_records", failing(0))
-    name_sources(storage.client(), config, NOW)
-    name_sources(storage.client(), config, NOW + timedelta(days=120))
+    name_sources(storage.unsorted(), config, NOW)
+    name_sources(storage.unsorted(), config, NOW + timedelta(days=120))
     assert storage.ask("SELECT count() FROM mailposture_tables.sender_names") == [(0,)]
 
 
 def test_without_the_configuration_nothing_is_asked(storage: Storage, zone: Zone, config: Config) -> None:
     storage.put("dmarc_records", failing(0))
-    name_sources(storage.client(), storage.config.model_copy(update={"authentication": config.authentication}), NOW)
+    name_sources(storage.unsorted(), storage.config.model_copy(update={"authentication": config.authentication}), NOW)
     assert zone.asked == []
 
 
@@ -170,7 +170,7 @@ def test_networks_of_a_file_name_what_has_no_reverse_name(storage: Storage, conf
     addresses = ("::ffff:192.0.2.1", "::ffff:192.0.2.4", "::ffff:192.0.2.200", "::ffff:203.0.113.9", "2001:db8::8")
     storage.put("dmarc_records", *(failing(number, ip=address) for number, address in enumerate(addresses)))
     names = config.source_names.model_copy(update={"networks": file})
-    name_sources(storage.client(), config.model_copy(update={"source_names": names}), NOW)
+    name_sources(storage.unsorted(), config.model_copy(update={"source_names": names}), NOW)
     assert shown(storage) == [
         ("192.0.2.1", "example.co.uk", "host"),
         ("192.0.2.200", "192.0.2.0/24", "network"),
@@ -190,4 +190,4 @@ def test_file_of_networks_that_cannot_be_read_is_named(
     storage.put("dmarc_records", failing(0))
     names = config.source_names.model_copy(update={"networks": file})
     with pytest.raises(ProblemError, match=r"source_names.networks: .*asn.mmdb cannot be read"):
-        name_sources(storage.client(), config.model_copy(update={"source_names": names}), NOW)
+        name_sources(storage.unsorted(), config.model_copy(update={"source_names": names}), NOW)

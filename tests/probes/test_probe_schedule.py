@@ -117,6 +117,7 @@ async def test_servers_that_all_hang_delay_no_look_at_dns(world: World) -> None:
     assert {probed.probe for probed in watched.seen} == {"dns"}
 
 
+@pytest.mark.slow
 async def test_patience_ends_and_is_said(world: World) -> None:
     async with running(world, probes(a=hanging), patience=0.01) as watched:
         await watched.until(lambda: len(watched.seen) == len(NAMES))

@@ -164,6 +164,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_looking_for_ends_that_are_not_there_is_bounded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look goes to the end of what there is: their number must not grow with the length."""

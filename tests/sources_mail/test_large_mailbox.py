@@ -81,6 +81,7 @@ def test_ten_thousand_mails_are_read_in_order_in_little_memory_and_from_where_it
     assert found["mib"] < 40
 
 
+@pytest.mark.slow
 def test_more_mails_than_one_answer_can_name_are_asked_for_in_ranges(
     read: Callable[..., MailboxLoop], spool: RecordingSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
