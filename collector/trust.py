@@ -97,6 +97,7 @@ def decide_trust(
     spf: SpfVerdict | None = None,
     server: ServerVerdict | None = None,
     author_accepted: bool = False,
+    posted: bool = True,
     needs_signature: bool = True,
     unclear: str,
     claim: Claim | None,
@@ -108,13 +109,16 @@ def decide_trust(
 
     `dkim` is what DkimVerifier found of aligned signatures, or None where needs_dkim() is false; `spf` what SPF says of
     a mail without one; `server` what the server of its mailbox says of that;
-    `author_accepted`: the configuration accepts its author without proof; `needs_signature`: its
-    kind wants a signature by a key that is for it, so that neither of these counts;
+    `author_accepted`: the configuration accepts its author without proof; `posted`: its kind comes by HTTPS too;
+    `needs_signature`: its kind wants a signature by a key that is for it, so that neither of these counts;
     `unclear` says why what they prove cannot be read, or is empty; `claim` is whom the proven header says it is from;
     `policy_domains` are those of ours that the report is about.
     """
     if envelope.by_operator or envelope.from_trusted_mailbox:
         return Decision(verdict=Verdict.ACCEPTED, trust=Trust.OPERATOR if envelope.by_operator else Trust.MAILBOX)
+    if dkim is None and not posted:
+        detail = "posted by HTTPS, which shows nothing of who sent it; such reports come by mail only"
+        return _quarantined(QuarantineReason.NOT_BY_MAIL, detail)
     if dkim is None:
         return _by_token(envelope, policy_domains)
     if needs_signature:

@@ -104,6 +104,7 @@ class ReportKind(Generic[_Report, _Attribution]):
     # Whether nothing but a signature makes a mailed report count, by a key that is not for mail alone: neither SPF, nor
     # that an operator accepts its author.
     needs_signature: bool
+    posted: bool  # whether such reports come by HTTPS too, where nothing shows who sent them
     rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
     tables: ReportTables
     schema: Path  # a folder of schema steps: its tables and views

@@ -44,6 +44,7 @@ class QuarantineReason(StrEnum):
     EARLY = "early"  # signed in the future, for days: a clock is wrong
     NOT_ALIGNED = "not-aligned"  # signed, but not by the organization that the mail says it is from
     UNCLEAR = "unclear"  # signed, but what was signed can be read in several ways, or does not say that it is a report
+    NOT_BY_MAIL = "not-by-mail"  # posted, where such reports come by mail only: a post shows nothing of who sent it
     NO_TOKEN = "no-token"  # noqa: S105  posted about another domain than the secret path's
 
 

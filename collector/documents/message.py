@@ -7,6 +7,7 @@ way what a document is, its first bytes say. Pure: bytes in, bytes out.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from collector.documents.compression import Budget, ends_as_zip, gunzip, unzip
@@ -14,6 +15,7 @@ from collector.documents.content import encoding_of, kind_of
 from collector.documents.in_a_row import may_be_several, pieces
 from collector.documents.limits import LIMITS, Limits
 from collector.documents.mail import Mail, is_mail, is_whole_mail, read_mail
+from collector.documents.refused import refuse_content_type, refuse_part
 from collector.documents.signed_mail import UnclearError, read_signed
 from reports.document import Document, Form, Opened
 from reports.file_names import policy_domain_of_file_name
@@ -23,19 +25,16 @@ from reports.rejection import Fault, Reason, RejectedError
 from reports.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from collector.dkim.verifier import Proof
 
 
-FIELDS: Final = frozenset(name for kind in KINDS for name in kind.mail.fields)
-"""Header fields that some kind of report reads, in lower case."""
-
-
+_CONTENT_TYPE: Final = b"content-type"
+_FIELDS: Final = frozenset((_CONTENT_TYPE, *(name for kind in KINDS for name in kind.mail.fields)))
 _SHOWN: Final = 60  # bytes of what is no report, in the sentence that says so
-
-REFUSED: Final = {media_type: fault for kind in KINDS for media_type, fault in kind.mail.refused.items()}
-"""Media types of parts that are never read, with the reason."""
+_BINARY: Final = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f\ufffd]")
+_DOCUMENT: Final = re.compile(rb"\s*(?:<\?xml|[{\[])")
 
 
 def open_message(body: bytes, *, as_mail: bool = False, limits: Limits = LIMITS) -> Opened:
@@ -47,7 +46,7 @@ def open_message(body: bytes, *, as_mail: bool = False, limits: Limits = LIMITS)
     if not as_mail and (kind_of(body) or not is_mail(body)):
         search.look_into(body, _Place())
         return search.result(Mail(parts=()))
-    return _look_into_parts(search, read_mail(body, fields=FIELDS, limits=limits))
+    return _look_into_parts(search, read_mail(body, fields=_FIELDS, limits=limits))
 
 
 def open_mail(mail: Mail, *, limits: Limits = LIMITS) -> Opened:
@@ -72,9 +71,10 @@ def _search(body: bytes, limits: Limits) -> _Search:
 
 
 def _look_into_parts(search: _Search, mail: Mail, *, proven: bool = False) -> Opened:
+    for written in mail.fields.get(_CONTENT_TYPE, ()):
+        refuse_content_type(written)
     for part in mail.parts:
-        if part.media_type in REFUSED:
-            raise RejectedError.of(REFUSED[part.media_type])
+        refuse_part(part.media_type)
         search.look_into(part.content, _Place(clean(part.name, NAME_LENGTH), kinds=part.kinds, whole=part.whole))
     search.faults += [Fault(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
     return search.result(mail, proven=proven)
@@ -166,10 +166,7 @@ class _Search:
             self._take(each, piece, place)
         for kind, piece in found:
             if kind not in ("json", "xml"):
-                begins = clean(piece[:_SHOWN].decode("utf-8", "replace"), _SHOWN)
-                self.faults.append(
-                    Fault(Reason.NO_REPORT, f"{len(piece)} bytes beside its documents{place} begin with {begins!r}")
-                )
+                self.faults.append(Fault(Reason.NO_REPORT, f"{len(piece)} bytes beside its documents{place} are none"))
 
     def _pieces(self, form: Form, content: bytes, place: _Place) -> Iterator[tuple[str | None, bytes]]:
         """The documents in a row, and what is no document between them; none where it is evidently one."""
@@ -194,10 +191,11 @@ class _Search:
                 Reason.TOO_LARGE,
                 f"mail of {len(content)} bytes{place}; {limits.attached_mail_bytes} are allowed in another message",
             )
-        mail = read_mail(content, fields=(), limits=limits)
+        mail = read_mail(content, fields=(_CONTENT_TYPE,), limits=limits)
+        for written in mail.fields.get(_CONTENT_TYPE, ()):
+            refuse_content_type(written)
         for part in mail.parts:
-            if part.media_type in REFUSED:
-                raise RejectedError.of(REFUSED[part.media_type])
+            refuse_part(part.media_type)
             self.look_into(part.content, place.part(part.name))
         self.faults += [Fault(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
 
@@ -214,8 +212,7 @@ class _Search:
     def _leave(self, content: bytes, place: _Place) -> None:
         self._unknown += 1
         if not self._looked_like and (place.name or place.nesting):
-            begins = clean(content[:_SHOWN].decode("utf-8", "replace"), _SHOWN)
-            self._looked_like = f"; what is{place or ' packed'} begins with {begins!r}"
+            self._looked_like = f"; what is{place or ' packed'} {_look(content, place.domains())}"
 
     def _as_utf8(self, content: bytes, place: _Place) -> bytes:
         encoding = encoding_of(content)
@@ -255,3 +252,15 @@ class _Search:
             )
             + self._looked_like,
         )
+
+
+def _look(content: bytes, named: Collection[str]) -> str:
+    """What bytes that are no report look like; `named` if they are called as a report is.
+
+    Of other text only that it is: it may be somebody's mail, of which nothing goes into a table.
+    """
+    if named or _DOCUMENT.match(content):
+        return f"begins with {clean(content[:_SHOWN].decode('utf-8', 'replace'), _SHOWN)!r}"
+    if _BINARY.search(content[:_SHOWN].decode("utf-8", "replace")[:-3]):
+        return f"is binary and begins with {content[:4].hex(' ')}"
+    return "is text"

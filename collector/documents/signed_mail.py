@@ -48,6 +48,7 @@ from collector.dkim.canonical import FIELD
 from collector.documents.content import kind_of
 from collector.documents.limits import LIMITS
 from collector.documents.mail import Mail, Part
+from collector.documents.refused import refuse_report_type
 from reports.file_names import policy_domain_of_file_name
 from reports.kinds import KINDS
 from reports.rejection import Reason, RejectedError
@@ -110,7 +111,7 @@ def read_signed(proof: Proof, *, limits: Limits) -> Mail:
     content_type = None if said is None else _value(_MEDIA_TYPE, said or b"text/plain", "Content-Type")
     report_type = content_type.parameters.get(b"report-type") if content_type is not None else None
     if report_type is not None:
-        _refuse(report_type)
+        refuse_report_type(report_type.decode("ascii", "replace"))
     labels = _labels(frozenset(kind.name for kind in KINDS if kind.mail.states(proof.fields, report_type)))
     if content_type is None:
         parts = _parts_by_body(proof, labels, limits)
@@ -121,14 +122,6 @@ def read_signed(proof: Proof, *, limits: Limits) -> Mail:
     if not parts:
         raise _no_report()
     return Mail(parts=tuple(map(_read, parts)), fields=fields)
-
-
-def _refuse(report_type: bytes) -> None:
-    """A multipart/report names the media type of its second part (RFC 6522, section 3)."""
-    media_type = f"message/{report_type.decode('ascii', 'replace').lower()}"
-    for kind in KINDS:
-        if media_type in kind.mail.refused:
-            raise RejectedError.of(kind.mail.refused[media_type])
 
 
 class _Labels:

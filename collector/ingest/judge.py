@@ -291,6 +291,7 @@ class Judge:
             spf=message.spf,
             server=message.server,
             author_accepted=message.author_accepted,
+            posted=kind.posted,
             needs_signature=kind.needs_signature,
             unclear=message.unclear,
             claim=kind.claims(report, message.opened),

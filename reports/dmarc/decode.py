@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mailposture.quoting import quoted
 from reports.dmarc.elements import Elements, MalformedError, Values, read_elements
+from reports.dmarc.encoding import document_of
 from reports.dmarc.limits import RECORDS, REPAIRED_BYTES, RESULTS_IN_ALL
+from reports.dmarc.names import Names
 from reports.dmarc.repair import repaired
 from reports.limits import NAME_LENGTH, TERM_LENGTH, TEXT_LENGTH
 from reports.rejection import Reason, RejectedError
@@ -115,15 +117,17 @@ class DmarcReport:
 
     @property
     def canonical(self) -> bytes:
-        """The same content without its white space, which may change on the way (RFC 6376, section 3.4.4)."""
-        return self.original.translate(None, b" \t\r\n")
+        """The report without what may change on the way: white space (RFC 6376, section 3.4.4), its encoding, and what
+        stands around it."""
+        return document_of(self.original).translate(None, b" \t\r\n")
 
 
 def read(document: Document) -> DmarcReport:
     """Read a report from XML. Raises RejectedError, which names the field or the fault."""
     remarks = Remarks()
+    names = Names(remarks)
     records: list[Record] = []
-    said, repeated = _elements(document.content, records, remarks)
+    said, repeated = _elements(document.content, records, names, remarks)
     if repeated:
         remarks.add(f"only the first was read where there are several: {', '.join(sorted(repeated))}")
     metadata, policy = said.get("report_metadata", _NOTHING), said.get("policy_published", _NOTHING)
@@ -140,7 +144,7 @@ def read(document: Document) -> DmarcReport:
         error=_text(metadata.get("error")),
         start=start,
         end=end,
-        published=_published(policy, remarks),
+        published=_published(policy, names, remarks),
         records=tuple(records),
         warnings=tuple(remarks),
         original=document.content,
@@ -148,16 +152,19 @@ def read(document: Document) -> DmarcReport:
     )
 
 
-def _elements(content: bytes, records: list[Record], remarks: Remarks) -> Elements:
+def _elements(content: bytes, records: list[Record], names: Names, remarks: Remarks) -> Elements:
+    def keep(values: Values) -> None:
+        records.append(_record(values, names, remarks))
+
     try:
-        return read_elements(content, lambda values: records.append(_record(values, remarks)))
+        return read_elements(content, keep)
     except MalformedError as error:
         fault = str(error)
     text = repaired(content) if len(content) <= REPAIRED_BYTES else None
     if text is not None:
         records.clear()
         try:
-            said = read_elements(text, lambda values: records.append(_record(values, remarks)), repaired=True)
+            said = read_elements(text, keep, repaired=True)
         except MalformedError:
             pass
         else:
@@ -166,7 +173,7 @@ def _elements(content: bytes, records: list[Record], remarks: Remarks) -> Elemen
     raise RejectedError(Reason.NOT_XML, f"not well-formed XML: {fault}")
 
 
-def _record(values: Values, remarks: Remarks) -> Record:
+def _record(values: Values, names: Names, remarks: Remarks) -> Record:
     row, identifiers = values.get("row", _NOTHING), values.get("identifiers", _NOTHING)
     evaluated, auth = row.get("policy_evaluated", _NOTHING), values.get("auth_results", _NOTHING)
     disposition, dkim, spf = evaluated.get("disposition", ""), evaluated.get("dkim", ""), evaluated.get("spf", "")
@@ -176,7 +183,7 @@ def _record(values: Values, remarks: Remarks) -> Record:
         disposition if disposition in _DISPOSITIONS else _disposition(disposition, remarks),
         dkim == "pass" if dkim in _VERDICTS else _passed(dkim, "dkim", remarks),
         spf == "pass" if spf in _VERDICTS else _passed(spf, "spf", remarks),
-        _domain(identifiers.get("header_from", "")),
+        names.read(identifiers.get("header_from", ""), "header_from"),
         _domain(identifiers.get("envelope_from", "")),
         _domain(identifiers.get("envelope_to", "")),
         tuple([_reason(each) for each in evaluated["reason"]]) if "reason" in evaluated else (),
@@ -272,8 +279,8 @@ def _read_result(domain: str, about: str, result: str, details: str) -> AuthResu
 _known_result: Final = lru_cache(maxsize=16_384)(_read_result)  # of one sender's records all are the same
 
 
-def _published(policy: Values, remarks: Remarks) -> Published:
-    domain = _domain(policy.get("domain", ""))
+def _published(policy: Values, names: Names, remarks: Remarks) -> Published:
+    domain = names.read(policy.get("domain", ""), "policy_published.domain")
     if not domain:
         raise _missing("policy_published.domain", policy.get("domain"))
     p = _policy(policy, "p", "none", remarks)

@@ -28,6 +28,13 @@ _DECLARED: Final = re.compile(rb"encoding[ \t\r\n]*=[ \t\r\n]*[\"']*([A-Za-z0-9.
 _NO_UTF_8: Final = {0xDC00 + byte: bytes((byte,)).decode("cp1252", "replace") for byte in range(0x80, 0x100)}
 
 
+def document_of(content: bytes) -> bytes:
+    """The root element of a report in UTF-8, without what may stand around it: byte order marks, NULs, a footer."""
+    text = decoded(content)
+    start, end = text.rfind("<", 0, max(text.find("feedback"), 0)), text.find(">", max(text.rfind("feedback"), 0))
+    return text[max(start, 0) : end + 1 or len(text)].encode("utf-8", "replace")
+
+
 def can_be_obeyed(declared: str) -> bool:
     """Whether expat may read a document in the encoding that it declares."""
     return declared.lower() in _OF_EXPAT or _codec(declared).startswith(_SINGLE_BYTE)

@@ -57,6 +57,7 @@ DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
     attribute=attribute,
     attribution_of=attribution_of,
     claims=_claims,
+    posted=False,  # RFC 9990: by mail alone
     needs_signature=False,  # RFC 7489, section 7.2.1.1: the mail must pass DMARC
     rows=rows_of,
     tables=ReportTables(parts=(Table("dmarc_records", RecordRow),), report=Table("dmarc_reports", ReportRow)),

@@ -8,6 +8,7 @@ no text between them (read_elements), or rejected. So a tag that is beyond repai
 from __future__ import annotations
 
 import re
+import sys
 from typing import Final
 
 from reports.dmarc.elements import NAMES
@@ -27,15 +28,17 @@ _STRAY_LESS_THAN: Final = re.compile(
     rf"<(?!{_KNOWN}|!--|!\[CDATA\[|\?)(?P<tag>/?(?P<name>{_PREFIX}[A-Za-z_][\w.-]{{0,40}})(?:[\s/][^<>]*)?>)?",
     re.ASCII,
 )
+_REFERENCE: Final = re.compile(r"&#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
 _STRAY_AMPERSAND: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});)")
 
 
 def repaired(content: bytes) -> bytes | None:
     """The report in UTF-8 as it should be well-formed; None if there is nothing to repair.
 
-    What stands around the document goes, unless it is of a report as well. Characters that XML forbids become �, each
-    `<` and `&` that begins nothing is escaped, and the beginning of an element of another schema goes if nothing ends
-    it. Other elements of other schemas stay, so that what is in them does not become ours.
+    What stands around the document goes, unless it is of a report as well. Characters that XML forbids become �, be
+    they written or referred to. Each `<` and `&` that begins nothing is escaped, and the beginning of an element of
+    another schema goes if nothing ends it. Other elements of other schemas stay, so that what is in them does not
+    become ours.
     """
     text = decoded(content)
     start, end = text.find("<"), _END.search(text)
@@ -54,4 +57,11 @@ def repaired(content: bytes) -> bytes | None:
         return "" if tag and ":" in name else f"&lt;{tag or ''}"
 
     text = _STRAY_LESS_THAN.sub(unstray, text, count=STRAYS)
+    text = _REFERENCE.sub(_reference, text)
     return _STRAY_AMPERSAND.sub("&amp;", text, count=STRAYS).encode()
+
+
+def _reference(found: re.Match[str]) -> str:
+    """The same reference, or � if it is to no character."""
+    code = int(found[1], 16) if found[1] else int(found[2])
+    return _LOST if code > sys.maxunicode or _FORBIDDEN.match(chr(code)) else found[0]

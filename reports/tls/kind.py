@@ -43,6 +43,7 @@ TLS: Final[ReportKind[TlsReport, Attribution]] = ReportKind(
     attribute=attribute,
     attribution_of=attribution_of,
     claims=claims,
+    posted=True,  # RFC 8460, section 3: rua may be an https URI
     needs_signature=True,  # RFC 8460, section 3: else it must be ignored
     rows=rows_of,
     tables=ReportTables(

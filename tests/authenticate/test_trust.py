@@ -41,6 +41,7 @@ def _decide(
     unclear: str = "",
     submitter: str = "",
     policy_domains: tuple[str, ...] = ("example.com",),
+    posted: bool = True,
     rules: Authentication | None = None,
     now: datetime = NOW,
 ) -> Decision:
@@ -50,6 +51,7 @@ def _decide(
         unclear=unclear,
         claim=Claim(submitter, "TLS-Report-Submitter") if submitter else None,
         policy_domains=policy_domains,
+        posted=posted,
         rules=rules or Authentication(),
         now=now,
     )
@@ -178,6 +180,14 @@ def test_secret_path_is_accepted_for_its_own_domain_only() -> None:
         Verdict.QUARANTINED,
         "posted to the secret path of example.com, but about example.com, example.org",
     )
+
+
+def test_a_post_proves_nothing_where_reports_come_by_mail_only() -> None:
+    envelope = _mail(source=Source.HTTPS, token_domain="example.com")
+    posted = _decide(None, envelope=envelope, posted=False)
+    assert (posted.verdict, posted.reason) == (Verdict.QUARANTINED, QuarantineReason.NOT_BY_MAIL)
+    by_operator = _mail(source=Source.HTTPS, token_domain="example.com", by_operator=True)
+    assert _decide(None, envelope=by_operator, posted=False).trust is Trust.OPERATOR, "released from quarantine"
 
 
 def test_post_without_secret_path_is_quarantined() -> None:

@@ -180,6 +180,29 @@ def test_names_are_normalized():
     assert (only.header_from, only.envelope_from) == ("example.com", "")
 
 
+def test_u_labels_are_names_too():
+    named = POLICY.replace("example.com", "Bücher.example")
+    of_subdomain = record(identifiers="<identifiers><header_from>laden.bücher.example</header_from></identifiers>")
+    report = decoded(feedback(of_subdomain, policy=named))
+    assert report.published.domain == "xn--bcher-kva.example"
+    assert report.records[0].header_from == "laden.xn--bcher-kva.example"
+    assert report.warnings == ()
+
+
+def test_what_is_no_name_is_left_out_with_a_remark() -> None:
+    odd = record(identifiers="<identifiers><header_from>a b</header_from></identifiers>")
+    report = decoded(feedback(odd))
+    assert (report.records[0].header_from, report.records[0].messages) == ("", 3)
+    assert report.warnings == ("header_from 'a b' is no domain name and was left out",)
+
+
+def test_only_so_many_names_in_u_labels_are_worked_out() -> None:
+    """Each takes a part of a millisecond, and one message may hold a hundred thousand."""
+    odd = [record(identifiers=f"<identifiers><header_from>ü{n}.de</header_from></identifiers>") for n in range(30)]
+    read = [each.header_from for each in decoded(feedback(*odd)).records]
+    assert (all(read[:20]), any(read[20:])) == (True, False)
+
+
 def test_unusable_address_is_no_address():
     assert decoded(feedback(record(row(source_ip="nobody")))).records[0].source_ip == NO_ADDRESS
 
@@ -187,6 +210,9 @@ def test_unusable_address_is_no_address():
 REPAIRABLE = {
     "white space before the declaration": b"\r\n  " + feedback(),
     "BEL in a comment": feedback(record(row(evaluated=evaluated(reason=REASON.format("other", "be\x07ll"))))),
+    "references to characters that XML forbids": feedback(
+        metadata=METADATA.replace("Receiver Example", "Rec&#7;eiver &#55357;&#xDE00; &amp;")
+    ),
     "bare ampersand": feedback(metadata=METADATA.replace("Receiver Example", "Smith & Sons")),
     "address in angle brackets": feedback(
         metadata=METADATA.replace("dmarc@receiver.example", "<dmarc@receiver.example>")
@@ -261,7 +287,12 @@ def test_identity_is_what_is_said_and_who_says_it(dmarc_rows):
     usual = dmarc_rows(feedback()).report
     again = dmarc_rows(gzip.compress(feedback())).report
     rewrapped = dmarc_rows(feedback().replace(b"><", b">\r\n  <")).report
+    around = [
+        *(b"\xef\xbb\xbf" + feedback(), feedback() + b"\r\nScanned <by> a gateway", feedback() + bytes(9)),
+        *(feedback(declared=' encoding="utf-16"').decode().encode("utf-16"), b" \n" + feedback()),
+    ]
     other_period = dmarc_rows(feedback(metadata=METADATA.replace("1772409600", "1772323200"))).report
     other_mail = dmarc_rows(feedback(metadata=METADATA.replace("dmarc@", "rua@"))).report
     assert usual.report_key == again.report_key == rewrapped.report_key
+    assert {dmarc_rows(each).report.report_key for each in around} == {usual.report_key}
     assert len({usual.report_key, other_period.report_key, other_mail.report_key}) == 3

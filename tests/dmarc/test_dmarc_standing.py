@@ -30,9 +30,10 @@ def test_days_of_both_proofs_make_a_reporter_known(storage: Storage) -> None:
     assert storage.ask(ASKED) == [("a.example", "established", True)] * 2
 
 
-def test_unproven_reporter_never_counts_and_takes_no_place(storage: Storage) -> None:
+@pytest.mark.parametrize("trust", ["author", "token"])
+def test_unproven_reporter_never_counts_and_takes_no_place(storage: Storage, trust: str) -> None:
     for number in range(5):
-        storage.accepted(DOMAIN, f"r{number}.example", "author", days_ago(90), TODAY, kind="dmarc")
+        storage.accepted(DOMAIN, f"r{number}.example", trust, days_ago(90), TODAY, kind="dmarc")
     assert {row[1:] for row in storage.ask(ASKED)} == {("unproven", False)}
     storage.accepted(DOMAIN, "a.example", "dkim", TODAY, TODAY, kind="dmarc")
     assert storage.ask(ASKED)[0] == ("a.example", "newcomer", False), "they are no company for a newcomer"

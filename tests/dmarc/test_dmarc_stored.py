@@ -14,6 +14,7 @@ from engine import DOMAIN
 from ingesting import arrived, ingest, report
 
 from collector.reprocessing import Reprocessor
+from collector.spool.held import HeldState
 from reports.envelope import Source, Trust
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ def made_up(number: int) -> Iterator[tuple[str, tuple[int, ...]]]:
         )
         said = evaluated(dkim=dkim, spf=spf, disposition=disposition)
         yield record(row(evaluated=said, count=str(count))), tuple(count * verdict for verdict in verdicts)
+
+
+def test_a_report_that_is_posted_waits_for_somebody_to_release_it(ingest: Ingest, storage: Storage) -> None:
+    """Its path stands in a public record, and what the XML says of its author proves nothing."""
+    ingest.spool.put(arrived(Source.HTTPS), feedback(policy=OURS))
+    ingest.drain()
+    assert storage.ask("SELECT count() FROM dmarc_report_log") == [(0,)]
+    (held,) = ingest.held.list(HeldState.QUARANTINED)
+    assert held.reason == "not-by-mail"
 
 
 def test_views_sum_to_the_totals_of_the_reports(ingest: Ingest, storage: Storage) -> None:

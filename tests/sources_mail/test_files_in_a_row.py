@@ -138,7 +138,7 @@ def test_what_is_no_document_in_a_row_is_named_beside_the_others() -> None:
     opened = open_message(mail(A + b"\nOops\n" + B))
     assert len(opened.documents) == 2
     assert [fault.reason for fault in opened.faults] == [Reason.NO_REPORT]
-    assert "begin with 'Oops" in opened.faults[0].detail
+    assert "5 bytes beside its documents" in opened.faults[0].detail
 
 
 def test_too_many_in_a_row_in_a_message_are_refused_before_they_are_read() -> None:

@@ -157,6 +157,7 @@ UPTIME: Final[ReportKind[UptimeReport, Attribution]] = ReportKind(
     attribute=attribute,
     attribution_of=lambda _report, stored: Attribution(stored.report.policy_domains),
     claims=lambda _report, _opened: None,
+    posted=True,
     needs_signature=True,
     rows=rows_of,
     tables=ReportTables(parts=(Table("uptime_checks", CheckRow),), report=Table("uptime_reports", ReportRow)),

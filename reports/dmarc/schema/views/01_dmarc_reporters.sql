@@ -2,7 +2,7 @@
 -- three reporters are established, only established ones count; else those that are known; and where nobody is, newcomers,
 -- but never one of them alone. Whoever is proven now by a signature, now by SPF, and now
 -- by what the mailbox's server has verified, is one reporter. Whose author an operator
--- accepts without proof never counts: anybody can write a From field.
+-- accepts without proof never counts: anybody can write a From field. Nor does whatever else proves nothing.
 CREATE OR REPLACE VIEW {views}.dmarc_reporters {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
@@ -23,7 +23,7 @@ WITH
             min(first_arrival) AS first_accepted, max(last_arrival) AS last_accepted,
             multiIf(
                 by = 'operator', 'by-hand',
-                by = 'author', 'unproven',
+                by NOT IN ('dkim', 'mailbox'), 'unproven',
                 {standing_by_time}
             ) AS standing
         FROM {tables}.dmarc_reporter_arrivals
