@@ -43,7 +43,7 @@ class Note(Protocol):
 
 
 class Reloads:
-    """The same two metrics for each service, which a label tells apart."""
+    """The same two metrics for each service, by a label."""
 
     def __init__(self, service: str, *, registry: CollectorRegistry) -> None:
         self._service = service
