@@ -65,19 +65,35 @@ class Ready(NamedTuple):
     step: str  # MTA-STS mode enforce, DMARC policy quarantine, DMARC policy reject
 
 
+class Passing(NamedTuple):
+    """Days that were as bad as an alert, of a domain that needed attention neither before nor after."""
+
+    policy_domain: str
+    kind: str  # tls or dmarc
+    days: tuple[date, ...]
+
+
+class Day(NamedTuple):
+    """A day of a domain that somebody reported about."""
+
+    share: float  # that succeeded, 0 to 1
+    bad: bool  # more failed than the thresholds of the domain tolerate
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
     """What is otherwise than at the end of the week before."""
 
     new: tuple[Problem, ...] = ()
     ended: tuple[Problem, ...] = ()
+    passing: tuple[Passing, ...] = ()
     turned: tuple[Turned, ...] = ()
     records: tuple[RecordChange, ...] = ()
     certificates: tuple[DueCertificate, ...] = ()
     ready: tuple[Ready, ...] = ()
 
     def __bool__(self) -> bool:
-        return any((self.new, self.ended, self.turned, self.records, self.certificates, self.ready))
+        return any((self.new, self.ended, self.passing, self.turned, self.records, self.certificates, self.ready))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +103,8 @@ class DomainWeek:
     policy_domain: str
     tls: DomainSummary
     dmarc: DmarcSummary | None
-    tls_days: tuple[float | None, ...]  # share of sessions with TLS by day, oldest first; None: nobody reported
-    own_mail_days: tuple[float | None, ...]  # share of own mail that passes DMARC
-    tolerated: float  # failures above this share deserve attention
+    tls_days: tuple[Day | None, ...]  # sessions with TLS by day, oldest first; None: nobody reported
+    own_mail_days: tuple[Day | None, ...]  # own mail that passes DMARC
 
     @property
     def forgeries_blocked(self) -> int | None:

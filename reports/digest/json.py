@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reports.digest.digest import Digest, DomainWeek, Reporters
+    from reports.digest.digest import Day, Digest, DomainWeek, Reporters
 
 
 def as_json(digest: Digest) -> str:
@@ -23,6 +23,7 @@ def as_json(digest: Digest) -> str:
         "changes": {
             "new": [asdict(each) for each in digest.changes.new],
             "ended": [asdict(each) for each in digest.changes.ended],
+            "came_and_went": [each._asdict() for each in digest.changes.passing],
             "modes_and_policies": [each._asdict() for each in digest.changes.turned],
             "records": [each._asdict() for each in digest.changes.records],
             "certificates": [each._asdict() for each in digest.changes.certificates],
@@ -43,15 +44,19 @@ def _domain(each: DomainWeek) -> dict[str, Any]:
         "sessions": tls.sessions,
         "success_rate": tls.success_rate,
         "success_rate_trend": tls.trend,
-        "success_rate_by_day": each.tls_days,
+        "days": [_of_day(day) for day in each.tls_days],
         "own_messages": dmarc.own_messages if dmarc else None,
         "pass_rate": dmarc.pass_rate if dmarc else None,
         "pass_rate_trend": dmarc.trend if dmarc else None,
-        "pass_rate_by_day": each.own_mail_days,
+        "own_mail_days": [_of_day(day) for day in each.own_mail_days],
         "policy": dmarc.policy if dmarc else None,
         "forgeries_blocked": each.forgeries_blocked,
         "forgeries_delivered": dmarc.unknown_delivered if dmarc else None,
     }
+
+
+def _of_day(day: Day | None) -> dict[str, Any] | None:
+    return day._asdict() if day else None
 
 
 def _reporters(reporters: Reporters) -> dict[str, Any]:

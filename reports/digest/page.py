@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import date
 
-    from reports.digest.digest import Changes, Digest, DomainWeek, Problem, Reporters
+    from reports.digest.digest import Changes, Day, Digest, DomainWeek, Problem, Reporters
 
 # A mail beyond 102 kB is cut off by Gmail.
 _MOST_PROBLEMS: Final = 12
@@ -29,6 +29,8 @@ _MOST_DOMAINS: Final = 15
 _MOST_NAMES: Final = 4
 _LONGEST: Final = 80  # characters of a name
 _LONGEST_TEXT: Final = 700
+_FAIR: Final = 0.995  # share from which a day is good
+_PASSED: Final = {"tls": "too many sessions failed TLS", "dmarc": "too much own mail failed DMARC"}
 _WHEN: Final = {Severity.CRITICAL: "Act now", Severity.WARNING: "This week", Severity.INFO: "When there is time"}
 
 
@@ -132,7 +134,7 @@ def page(digest: Digest, *, grafana_url: str = "") -> Page:
 def _quiet(digest: Digest) -> tuple[str, ...]:
     """Three lines with the verdict: which domains, and their figures."""
     totals, names = digest.totals, sorted(each.policy_domain for each in digest.domains)
-    figures = [f"{totals.sessions:,} sessions to them, {_rate(totals.sessions_with_tls, totals.sessions)} with TLS"]
+    figures = [f"{totals.sessions:,} sessions, {_rate(totals.sessions_with_tls, totals.sessions)} with TLS"]
     if totals.own_messages:
         passed = _rate(totals.passed_messages, totals.own_messages)
         figures.append(f"{totals.own_messages:,} messages of yours, {passed} pass DMARC")
@@ -140,7 +142,8 @@ def _quiet(digest: Digest) -> tuple[str, ...]:
         figures.append(f"{totals.forgeries_blocked:,} forgeries blocked")
     notes = [f"{each.policy_domain}: {each.title}" for each in digest.notes[:_MOST_NAMES]]
     decide = f" When there is time: {'; '.join(notes)}." if notes else ""
-    return (f"{named(names, 20)}.", f"{'; '.join(figures)}.{decide}")
+    domains = f"{'Domain' if len(names) == 1 else 'Domains'}: {named(names, 20)}."
+    return (domains, f"{'; '.join(figures)}.{decide}")
 
 
 def _entry(problem: Problem, links: Links) -> Entry:
@@ -188,15 +191,16 @@ def _changes(changes: Changes) -> Iterable[Group]:
     yield Group("New", _bounded(changes.new, about), good=False)
     yield Group("Over", _bounded(changes.ended, about), good=True)
     yield Group(
-        "Ready",
+        "Came and went",
         _bounded(
-            changes.ready,
-            lambda each: (
-                f"{each.policy_domain}: {each.step} is safe now (`mailposture readiness {each.policy_domain}`)"
-            ),
+            changes.passing,
+            lambda each: f"{each.policy_domain}: {_PASSED[each.kind]} on {named([_day(day) for day in each.days], 7)}",
         ),
         good=True,
     )
+    ready = _bounded(changes.ready, lambda each: f"{each.policy_domain}: {each.step} is safe now")
+    why = ("`mailposture readiness DOMAIN` says why, and what to publish.",) if ready else ()
+    yield Group("Ready for a stricter policy", (*ready, *why), good=True)
     yield Group(
         "Modes and policies",
         _bounded(changes.turned, lambda each: f"{each.policy_domain}: {each.what} {each.before} → {each.after}"),
@@ -231,10 +235,10 @@ def _line(each: DomainWeek, links: Links) -> Line:
         severity=min(waits, key=list(Severity).index, default=None),
         tls=without if tls.success_rate is None else percent(tls.success_rate),
         tls_trend=_trend(tls.trend),
-        tls_days=tuple(_state(share, each.tolerated) for share in each.tls_days),
+        tls_days=tuple(map(_state, each.tls_days)),
         own="no reports" if dmarc is None else "no mail" if dmarc.pass_rate is None else percent(dmarc.pass_rate),
         own_trend="" if dmarc is None else _trend(dmarc.trend),
-        own_days=tuple(_state(share, each.tolerated) for share in each.own_mail_days),
+        own_days=tuple(map(_state, each.own_mail_days)),
         blocked="" if each.forgeries_blocked is None else f"{each.forgeries_blocked:,}",
         delivered=f"{dmarc.unknown_delivered:,}" if dmarc and dmarc.unknown_delivered else "",
         policy=dmarc.policy if dmarc else "",
@@ -243,12 +247,11 @@ def _line(each: DomainWeek, links: Links) -> Line:
     )
 
 
-def _state(share: float | None, tolerated: float) -> str:
-    """How a day was: none (no reports), good, fair (a tenth of what is tolerated failed) or bad (more than that)."""
-    if share is None:
+def _state(day: Day | None) -> str:
+    """How a day was: none (no reports), good, fair (some failures) or bad (as bad as an alert)."""
+    if day is None:
         return "none"
-    failing = 1 - share
-    return "bad" if failing > tolerated else "fair" if failing > tolerated / 10 else "good"
+    return "bad" if day.bad else "good" if day.share >= _FAIR else "fair"
 
 
 def _trend(change: float | None) -> str:

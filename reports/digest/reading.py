@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from reports.attention import read_attention
 from reports.causes import Severity
 from reports.digest.changes import read_changes
+from reports.digest.days import passing, read_days
 from reports.digest.digest import Digest, DomainWeek, Totals
 from reports.digest.problems import problems_of
 from reports.digest.reporting import read_dmarc_reporters, read_tls_reporters
@@ -15,7 +16,7 @@ from reports.digest.verdict import verdict
 from reports.digest.week import DAYS
 from reports.dmarc import source_questions
 from reports.dmarc import summary as dmarc_summary
-from reports.report_days import ReportDays, share
+from reports.report_days import ReportDays
 from reports.summary import summarize
 
 if TYPE_CHECKING:
@@ -44,17 +45,14 @@ def read_digest(client: Client, week: Week, *, domains: Collection[str] | None =
     earlier = [each for each in read_attention(client, domain=only, end=week.start) if ours(each.policy_domain)]
     problems = problems_of(now, actions=_read_actions(client, week, now))
     waiting = tuple(each for each in problems if each.acknowledged_until is None)
-    of_weeks = _read_days(client, week, only)
-    thresholds = client.query("SELECT policy_domain, failure_ratio_threshold FROM domains").result_rows
-    tolerated: dict[str, float] = {str(name): float(threshold) for name, threshold in thresholds}
+    days = read_days(client, week, domain=only)
     lines = tuple(
         DomainWeek(
             policy_domain=summary.policy_domain,
             tls=summary,
             dmarc=dmarc.get(summary.policy_domain),
-            tls_days=_week_of(of_weeks["tls"][summary.policy_domain], week),
-            own_mail_days=_week_of(of_weeks["dmarc"][summary.policy_domain], week),
-            tolerated=tolerated.get(summary.policy_domain, 0.0),
+            tls_days=days.of("tls", summary.policy_domain),
+            own_mail_days=days.of("dmarc", summary.policy_domain),
         )
         for summary in summaries
     )
@@ -66,7 +64,10 @@ def read_digest(client: Client, week: Week, *, domains: Collection[str] | None =
         problems=tuple(each for each in waiting if each.severity is not Severity.INFO),
         notes=tuple(each for each in waiting if each.severity is Severity.INFO),
         acknowledged=tuple(each for each in problems if each.acknowledged_until is not None),
-        changes=read_changes(client, week, now=now, earlier=earlier, ours=ours),
+        changes=replace(
+            read_changes(client, week, now=now, earlier=earlier, ours=ours),
+            passing=passing(lines, week, known=(*now, *earlier)),
+        ),
         totals=totals,
         domains=lines,
         tls_reporters=read_tls_reporters(client, week, domains),
@@ -83,35 +84,6 @@ def _read_actions(client: Client, week: Week, needed: Iterable[Needed]) -> dict[
     ask = ReportDays(client, days=DAYS, end=week.end, domains=domains[:_MOST_ACTIONS]).ask
     rows = ask(f"SELECT policy_domain, source, action FROM ({source_questions.to_do(where)})")
     return {(domain, source): action for domain, source, action in rows}
-
-
-def _read_days(client: Client, week: Week, domain: str | None) -> dict[str, defaultdict[str, dict[Any, float | None]]]:
-    """By kind, domain and day the share that succeeded, as in the summaries."""
-    ask = ReportDays(client, days=DAYS, end=week.end, domain=domain).ask
-    inside = (
-        "day >= {start:Date} AND day < {end:Date} AND ({domain:String} = '' OR policy_domain = {domain:String})"
-        " GROUP BY policy_domain, day"
-    )
-    found: dict[str, defaultdict[str, dict[Any, float | None]]] = {"tls": defaultdict(dict), "dmarc": defaultdict(dict)}
-    for kind, sql in (
-        (
-            "tls",
-            "SELECT policy_domain, day, sum(successful_sessions), sum(successful_sessions + failed_sessions)"
-            f" FROM tls_domain_daily WHERE {inside}",
-        ),
-        (
-            "dmarc",
-            "SELECT policy_domain, day, sum(passed_messages), sumIf(messages, pile != 'unknown')"
-            f" FROM dmarc_sources_daily WHERE {inside}",
-        ),
-    ):
-        for name, day, part, whole in ask(sql):
-            found[kind][name][day] = share(int(part), int(whole))
-    return found
-
-
-def _week_of(days: dict[Any, float | None], week: Week) -> tuple[float | None, ...]:
-    return tuple(days.get(day) for day in week.days)
 
 
 def _totals(domains: Iterable[DomainWeek]) -> Totals:

@@ -74,19 +74,20 @@ def _entry(entry: Entry) -> Iterator[str]:
 def _table(lines: Iterable[Line]) -> Iterator[str]:
     known = tuple(lines)
     width = min(32, max((len(line.domain) for line in known), default=0))
-    yield f"{'domain':{width}}  {'TLS':>8} {'trend':>7} days     {'own mail':>8} {'trend':>7} days     forged, blocked"
+    of_each = f"{'trend':>7} days     "
+    yield f"{'domain':{width}}  {'TLS':>8} {of_each}{'own mail':>8} {of_each}forgeries blocked"
     for line in known:
         if len(line.domain) > width:
             yield line.domain
         name = line.domain if len(line.domain) <= width else ""
-        forged = " ".join(filter(None, (line.blocked, f"({line.delivered} delivered)" if line.delivered else "")))
+        forged = ", ".join(filter(None, (line.blocked, f"{line.delivered} DELIVERED" if line.delivered else "")))
         yield (
             f"{name:{width}}  {line.tls:>8} {line.tls_trend:>7} {_days(line.tls_days)}"
             f"  {line.own:>8} {line.own_trend:>7} {_days(line.own_days)}  {forged}"
         ).rstrip()
     yield from _wrapped(
         "TLS: share of sessions to the domain that were encrypted. Own mail: share of yours that passes DMARC. Trend: "
-        "percentage points against the week before. Days: ▁ good, ▄ some failures, █ more than tolerated, · no reports."
+        "percentage points against the week before. Days: ▁ good, ▄ some failures, █ as bad as an alert, · no reports."
     )
 
 

@@ -27,8 +27,8 @@ def verdict(problems: Iterable[Problem], *, domains: Sequence[str], totals: Tota
         return f"Nothing is urgent; {named(rest)} {needs} a look this week."
     if not (totals.sessions or totals.own_messages):
         return f"Nothing is known: no report about {named(domains)} covers this week."
-    where = f"all {len(domains):,} domains" if len(domains) > _MOST else named(domains)
-    return f"All is well at {where}: nothing needs attention."
+    where = f" at all {len(domains):,} domains" if len(domains) > 1 else ""
+    return f"All is well{where}: nothing needs attention."
 
 
 def named(names: Sequence[str], most: int = _MOST) -> str:

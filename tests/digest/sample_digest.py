@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from reports.causes import Severity
-from reports.digest.digest import Changes, Digest, DomainWeek, Problem, Reporters, Totals
+from reports.digest.digest import Changes, Day, Digest, DomainWeek, Problem, Reporters, Totals
 from reports.digest.verdict import verdict
 from reports.digest.week import Week
 from reports.summary import DomainSummary
@@ -45,10 +45,8 @@ def domain_week(name: str = "shop.example") -> DomainWeek:
         senders=(),
         attention=(),
     )
-    days = (1.0, 0.999, 0.98, 0.5, None, 1.0, 1.0)
-    return DomainWeek(
-        policy_domain=name, tls=summary, dmarc=None, tls_days=days, own_mail_days=(None,) * 7, tolerated=0.05
-    )
+    days = (Day(1.0, bad=False), None, Day(0.98, bad=False), Day(0.5, bad=True), *(Day(1.0, bad=False),) * 3)
+    return DomainWeek(policy_domain=name, tls=summary, dmarc=None, tls_days=days, own_mail_days=(None,) * 7)
 
 
 def digest(*problems: Problem, domains: int = 1, **changes: Any) -> Digest:

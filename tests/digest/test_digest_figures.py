@@ -9,7 +9,7 @@ import pytest
 from engine import TODAY, days_ago
 
 from reports.attention import read_attention
-from reports.digest.digest import Digest, Ready, Turned
+from reports.digest.digest import Digest, Passing, Ready, Turned
 from reports.digest.reading import read_digest
 from reports.digest.week import Week
 from reports.dmarc import summary as dmarc_summary
@@ -45,8 +45,8 @@ def test_figures_equal_those_of_the_summaries_of_the_same_days(two_domains: Stor
     (summary,) = summarize(client, days=7, domain=DOMAIN)
     assert line.tls == summary
     assert line.dmarc == dmarc_summary.summarize(client, days=7, domain=DOMAIN)[DOMAIN]
-    assert line.tls_days == tuple(2**day / (2**day + day) for day in range(7, 0, -1))
-    assert line.own_mail_days == (1.0,) * 7
+    assert [each.share for each in line.tls_days] == [2**day / (2**day + day) for day in range(7, 0, -1)]
+    assert [each.share for each in line.own_mail_days] == [1.0] * 7
     (line,) = [each for each in read(two_domains, WEEK.before).domains if each.policy_domain == DOMAIN]
     assert line.tls.sessions == sum(2**day + day for day in range(8, 15))
 
@@ -110,10 +110,21 @@ def test_who_used_to_report_and_stopped(two_domains: Storage, reports: Reports) 
     assert [(each.name, each.last_day) for each in reporters.stopped] == [("Gone (gone.example)", days_ago(9))]
 
 
+def test_days_as_bad_as_an_alert_that_are_over_came_and_went(two_domains: Storage, reports: Reports) -> None:
+    for day in range(1, 36):
+        failures = {"certificate-expired": {5: 20, 6: 19}.get(day, 0)}
+        reports.add(DOMAIN, day=day, successful=100, failures=failures, sts_mode="testing")
+    content = read(two_domains)
+    (line,) = [each for each in content.domains if each.policy_domain == DOMAIN]
+    assert [each.bad for each in line.tls_days] == [False, False, True, False, False, False, False]
+    assert content.changes.passing == (Passing(DOMAIN, "tls", (days_ago(5),)),)
+    assert not content.quiet
+
+
 def test_a_quiet_week_is_quiet(two_domains: Storage, reports: Reports) -> None:
     for domain in (DOMAIN, "other.example"):
         for day in range(1, 36):
             reports.add(domain, day=day, successful=100, sts_mode="enforce")
     content = read(two_domains)
-    assert content.verdict == "All is well at other.example and shop.example: nothing needs attention."
+    assert content.verdict == "All is well at all 2 domains: nothing needs attention."
     assert content.quiet, (content.changes, content.problems)

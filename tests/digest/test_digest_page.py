@@ -79,9 +79,9 @@ def test_a_quiet_week_is_said_in_three_lines_that_name_the_domains() -> None:
     assert lines == [
         "Mail security, 16 to 22 November 2026",
         "",
-        "All is well at shop.example and d1.example: nothing needs attention.",
-        "d1.example and shop.example.",
-        "1,000 sessions to them, 99.00 % with TLS.",
+        "All is well at all 2 domains: nothing needs attention.",
+        "Domains: d1.example and shop.example.",
+        "1,000 sessions, 99.00 % with TLS.",
     ]
 
 
