@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from mailposture.checks.vantage import Vantage
 
+_LONGEST_CHECK = len("dmarc-authorization")
 _COLOURS = {Outcome.GOOD: "green", Outcome.WRONG: "red", Outcome.MISSING: "yellow", Outcome.UNKNOWN: "cyan"}
 
 
@@ -154,9 +155,9 @@ def _as_text(results: Mapping[str, Sequence[CheckResult]]) -> str:
         for one in found:
             shown = click.style(f"{one.outcome:<8}", fg=_COLOURS[one.outcome])
             subject = "" if one.subject == domain else f"{one.subject}: "
-            lines.append(f"  {shown}{one.check:<16}{subject}{one.detail}")
+            lines.append(f"  {shown}{one.check:<{_LONGEST_CHECK}} {subject}{one.detail}")
             if one.instruction:
-                lines.append(f"{'':26}-> {one.instruction}")
+                lines.append(f"{'':{_LONGEST_CHECK + 11}}-> {one.instruction}")
     counted = Counter(one.outcome for found in results.values() for one in found)
     said = ", ".join(f"{counted[outcome]} {outcome}" for outcome in Outcome if counted[outcome])
     lines += ["", f"{len(results)} {'domain' if len(results) == 1 else 'domains'}: {said}"]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
 from demo.dmarc.reporters import REPORTERS
-from demo.domains import DOMAINS
+from demo.domains import DOMAINS, PARKED
 from demo.senders import SENDERS
 from mailposture.domain_names import organizational_domain
 
@@ -33,13 +33,13 @@ def write_arrivals(client: Client, today: date, *, database: str) -> None:
         )
     last = datetime.combine(today, time(), UTC)
     first = last - timedelta(days=_DAYS - 1)
-    for table, reporting in (
-        ("tls_reporter_arrivals", SENDERS),
-        ("dmarc_reporter_arrivals", [reporter.sender for reporter in REPORTERS]),
+    for table, domains, reporting in (
+        ("tls_reporter_arrivals", DOMAINS, SENDERS),
+        ("dmarc_reporter_arrivals", (*DOMAINS, *PARKED), [reporter.sender for reporter in REPORTERS]),
     ):
         rows = [
             (domain.name, organizational_domain(sender.domain), "dkim", first, last)
-            for domain in DOMAINS
+            for domain in domains
             for sender in reporting
         ]
         client.insert(table, rows, column_names=_COLUMNS, database=database)

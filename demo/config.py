@@ -3,7 +3,7 @@
 import yaml
 
 from demo.dmarc.stories import NAMED_SERVICES
-from demo.domains import DOMAINS, DemoDomain
+from demo.domains import DOMAINS, PARKED, DemoDomain
 
 _HEADER = """\
 # The demo of mailposture: domains that do not exist (RFC 2606), and a made-up month of reports about them.
@@ -17,12 +17,16 @@ def config_text(*, nameserver: str) -> str:
     Listeners and folders stay at their defaults; the file's folder holds the data.
     """
     settings: dict[str, object] = {
-        "domains": [_domain(domain) for domain in DOMAINS],
+        "domains": [*map(_domain, DOMAINS), *map(_parked, PARKED)],
         "authentication": {"nameservers": [nameserver]},
         "metrics": {"refresh": "5s"},  # nobody wants to wait a minute for the first figures
         "probes": {"enabled": False},  # there is nothing outside to look at; what they would see is made up too
     }
     return _HEADER + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+
+
+def _parked(domain: DemoDomain) -> dict[str, object]:
+    return {"name": domain.name, "team": domain.team, "parked": True}
 
 
 def _domain(domain: DemoDomain) -> dict[str, object]:

@@ -98,3 +98,8 @@ DOMAINS: Final[tuple[DemoDomain, ...]] = (
         sts=(ModeChange(days_ago=_ALWAYS, mode=PolicyMode.TESTING),),
     ),
 )
+
+PARKED: Final[tuple[DemoDomain, ...]] = (
+    DemoDomain(name="oldbank.example", team="payments", sessions=0, weekend=1.0, mx={}),
+)
+"""Those that neither take nor send mail: DMARC reports alone are about them."""

@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from demo.dmarc.policies import policy as dmarc_policy
-from demo.domains import DOMAINS, DemoDomain
+from demo.domains import DOMAINS, PARKED, DemoDomain
 from demo.stories import policy_file_is_missing
 from mailposture.config.domains import MtaStsPolicy
 from mailposture.records.mta_sts import Policy, policy_id, render
@@ -87,7 +87,7 @@ def probe_rows(now: datetime) -> Iterator[ProbeRow]:
     midnight = datetime.combine(now.date(), time(), UTC)
     slot = midnight - timedelta(days=_DAYS)
     while slot <= now:
-        for domain in DOMAINS:
+        for domain in (*DOMAINS, *PARKED):
             chance = Random(f"{domain.name} {slot:%F %H}")  # noqa: S311  made-up history, no secret
             probed_at = slot + timedelta(milliseconds=chance.randrange(20 * 60_000))
             if probed_at <= now:
@@ -117,6 +117,9 @@ class _Round:
 
 
 def _probes(each: _Round) -> Iterator[ProbeRow]:
+    if each.domain in PARKED:
+        yield from _parked_records(each)
+        return
     policy = _policy(each)
     yield from _records(each, policy)
     if policy is not None:
@@ -136,12 +139,39 @@ def _records(each: _Round, policy: Policy | None) -> Iterator[ProbeRow]:
         "mx": ", ".join(each.domain.mx),
         "tls-rpt": f"reports go to mailto:tlsrpt@{name}",
         "spf": '"v=spf1 mx -all"',
-        "dmarc": f"p={dmarc_policy(each.domain, each.days_ago)} of _dmarc.{name}",
+        "dmarc": f"p={dmarc_policy(each.domain, each.days_ago).p} of _dmarc.{name}",
     }
     if policy is not None:
         records["mta-sts"] = f"id {policy_id(render(policy))}"
     for record, detail in records.items():
         yield replace(each.row("dns", detail), record=record)
+
+
+def _parked_records(each: _Round) -> Iterator[ProbeRow]:
+    name, policy = each.domain.name, dmarc_policy(each.domain, each.days_ago)
+    key = f"*._domainkey.{name}"
+    records = {
+        "mx": ("takes no mail (null MX, RFC 7505)", "0 ."),
+        "subdomains": ("take no mail: no wildcard leads any to a server", ""),
+        "spf": ('"v=spf1 -all"', "v=spf1 -all"),
+        "dmarc-authorization": (f"takes reports about {name}", "v=DMARC1"),
+        "dkim": ("no signature is valid", "v=DKIM1; p="),
+    }
+    for record, (detail, published) in records.items():
+        subject = key if record == "dkim" else ""
+        yield replace(each.row("dns", detail), record=record, subject=subject, published=published)
+    published = f"v=DMARC1; p={policy.p}; sp={policy.sp}; rua=mailto:dmarc@{DOMAINS[0].name}"
+    if policy.sp == policy.p:
+        yield replace(each.row("dns", f"p={policy.p} of _dmarc.{name}"), record="dmarc", published=published)
+        return
+    weak = f"sends no mail, but sp={policy.sp} applies to names below it: forged mail of those is delivered"
+    yield replace(
+        each.row("dns", weak),
+        record="dmarc",
+        published=published,
+        success=False,
+        reason="parked-but-not-rejected",
+    )
 
 
 def _fetch(each: _Round, policy: Policy) -> ProbeRow:

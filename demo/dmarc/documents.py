@@ -88,18 +88,18 @@ def _metadata(feedback: ElementTree.Element, report: DmarcReport) -> None:
 
 def _policy(feedback: ElementTree.Element, report: DmarcReport) -> None:
     published = ElementTree.SubElement(feedback, "policy_published")
-    style, p = report.reporter.style, report.policy
+    style, p, sp = report.reporter.style, report.policy.p, report.policy.sp
     _add(published, domain=report.domain.name)
     if style is DmarcStyle.STALWART:
-        _add(published, p=p, sp=p, np=p, testing="n", discovery_method="treewalk")
+        _add(published, p=p, sp=sp, np=sp, testing="n", discovery_method="treewalk")
         return
     _add(published, adkim="r", aspf="r", p=p)
     if style is not DmarcStyle.YAHOO:
-        _add(published, sp=p)
+        _add(published, sp=sp)
     _add(published, pct=100)
     match style:
         case DmarcStyle.GOOGLE:
-            _add(published, np=p)
+            _add(published, np=sp)
         case DmarcStyle.MICROSOFT:
             _add(published, fo=0)
 
@@ -108,8 +108,9 @@ def _record(record: ElementTree.Element, stream: Stream, messages: int, report: 
     style = report.reporter.style
     row = ElementTree.SubElement(record, "row")
     _add(row, source_ip=stream.source_ip, count=messages)
-    disposition = stream.disposition(report.policy)
-    if style is DmarcStyle.STALWART and stream.passes and report.policy != "none":
+    policy = report.applied(stream)
+    disposition = stream.disposition(policy)
+    if style is DmarcStyle.STALWART and stream.passes and policy != "none":
         disposition = "pass"
     evaluated = ElementTree.SubElement(row, "policy_evaluated")
     verdicts = {True: "pass", False: "fail"}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from demo.dmarc.documents import begin, end, report_id, xml
 from demo.dmarc.reporters import REPORTERS, DmarcStyle
 from demo.dmarc.reports import DmarcReport, dmarc_reports
+from demo.domains import DOMAINS, PARKED
 from demo.mails import BOUNDARY, SIGNED, DemoMail, Fate, multipart, signed_mail
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def dmarc_report_mail(report: DmarcReport, key: SigningKey | None) -> bytes:
 
 
 def _recipient(report: DmarcReport) -> str:
-    return f"dmarc@{report.domain.name}"
+    taking = DOMAINS[0] if report.domain in PARKED else report.domain
+    return f"dmarc@{taking.name}"
 
 
 def _fields(report: DmarcReport) -> list[tuple[str, str]]:

@@ -13,10 +13,15 @@ _ALWAYS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class PolicyChange:
-    """From this many days ago on, p (and sp) of the domain is this."""
+    """From this many days ago on, p and sp of the domain are these."""
 
     days_ago: int
     p: str
+    weaker_sp: str = ""  # where names below the domain have another policy
+
+    @property
+    def sp(self) -> str:
+        return self.weaker_sp or self.p
 
 
 _POLICIES: Final[dict[str, tuple[PolicyChange, ...]]] = {
@@ -27,9 +32,10 @@ _POLICIES: Final[dict[str, tuple[PolicyChange, ...]]] = {
     "univ.example": (PolicyChange(_ALWAYS, "none"), PolicyChange(16, "quarantine")),
     "clinic.example": (PolicyChange(_ALWAYS, "none"),),
     "library.example": (PolicyChange(_ALWAYS, "quarantine"),),
+    "oldbank.example": (PolicyChange(_ALWAYS, "reject"), PolicyChange(12, "reject", weaker_sp="none")),
 }
 
 
-def policy(domain: DemoDomain, days_ago: int) -> str:
-    """p of the domain's record on a day: none, quarantine or reject."""
-    return next(change.p for change in reversed(_POLICIES[domain.name]) if change.days_ago >= days_ago)
+def policy(domain: DemoDomain, days_ago: int) -> PolicyChange:
+    """What the domain's record says on a day."""
+    return next(change for change in reversed(_POLICIES[domain.name]) if change.days_ago >= days_ago)

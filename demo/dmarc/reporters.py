@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from demo.domains import DOMAINS
+from demo.domains import DOMAINS, PARKED
 from demo.senders import SENDERS
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Reporter:
 
     def reports(self, domain: DemoDomain, days_ago: int) -> bool:
         """Whether it got mail from a domain on a day."""
-        return (days_ago + DOMAINS.index(domain)) % self.every == 0
+        return (days_ago + (*DOMAINS, *PARKED).index(domain)) % self.every == 0
 
 
 _BY_DOMAIN: Final = {sender.domain: sender for sender in SENDERS}

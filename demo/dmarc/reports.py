@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from demo.dmarc.policies import policy
-from demo.dmarc.reporters import REPORTERS, Reporter
+from demo.dmarc.policies import PolicyChange, policy
+from demo.dmarc.reporters import REPORTERS, DmarcStyle, Reporter
 from demo.dmarc.stories import Stream, streams
-from demo.domains import DOMAINS, DemoDomain
+from demo.domains import DOMAINS, PARKED, DemoDomain
 from demo.reports import DAYS
 
 if TYPE_CHECKING:
@@ -24,8 +24,13 @@ class DmarcReport:
     reporter: Reporter
     domain: DemoDomain
     day: date
-    policy: str
+    policy: PolicyChange
     records: tuple[tuple[Stream, int], ...]  # with the number of messages
+
+    def applied(self, stream: Stream) -> str:
+        """The policy that this reporter applies to messages: sp below the domain, if it reads that."""
+        below = stream.header_from != self.domain.name and self.reporter.style is not DmarcStyle.YAHOO
+        return self.policy.sp if below else self.policy.p
 
 
 def dmarc_reports(today: date) -> Iterator[DmarcReport]:
@@ -33,7 +38,7 @@ def dmarc_reports(today: date) -> Iterator[DmarcReport]:
     for days_ago in range(DAYS, 0, -1):
         day = today - timedelta(days=days_ago)
         for reporter in REPORTERS:
-            for domain in DOMAINS:
+            for domain in (*DOMAINS, *PARKED):
                 if reporter.reports(domain, days_ago):
                     yield DmarcReport(
                         reporter=reporter,

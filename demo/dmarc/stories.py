@@ -16,6 +16,9 @@ univ.example    p=quarantine since 16 days. A mailing list changes Subject and b
 clinic.example  p=none. A forgotten server sends reminders of appointments, 2,371 in the month: it is not in the SPF
                 record and does not sign. With any policy but none they would be lost.
 library.example p=quarantine. All mail passes, that which is forwarded too: ready for p=reject.
+oldbank.example parked, p=reject. Every day somebody forges mail in its name, all of which is rejected. Since 12 days
+                its record says sp=none, and since 3 days mail from secure.oldbank.example is forged too, and
+                delivered.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from demo.domains import PARKED
 from demo.stories import Story
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ DMARC_STORIES: Final[tuple[Story, ...]] = (
     Story("univ.example", "a mailing list and forwarded mail"),
     Story("clinic.example", "a forgotten server sends reminders without SPF and DKIM"),
     Story("library.example", "all mail passes for a month: ready for p=reject"),
+    Story("oldbank.example", "a parked domain: forged mail is rejected, but below it delivered since sp=none"),
 )
 
 
@@ -109,6 +114,8 @@ def streams(domain: DemoDomain, days_ago: int) -> Iterator[Stream]:
             yield _forgotten_server(domain)
         case "library.example":
             yield _forwarded(domain, "198.51.100.91", 6)
+    if domain in PARKED:
+        yield from _abuse(domain, days_ago)
 
 
 NAMED_SERVICES: Final = {
@@ -188,14 +195,21 @@ def _briefing(domain: DemoDomain, days_ago: int) -> Stream:
     )
 
 
-def _forged(domain: DemoDomain, sources: tuple[str, ...], *, messages: int) -> Iterator[Stream]:
+def _abuse(domain: DemoDomain, days_ago: int) -> Iterator[Stream]:
+    yield from _forged(domain, _PHISHING_NETWORKS[1:3], messages=40)
+    if days_ago <= 3:
+        yield from _forged(domain, _PHISHING_NETWORKS[:1], messages=150, below="secure.")
+
+
+def _forged(domain: DemoDomain, sources: tuple[str, ...], *, messages: int, below: str = "") -> Iterator[Stream]:
+    """`below`: the labels before the domain in From, which has no SPF record then."""
     for number, source_ip in enumerate(sources, start=1):
         yield Stream(
-            header_from=domain.name,
+            header_from=f"{below}{domain.name}",
             source_ip=source_ip,
             messages=messages // number,
-            envelope_from=domain.name,
-            spf="fail",
+            envelope_from=f"{below}{domain.name}",
+            spf="none" if below else "fail",
         )
 
 

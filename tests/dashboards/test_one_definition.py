@@ -153,6 +153,8 @@ STORIES = {
         ("travel.example", "dmarc-forged-delivered"),
         ("clinic.example", "dmarc-unknown-source"),
         ("news.example", "dmarc-own-failing"),
+        ("oldbank.example", "parked-forged-delivered"),
+        ("oldbank.example", "parked-unprotected"),
     },
     4: {("univ.example", "dane"), ("univ.example", "mx-tlsa-mismatch")},
     8: {("shop.example", "certificate"), ("shop.example", "mx-certificate-invalid")},

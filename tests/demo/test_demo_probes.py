@@ -40,6 +40,7 @@ def test_probes_find_the_faults_that_senders_report_on_the_same_days_and_no_othe
         ("news.example", "policy-status"): {11, 12, 13, 14},
         ("mx-old.travel.example", "certificate-host-mismatch"): set(range(18, 32)),
         ("mx1.univ.example", "tlsa-mismatch"): {4, 5},
+        ("oldbank.example", "parked-but-not-rejected"): set(range(13)),
     }
     assert slow_days <= set(range(11))
     assert len(slow_days) > 6

@@ -17,7 +17,7 @@ from demo.config import config_text
 from demo.dmarc.mails import dmarc_mails
 from demo.dmarc.reports import dmarc_reports
 from demo.dmarc.stories import DMARC_STORIES
-from demo.domains import DOMAINS
+from demo.domains import DOMAINS, PARKED
 from demo.keys import public_records
 from demo.nameserver import Nameserver
 from demo.reports import DAYS
@@ -43,7 +43,7 @@ class Facts:
         for report in dmarc_reports(today):
             for stream, messages in report.records:
                 source = report.domain.name, stream.source_ip, stream.passes
-                self.messages[*source, stream.disposition(report.policy)] += messages
+                self.messages[*source, stream.disposition(report.applied(stream))] += messages
                 self.days.setdefault(source, set()).add((today - report.day).days)
 
     def failed(self, domain: str, *sources: str) -> dict[str, int]:
@@ -87,6 +87,11 @@ def assert_all_stories_are_there(today: date) -> None:
     assert facts.days["library.example", "203.0.113.97", True] == _MONTH
     assert facts.days["library.example", "198.51.100.91", True] == _MONTH
 
+    assert facts.days["oldbank.example", "192.0.2.66", False] == _MONTH
+    assert facts.failed("oldbank.example", "192.0.2.66", "198.51.100.211").keys() == {"reject"}
+    assert facts.failed("oldbank.example", "192.0.2.17").keys() == {"none"}
+    assert facts.days["oldbank.example", "192.0.2.17", False] == {1, 2, 3}
+
 
 @pytest.mark.parametrize("today", ODD_DAYS, ids=str)
 def test_the_stories_are_there_on_an_odd_day(today: date) -> None:
@@ -103,7 +108,7 @@ def test_the_stories_are_there_on_every_day_of_a_leap_year(month: int) -> None:
 
 
 def test_every_domain_has_its_story() -> None:
-    assert [story.domain for story in DMARC_STORIES] == [domain.name for domain in DOMAINS]
+    assert [story.domain for story in DMARC_STORIES] == [domain.name for domain in (*DOMAINS, *PARKED)]
 
 
 @pytest.fixture(scope="module")

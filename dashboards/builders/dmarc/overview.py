@@ -7,7 +7,7 @@ from dashboards.builders.common.grafana import Dashboard, Row, rows, steps
 from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, stat, table
 from dashboards.builders.common.scope import IN_RANGE, OF_TEAM
 from dashboards.builders.common.variables import DATASOURCES, END, TEAM, THIS_DOMAIN, domain, link, page_links
-from dashboards.builders.dmarc import questions, shared_panels
+from dashboards.builders.dmarc import parked, questions, shared_panels
 from dashboards.builders.dmarc.shared_panels import DOMAIN
 
 UID = "mailposture-dmarc-overview"
@@ -99,9 +99,9 @@ _ATTENTION = table(
 
 _DOMAINS = table(
     "Domains: what fails, and may the policy be stricter?",
-    "All our domains in the time range, those first whose own mail fails, then those with unknown mail that is "
-    "delivered. Next step: the next stricter policy, and whether it is safe as of now, over the last 30 report days: "
-    "what of our own and of forwarded mail would be refused, and unknown sources that may be ours (`mailposture "
+    "All our domains that have mail, in the time range, those first whose own mail fails, then those with unknown mail "
+    "that is delivered. Next step: the next stricter policy, and whether it is safe as of now, over the last 30 report "
+    "days: what of our own and of forwarded mail would be refused, and unknown sources that may be ours (`mailposture "
     "readiness DOMAIN`).",
     rows(
         f"""
@@ -135,7 +135,7 @@ _DOMAINS = table(
             WHERE {IN_RANGE} AND {OF_TEAM}
             GROUP BY policy_domain
         ) AS mail USING (policy_domain)
-        WHERE {OF_TEAM}
+        WHERE {OF_TEAM} AND NOT parked
         ORDER BY "Ours, failing" DESC, "Unknown, delivered" DESC, "Own mail" DESC, "Domain"
         LIMIT 500"""
     ),
@@ -168,6 +168,7 @@ def dashboard() -> Dashboard:
         rows=(
             Row(panels=(*_ANSWER, _ATTENTION)),
             Row(panels=(_DOMAINS,)),
+            parked.ROW,
             Row(panels=(shared_panels.piles(OF_TEAM, width=14), shared_panels.own_rate_by_day(OF_TEAM, width=10))),
             Row(panels=(shared_panels.what_to_do(OF_TEAM, domain=DOMAIN, height=11),)),
             Row(

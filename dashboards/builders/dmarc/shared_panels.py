@@ -69,13 +69,14 @@ def failing_senders(title: str, where: str) -> Panel:
         title,
         "Senders of ours whose mail fails DMARC, over the seven report days before the end of the time range: at "
         "least ten messages, and a tenth of what the sender sent. All good: none, and nothing unknown was delivered; "
-        "forgeries that are blocked are no failure. Our senders pass: none, but mail of unknown senders was delivered.",
+        "forgeries that are blocked are no failure. Our senders pass: none, but mail of unknown senders was delivered. "
+        "Forged mail delivered: the same of parked domains, which have no senders.",
         rows(
             f"""
             SELECT multiIf(
                 {questions.no_reports(f"{THIS_WEEK} AND {where}")}, NULL,
                 fails > 0, fails,
-                unknown > 0, -1,
+                unknown > 0, if((SELECT min(parked) FROM domains WHERE {where}), -2, -1),
                 0) AS senders
             FROM (
                 SELECT
@@ -101,6 +102,7 @@ def failing_senders(title: str, where: str) -> Panel:
         mappings=(
             words(
                 {
+                    "-2": ("Forged mail delivered", "orange"),
                     "-1": ("Our senders pass", "#3A6FBF"),
                     "0": ("All good", look.GOOD),
                     "1": ("1 sender of ours fails", look.BAD),
