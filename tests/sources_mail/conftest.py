@@ -7,6 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -282,9 +283,11 @@ def read(tmp_path: Path, read_mailbox: Callable[..., MailboxLoop]) -> Callable[.
             "password_file": tmp_path / "password",
             "poll": timedelta(seconds=60),
         }
+        answers = more.pop("answers", time.monotonic)
         settings |= {**server.settings, **more}
-        read = Settings(**{**settings, "poll": max(settings["poll"], timedelta(seconds=1))})
-        mailbox = ImapMailbox(read.model_copy(update={"poll": settings["poll"]}), folder=tmp_path / "mailboxes")
+        chosen = Settings(**{**settings, "poll": max(settings["poll"], timedelta(seconds=1))})
+        chosen = chosen.model_copy(update={"poll": settings["poll"]})
+        mailbox = ImapMailbox(chosen, folder=tmp_path / "mailboxes", clock=answers)
         return read_mailbox(mailbox, **known)
 
     return start

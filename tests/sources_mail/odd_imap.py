@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sources_mail.reading import SOON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
 No = str  # what a tagged NO says
 
@@ -42,6 +42,8 @@ class OddImap:
         self.size: Callable[[int], str] = lambda uid: f"RFC822.SIZE {len(self.mails[uid])}"
         self.before_fetch: Callable[[int], No | None] = lambda _uid: None
         self.before_move: Callable[[int], No | None] = lambda _uid: None
+        self.before_answer: Callable[[str], Iterable[bytes]] = lambda _command: ()  # what it says first
+        self.also_found = ""  # by a SEARCH, beside the mails
         self.moves = True
         self.echoes = False  # refuses a login, and repeats what it was sent
         self.user = "reports"
@@ -99,6 +101,8 @@ class _Conversation:
         self.say(f"* OK [CAPABILITY {self.odd.capabilities}] here")
         while line := self.stream.rfile.readline():
             tag, _, command = line.decode().strip().partition(" ")
+            for said in self.odd.before_answer(command):
+                self.stream.wfile.write(said)
             with self.odd.lock:
                 self.odd.commands.append(command)
                 no = self.answer(command)
@@ -130,7 +134,8 @@ class _Conversation:
                     self.say(f"* OK [UIDNEXT {self.odd.next_uid}] next")
             case "SEARCH":
                 found = re.search(r"UID (\S+)", rest)
-                self.say("* SEARCH " + " ".join(map(str, self.uids(found[1] if found else "1:*"))))
+                uids = map(str, self.uids(found[1] if found else "1:*"))
+                self.say(" ".join(["* SEARCH", *uids, *self.odd.also_found.split()]))
             case "FETCH":
                 return self.fetch(*rest.split(" ", 1))
             case "MOVE":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from mailposture.config.mailboxes import GraphMailbox as Settings
 from reports.envelope import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pki import CertificateAuthority
@@ -319,15 +320,19 @@ def test_pages_that_cannot_be_read_do_no_harm(
     eventually("all", lambda: len(spool.bodies) == 3)
 
 
-def test_pages_that_go_on_for_ever_end_where_they_repeat(
-    graph: StrictGraph, start: Callable[..., MailboxLoop], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("names", [["same"], ["one", "other"], range(10_000)])
+def test_pages_that_go_on_for_ever_have_an_end(
+    graph: StrictGraph, start: Callable[..., MailboxLoop], monkeypatch: pytest.MonkeyPatch, names: Sequence[object]
 ) -> None:
-    same = {"value": [], "@odata.nextLink": f"{graph.url}/users/{USER}/same"}
-    monkeypatch.setattr(graph, "_account", lambda *_: answer(200, {"id": "a", **same}))
+    links = (f"{graph.url}/users/{USER}/{name}" for name in itertools.cycle(names))
+    monkeypatch.setattr("collector.sources.mailbox.graph._MOST_PAGES_WITHOUT_MAILS", 50)
+    monkeypatch.setattr(
+        graph, "_account", lambda *_: answer(200, {"id": "a", "value": [], "@odata.nextLink": next(links)})
+    )
     with capture_logs() as logs:
         start(folder="Inbox")
         eventually("trouble", lambda: events(logs, "cannot read a mailbox; trying again"))
-    assert "again and again" in events(logs, "cannot read a mailbox; trying again")[0]["reason"]
+    assert "pages without an end" in events(logs, "cannot read a mailbox; trying again")[0]["reason"]
 
 
 def test_a_server_that_repeats_our_token_does_not_bring_it_into_the_log(

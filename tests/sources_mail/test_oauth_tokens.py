@@ -15,6 +15,7 @@ from sources_mail.web_server import Answer
 
 from collector.sources.mailbox.mailbox import LostError, Trouble
 from collector.sources.mailbox.oauth import Tokens
+from collector.sources.mailbox.words import Secrets
 from mailposture.config.mailboxes import OAuth
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def identity(authority: CertificateAuthority) -> Iterator[Identity]:
 
 def tokens(identity: Identity, folder: Path, clock: Clock | None = None, **more: Any) -> Tokens:
     settings = OAuth(**identity.settings(folder, **more))
-    return Tokens(settings, kept=folder / "mailboxes/a.token", clock=clock or Clock())
+    return Tokens(settings, kept=folder / "mailboxes/a.token", secrets=Secrets(), clock=clock or Clock())
 
 
 def test_one_token_serves_until_shortly_before_it_expires(identity: Identity, tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_replaced_refresh_token_is_kept_until_a_person_gives_another(identity:
     identity.refresh_token, identity.rotates = "given", True
     settings = identity.settings(tmp_path)
     for _ in range(3):  # restarts
-        kept = Tokens(OAuth(**settings), kept=tmp_path / "mailboxes/a.token", clock=Clock())
+        kept = Tokens(OAuth(**settings), kept=tmp_path / "mailboxes/a.token", secrets=Secrets(), clock=Clock())
         assert kept.token()
         kept.refused()
         assert kept.token()
@@ -90,7 +91,7 @@ def test_a_replaced_refresh_token_is_kept_until_a_person_gives_another(identity:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     identity.refresh_token = "given by a person later"
     settings = identity.settings(tmp_path)
-    assert Tokens(OAuth(**settings), kept=path, clock=Clock()).token()
+    assert Tokens(OAuth(**settings), kept=path, secrets=Secrets(), clock=Clock()).token()
     assert identity.requests[-1]["refresh_token"] == "given by a person later"
 
 

@@ -17,6 +17,7 @@ from collector.sources.mailbox.graph_client import GoneError, GraphClient, entri
 from collector.sources.mailbox.graph_folders import Folders
 from collector.sources.mailbox.mailbox import Fetched, Listed, LostError, RefusedError, TooLargeError, Trouble
 from collector.sources.mailbox.oauth import tokens_of
+from collector.sources.mailbox.words import Secrets
 from reports.envelope import Source
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mailposture.config.mailboxes import GraphMailbox as Settings
 
 _DELTA: Final = "messages/delta?changeType=created&$select=receivedDateTime"
+_MOST_PAGES_WITHOUT_MAILS: Final = 1_000  # in a row
 
 
 class GraphMailbox:
@@ -40,7 +42,8 @@ class GraphMailbox:
         self.name = settings.name
         self.trusted = settings.trusted
         self.authserv_id = settings.authserv_id
-        self._tokens = tokens_of(settings.oauth, self.name, folder)
+        self._secrets = Secrets()
+        self._tokens = tokens_of(settings.oauth, self.name, folder, self._secrets)
 
     def mail_name(self, key: str) -> str:
         return f"{self.name} message {key}"
@@ -48,7 +51,7 @@ class GraphMailbox:
     @contextmanager
     def open(self) -> Iterator[GraphSession]:
         """A session; our folder is there."""
-        with graph(self._settings, self._tokens) as client:
+        with graph(self._settings, self._tokens, self._secrets) as client:
             account = f"users/{quote(self._settings.user, safe='@')}"
             folders = Folders(client, account)
             try:
@@ -87,6 +90,8 @@ class GraphSession:
         """A page at a time. Of one that was left half done, all is listed again."""
         first = f"{self._account}/mailFolders/{quote(self._folder)}/{_DELTA}"
         link, listed = after or first, 0
+        pages: set[int] = set()
+        without_mails = 0
         while True:
             try:
                 page = self._client.get(link)
@@ -105,9 +110,10 @@ class GraphSession:
             yield [*mails[:-1], mails[-1]._replace(position=self.end)] if mails else []
             if not following:
                 return
-            if following == link:
-                raise LostError("Graph names the same page again and again")
-            link = str(following)
+            pages.add(hash(link))
+            without_mails = 0 if mails else without_mails + 1
+            if hash(link := str(following)) in pages or without_mails > _MOST_PAGES_WITHOUT_MAILS:
+                raise LostError("Graph names pages without an end")
 
     def present(self, keys: Sequence[str]) -> set[str]:
         return {key for key in keys if self._parent(key) == self._folder}

@@ -7,6 +7,7 @@ programs may rely on, and a message in words.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from collector.sources.mailbox.oauth import Tokens
+    from collector.sources.mailbox.words import Secrets
     from mailposture.config.mailboxes import GraphMailbox as Settings
 
 _PAGE: Final = 100  # mails of an answer; 10 unless asked
 # Keys stay when a mail moves to another folder, and come back when it does.
 _PREFER: Final = f'IdType="ImmutableId", odata.maxpagesize={_PAGE}'
 _MOST_ANSWER: Final = 8 * 1024 * 1024  # bytes of JSON
+_UPWARDS: Final = re.compile(r"/(\.|%2e){1,2}(/|$|[?#])", re.IGNORECASE)
 _PIECE: Final = 256 * 1024  # bytes of a mail
-_LONGEST_WORDS: Final = 300  # characters of an explanation
 
 
 class GoneError(Exception):
@@ -37,11 +39,11 @@ class GoneError(Exception):
 class GraphClient:
     """One account, with connections that are kept open. Methods raise what sessions do, and GoneError."""
 
-    def __init__(self, settings: Settings, tokens: Tokens, connections: urllib3.PoolManager) -> None:
+    def __init__(self, settings: Settings, tokens: Tokens, secrets: Secrets, connections: urllib3.PoolManager) -> None:
         self._settings = settings
         self._tokens = tokens
+        self._secrets = secrets
         self._connections = connections
-        self._sent = ""  # the token of the last request
 
     def get(self, link: str) -> dict[str, Any]:
         """The answer to a path below the configured URL, or to a link that Graph has given."""
@@ -78,10 +80,9 @@ class GraphClient:
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         base = self._settings.url.rstrip("/")
         url = link if link.startswith("https://") else f"{base}/{link}"
-        if not url.startswith(f"{base}/"):  # nobody else gets our token
+        if not url.startswith(f"{base}/") or _UPWARDS.search(url):  # nobody else gets our token
             raise LostError(f"Graph names a link outside {base}", Trouble.LOST)
-        self._sent = self._tokens.token()
-        headers = {"Authorization": f"Bearer {self._sent}", "Prefer": _PREFER}
+        headers = {"Authorization": f"Bearer {self._tokens.token()}", "Prefer": _PREFER}
         try:
             response = self._connections.request(
                 method, url, headers=headers, json=body, redirect=False, preload_content=False
@@ -99,8 +100,7 @@ class GraphClient:
         if (busy := throttled(response, "Graph")) is not None:
             raise busy
         code, said = _error(_read_json(response))
-        said = said.replace(self._sent, "[secret]")
-        words = f"Graph answers {response.status}: {said[:_LONGEST_WORDS]}"
+        words = f"Graph answers {response.status}: {self._secrets.words(said)}"
         if response.status == 401:
             self._tokens.refused()
             raise LostError(words, Trouble.LOGIN)
@@ -132,12 +132,11 @@ def _error(answer: Any) -> tuple[str, str]:
     if not isinstance(error, dict):
         return "", "no reason"
     code = str(error.get("code", ""))
-    words = f"{code}: {error.get('message', '')}"
-    return code, "".join(letter if letter.isprintable() else " " for letter in words)
+    return code, f"{code}: {error.get('message', '')}"
 
 
 @contextmanager
-def graph(settings: Settings, tokens: Tokens) -> Iterator[GraphClient]:
+def graph(settings: Settings, tokens: Tokens, secrets: Secrets) -> Iterator[GraphClient]:
     """A client; raises LostError if the authority's file cannot be read."""
     with pool(settings.certificate_authority) as connections:
-        yield GraphClient(settings, tokens, connections)
+        yield GraphClient(settings, tokens, secrets, connections)

@@ -19,6 +19,7 @@ from imapclient.exceptions import (  # type: ignore[import-untyped]
 from collector.sources.mailbox.imap_login import logged_in
 from collector.sources.mailbox.mailbox import Fetched, Listed, LostError, RefusedError, TooLargeError, Trouble
 from collector.sources.mailbox.oauth import tokens_of
+from collector.sources.mailbox.words import Secrets
 from reports.envelope import Source
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from collector.sources.mailbox.imap_client import BoundedClient
     from mailposture.config.mailboxes import ImapMailbox as Settings
 
 _LISTED_AT_ONCE: Final = 100
-_SEARCHED_AT_ONCE: Final = 32_768  # UIDs: an answer is one line, and imaplib takes lines of up to a million bytes
-_FOUND_AT_ONCE: Final = 50_000  # mails in a mailbox that is searched as a whole
+_SEARCHED_AT_ONCE: Final = 131_072  # UIDs, of up to 10 digits, in an answer of one line
+_LARGEST_UID: Final = 0xFFFF_FFFF  # RFC 3501, section 2.3.1.1
 _PIECE: Final = 2 * 1024 * 1024  # of a large mail: it lies in memory several times while it is read
+_MOST_SHORT_PIECES: Final = 100  # a server may hand out less than it is asked for
 _TICK: Final = 1.0  # seconds between two looks at whether to stop
 
 _Answer = TypeVar("_Answer")
@@ -43,13 +46,15 @@ class ImapMailbox:
 
     source = Source.IMAP
 
-    def __init__(self, settings: Settings, *, folder: Path) -> None:
-        """`folder`: where a replaced refresh token is kept."""
+    def __init__(self, settings: Settings, *, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """`folder`: where a replaced refresh token is kept; `clock`: seconds, for how long the server answers."""
         self._settings = settings
+        self._clock = clock
         self.name = settings.name
         self.trusted = settings.trusted
         self.authserv_id = settings.authserv_id
-        self._tokens = tokens_of(settings.oauth, self.name, folder) if settings.oauth else None
+        self._secrets = Secrets()
+        self._tokens = tokens_of(settings.oauth, self.name, folder, self._secrets) if settings.oauth else None
 
     def mail_name(self, key: str) -> str:
         return f"{self.name} UID {key}"
@@ -58,10 +63,10 @@ class ImapMailbox:
     def open(self) -> Iterator[ImapSession]:
         """A session that is logged in, with our folder selected."""
         try:
-            with logged_in(self._settings, self._tokens) as client:
-                yield ImapSession(client, self._settings)
-        except IMAPClientError as error:
-            raise LostError(str(error)) from error
+            with logged_in(self._settings, self._tokens, self._secrets, clock=self._clock) as client:
+                yield ImapSession(client, self._settings, self._secrets)
+        except (IMAPClientError, ValueError) as error:  # also of an answer that cannot be read
+            raise LostError(self._secrets.words(error)) from None
 
 
 class ImapSession:
@@ -69,8 +74,9 @@ class ImapSession:
 
     end = ""  # which the last mail says
 
-    def __init__(self, client: Any, settings: Settings) -> None:
+    def __init__(self, client: BoundedClient, settings: Settings, secrets: Secrets) -> None:
         self._client = client
+        self._secrets = secrets
         self._settings = settings
         self._made: dict[str, str] = {}  # folders that are there, and their names on the server
         self._can_idle: bool = client.has_capability("IDLE")
@@ -82,7 +88,7 @@ class ImapSession:
             raise LostError(f"folder {settings.folder}: the server gives it no UIDVALIDITY", Trouble.FOLDER)
         self.epoch = str(validity)
         self._next = int(selected.get(b"UIDNEXT", 0))
-        self._is_large = int(selected[b"EXISTS"]) > _FOUND_AT_ONCE
+        self._is_large = int(selected.get(b"EXISTS", 0)) > _SEARCHED_AT_ONCE
 
     def _select(self, folder: str) -> dict[bytes, Any]:
         """By EXAMINE (RFC 3501, section 6.3.2) if nothing is to be written, or if nothing can be."""
@@ -96,7 +102,7 @@ class ImapSession:
         except IMAPClientAbortError:
             raise
         except IMAPClientError as error:
-            raise LostError(f"folder {folder}: {error}", Trouble.FOLDER) from error
+            raise LostError(f"folder {folder}: {self._secrets.words(error)}", Trouble.FOLDER) from None
 
     def mails(self, after: str) -> Iterator[list[Listed]]:
         first = int(after or 0) + 1
@@ -108,7 +114,7 @@ class ImapSession:
     def _listed(self, first: int, last: str) -> Iterator[list[Listed]]:
         """With `*` for the last, a server finds the last mail even if its UID is below the first."""
         found = self._ask(lambda: self._client.search(["UID", f"{first}:{last}", "NOT", "DELETED"]))
-        uids = sorted(uid for uid in found if uid >= first)
+        uids = sorted({uid for uid in found if first <= uid <= _LARGEST_UID})
         for start in range(0, len(uids), _LISTED_AT_ONCE):
             some = uids[start : start + _LISTED_AT_ONCE]
             self.waiting = len(uids) - start - len(some)
@@ -139,10 +145,14 @@ class ImapSession:
         uid = int(key)
         delivered = self._ask(lambda: self._client.fetch([uid], ["INTERNALDATE"])).get(uid, {}).get(b"INTERNALDATE")
         body = bytearray()
-        while piece := self._piece(uid, len(body)):
+        for _ in range(limit // _PIECE + _MOST_SHORT_PIECES):
+            if not (piece := self._piece(uid, len(body))):
+                break
             body += piece
             if len(body) > limit:
                 raise TooLargeError(len(body))
+        else:
+            raise RefusedError("the server hands it out in too many pieces")
         return Fetched(key, _utc(delivered), bytes(body) or None)
 
     def _piece(self, uid: int, start: int) -> bytes:
@@ -193,6 +203,7 @@ class ImapSession:
             if said or time.monotonic() - now < _TICK / 2:  # no news before the time is over: the connection has ended
                 break
         self._client.idle_done()
+        stopping.wait(_TICK)  # a server may have news all the time
 
     def _name_on_server(self, name: str) -> str:
         """`a/b` with the server's separator, below its personal namespace (RFC 2342), which may be `INBOX.`."""
@@ -203,16 +214,15 @@ class ImapSession:
         name = name.replace("/", separator or "/")
         return name if name.startswith(prefix) else prefix + name
 
-    @staticmethod
-    def _ask(question: Callable[[], _Answer]) -> _Answer:
+    def _ask(self, question: Callable[[], _Answer]) -> _Answer:
         try:
             return question()
         except IMAPClientAbortError as error:
-            raise LostError(str(error)) from error
-        except OSError:
+            raise LostError(self._secrets.words(error)) from None
+        except (OSError, LostError):
             raise
         except Exception as error:  # also what imapclient raises where an answer cannot be read
-            raise RefusedError(str(error) or repr(error)) from error
+            raise RefusedError(self._secrets.words(str(error) or repr(error))) from None
 
 
 def _only(kind: type[_Kind], value: object) -> _Kind | None:

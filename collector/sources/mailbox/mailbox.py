@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from collector.sources.mailbox.words import shown
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 class RefusedError(Exception):
     """The server refuses what it was asked for; it goes on answering."""
+
+    def __init__(self, message: str) -> None:
+        """Not all of `message` is kept, if it is long."""
+        super().__init__(shown(message))
 
 
 class Trouble(StrEnum):
@@ -39,8 +45,8 @@ class LostError(Exception):
     """There is no session any more, or none could begin; a later one may do better."""
 
     def __init__(self, message: str, trouble: Trouble = Trouble.LOST, *, wait: float = 0.0) -> None:
-        """`wait`: seconds that the server wants to be left alone."""
-        super().__init__(message)
+        """`wait`: seconds that the server wants to be left alone. Not all of `message` is kept, if it is long."""
+        super().__init__(shown(message))
         self.trouble = trouble
         self.wait = wait
 

@@ -14,7 +14,6 @@ import threading
 import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, quote_plus
 
 import urllib3
 from oauthlib.oauth2 import BackendApplicationClient, MissingTokenError, OAuth2Error, WebApplicationClient
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from collector.sources.mailbox.words import Secrets
     from mailposture.config.mailboxes import OAuth
 
 _EARLY: Final = 300.0  # seconds before its expiry that a token is renewed, or half of its life
@@ -35,15 +35,17 @@ _USUAL_LIFE: Final = 600.0  # seconds, where the server does not say
 _LONGEST_LIFE: Final = 86_400.0  # seconds, whatever the server says
 _TOKEN: Final = re.compile(r"[ -~]{1,16384}")  # RFC 6749, appendix A.12; others would end a header field and begin one
 _MOST_ANSWER: Final = 256 * 1024  # bytes
-_LONGEST_WORDS: Final = 300  # characters of a server's explanation
 
 
 class Tokens:
     """Of one account; safe to use from any thread."""
 
-    def __init__(self, settings: OAuth, *, kept: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """`kept`: where a replaced refresh token is written; `clock`: seconds."""
+    def __init__(
+        self, settings: OAuth, *, kept: Path, secrets: Secrets, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`kept`: where a replaced refresh token is written; `secrets`: gets all of them; `clock`: seconds."""
         self._settings = settings
+        self._secrets = secrets
         self._kept = kept
         self._clock = clock
         self._lock = threading.Lock()
@@ -78,12 +80,15 @@ class Tokens:
             secrets["refresh_token"] = self._replaced(given) or given
             client = WebApplicationClient(settings.client_id)
             body = client.prepare_refresh_body(scope=scope, client_id=settings.client_id, **secrets)
-        answer = self._ask(client, body, tuple(secrets.values()))
+        for secret in secrets.values():
+            self._secrets.add(secret)
+        answer = self._ask(client, body)
+        self._secrets.add(answer["access_token"])
         if settings.refresh_token_file is not None and answer.get("refresh_token", given) != given:
             self._keep(given, answer["refresh_token"])
         return answer["access_token"], min(float(answer.get("expires_in") or _USUAL_LIFE), _LONGEST_LIFE)
 
-    def _ask(self, client: Any, body: str, secrets: tuple[str, ...]) -> Any:
+    def _ask(self, client: Any, body: str) -> Any:
         url = self._settings.token_url
         try:
             with pool(self._settings.certificate_authority) as connections:
@@ -110,11 +115,8 @@ class Tokens:
             words = "no token in its answer"
             if isinstance(error, OAuth2Error) and not isinstance(error, MissingTokenError):
                 words = _words(error)
-            for secret in secrets:
-                for spelling in (secret, quote(secret, safe=""), quote_plus(secret)):
-                    words = words.replace(spelling, "[secret]")
-            shown = "".join(letter if letter.isprintable() else " " for letter in words)[:_LONGEST_WORDS]
-            raise LostError(f"{url} gives no token ({response.status}): {shown}", Trouble.TOKEN) from None
+            words = self._secrets.words(words)
+            raise LostError(f"{url} gives no token ({response.status}): {words}", Trouble.TOKEN) from None
         return answer
 
     def _replaced(self, given: str) -> str:
@@ -138,9 +140,9 @@ class Tokens:
         unfinished.replace(self._kept)
 
 
-def tokens_of(settings: OAuth, mailbox: str, folder: Path) -> Tokens:
+def tokens_of(settings: OAuth, mailbox: str, folder: Path, secrets: Secrets) -> Tokens:
     """For a mailbox of that name."""
-    return Tokens(settings, kept=folder / f"{_digest(mailbox)[:16]}.token")
+    return Tokens(settings, kept=folder / f"{_digest(mailbox)[:16]}.token", secrets=secrets)
 
 
 def _digest(secret: str) -> str:
