@@ -85,7 +85,6 @@ def test_ten_thousand_mails_are_read_in_order_in_little_memory_and_from_where_it
 def test_more_mails_than_one_answer_can_name_are_asked_for_in_ranges(
     read: Callable[..., MailboxLoop], spool: RecordingSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.sources.mailbox.imap._FOUND_AT_ONCE", 20)
     monkeypatch.setattr("collector.sources.mailbox.imap._SEARCHED_AT_ONCE", 7)
     with OddImap(*(report_mail(number) for number in range(1, 31))).serving() as odd:
         for uid in (6, 8, 9, 10, 11, 12, 13, 14, 15, 29):  # gaps, one as large as a range
