@@ -58,7 +58,10 @@ def command(config: Config, week: Week | None, team: str | None, domain: str | N
         raise click.UsageError("--send needs a section `digest:` in the configuration (docs/digest.md)")
     recipients = _recipients(settings, team) if settings else ()
     with database(config, user=config.clickhouse.analyst_user) as client:
-        digest = read_digest(client, week or _last_days(client), domains=domains, scope=scope)
+        newest = _last_days(client)
+        if week is not None and week.end > newest.end:
+            raise click.BadParameter(f"week {week.name} is not over yet, in UTC", param_hint="--week")
+        digest = read_digest(client, week or newest, domains=domains, scope=scope)
     shown = page(digest, grafana_url=(settings.grafana_url or "") if settings else "")
     sender = settings.sender if settings else _SENDER
     mail = as_mail(shown, digest.week, sender=sender, recipients=recipients, sent_at=datetime.now(UTC))

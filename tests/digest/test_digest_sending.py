@@ -10,6 +10,8 @@ from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from clock import NOW, TODAY
 from eventually import eventually
 from postfix import NEEDED, running_postfix
@@ -17,6 +19,8 @@ from programs import needs
 from prometheus_client import CollectorRegistry
 from sources_mail.conftest import PASSWORD
 
+from cli.digest import command
+from exporter.digests.delivery import DeliveryError
 from exporter.digests.sending import Sending
 from mailposture.clickhouse.client import connect
 from mailposture.config.digest import Digest, Weekday
@@ -148,6 +152,18 @@ def office(
     return Office(two_domains, dovecot, authority, password)
 
 
+def configuration(office: Office, folder: Path, **settings: Any) -> Path:
+    """The file of a configuration on the engine that runs."""
+    file = folder / "mailposture.yaml"
+    known = {
+        "domains": [{"name": "shop.example", "team": "web"}, {"name": "other.example"}],
+        "data": str(office.storage.config.data),
+        "clickhouse": {"http": "127.0.0.1:0", "native": "127.0.0.1:0"},
+    }
+    file.write_text(yaml.safe_dump({**known, **settings}), encoding="utf-8")
+    return file
+
+
 WAITING, SINCE = "mailposture_digest_waiting", "mailposture_digest_waiting_since_timestamp_seconds"
 
 
@@ -260,3 +276,23 @@ def test_a_process_that_lives_does_not_repeat_what_it_could_not_note(office: Off
         process.look()
         first, second = office.arrived("boss", 2)
     assert first["Message-ID"] != second["Message-ID"]
+
+
+def test_the_command_mails_it_now(office: Office, tmp_path: Path) -> None:
+    with office.open():
+        digest = office.digest(BOSS).model_dump(mode="json")
+        file = configuration(office, tmp_path, digest={**digest, "day": "monday"})
+        done = CliRunner().invoke(command, ["--config", str(file), "--send"])
+        assert (done.exit_code, done.output) == (0, f"Handed to localhost for {BOSS}.\n"), done.output
+        (mail,) = office.arrived("boss", 1)
+        assert mail["Subject"].startswith("Mail security, ")
+
+
+def test_a_server_that_does_not_take_it_is_named(office: Office, tmp_path: Path) -> None:
+    digest = office.digest(BOSS).model_dump(mode="json")
+    file = configuration(office, tmp_path, digest={**digest, "day": "monday"})
+    done = CliRunner().invoke(command, ["--config", str(file), "--send"])
+    assert isinstance(done.exception, DeliveryError)
+    assert str(done.exception) == (
+        "localhost:9 takes no digest: Connection refused; see digest.smtp in the configuration"
+    )
