@@ -1,6 +1,6 @@
 # make run    everything from one command: collector, exporter and the embedded ClickHouse engine (demo domains without a mailposture.yaml)
 # make test   all tests
-# make test-fast   those that need no servers or engines of their own: a minute or two
+# make test-fast   those that start no programs and take no seconds: a minute and a half on two cores
 # make lint   format, lint, types and layers
 # make lock   write requirements/*.txt after a change of dependencies in pyproject.toml (ARGS=--upgrade renews them all)
 # make help   the commands of mailposture itself

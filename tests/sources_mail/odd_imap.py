@@ -69,6 +69,8 @@ class OddImap:
         odd = self
 
         class Handler(socketserver.StreamRequestHandler):
+            disable_nagle_algorithm = True
+
             def handle(self) -> None:
                 try:
                     _Conversation(odd, self).run()

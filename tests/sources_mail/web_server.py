@@ -38,6 +38,7 @@ def serving_https(authority: CertificateAuthority | None, answer: Callable[[Requ
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two packets: the second would wait 40 ms each time
 
         def do_any(self) -> None:
             target = urlsplit(self.path)
