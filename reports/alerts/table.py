@@ -177,7 +177,7 @@ _TLS_ALERTS: Final = (
         name="TlsReportsNeverArrived",
         cause="never-reported",
         severity=Severity.INFO,
-        summary="No TLS report about {{ $labels.policy_domain }} has arrived yet",
+        summary="No TLS report about {{ $labels.policy_domain }} that counts has arrived yet",
         description="{{ $labels.policy_domain }} is configured, and no reporter that counts has reported about it in "
         "35 days. Is the record at _smtp._tls.{{ $labels.policy_domain }} published? `mailposture "
         "records {{ $labels.policy_domain }}` prints it.",

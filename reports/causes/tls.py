@@ -58,7 +58,7 @@ FROM_TLS_REPORTS: Final = (
     Cause(
         "never-reported",
         Severity.INFO,
-        "No report yet",
+        "No report that counts yet",
         "The domain is configured, and no reporter that counts has reported about the last 35 days: failures would go "
         "unnoticed.",
         "Is the record at _smtp._tls.example.com published? `mailposture records example.com` prints it, and "

@@ -97,12 +97,14 @@ service anvil {{
 
 
 _LIMITS_OF_2_3 = {
-    "acl": "mail_plugins = acl\nplugin {\n  acl = vfile\n}",
+    "acl": "mail_plugins = acl\nplugin {\n  acl = vfile\n}\n"
+    "protocol imap {\n  mail_plugins = $mail_plugins imap_acl\n}",
     "quota": "mail_plugins = quota\nplugin {{\n  quota = count:all\n  quota_vsizes = yes\n"
     "  quota_rule = *:storage={}\n}}",
 }
 _LIMITS_OF_2_4 = {
-    "acl": "mail_plugins {\n  acl = yes\n}\nacl_driver = vfile",
+    "acl": "mail_plugins {\n  acl = yes\n}\nacl_driver = vfile\n"
+    "protocol imap {\n  mail_plugins {\n    imap_acl = yes\n  }\n}",
     "quota": 'mail_plugins {{\n  quota = yes\n}}\nquota "all" {{\n  storage_size = {}\n}}',
 }
 _OWNER = pwd.getpwnam("nobody")[2:4]

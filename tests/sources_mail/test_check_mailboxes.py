@@ -16,6 +16,7 @@ from sources_mail.strict_graph import USER, StrictGraph
 import cli.check
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from click.testing import Result
@@ -115,6 +116,23 @@ def test_whose_file_or_certificate_is_wrong_is_said(kind: str, authority: Certif
             result = check(tmp_path, "--format", "json", **{kind: [{**server, "oauth": settings}]})
             (found,) = json.loads(result.stdout)
             assert (found["trouble"], words in found["detail"]) == (trouble, True), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rights", "good"), [("lrswipk", False), ("lrswit", False), ("lrswite", True), ("lr", True)])
+def test_a_missing_right_to_move_is_said(
+    limited_dovecot: Callable[..., Any], tmp_path: Path, rights: str, good: bool
+) -> None:
+    """Where nothing at all may be written, it is read as it is, and nothing is to be moved."""
+    server = limited_dovecot(report_mail(1), rights=rights)
+    (tmp_path / "password").write_text(server.password)
+    settings = {name: value for name, value in server.settings.items() if name != "certificate_authority"}
+    settings |= {"host": "localhost", "user": "reports", "password_file": "password"}
+    settings["certificate_authority"] = str(server.authority.certificate)
+    result = check(tmp_path, imap=[settings])
+    assert result.exit_code == (0 if good else 1), result.stdout
+    assert ("cannot be moved: the account may not delete in INBOX" in result.stdout) != good
+    assert ("processed: null). Until then" in result.stdout) != good
 
 
 def test_all_good_is_success(tmp_path: Path) -> None:

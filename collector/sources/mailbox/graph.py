@@ -156,6 +156,9 @@ class GraphSession:
                     self._folders.forget()
                     raise RefusedError(str(error)) from error
 
+    def cannot_move(self) -> str:
+        return ""  # Graph does not show what an application may do
+
     def wait(self, stopping: threading.Event, *, at_most: float) -> None:
         stopping.wait(min(at_most, self._settings.poll.total_seconds()))
 

@@ -83,7 +83,8 @@ class ImapSession:
         self.read_only = settings.processed is None
         self.moves_whole: bool = client.has_capability("MOVE")
         self.waiting = 0
-        selected = self._select(self._name_on_server(settings.folder))
+        self._folder = self._name_on_server(settings.folder)
+        selected = self._select(self._folder)
         if (validity := _only(int, selected.get(b"UIDVALIDITY"))) is None:
             raise LostError(f"folder {settings.folder}: the server gives it no UIDVALIDITY", Trouble.FOLDER)
         self.epoch = str(validity)
@@ -164,6 +165,16 @@ class ImapSession:
         """By MOVE (RFC 6851) or, on old servers, by what it stands for."""
         uids = [int(key) for key in keys]
         self._ask(lambda: self._move(uids, self._made_folder(self._settings.processed_folder(kind))))
+
+    def cannot_move(self) -> str:
+        if not self._client.has_capability("ACL"):
+            return ""
+        rights = self._ask(lambda: self._client.rights(self._folder))
+        old = "d" in rights and not rights & set("ektx")  # RFC 4314, section 2.1.1: also shown for any of these
+        if old or {"t", "e"} <= rights:
+            return ""
+        shown = "".join(sorted(rights)) or "none"
+        return f"the account may not delete in {self._settings.folder} (its rights are {shown}; t and e are needed)"
 
     def _move(self, uids: Sequence[int], processed: str) -> None:
         client = self._client

@@ -34,6 +34,11 @@ class BoundedClient(IMAPClient):  # type: ignore[misc]
     def _create_IMAP4(self) -> imaplib.IMAP4:  # noqa: N802
         return _BoundedImap(self.host, self.port, self.ssl_context, self._allowance)
 
+    def rights(self, folder: str) -> set[str]:
+        """What we may do with a folder (RFC 4314, section 3.5), a letter each."""
+        answer = self._command_and_check("myrights", self._normalise_folder(folder), unpack=True)
+        return set(answer.decode("ascii", "replace").rpartition(" ")[2].strip('"'))
+
     def idle_done(self) -> Any:
         self._allowance.begin(_LARGEST_ANSWER)
         return super().idle_done()

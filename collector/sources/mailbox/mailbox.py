@@ -105,6 +105,9 @@ class Session(Protocol):
     def move(self, keys: Sequence[str], kind: str) -> None:
         """To where mails go that are done, with reports of a kind in them."""
 
+    def cannot_move(self) -> str:
+        """Why nothing can be moved, as far as that is known without trying; or empty."""
+
     def wait(self, stopping: threading.Event, *, at_most: float) -> None:
         """Until there may be new mail, at most so many seconds."""
 

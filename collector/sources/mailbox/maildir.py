@@ -120,6 +120,12 @@ class MaildirSession:
         except OSError as error:
             raise RefusedError(str(error)) from error
 
+    def cannot_move(self) -> str:
+        for folder in (*(self._folder / name for name in ("new", "cur")), self._settings.path):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                return f"{folder} must not be written"
+        return ""
+
     def wait(self, stopping: threading.Event, *, at_most: float) -> None:
         stopping.wait(min(at_most, self._settings.poll.total_seconds()))
 

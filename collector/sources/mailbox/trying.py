@@ -26,6 +26,10 @@ _NEXT_STEPS: Final = {
     Trouble.THROTTLED: "try again later",
     Trouble.LOST: "try again; if it stays so, look into the log of the server",
 }
+_TO_MOVE: Final = (
+    "give the account that right, or let reports stay (processed: null). Until then they are read and stored, and "
+    "mailposture_mailbox_backlog counts them as unmoved"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +47,13 @@ def try_mailbox(mailbox: Mailbox) -> Tried:
     try:
         with mailbox.open() as session:
             detail = _look_into(session)
+            obstacle = "" if session.read_only else session.cannot_move()
     except (OSError, LostError, RefusedError) as error:
         trouble = trouble_of(error)
         return Tried(mailbox=mailbox.name, trouble=trouble, detail=str(error), instruction=_NEXT_STEPS[trouble])
+    if obstacle:
+        detail = f"{detail.partition(';')[0]}, but reports cannot be moved: {obstacle}"
+        return Tried(mailbox=mailbox.name, trouble=Trouble.FOLDER, detail=detail, instruction=_TO_MOVE)
     return Tried(mailbox=mailbox.name, trouble=None, detail=detail)
 
 

@@ -30,7 +30,7 @@ _FROM_REPORTS: Final = {
     "mail-refused": ("Mail refused", "#E0464F"),
     "server-newly-failing": ("Server began to fail", "#FF9830"),
     "no-reports": ("No reports", "#9FA7B3"),
-    "never-reported": ("No report yet", "#9FA7B3"),
+    "never-reported": ("No report that counts", "#9FA7B3"),
     "reports-late": ("Reports late", "#9FA7B3"),
 }
 _FROM_DMARC_REPORTS: Final = {
