@@ -108,7 +108,7 @@ def _keys(
         if normalize(selector) is None:
             raise click.UsageError(f"{selector!r} is no selector; write what stands in s= of a signature")
     wanted = [expected.domain for expected in expectations]
-    ours = [domain.name for domain in config.domains if domain.name in wanted] if config else []
+    ours = [name for name in wanted if name in config.by_name] if config else []
     in_use: dict[str, tuple[KeyInUse, ...]] = {}
     known = ""
     if config and ours:

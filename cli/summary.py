@@ -149,9 +149,10 @@ def as_text(
 def _tls_as_text(summaries: list[DomainSummary], dmarc: Mapping[str, DmarcSummary], *, days: int) -> Text:
     """Mail to our domains for 80 columns, the domain that needs attention most first."""
     text = Text(f"TLS to our domains, last {days} report days\n", style="bold")
-    width = max([len("domain"), *(len(summary.policy_domain) for summary in summaries)])
+    shown = [each for each in summaries if not _is_quiet(each)] if len(summaries) > 1 else summaries
+    width = max([len("domain"), *(len(summary.policy_domain) for summary in shown)])
     text.append(f"{'domain':{width}}  {'sessions':>11}  {'with TLS':>10}  {'trend':>7}  last report\n", style="dim")
-    for summary in summaries:
+    for summary in shown:
         rate, trend = summary.success_rate, summary.trend
         waits = any(needed.waits for needed in summary.attention)
         style = "red" if waits else "dim" if rate is None else "green"
@@ -172,8 +173,16 @@ def _tls_as_text(summaries: list[DomainSummary], dmarc: Mapping[str, DmarcSummar
                 text.append(f"    {label:7}  {named}\n", style="not bold")
         about_mail_from = summary.policy_domain in dmarc  # what that is about stands there
         _add_attention(text, [each for each in summary.attention if not (about_mail_from and each.kind == "dmarc")])
+    if quiet := len(summaries) - len(shown):
+        named = "1 parked domain" if quiet == 1 else f"{quiet:,} parked domains"
+        text.append(f"and {named}, to which no mail came, as expected\n", style="dim not bold")
     text.rstrip()
     return text
+
+
+def _is_quiet(summary: DomainSummary) -> bool:
+    """Of a parked domain, of which there may be thousands, nothing is to be said."""
+    return summary.parked and not summary.sessions and not summary.attention
 
 
 def dmarc_as_text(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -36,6 +37,7 @@ _LATELY: Final = 35  # days that follow who counts, day by day
 _COMMITTED: Final = 60  # seconds that storing may take from noting its time until others see its rows
 _RECORDS: Final = 100_000  # in one insert, unless a single day has more
 _DOMAINS: Final = 5_000  # in one round
+_CHARACTERS: Final = 100_000  # of their names, which ClickHouse takes 128 KiB of in one parameter
 _SHARE: Final = 20  # a round of a second is followed by twenty without
 _AT_LEAST, _AT_MOST = 5.0, 600.0  # seconds between rounds
 
@@ -54,7 +56,7 @@ def roll_up(client: Client, config: Config) -> float:
     """Make again what has changed, and return how many seconds the next round has time."""
     began = time.monotonic()
     ((started,),) = client.query("SELECT toString(now64(3, 'UTC'))").result_rows
-    stale = _stale(client, config)
+    stale = _in_one_round(_stale(client, config))
     for start, end in _spans(_records(client, config, [each for each in stale if each.start <= each.end])):
         domains = [each.domain for each in stale if each.start <= end and start <= each.end]
         make_days(client, config, domains, start, end)
@@ -65,6 +67,12 @@ def roll_up(client: Client, config: Config) -> float:
     if stale:
         log.info("sorted sources into piles", domains=len(stale), seconds=round(took, 1))
     return min(_AT_MOST, max(_AT_LEAST, _SHARE * took))
+
+
+def _in_one_round(stale: Sequence[Stale]) -> list[Stale]:
+    """Those that have waited longest; the next round has the others."""
+    lengths = accumulate(len(each.domain) + len("'',") for each in stale)
+    return [each for each, length in zip(stale, lengths, strict=True) if length <= _CHARACTERS]
 
 
 def sources_changed(client: Client, config: Config, addresses: Sequence[IPv6Address], *, since: date) -> None:

@@ -67,6 +67,17 @@ def test_nobody_misses_reports_about_a_parked_domain() -> None:
     assert line.split() == ["a.example", "0", "parked", "none", "expected"]
 
 
+def test_parked_domains_of_which_nothing_is_to_be_said_are_one_line() -> None:
+    parked = [
+        replace(WELL, policy_domain=f"p{number}.example", successful_sessions=0, last_report_day=None, parked=True)
+        for number in range(5000)
+    ]
+    weak = replace(parked[0], attention=(NEEDED,))
+    lines = as_text([WELL, weak, *parked[1:]], days=7).plain.splitlines()
+    assert [line.split()[0] for line in lines if ".example" in line and "parked" in line] == ["p0.example"]
+    assert "and 4,999 parked domains, to which no mail came, as expected" in lines
+
+
 def test_reports_of_new_reporters_alone_are_not_called_none() -> None:
     for sessions, words in ((7, "none that counts"), (0, "none in 35 days")):
         shown = as_text([replace(WELL, last_report_day=None, successful_sessions=sessions)], days=7).plain

@@ -254,3 +254,14 @@ def test_since_when_records_wait_is_a_gauge(storage: Storage) -> None:
     )
     storage.client().command("TRUNCATE TABLE mailposture_tables.dmarc_rolled_up")
     assert storage.ask(question.sql, "exporter") == [(1780000000,)]
+
+
+def test_names_of_thousands_of_domains_fit_a_parameter(storage: Storage) -> None:
+    names = [f"{'long-' * 10}{number}.example" for number in range(3000)]
+    domains = (*storage.config.domains, *(Domain(name=name) for name in names))
+    write_domains(storage.client(), storage.config.model_copy(update={"domains": domains}))
+    rows = ({**sent(0, ip=SERVER), "policy_domain": name, "day": days_ago(1), "report_key": 1} for name in names)
+    storage.put("dmarc_records", *rows)
+    for _ in range(3):
+        storage.roll_up()
+    assert storage.ask("SELECT uniqExact(policy_domain) FROM dmarc_sources_daily") == [(3000,)]
