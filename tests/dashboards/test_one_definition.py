@@ -27,7 +27,7 @@ from exporter.reported import configured, reported
 from mailposture.clickhouse.client import connect
 from reports.acknowledging import Acknowledgement, acknowledge
 from reports.alerts.table import ALERTS
-from reports.causes import FROM_PROBES
+from reports.causes import FROM_DMARC_REPORTS, FROM_PROBES
 from reports.prepare import roll_up
 from reports.summary import summarize
 
@@ -55,10 +55,27 @@ def of_view(store: DemoStore) -> Causes:
     return {(str(row["policy_domain"]), str(row["cause"]), str(row["severity"])) for row in rows}
 
 
-def of_dashboard(store: DemoStore, days_ago: int) -> Causes:
+def shown(store: DemoStore, dashboard: str, panel: str, days_ago: int) -> list[dict[str, object]]:
+    """What a panel shows for the thirty days up to then."""
     span = (NOW - timedelta(days=30 + days_ago), NOW - timedelta(days=days_ago))
-    rows = ask(store, "overview", panel_sql("overview", "Needs attention now"), span)
+    return ask(store, dashboard, panel_sql(dashboard, panel), span)
+
+
+def of_dashboard(store: DemoStore, days_ago: int) -> Causes:
+    rows = shown(store, "overview", "Needs attention now", days_ago)
     return {(str(row["Domain"]), str(row["Cause"]), str(row["Severity"])) for row in rows if not row["Acknowledged"]}
+
+
+def called_good(store: DemoStore, days_ago: int) -> set[str]:
+    """Domains of which the overview says nothing but good, now."""
+    rows = shown(store, "overview", "Domains", days_ago)
+    return {str(row["Domain"]) for row in rows if row["State"] in ("failed earlier", "all good")}
+
+
+def of_dmarc_headline(store: DemoStore, days_ago: int) -> int:
+    """How many causes need attention by the first number of the overview of DMARC; 0 where it says that none does."""
+    ((causes,),) = (row.values() for row in shown(store, "dmarc-overview", "Now", days_ago))
+    return max(0, int(str(causes or 0)))
 
 
 def of_summary(store: DemoStore) -> Causes:
@@ -116,6 +133,10 @@ def agree(store: DemoStore, folder: Path, *, days_ago: int = 0) -> Causes:
     assert of_gauge(text) == found
     assert of_summary(store) == found
     assert of_dashboard(store, days_ago) == found
+    waiting = {(domain, cause) for domain, cause, severity in found if severity != "info"}
+    assert called_good(store, days_ago) & {domain for domain, _ in waiting} == set()
+    of_mail_from_us = {cause.term for cause in FROM_DMARC_REPORTS}
+    assert of_dmarc_headline(store, days_ago) == sum(cause in of_mail_from_us for _, cause in waiting)
     expected = {
         (domain, NAMES[cause, severity], severity) for domain, cause, severity in found if (cause, severity) in NAMES
     }

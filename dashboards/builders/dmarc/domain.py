@@ -14,7 +14,7 @@ UID = "mailposture-dmarc-domain"
 _NO_DOMAIN = look.hidden("Domain")
 
 _ANSWER = (
-    shared_panels.failing_senders("$domain now", DOMAINS),
+    shared_panels.needs_attention("$domain now", DOMAINS),
     shared_panels.own_mail(DOMAINS),
     stat(
         "Policy, and the next step",

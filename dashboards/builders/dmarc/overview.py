@@ -17,7 +17,7 @@ _LINKS = (
 )
 
 _ANSWER = (
-    shared_panels.failing_senders("Now", OF_TEAM),
+    shared_panels.needs_attention("Now", OF_TEAM),
     shared_panels.own_mail(OF_TEAM),
     stat(
         "Ready for a stricter policy",

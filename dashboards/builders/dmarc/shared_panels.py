@@ -8,7 +8,7 @@ from dashboards.builders.common import look
 from dashboards.builders.common.grafana import rows, series, steps, words
 from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, UNKNOWN, Column, graph, stat, states, table
 from dashboards.builders.common.scope import IN_RANGE, THIS_WEEK
-from dashboards.builders.common.variables import THIS_DOMAIN, cell, link, untrusted_id
+from dashboards.builders.common.variables import END, THIS_DOMAIN, cell, link, untrusted_id
 from dashboards.builders.dmarc import questions
 from reports.dmarc import source_questions
 
@@ -63,40 +63,34 @@ def _number(title: str, description: str, number: str, where: str, *, nothing_to
     )
 
 
-def failing_senders(title: str, where: str) -> Panel:
-    """The headline: whether mail of ours fails."""
+def needs_attention(title: str, where: str) -> Panel:
+    """The headline: whether anything about mail from us needs attention."""
     return stat(
         title,
-        "Senders of ours whose mail fails DMARC, over the seven report days before the end of the time range: at "
-        "least ten messages, and a tenth of what the sender sent. All good: none, and nothing unknown was delivered; "
-        "forgeries that are blocked are no failure. Our senders pass: none, but mail of unknown senders was delivered. "
-        "Forged mail delivered: the same of parked domains, which have no senders.",
+        "Causes that need attention at the end of the time range, as DMARC reports show: the same that alerts fire "
+        "for, without acknowledged ones and those of severity info. All good: none, and nothing unknown was delivered "
+        "in the seven report days before; forgeries that are blocked are no failure. Our senders pass: none, but mail "
+        "of unknown senders was delivered. Forged mail delivered: the same of parked domains, which have no senders.",
         rows(
             f"""
+            WITH
+                (
+                    SELECT toInt64(uniqExact(policy_domain, cause))
+                    FROM attention_at(end = {END})
+                    WHERE kind = 'dmarc' AND NOT acknowledged AND severity != 'info' AND {where}
+                ) AS found,
+                (
+                    SELECT {questions.UNKNOWN_DELIVERED} FROM dmarc_sources_daily WHERE {THIS_WEEK} AND {where}
+                ) AS unknown
             SELECT multiIf(
+                found > 0, found,
                 {questions.no_reports(f"{THIS_WEEK} AND {where}")}, NULL,
-                fails > 0, fails,
                 unknown > 0, if((SELECT min(parked) FROM domains WHERE {where}), -2, -1),
-                0) AS senders
-            FROM (
-                SELECT
-                    toInt64(countIf(failing >= 10 AND failing * 10 >= sent)) AS fails,
-                    sum(unknown_delivered) AS unknown
-                FROM (
-                    SELECT
-                        policy_domain, source,
-                        sumIf(messages, pile = 'ours-failing') AS failing,
-                        sumIf(messages, pile IN ('aligned', 'ours-failing')) AS sent,
-                        {questions.UNKNOWN_DELIVERED} AS unknown_delivered
-                    FROM dmarc_sources_daily
-                    WHERE {THIS_WEEK} AND {where}
-                    GROUP BY policy_domain, source
-                )
-            )"""
+                0) AS causes"""
         ),
         width=NUMBER_WIDTH,
         height=NUMBER_HEIGHT,
-        unit="suffix:senders of ours fail",
+        unit="suffix:causes need attention",
         decimals=0,
         thresholds=steps((None, look.GOOD), (1, look.BAD)),
         mappings=(
@@ -105,7 +99,7 @@ def failing_senders(title: str, where: str) -> Panel:
                     "-2": ("Forged mail delivered", "orange"),
                     "-1": ("Our senders pass", "#3A6FBF"),
                     "0": ("All good", look.GOOD),
-                    "1": ("1 sender of ours fails", look.BAD),
+                    "1": ("1 cause needs attention", look.BAD),
                 }
             ),
         ),

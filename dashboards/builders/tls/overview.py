@@ -167,17 +167,18 @@ _OVER_TIME = (
 
 _DOMAINS = table(
     "Domains",
-    "All our domains, those with trouble first. State: failing now, at fault (as our own probes see it; reports do "
-    "not), no reports, suspicious (a sender no longer applies our MTA-STS policy), failed earlier (above its "
-    "thresholds on a report day of the time range, and not now), or all good. Rates are of the last seven report "
-    "days.",
+    "All our domains, those with trouble first. State: failing now (mail to it, or our own mail from it), at fault (as "
+    "our own probes see it; reports do not), no reports, suspicious (a sender no longer applies our MTA-STS policy), "
+    "mail from it (DMARC reports show another cause), failed earlier (above its thresholds on a report day of the time "
+    "range, and not now), or all good. Rates are of the last seven report days.",
     rows(
         f"""{_CAUSES}
         SELECT
             policy_domain AS "Domain",
             team AS "Team",
-            multiIf(failing > 0, 'failing', faults > 0, 'at fault', silent > 0 OR all_sessions = 0, 'no reports',
-                suspicions > 0, 'suspicious', bad_days > 0, 'failed earlier', 'all good') AS "State",
+            multiIf(failing > 0, 'failing', faults > 0, 'at fault',
+                silent > 0 OR (all_sessions = 0 AND NOT parked), 'no reports', suspicions > 0, 'suspicious',
+                all_causes > 0, 'mail from it', bad_days > 0, 'failed earlier', 'all good') AS "State",
             multiIf("State" = 'all good', '', "State" = 'failed earlier', earlier_cause, top_cause) AS "Cause",
             rate_now AS "With TLS",
             100 * (rate_now - rate_before) AS "Change",
@@ -206,9 +207,11 @@ _DOMAINS = table(
         LEFT JOIN (
             SELECT
                 policy_domain,
-                countIf(kind = 'tls' AND cause NOT IN ('no-reports', 'mta-sts-not-applied')) AS failing,
+                countIf((kind = 'tls' AND cause NOT IN ('no-reports', 'mta-sts-not-applied'))
+                    OR cause = 'dmarc-own-failing') AS failing,
                 countIf(cause = 'mta-sts-not-applied') AS suspicions,
                 countIf(kind = 'outside') AS faults,
+                count() AS all_causes,
                 countIf(cause = 'no-reports') AS silent,
                 argMin(cause, (indexOf(['critical', 'warning', 'info'], severity), -affected)) AS top_cause
             FROM causes
@@ -230,7 +233,8 @@ _DOMAINS = table(
         ) AS freshness USING (policy_domain)
         WHERE {OF_TEAM}
         ORDER BY
-            indexOf(['failing', 'at fault', 'no reports', 'suspicious', 'failed earlier', 'all good'], "State"),
+            indexOf(['failing', 'at fault', 'no reports', 'suspicious', 'mail from it', 'failed earlier'], "State") = 0,
+            indexOf(['failing', 'at fault', 'no reports', 'suspicious', 'mail from it', 'failed earlier'], "State"),
             "Failed" DESC
         LIMIT 500"""
     ),
@@ -248,6 +252,7 @@ _DOMAINS = table(
                         "at fault": ("At fault", "#C4343F"),
                         "no reports": ("No reports", "#6E7582"),
                         "suspicious": ("Suspicious", "#A8579B"),
+                        "mail from it": ("Mail from it", "#A8579B"),
                         "failed earlier": ("Failed earlier", "#B47A1E"),
                         "all good": ("All good", "#3F8A46"),
                     }

@@ -10,6 +10,7 @@ from typing import Final
 
 from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import END, REPORTER
+from reports.alerts.table import ALERTS
 from reports.causes import FROM_PROBES
 from reports.tls.failures import SUSPICIONS, Category
 
@@ -18,6 +19,10 @@ SUSPECTED: Final = ", ".join(f"'{category.value}'" for category in sorted(SUSPIC
 
 _EXPLORED: Final = ", ".join(f"'{category.value}'" for category in Category if category != Category.MTA_STS_NOT_APPLIED)
 _SEEN_BY_PROBES: Final = ", ".join(f"'{cause.term}'" for cause in FROM_PROBES)
+_MAIL_FROM_US: Final = ", ".join(
+    f"'{term}'"
+    for term in dict.fromkeys(each.cause for each in ALERTS if each.dashboard.startswith("mailposture-dmarc"))
+)
 _SILENCES: Final = "'no-reports', 'never-reported', 'reports-late'"
 
 
@@ -49,7 +54,7 @@ def category_of(cause: str) -> str:
 def page_of(cause: str) -> str:
     """Which dashboard shows more of a cause: what is suspected of a sender is beside the other senders."""
     return f"""multiIf({cause} IN ({SUSPECTED}), 'mailposture-senders',
-                startsWith({cause}, 'dmarc-'), 'mailposture-dmarc-domain',
+                {cause} IN ({_MAIL_FROM_US}), 'mailposture-dmarc-domain',
                 {cause} IN ({_SEEN_BY_PROBES}), 'mailposture-mta-sts',
                 {cause} IN ({_SILENCES}), 'mailposture-collector', 'mailposture-failures')"""
 
