@@ -8,10 +8,10 @@ from typing import Final
 
 from collector.documents.compression import EMPTY_ZIP_MAGIC, GZIP_MAGIC, ZIP_MAGIC
 
-# JSON (a report, or an array of them) and XML after a byte order mark or white space, in UTF-8, UTF-16 or UTF-32.
+# JSON (a report, or arrays of them) and XML after a byte order mark or white space, in UTF-8, UTF-16 or UTF-32.
 _KIND: Final = re.compile(
     rb"(?P<gzip>%b)|(?P<zip>%b|%b)" % (GZIP_MAGIC, ZIP_MAGIC, EMPTY_ZIP_MAGIC)
-    + rb"|(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff|\0\0\xfe\xff)?[\s\0]*(?:(?P<json>\{|\[[\s\0]*\{)|(?P<xml><))"
+    + rb"|(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff|\0\0\xfe\xff)?[\s\0]*(?:(?P<json>(?:\[[\s\0\[]*)?\{)|(?P<xml><))"
 )
 
 # Longest first: the mark of UTF-16 begins that of UTF-32.

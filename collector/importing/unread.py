@@ -17,6 +17,11 @@ _CONTAINERS: Final = (
         "makes it a mail to import",
     ),
     (
+        re.compile(rb"\x78\x9f\x3e\x22"),
+        "a winmail.dat of Outlook (TNEF); `tnef -C FOLDER FILE` (Debian: tnef) writes the attachments to a "
+        "folder to import",
+    ),
+    (
         re.compile(rb"\xcf\xad\x12\xfe"),
         "an Outlook Express mailbox (.dbx); `undbx FILE FOLDER` (Debian: undbx) writes its mails to a folder to import",
     ),

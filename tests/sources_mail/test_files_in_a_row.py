@@ -33,6 +33,7 @@ ROWS = {
     "pretty ones": (PRETTY + b"\n" + PRETTY.replace(b'"a"', b'"b"'), "ab"),
     "an array": (b"[" + b",\n ".join((A, B, C)) + b"]\n", "abc"),
     "an array of one": (b"[" + A + b"]", "a"),
+    "arrays in arrays": (b"[\n [" + A + b"], [[" + B + b"," + C + b"]]]", "abc"),
     "arrays in a row": (b"[" + A + b"]\n[" + B + b"," + C + b"]", "abc"),
     "JSON text sequences (RFC 7464)": (b"\x1e" + A + b"\n\x1e" + B + b"\n", "ab"),
     "each with a byte order mark": (codecs.BOM_UTF8 + A + codecs.BOM_UTF8 + B, "ab"),

@@ -251,6 +251,7 @@ def test_apples_mails_without_their_attachments_are_named_unless_these_are_there
         (b"!BDN\x12\x34\x56\x78SM\x17\0", "readpst"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 500, "msgconvert"),
         (b"\xcf\xad\x12\xfe\xc5\xfd\x74\x6f", "undbx"),
+        (b"\x78\x9f\x3e\x22\x01\x00", "tnef -C"),
         (b"2 M1e C5ae0d5b2\n\x01\x02N          0000000000000832\n", "doveadm backup"),
         (b"*mbx*\r\n5ae0d5b200000003\r\n", "mailutil"),
         (b"7z\xbc\xaf\x27\x1c\0\4", "7z x"),

@@ -91,6 +91,13 @@ def test_usual_words_are_shown_as_they_are(said: str) -> None:
     assert secrets.words(said) == said
 
 
+@pytest.mark.parametrize("said", ["b'[NONEXISTENT] no folder'", 'select failed: b"it\'s gone"'])
+def test_words_are_not_shown_as_python_writes_them(said: str) -> None:
+    assert "b'" not in Secrets().words(said)
+    assert 'b"' not in Secrets().words(said)
+    assert Secrets().words(said).endswith(("no folder", "it's gone"))
+
+
 def test_the_current_secret_is_known_however_many_came_before() -> None:
     secrets = Secrets()
     for number in range(100):

@@ -24,6 +24,7 @@ _DEPTH: Final = 3  # of spellings within spellings
 _SHOWN: Final = "[secret]"
 _PART: Final = re.compile(r"[^\s\"'(){}\[\]<>,;]+")
 _AFTER_A_NAME: Final = re.compile(r"\w+[=:](?=.)")
+_OF_PYTHON: Final = re.compile(r"""\bb(['"])(.*)\1\Z""", re.DOTALL)  # bytes, as imaplib puts them into errors
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{4,}")
 _HEXADECIMAL: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[: ]?){4,}")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(.))")
@@ -44,7 +45,7 @@ class Secrets:
 
     def words(self, said: object) -> str:
         """What a server says, as it may be shown."""
-        text = str(said)[:_READ]
+        text = _OF_PYTHON.sub(lambda found: found[2], str(said))[:_READ]
         for spelling in (each for secret in self._known for each in _usual_spellings(secret)):
             text = text.replace(spelling, _SHOWN)
         text = _PART.sub(lambda part: self._part(part[0]), text)
