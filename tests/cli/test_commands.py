@@ -11,7 +11,8 @@ import sys
 import zipfile
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from clock import REAL_TODAY
@@ -25,9 +26,6 @@ from mailposture.config.model import ClickHouse, Spool
 from mailposture.problems import ProblemError
 from reports.envelope import Envelope, Source
 from reports.rejection import Fault, Reason
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -82,8 +80,9 @@ class Here:
 
 
 @pytest.fixture
-def empty(tmp_path):
-    return Here(tmp_path)
+def empty(in_memory):
+    with TemporaryDirectory(dir=in_memory) as folder:  # nearly each command starts an engine
+        yield Here(Path(folder))
 
 
 @pytest.fixture
