@@ -116,10 +116,10 @@ def _reach_loopback_directly() -> None:
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="mailposture", message="mailposture %(version)s")
 def main() -> None:
-    """Is mail to our domains still encrypted, and if not: whose, where and why?
+    """Is mail to us still encrypted, and is mail from us authenticated; and if not: whose, where and why?
 
-    Sending servers mail daily TLS reports (TLS-RPT, RFC 8460) to domains that ask for them. mailposture takes them in,
-    loses none, and explains every failure. DMARC aggregate reports are stored too, and can be queried by SQL.
+    Mail servers all over the world mail daily TLS reports (RFC 8460) and DMARC aggregate reports (RFC 9990) to domains
+    that ask for them. mailposture takes them in, loses none, and explains every failure.
 
     \b
     Try it:              mailposture run                       (a demo, when there is no configuration)

@@ -160,7 +160,7 @@ def _tls_as_text(summaries: list[DomainSummary], dmarc: Mapping[str, DmarcSummar
         without = "parked" if summary.parked else "no reports"
         text.append(f"{without if rate is None else percent(rate):>10}", style=f"{style} not bold")
         changed = "" if trend is None else f"{trend * 100:+.2f}"
-        reported = "none that counts" if summary.sessions else "none in 35 days"
+        reported = "none that counts"
         never = "none expected" if summary.parked else reported
         text.append(f"  {changed:>7}  {summary.last_report_day or never}\n", style="not bold")
         for label, shares in (

@@ -1,7 +1,7 @@
 """What the exporter asks ClickHouse, and which gauges the answers fill.
 
 What needs attention is decided in SQL, by the view `attention`, which dashboards and `mailposture summary` ask too. It
-becomes one gauge, and the alert rules compare nothing but that. The others say what was observed.
+becomes one gauge, and the alert rules about reports compare nothing but that. The others say what was observed.
 
 Reports cover a day and come hours to weeks later, so everything looks at report days, never at arrival: at each
 reporter's newest report day among the last three (the view tls_last_words). These numbers page people, and anybody

@@ -26,7 +26,7 @@ def reason(error: Exception) -> str:
     Of any other exception, its own words.
     """
     if silent(error):
-        return "it takes connections and does not answer"
+        return "it accepts connections but does not respond"
     text = str(error)
     if getattr(error, "code", None) is not None:
         text = text.partition(_BEFORE_ITS_WORDS)[2] or text

@@ -1,4 +1,4 @@
-"""What the configuration file may say, with defaults that work. Reading it: config_file.py."""
+"""What the configuration file may say, with defaults that work. Reading it: file.py."""
 
 from __future__ import annotations
 

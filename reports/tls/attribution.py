@@ -7,7 +7,7 @@ decides: TLS-Report-Domain, the Subject, the name of its file, and for a post th
 Anybody may have a true report about his own domain mailed to an address of ours, by naming it in his TLSRPT record, and
 his mail sent to a host of ours, by naming it in his MX record. So the recipient says nothing, a foreign name anywhere
 ends the search, and of an authenticated mail the message around a report is only what was signed
-(decode/signed_mail.py).
+(collector/documents/signed_mail.py).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine import Storage
 
 _SQL = re.compile(r'mailposture sql (?:--format \w+ )?"([^"]+)"')
-_COMMAND = re.compile(r"^mailposture ([a-z-]+)(?: ([a-z]+)\b)?", re.MULTILINE)
+_COMMAND = re.compile(r"^mailposture ([a-z-]+)(?: ([a-z]+(?:-[a-z]+)*)\b)?", re.MULTILINE)
 
 
 def commands(rule: Rule) -> str:

@@ -4,7 +4,7 @@ CREATE OR REPLACE VIEW {views}.domains {on_cluster}
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     team LowCardinality(String) COMMENT 'Team that is responsible for it',
     failure_ratio_threshold Float64 COMMENT 'Failures above this share of sessions deserve attention (0 to 1)',
-    minimum_sessions UInt64 COMMENT 'Fewer failed sessions than this never deserve attention',
+    minimum_sessions UInt64 COMMENT 'Fewer failed sessions (or messages) than this deserve no attention; suspicions need no minimum',
     stale_after_seconds UInt64 COMMENT 'Reports older than this are missing',
     certificate_expiry_seconds UInt64 COMMENT 'Certificates that end within this time must be renewed',
     parked Bool COMMENT 'Takes no mail and sends none: no reports about it are expected',

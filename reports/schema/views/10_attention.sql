@@ -1,5 +1,5 @@
--- What needs attention as of a day: the one definition. Alerts, dashboards, `mailposture summary` and the exporter's gauge ask
--- this and nothing else. How many sessions or messages are too many is compared here, and only here, by the thresholds of
+-- What needs attention as of a day: the one definition. Alerts about reports, dashboards, `mailposture summary` and the exporter's
+-- gauge ask this and nothing else; alerts about an MX compare the metrics of the probes themselves. How many sessions or messages are too many is compared here, and only here, by the thresholds of
 -- their domain; what is found at all, and which silence is too long, the views *_findings and *_silences say:
 --
 -- any                  needs attention at once: a suspicion, silence, what our probes find
