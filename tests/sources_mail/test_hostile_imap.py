@@ -53,13 +53,15 @@ HOSTILE = {
     "folders without end": (at("LIST", b'* LIST () "/" a\r\n' * 1000, for_ever=True), "lines at once"),
     "challenges without end": (at("LOGIN", b"+ more\r\n" * 1000, for_ever=True), ""),
     "no greeting but noise": (at("CAPABILITY", b"* X\r\n" * 1000, for_ever=True), "lines at once"),
+    "a capability that is a list": (at("CAPABILITY", b"* CAPABILITY {3}\r\nabc\r\n"), "tuple"),
+    "a status that is a list": (at("SELECT", b"* OK {3}\r\nabc\r\n"), "tuple"),
     "what is no answer": (at("SEARCH", b"\x1b[2J" * 100_000 + b"\r\n"), "unexpected response"),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", HOSTILE)
-def test_more_than_was_asked_for_ends_the_session(odd: OddImap, read: Callable[..., MailboxLoop], how: str) -> None:
+def test_what_cannot_be_taken_ends_the_session(odd: OddImap, read: Callable[..., MailboxLoop], how: str) -> None:
     odd.before_answer, words = HOSTILE[how]
     with capture_logs() as said:
         loop = read(odd)

@@ -6,7 +6,7 @@ Nothing is ever deleted, nothing is marked as seen, and a mailbox that cannot be
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -62,11 +62,15 @@ class ImapMailbox:
     @contextmanager
     def open(self) -> Iterator[ImapSession]:
         """A session that is logged in, with our folder selected."""
-        try:
-            with logged_in(self._settings, self._tokens, self._secrets, clock=self._clock) as client:
-                yield ImapSession(client, self._settings, self._secrets)
-        except (IMAPClientError, ValueError) as error:  # also of an answer that cannot be read
-            raise LostError(self._secrets.words(error)) from None
+        with ExitStack() as stack:
+            try:
+                client = logged_in(self._settings, self._tokens, self._secrets, clock=self._clock)
+                session = ImapSession(stack.enter_context(client), self._settings, self._secrets)
+            except (OSError, LostError):
+                raise
+            except Exception as error:  # imapclient raises anything where an answer cannot be read
+                raise LostError(self._secrets.words(str(error) or repr(error))) from None
+            yield session
 
 
 class ImapSession:
