@@ -12,6 +12,7 @@ user that may read tables; then come the exporter's own questions. Each is asked
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import tempfile
 import time
@@ -20,12 +21,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clickhouse_connect.driver.exceptions import DatabaseError
+
 from bench import year_of_dmarc_reports, year_of_reports
 from bench.year_of_reports import TODAY
 from exporter.questions import QUESTIONS, Question
 from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
+from mailposture.clickhouse.faults import reason
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
 from mailposture.config.model import Config
@@ -183,8 +187,8 @@ def measure(folder: Path, year: Year, rows: int, domains: int) -> Measured:
         named = {"d": config.clickhouse.tables_database, "t": year.table, "all": [year.table, *year.kept]}
         bytes_a_row = float(client.query(size, parameters=named).result_rows[0][0])
     engine = EmbeddedEngine(config)
-    reader = connect(config, user=exporter, endpoint=engine.start())
-    owner = connect(config, user=collector)
+    reader = connect(config, user=exporter, endpoint=engine.start(), silence=timeouts.WORK)
+    owner = connect(config, user=collector, silence=timeouts.WORK)
     days = {"start": TODAY - timedelta(days=30), "today": TODAY}
     try:
         seconds = {
@@ -224,11 +228,15 @@ def narrowed(sql: str, filters: dict[str, str]) -> str:
 
 
 def median_seconds(client: Client, sql: str, parameters: dict[str, Any]) -> float:
-    """How long an answer takes, from question to last byte."""
+    """How long an answer takes, from question to last byte; infinite where it does not fit into the engine's memory."""
     taken = []
     for _ in range(REPEATS):
         began = time.perf_counter()
-        client.raw_query(sql, parameters=parameters)
+        try:
+            client.raw_query(sql, parameters=parameters)
+        except DatabaseError as error:
+            print(f"no answer: {reason(error)}", flush=True)
+            return math.inf
         taken.append(time.perf_counter() - began)
     return statistics.median(taken)
 
