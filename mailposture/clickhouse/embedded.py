@@ -272,7 +272,7 @@ def running_endpoint(config: Config) -> Endpoint | None:
 
     Only while an engine has the folder's lock: the port of a dead one may be anybody's by now, and whoever listens
     there would receive a password. Raises EngineError for a data folder that cannot be used, and for an engine that
-    takes connections and does not answer.
+    accepts connections but does not respond.
     """
     folder = EngineFolder(config)
     user = config.clickhouse.collector_user
@@ -285,7 +285,7 @@ def running_endpoint(config: Config) -> Endpoint | None:
         return endpoint if _answers(endpoint, user, password) else None
     except TimeoutError:
         raise EngineError(
-            f"the embedded engine at {endpoint.url} takes connections and does not answer within {timeouts.SILENCE} s; "
+            f"the embedded engine at {endpoint.url} accepts connections but does not respond within {timeouts.SILENCE} s; "
             f"see whether its process is stopped or the machine out of memory, and what {folder.log} says"
         ) from None
 

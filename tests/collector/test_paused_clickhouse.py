@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-SILENT = "takes connections and does not answer"
+SILENT = "accepts connections but does not respond"
 
 
 @pytest.fixture(autouse=True)
