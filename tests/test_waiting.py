@@ -18,6 +18,8 @@ SLEEPS = {
     "faulty_policy_server.py": 1,  # a web server that never answers
     "policy_host/test_policy_clients.py": 1,  # a client that sends a byte now and then
     "probes/test_probe_schedule.py": 1,  # a probe that takes a while
+    "sources_mail/test_hostile_imap.py": 1,  # a server that trickles its answer
+    "sources_mail/test_hostile_web.py": 1,  # the same
     "sources_net/listeners.py": 1,  # what ended on the server's side gets its turn before the loop is closed
     "sources_net/test_smtp_source.py": 1,  # a client that sends byte by byte
     "spool/test_spool_crashes.py": 1,  # a reader that leaves the disk to others now and then

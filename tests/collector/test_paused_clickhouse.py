@@ -20,6 +20,8 @@ from ingesting import arrived, report
 from prometheus_client import CollectorRegistry
 
 from cli.main import main
+from collector.ingest.afterwards import Afterwards
+from collector.ingest.following import Following
 from collector.ingest.service import Upkeep, keep_storing
 from exporter.asking import Asking
 from exporter.snapshot import Refresher
@@ -27,6 +29,7 @@ from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.client import StorageError, connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from reports.prepare import prepare
+from reports.reloading import Reloading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +137,7 @@ def test_the_exporter_says_that_its_numbers_are_old(clickhouse):
     assert refresher.fault is None
 
 
-def test_ingest_shows_signs_of_life_and_stores_when_clickhouse_is_back(clickhouse, ingest):
+def test_ingest_shows_signs_of_life_and_stores_when_clickhouse_is_back(clickhouse, ingest, tmp_path):
     """Paused while a batch is on its way: what ingest shows is that it runs, and that ClickHouse does not answer."""
     beats = []
     alive = ingest.heartbeat.alive
@@ -145,11 +148,19 @@ def test_ingest_shows_signs_of_life_and_stores_when_clickhouse_is_back(clickhous
     upkeep = Upkeep(held=ingest.held, client=client, heartbeat=ingest.heartbeat)
     stopping = threading.Event()
     pipeline = ingest.pipeline(stopping=stopping.is_set, pause=lambda _: stopping.wait(0.1))
+    following = Following(
+        Reloading(tmp_path / "mailposture.yaml", config, note=lambda **_: None),
+        pipeline=pipeline,
+        afterwards=Afterwards(config),
+        client=client,
+        judge_of=lambda _: ingest.judge,
+        asked=lambda: False,
+    )
     with ThreadPoolExecutor(1) as storing:
         working = threading.Thread(
             target=keep_storing,
             args=(pipeline, upkeep),
-            kwargs={"storing": storing, "heartbeat": ingest.heartbeat, "stopping": stopping},
+            kwargs={"following": following, "storing": storing, "heartbeat": ingest.heartbeat, "stopping": stopping},
         )
         working.start()
         try:

@@ -20,7 +20,7 @@ MONTH_OF_REPORTS = (NOW - timedelta(days=31), NOW)
 
 def test_blocked_forgeries_are_no_failure(store: DemoStore) -> None:
     bank = {"domain": "bank.example"}
-    assert ask(store, "dmarc-domain", NOW_PANEL, **bank) == [{"senders": 0}]
+    assert ask(store, "dmarc-domain", NOW_PANEL, **bank) == [{"causes": 0}]
     assert ask(store, "dmarc-domain", panel_sql("dmarc-domain", "Own mail passes, 7 days"), **bank) == [{"rate": 1.0}]
     blocked = ask(store, "dmarc-domain", panel_sql("dmarc-domain", "Unknown blocked, 7 days"), **bank)
     assert blocked == [{"messages": 3832}]
@@ -30,14 +30,14 @@ def test_blocked_forgeries_are_no_failure(store: DemoStore) -> None:
 
 def test_delivered_forgeries_stand_beside_own_mail_that_passes(store: DemoStore) -> None:
     travel = {"domain": "travel.example"}
-    assert ask(store, "dmarc-domain", NOW_PANEL, **travel) == [{"senders": -1}]  # ours pass, but that is not all
+    assert ask(store, "dmarc-domain", NOW_PANEL, **travel) == [{"causes": 1}]  # as its alert says
     delivered = ask(store, "dmarc-domain", panel_sql("dmarc-domain", "Unknown delivered, 7 days"), **travel)
     assert delivered == [{"messages": 1800}]
 
 
 def test_a_sender_of_ours_that_fails_is_named_with_what_to_do(store: DemoStore) -> None:
     news = {"domain": "news.example"}
-    assert ask(store, "dmarc-domain", NOW_PANEL, **news) == [{"senders": 1}]
+    assert ask(store, "dmarc-domain", NOW_PANEL, **news) == [{"causes": 1}]
     (row,) = ask(store, "dmarc-domain", panel_sql("dmarc-domain", "Senders that fail, and what to do"), **news)
     assert (row["State"], row["Source"], row["Fails"]) == ("ours-failing", "Amazon SES", 4225)
     assert (row["Days"], row["Last day"]) == (6, NOW.date() - timedelta(days=1))

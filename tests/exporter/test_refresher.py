@@ -94,7 +94,7 @@ def test_a_clickhouse_that_answers_no_more_is_noticed_before_the_next_renewal(
     answers.fault = TimeoutError("it accepts connections but does not respond")
     assert not refresher.still_answers()
     assert registry.get_sample_value("mailposture_reported_up") == 0
-    assert re.fullmatch(r"the reported metrics are \d+ s old: it takes .* not answer", refresher.fault or "")
+    assert re.fullmatch(r"the reported metrics are \d+ s old: it accepts .* not respond", refresher.fault or "")
     assert refresher.page.plain_with(b"") == b"first\n"
 
     answers.fault = None
