@@ -285,8 +285,8 @@ def running_endpoint(config: Config) -> Endpoint | None:
         return endpoint if _answers(endpoint, user, password) else None
     except TimeoutError:
         raise EngineError(
-            f"the embedded engine at {endpoint.url} accepts connections but does not respond within {timeouts.SILENCE} s; "
-            f"see whether its process is stopped or the machine out of memory, and what {folder.log} says"
+            f"the embedded engine at {endpoint.url} accepts connections but does not respond within {timeouts.SILENCE} "
+            f"s; see whether its process is stopped or the machine out of memory, and what {folder.log} says"
         ) from None
 
 
