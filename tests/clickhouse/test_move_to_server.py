@@ -91,7 +91,7 @@ def put_a_row(storage: Storage, table: str) -> None:
 def test_the_commands_of_the_page_leave_nothing_behind(tmp_path: Path) -> None:
     old = engine_config(tmp_path / "old")
     before = filled(old)
-    settings = {"domains": [{"name": "example.com"}], "data": str(old.data)}
+    settings = {"domains": [{"name": each.name} for each in old.domains], "data": str(old.data)}
     (tmp_path / "old.yaml").write_text(yaml.safe_dump(settings))
     (tmp_path / "mailposture").write_text(f'#!/bin/sh\nexec {sys.executable} -m cli "$@"\n')
     (tmp_path / "mailposture").chmod(0o700)
