@@ -116,11 +116,8 @@ def decide_trust(
     """
     if envelope.by_operator or envelope.from_trusted_mailbox:
         return Decision(verdict=Verdict.ACCEPTED, trust=Trust.OPERATOR if envelope.by_operator else Trust.MAILBOX)
-    if dkim is None and not posted:
-        detail = "posted by HTTPS, which shows nothing of who sent it; such reports come by mail only"
-        return _quarantined(QuarantineReason.NOT_BY_MAIL, detail)
     if dkim is None:
-        return _by_token(envelope, policy_domains)
+        return _by_token(envelope, policy_domains) if posted else _not_by_mail()
     if needs_signature:
         spf, author_accepted = None, False
         if (signed := proof_of(dkim)) is not None and signed.mail_only:
@@ -179,6 +176,11 @@ def _by_token(envelope: Envelope, policy_domains: Collection[str]) -> Decision:
     if envelope.token_domain:
         detail = f"posted to the secret path of {envelope.token_domain}, but about {', '.join(sorted(policy_domains))}"
     return _quarantined(QuarantineReason.NO_TOKEN, detail)
+
+
+def _not_by_mail() -> Decision:
+    detail = "posted by HTTPS, which shows nothing of who sent it; such reports come by mail only"
+    return _quarantined(QuarantineReason.NOT_BY_MAIL, detail)
 
 
 def _quarantined(reason: QuarantineReason, detail: str) -> Decision:

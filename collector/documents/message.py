@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from collector.dkim.verifier import Proof
+    from collector.documents.mail import Part
 
 
 _CONTENT_TYPE: Final = b"content-type"
@@ -71,13 +72,19 @@ def _search(body: bytes, limits: Limits) -> _Search:
 
 
 def _look_into_parts(search: _Search, mail: Mail, *, proven: bool = False) -> Opened:
+    for part in _parts(mail):
+        search.look_into(part.content, _Place(clean(part.name, NAME_LENGTH), kinds=part.kinds, whole=part.whole))
+    search.faults += [Fault(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
+    return search.result(mail, proven=proven)
+
+
+def _parts(mail: Mail) -> Iterator[Part]:
+    """One after the other; raises RejectedError at the first that is never read, or for the header of such a mail."""
     for written in mail.fields.get(_CONTENT_TYPE, ()):
         refuse_content_type(written)
     for part in mail.parts:
         refuse_part(part.media_type)
-        search.look_into(part.content, _Place(clean(part.name, NAME_LENGTH), kinds=part.kinds, whole=part.whole))
-    search.faults += [Fault(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
-    return search.result(mail, proven=proven)
+        yield part
 
 
 class _Place(NamedTuple):
@@ -192,10 +199,7 @@ class _Search:
                 f"mail of {len(content)} bytes{place}; {limits.attached_mail_bytes} are allowed in another message",
             )
         mail = read_mail(content, fields=(_CONTENT_TYPE,), limits=limits)
-        for written in mail.fields.get(_CONTENT_TYPE, ()):
-            refuse_content_type(written)
-        for part in mail.parts:
-            refuse_part(part.media_type)
+        for part in _parts(mail):
             self.look_into(part.content, place.part(part.name))
         self.faults += [Fault(Reason.BAD_ENCODING, fault) for fault in mail.undecodable]
 

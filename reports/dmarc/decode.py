@@ -20,7 +20,7 @@ from mailposture.quoting import quoted
 from reports.dmarc.elements import Elements, MalformedError, Values, read_elements
 from reports.dmarc.encoding import document_of
 from reports.dmarc.limits import RECORDS, REPAIRED_BYTES, RESULTS_IN_ALL
-from reports.dmarc.names import Names
+from reports.dmarc.names import Names, bare
 from reports.dmarc.repair import repaired
 from reports.limits import NAME_LENGTH, TERM_LENGTH, TEXT_LENGTH
 from reports.rejection import Reason, RejectedError
@@ -217,7 +217,7 @@ def _domain(value: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def _known_domain(value: str) -> str:
-    return domain_name(value.strip().strip("<>").rpartition("@")[2]) or ""
+    return domain_name(bare(value)) or ""
 
 
 def _address(value: str, remarks: Remarks) -> bytes:

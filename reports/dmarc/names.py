@@ -16,6 +16,11 @@ _MOST: Final = 20  # of them in one report
 _REMEMBERED: Final = 1_000
 
 
+def bare(value: str) -> str:
+    """A domain, or that of an address, as it is written."""
+    return value.strip().strip("<>").rpartition("@")[2]
+
+
 class Names:
     """Of one report. Some reporters write U-labels (`bücher.example`) where A-labels belong (RFC 9990, section 2)."""
 
@@ -34,7 +39,7 @@ class Names:
         return name
 
     def _read(self, value: str, field: str) -> str:
-        written = value.strip().strip("<>").rpartition("@")[2]
+        written = bare(value)
         name = domain_name(written)
         if name is None and not written.isascii() and len(written) <= _LONGEST and self._of_u_labels < _MOST:
             self._of_u_labels += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards.builders.common import look
-from dashboards.builders.common.grafana import Dashboard, Row, rows, steps
+from dashboards.builders.common.grafana import Dashboard, Row, rows
 from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, stat, table
 from dashboards.builders.common.scope import IN_RANGE, OF_TEAM
 from dashboards.builders.common.variables import DATASOURCES, END, TEAM, THIS_DOMAIN, domain, link, page_links
@@ -41,18 +41,6 @@ _ANSWER = (
     shared_panels.unknown_blocked(OF_TEAM),
     shared_panels.senders_to_decide(OF_TEAM),
 )
-
-
-def _warned(name: str, color: str, *, width: int) -> Column:
-    """Messages or sources that are nothing where all is well."""
-    return Column(
-        name=name,
-        unit="locale",
-        width=width,
-        cell=look.COLORED_TEXT,
-        color={"mode": "thresholds"},
-        thresholds=steps((None, "text"), (1, color)),
-    )
 
 
 _ATTENTION = table(
@@ -146,8 +134,8 @@ _DOMAINS = table(
         Column(name="Verdict", width=85, cell=look.COLORED_CELL, mappings=(shared_panels.VERDICTS,)),
         look.rate("Own mail passes", width=125),
         look.count("Own mail", width=85),
-        _warned("Ours, failing", "red", width=110),
-        _warned("Unknown, delivered", "orange", width=155),
+        shared_panels.warned("Ours, failing", "red", width=110),
+        shared_panels.warned("Unknown, delivered", "orange", width=155),
         look.count("Unknown, blocked", width=145),
         Column(name="Team", width=95),
         Column(name="Why", wrap=True, room=380, inspect=True),

@@ -5,27 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from dashboards.builders.common import look
-from dashboards.builders.common.grafana import Row, rows, series, steps
+from dashboards.builders.common.grafana import Row, rows, series
 from dashboards.builders.common.panels import Column, graph, table
 from dashboards.builders.common.scope import IN_RANGE, OF_TEAM
 from dashboards.builders.common.variables import END
-from dashboards.builders.dmarc.shared_panels import DOMAIN, SOURCE, SOURCE_ID
+from dashboards.builders.dmarc.shared_panels import DOMAIN, SOURCE, SOURCE_ID, warned
 
 _PARKED: Final = f"{OF_TEAM} AND policy_domain IN (SELECT policy_domain FROM domains WHERE parked)"
 _BLOCKED: Final = "sum(quarantined_messages + rejected_messages)"
 _FORGED_DELIVERED: Final = "sumIf(delivered_messages, passed_messages = 0)"
 _NOTHING: Final = "Nobody sent mail in the name of a parked domain in this time range, or none is configured."
-
-
-def _bad(name: str, color: str, *, width: int) -> Column:
-    return Column(
-        name=name,
-        unit="locale",
-        width=width,
-        cell=look.COLORED_TEXT,
-        color={"mode": "thresholds"},
-        thresholds=steps((None, "text"), (1, color)),
-    )
 
 
 _DOMAINS = table(
@@ -78,8 +67,8 @@ _DOMAINS = table(
         DOMAIN,
         Column(name="Weak records", width=120, wrap=True),
         look.count("Blocked", width=80),
-        _bad("Delivered, forged", "orange", width=135),
-        _bad("Authenticates", "red", width=110),
+        warned("Delivered, forged", "orange", width=135),
+        warned("Authenticates", "red", width=110),
         Column(name="Policies found", width=120),
         look.day("Last day"),
         Column(name="What is weak", wrap=True, room=240, inspect=True),
@@ -143,8 +132,8 @@ _SOURCES = table(
         Column(name="In From", wrap=True, room=130),
         Column(name="Policy", width=90),
         look.count("Blocked", width=75),
-        _bad("Delivered, forged", "orange", width=125),
-        _bad("Authenticates", "red", width=105),
+        warned("Delivered, forged", "orange", width=125),
+        warned("Authenticates", "red", width=105),
         look.day("Last day"),
     ),
     width=14,

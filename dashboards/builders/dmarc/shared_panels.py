@@ -63,6 +63,18 @@ def _number(title: str, description: str, number: str, where: str, *, nothing_to
     )
 
 
+def warned(name: str, color: str, *, width: int) -> Column:
+    """Messages or sources that are nothing where all is well."""
+    return Column(
+        name=name,
+        unit="locale",
+        width=width,
+        cell=look.COLORED_TEXT,
+        color={"mode": "thresholds"},
+        thresholds=steps((None, "text"), (1, color)),
+    )
+
+
 def needs_attention(title: str, where: str) -> Panel:
     """The headline: whether anything about mail from us needs attention."""
     return stat(
