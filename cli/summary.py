@@ -19,6 +19,7 @@ from cli.options import domain_of, with_config
 from mailposture.quoting import printable
 from reports.causes import Severity
 from reports.dmarc import summary as dmarc_summary
+from reports.kinds import counted
 from reports.rates import percent
 from reports.summary import DomainSummary, Share, summarize
 
@@ -227,8 +228,7 @@ def _add_attention(text: Text, attention: Sequence[Needed]) -> None:
 
 def _in_words(needed: Needed) -> str:
     about = f" ({needed.subject})" if needed.subject else ""
-    unit = "messages" if needed.kind == "dmarc" else "sessions"
-    number = f": {needed.affected:,} of {needed.of:,} {unit}" if needed.of else ""
+    number = f": {needed.affected:,} of {needed.of:,} {counted(needed.kind)}" if needed.of else ""
     since = f" since {needed.since}" if needed.since else ""
     known = (
         f"; acknowledged until {needed.acknowledged_until}: {printable(needed.acknowledged_because)}"

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from exporter.exposition import Gauge, render
 from exporter.questions import QUESTIONS, Question
 from mailposture.expectation import expectation
-from reports.causes import Severity
+from reports.causes import CAUSES, Severity
 from reports.kinds import KINDS
-from reports.tls.failures import ALL_CAUSES
 
 if TYPE_CHECKING:
     from mailposture.config.model import Config
@@ -26,7 +25,7 @@ Ask: TypeAlias = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 _OTHER = "other"
 _KNOWN: Mapping[str, frozenset[str]] = {
     "kind": frozenset({*(kind.name for kind in KINDS), "outside"}),  # as in the view attention
-    "cause": frozenset(ALL_CAUSES),
+    "cause": frozenset(CAUSES),
     "severity": frozenset(Severity),
     "standing": frozenset({"established", "known", "newcomer", "by-hand", "post", "unproven"}),
     "pile": frozenset({"aligned", "ours-failing", "forwarded", "unknown"}),

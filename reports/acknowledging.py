@@ -14,10 +14,8 @@ from mailposture.clickhouse.reference import ReferenceTable, add_rows, known_row
 from mailposture.domain_names import normalize_typed
 from mailposture.quoting import quoted
 from reports.causes import CAUSES, About
-from reports.tls.failures import ALL_CAUSES, SUSPICIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import date
 
     from clickhouse_connect.driver import Client
@@ -43,20 +41,13 @@ class Acknowledgement:
     origin: str = BY_COMMAND
 
 
-_ABOUT: Final[Mapping[str, About]] = {
-    **dict.fromkeys(ALL_CAUSES, About.SERVER),  # categories of failures
-    **dict.fromkeys(SUSPICIONS, About.SENDER),
-    **{cause.term: cause.about for cause in CAUSES},
-}
-
-
 def check_acknowledgeable(cause: str, subject: str) -> None:
     """Whether there can be such a cause of such a subject (empty: wherever it is); else ValueError says why not."""
-    if cause not in ALL_CAUSES:
-        near = get_close_matches(cause, ALL_CAUSES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(ALL_CAUSES)}"
+    if cause not in CAUSES:
+        near = get_close_matches(cause, CAUSES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(CAUSES)}"
         raise ValueError(f"{quoted(cause)} is no cause; {hint}")
-    about = _ABOUT[cause]
+    about = CAUSES[cause].about
     if not subject:
         return
     if about is About.DOMAIN:

@@ -24,7 +24,7 @@ class Needed:
     severity: Severity
     title: str
     since: date | None
-    affected: int  # sessions; messages of kind dmarc
+    affected: int  # what the kind counts: reports.kinds.counted
     of: int  # of how many; 0 where that means nothing
     detail: str
     acknowledged_until: date | None  # None: it is not acknowledged

@@ -92,6 +92,7 @@ class ReportKind(Generic[_Report, _Attribution]):
 
     name: str  # bounded: a label of metrics, and what `Document.kind` says
     title: str  # as people call it: "TLS report"
+    counts: str  # what its numbers are of: "sessions"
     mail: MailForm
     recognize: Callable[[Form, bytes], bool]  # whether a document could be such a report, by its form and first bytes
     is_evident: Callable[[bytes], bool]  # whether a recognized document is such a report, without room to read it

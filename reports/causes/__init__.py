@@ -1,18 +1,34 @@
-"""What can need attention beside the categories of failures, in words: causes of the view `attention`.
+"""What can need attention, in words: causes of the view `attention`, by what finds them.
 
-A category of failures (reports/tls/failure_words.py) is a cause too. These are the others: what only comparing reports,
-or their absence, or our own probes can find.
+A category of failures is a cause too; the others are what only comparing reports, or their absence, or our own probes
+can find.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
+from reports.causes.categories import FAILURE_CATEGORIES
 from reports.causes.cause import About, Cause, Severity
 from reports.causes.dmarc import FROM_DMARC_REPORTS
 from reports.causes.probes import FROM_PROBES
 from reports.causes.tls import FROM_TLS_REPORTS
 
-__all__ = ["CAUSES", "FROM_DMARC_REPORTS", "FROM_PROBES", "FROM_TLS_REPORTS", "About", "Cause", "Severity"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-CAUSES: Final = (*FROM_TLS_REPORTS, *FROM_DMARC_REPORTS, *FROM_PROBES)
+__all__ = [
+    "CAUSES",
+    "FAILURE_CATEGORIES",
+    "FROM_DMARC_REPORTS",
+    "FROM_PROBES",
+    "FROM_TLS_REPORTS",
+    "About",
+    "Cause",
+    "Severity",
+]
+
+CAUSES: Final[Mapping[str, Cause]] = MappingProxyType(
+    {cause.term: cause for cause in (*FAILURE_CATEGORIES, *FROM_TLS_REPORTS, *FROM_DMARC_REPORTS, *FROM_PROBES)}
+)

@@ -25,7 +25,7 @@ class Problem:
     title: str
     subjects: tuple[str, ...]
     since: date | None
-    affected: int  # sessions; messages of kind dmarc
+    affected: int  # what the kind counts
     of: int  # of how many; 0 where that means nothing
     detail: str
     action: str

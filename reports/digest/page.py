@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from reports.causes import Severity
 from reports.digest.links import Links
 from reports.digest.verdict import named
+from reports.kinds import counted
 from reports.rates import percent
 from reports.text import clean
 
@@ -159,10 +160,9 @@ def _entry(problem: Problem, links: Links) -> Entry:
 
 
 def _facts(problem: Problem) -> str:
-    unit = "messages" if problem.kind == "dmarc" else "sessions"
     facts = [
         _names(problem.subjects),
-        f"{problem.affected:,} of {problem.of:,} {unit}" if problem.of else "",
+        f"{problem.affected:,} of {problem.of:,} {counted(problem.kind)}" if problem.of else "",
         f"since {_day(problem.since)}" if problem.since else "",
         clean(problem.detail, 200) if problem.kind == "outside" else "",
     ]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from reports.causes import CAUSES, About, Severity
 from reports.digest.digest import Problem
-from reports.tls.failures import ALL_CAUSES, SUSPICIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]+")
 _LONGEST: Final = 330  # characters of what to do
-_OF_SENDERS: Final = frozenset({cause.term for cause in CAUSES if cause.about is not About.SERVER} | SUSPICIONS)
 _SEVERITIES: Final = list(Severity)  # the worst first
 
 
@@ -37,7 +35,7 @@ def problems_of(
 
 def _problem(rows: list[Needed], actions: Mapping[tuple[str, str], str]) -> Problem:
     worst = max(rows, key=lambda each: each.affected)
-    special = actions.get((worst.policy_domain, worst.subject), "") if worst.kind == "dmarc" else ""
+    special = actions.get((worst.policy_domain, worst.subject), "") if _about(worst) is About.SOURCE else ""
     return Problem(
         policy_domain=worst.policy_domain,
         kind=worst.kind,
@@ -47,13 +45,18 @@ def _problem(rows: list[Needed], actions: Mapping[tuple[str, str], str]) -> Prob
         subjects=tuple(each.subject for each in rows if each.subject),
         since=min((each.since for each in rows if each.since), default=None),
         affected=sum(each.affected for each in rows),
-        # Sessions are counted of the whole domain, messages of each source.
-        of=sum(each.of for each in rows) if worst.kind == "dmarc" else worst.of,
+        # Of the whole domain, but for sources of mail, which have numbers of their own.
+        of=sum(each.of for each in rows) if _about(worst) is About.SOURCE else worst.of,
         detail=worst.detail,
         action=_beginning(special or _action(worst)),
         acknowledged_until=worst.acknowledged_until,
         acknowledged_because=worst.acknowledged_because,
     )
+
+
+def _about(needed: Needed) -> About | None:
+    cause = CAUSES.get(needed.cause)
+    return cause.about if cause else None
 
 
 def _action(needed: Needed) -> str:
@@ -62,15 +65,15 @@ def _action(needed: Needed) -> str:
     People paste commands into a shell, so the name of a server, which may be anybody's, is put in only if it is a plain
     host name. Enough of it to begin: a mail is no manual.
     """
-    meaning = ALL_CAUSES.get(needed.cause)
-    if meaning is None:
+    cause = CAUSES.get(needed.cause)
+    if cause is None:
         return ""
-    is_server = needed.cause not in _OF_SENDERS and _HOST_NAME.fullmatch(needed.subject)
+    is_server = cause.about is About.SERVER and _HOST_NAME.fullmatch(needed.subject)
     in_place = {
         "mx1.example.com": needed.subject if is_server else f"mx1.{needed.policy_domain}",
         "example.com": needed.policy_domain,
     }
-    return re.sub(r"mx1\.example\.com|example\.com", lambda found: in_place[found[0]], meaning.action)
+    return re.sub(r"mx1\.example\.com|example\.com", lambda found: in_place[found[0]], cause.action)
 
 
 def _beginning(text: str) -> str:

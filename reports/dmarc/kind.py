@@ -48,6 +48,7 @@ def _write_words(client: Client, config: Config) -> None:
 DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
     name="dmarc",
     title="DMARC report",
+    counts="messages",
     mail=MAIL,
     recognize=_recognize,
     is_evident=_is_evident,

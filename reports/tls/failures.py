@@ -6,7 +6,7 @@ codes of `validation-failure` and `sts-policy-fetch-error`, so `classify()` read
 report's word: `suspected-downgrade` and `mta-sts-not-applied` come from comparing reports (the views
 tls_suspected_downgrades and mta_sts_suspected_downgrades).
 
-The words themselves are in failure_words.py.
+The words themselves are in failure_words.py, those of categories in reports/causes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reports.causes import CAUSES, Severity
+from reports.causes import CAUSES, FAILURE_CATEGORIES, About, Severity
 from reports.tls import failure_words
 from reports.tls.failure_codes import DNSSEC_ERRORS, EXTENDED_DNS_ERRORS, TLS_ALERTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from reports.causes import Cause
     from reports.tls.failure_words import Words
 
 
@@ -43,7 +44,7 @@ class Category(StrEnum):
     OTHER = "other"
 
 
-SUSPICIONS: Final = frozenset({Category.SUSPECTED_DOWNGRADE, Category.MTA_STS_NOT_APPLIED})
+SUSPICIONS: Final = frozenset(Category(cause.term) for cause in FAILURE_CATEGORIES if cause.about is About.SENDER)
 """Categories of no failure detail: what comparing reports makes one suspect."""
 
 
@@ -104,18 +105,6 @@ _RESULT_TYPES: Final[dict[str, Classification]] = {
 
 _REFUSING_NOTHING: Final = frozenset({"sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid"})
 """A policy that cannot be fetched or read is not applied (RFC 8461, section 5)."""
-
-_CATEGORY_SEVERITIES: Final[dict[Category, Severity]] = {
-    Category.CERTIFICATE: Severity.CRITICAL,
-    Category.STARTTLS_NOT_SUPPORTED: Severity.CRITICAL,
-    Category.MTA_STS_POLICY: Severity.WARNING,
-    Category.DNS: Severity.WARNING,
-    Category.TIMEOUT: Severity.WARNING,
-    Category.SUSPECTED_DOWNGRADE: Severity.CRITICAL,
-    Category.MTA_STS_NOT_APPLIED: Severity.WARNING,
-    Category.DANE: Severity.CRITICAL,
-    Category.OTHER: Severity.WARNING,
-}
 
 
 def _rule(term: str, pattern: str, category: Category, severity: Severity) -> _ReasonRule:
@@ -307,30 +296,28 @@ def _meaning(term: str, kind: Kind, classification: Classification, words: Words
     )
 
 
-_OF_RESULT_TYPES = tuple(
-    _meaning(term, Kind.RESULT_TYPE, classification, failure_words.RESULT_TYPES[term])
-    for term, classification in _RESULT_TYPES.items()
-)
-_OF_CATEGORIES = tuple(
-    _meaning(category.value, Kind.CATEGORY, Classification(category, severity), failure_words.CATEGORIES[category])
-    for category, severity in _CATEGORY_SEVERITIES.items()
-)
-_OF_REASONS = tuple(
-    _meaning(rule.term, Kind.REASON_CODE, rule.classification, failure_words.REASONS[rule.term]) for rule in _REASONS
-)
-
-_OF_CAUSES = tuple(
-    Meaning(
+def _meaning_of_cause(cause: Cause, kind: Kind, category: Category | None = None) -> Meaning:
+    return Meaning(
         term=cause.term,
-        kind=Kind.CAUSE,
-        category=None,
+        kind=kind,
+        category=category,
         severity=cause.severity,
         title=cause.title,
         explanation=cause.explanation,
         action=cause.action,
     )
-    for cause in CAUSES
+
+
+_OF_RESULT_TYPES = tuple(
+    _meaning(term, Kind.RESULT_TYPE, classification, failure_words.RESULT_TYPES[term])
+    for term, classification in _RESULT_TYPES.items()
 )
+_OF_CATEGORIES = tuple(_meaning_of_cause(cause, Kind.CATEGORY, Category(cause.term)) for cause in FAILURE_CATEGORIES)
+_OF_REASONS = tuple(
+    _meaning(rule.term, Kind.REASON_CODE, rule.classification, failure_words.REASONS[rule.term]) for rule in _REASONS
+)
+
+_OF_CAUSES = tuple(_meaning_of_cause(cause, Kind.CAUSE) for term, cause in CAUSES.items() if term not in set(Category))
 
 ALL_MEANINGS: Final = (*_OF_RESULT_TYPES, *_OF_CATEGORIES, *_OF_REASONS, *_OF_CAUSES)
 """Every meaning; `starttls-not-supported` is here twice, as result type and as category."""
@@ -339,8 +326,3 @@ MEANINGS: Final[Mapping[str, Meaning]] = MappingProxyType(
     {meaning.term: meaning for meaning in (*ALL_MEANINGS, *_OF_RESULT_TYPES)}
 )
 """One meaning a term; a result type wins over a category of the same name."""
-
-ALL_CAUSES: Final[Mapping[str, Meaning]] = MappingProxyType(
-    {meaning.term: meaning for meaning in (*_OF_CATEGORIES, *_OF_CAUSES)}
-)
-"""What can need attention, as in the view of that name."""

@@ -34,6 +34,7 @@ def _is_evident(content: bytes) -> bool:
 TLS: Final[ReportKind[TlsReport, Attribution]] = ReportKind(
     name="tls",
     title="TLS report",
+    counts="sessions",
     mail=MAIL,
     recognize=_recognize,
     is_evident=_is_evident,

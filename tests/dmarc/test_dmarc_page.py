@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from cli.explain import command as explain
 from mailposture.config.model import Config
+from reports.causes import CAUSES
 from reports.dmarc.senders import check_senders
-from reports.tls.failures import ALL_CAUSES
 
 if TYPE_CHECKING:
     from engine import Storage
@@ -44,7 +44,7 @@ def test_terms_are_explained(term: str) -> None:
 
 def test_cause_that_is_acknowledged_is_one() -> None:
     (cause,) = re.findall(r"^mailposture acknowledge example.com ([\w-]+)", PAGE, re.MULTILINE)
-    assert cause in ALL_CAUSES
+    assert cause in CAUSES
     view = Path(__file__).parents[2] / "reports/dmarc/schema/views/50_dmarc_readiness_sources.sql"
     assert f"cause = '{cause}'" in view.read_text()
 

@@ -141,6 +141,7 @@ def _rows_of(report: UptimeReport, domains: tuple[str, ...], provenance: Provena
 UPTIME: Final[ReportKind[UptimeReport, Attribution]] = ReportKind(
     name="uptime",
     title="uptime report",
+    counts="minutes",
     mail=MailForm(
         media_types=frozenset((b"application/uptime+json",)),
         mislabelled=frozenset(),
