@@ -250,9 +250,11 @@ def _zip_file(file: BinaryIO, allowance: Allowance, layers: int) -> Iterator[Con
                 file.seek(0)
                 yield from _within("before", _part_of_zip(file, first, allowance, layers))
             for member in members:
-                if is_litter(member.filename):
+                if member.is_dir():
+                    continue
+                if is_litter(member.filename, member.file_size):
                     yield member.filename, None
-                elif not member.is_dir():
+                else:
                     yield from _within(member.filename, _zip_member(archive, member, allowance, layers))
         if (end := _end_of_zip(file, size)) < size:
             file.seek(end)
@@ -374,7 +376,8 @@ def _tar_member(
 ) -> Iterator[Content]:
     if member.isdir():
         return
-    if is_litter(member.name) or member.islnk() or member.issym():  # what a link is to is another member, or not here
+    is_link = member.islnk() or member.issym()  # to another member, or to what is not here
+    if is_link or is_litter(member.name, member.size):
         yield "", None
     elif (packed := archive.extractfile(member) if member.isreg() else None) is not None:
         yield from _layer(counted(packed, allowance), allowance, layers)

@@ -179,7 +179,7 @@ def _visit(entry: os.DirEntry[str], pending: list[Path], *, is_maildir: bool) ->
                 yield from ((Path(file.path), _PASSED_OVER) for file in os.scandir(path))
             else:
                 pending.append(path)
-        elif is_litter(entry.name):
+        elif is_litter(entry.name, entry.stat().st_size):
             yield path, _PASSED_OVER
         elif entry.is_file():
             yield path, _of_apple(path) if entry.name.endswith(".partial.emlx") else None

@@ -17,19 +17,27 @@ _LITTER: Final = re.compile(
     | cyrus\.(?:header|index|cache|annotations|squat|expunge)                   # Cyrus
     | .*\.msf | msgFilterRules\.dat | filterlog\.html                           # Thunderbird
     | table_of_contents | \.mh_sequences | \.xmhcache | \.overview | \.marks    # Apple Mail, MH, Gnus
+    | \.(?:git|hg|bzr|cvs)(?:ignore|attributes|keep|modules)                    # version control
     | \.(?:claws|sylpheed)_(?:cache|mark) | \.uidvalidity | \.mbsyncstate.* | \.isyncuidmap\.db
     """,
     re.VERBOSE | re.DOTALL,
 )
 _FOLDERS: Final = frozenset(
-    ("__MACOSX", ".Spotlight-V100", ".Trashes", ".fseventsd", "$RECYCLE.BIN", "System Volume Information", ".notmuch")
+    [
+        *("__MACOSX", ".Spotlight-V100", ".Trashes", ".fseventsd", "$RECYCLE.BIN", "System Volume Information"),
+        *(".notmuch", ".git", ".hg", ".svn", ".bzr"),
+    ]
 )
 
 
-def is_litter(path: str) -> bool:
-    """Whether a file of this name, in a folder or an archive, is nobody's mail or report."""
+def is_litter(path: str, size: int) -> bool:
+    """Whether a file of this name and size in bytes, in a folder or an archive, is nobody's mail or report.
+
+    A hidden file that is empty only marks its folder, as `.keep` does.
+    """
     *folders, name = path.split("/")
-    return _LITTER.fullmatch(name) is not None or not _FOLDERS.isdisjoint(folders)
+    is_mark = size == 0 and name.startswith(".")
+    return is_mark or _LITTER.fullmatch(name) is not None or not _FOLDERS.isdisjoint(folders)
 
 
 def is_litter_folder(name: str) -> bool:

@@ -281,6 +281,24 @@ def test_litter_is_passed_over_and_counted(tmp_path: Path) -> None:
     assert (sorted(result.reports), result.faults, result.passed_over) == (["a", "b", "x"], {}, len(LITTER) + 3)
 
 
+def test_marks_of_empty_folders_and_version_control_are_passed_over(tmp_path: Path) -> None:
+    """And nothing else that is empty: a report that was truncated to nothing is one."""
+    names = ("cur/.keep", "new/.gitkeep", "tmp/.keep", ".gitignore", ".git/objects/pack", ".git/HEAD", "cur/.nomedia")
+    files = {name: b"*.log\n" if name.startswith(".git") else b"" for name in names} | {"cur/1": mail(A), "b.json": B}
+    for name, content in files.items():
+        (tmp_path / "all" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "all" / name).write_bytes(content)
+    (tmp_path / "all.zip").write_bytes(_zip(files))
+    (tmp_path / "all.tar").write_bytes(_tar(files))
+    result = imported(tmp_path)
+    reports = ["a"] * 3 + ["b"] * 3
+    assert (sorted(result.reports), result.faults, result.passed_over) == (reports, {}, 3 * len(names))
+    for empty in ("empty.json", "cur/2"):
+        (tmp_path / "all" / empty).write_bytes(b"")
+        assert list(imported(tmp_path).faults) == [str(tmp_path / "all" / empty)]
+        (tmp_path / "all" / empty).unlink()
+
+
 def test_a_report_beside_the_mails_of_a_maildir_is_not_passed_over(tmp_path: Path) -> None:
     for name in ("cur/1", "new/2", "tmp/half", "dovecot-uidlist", "report.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
