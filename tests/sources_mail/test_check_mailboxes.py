@@ -110,7 +110,12 @@ def test_whose_file_or_certificate_is_wrong_is_said(kind: str, authority: Certif
         for settings, trouble, words in zip(
             wrong,
             ["certificate", "file", "file", "token"],
-            [f"the certificate of {identity.url} is not trusted", "gone.pem", "gone", "(404): no token in its answer"],
+            [
+                f"the certificate of {identity.url} is not trusted",
+                "gone.pem",
+                "gone",
+                "(404): is token_url right",
+            ],
             strict=True,
         ):
             result = check(tmp_path, "--format", "json", **{kind: [{**server, "oauth": settings}]})

@@ -149,6 +149,43 @@ def test_an_answer_that_is_compressed_unasked_is_not_unpacked(
     assert refusal(tokens(identity, tmp_path)).trouble is Trouble.TOKEN
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answer(404), "(404): is token_url right, and the tenant in it? It gives no reason"),
+        (
+            Answer(
+                404,
+                b"<html><head><title>x</title></head>\n<h1>404</h1>\n<p>No such&nbsp;tenant</html>"
+                + b"<script>" * 9000,
+                {"Content-Type": "text/html"},
+            ),
+            '(404): is token_url right, and the tenant in it? It answers "404 No such&nbsp;tenant ',
+        ),
+        (Answer(405, f"not with {SECRET}".encode() + b"x" * 200), 'It answers "not with [secret]'),
+        (Answer(404, b"x" * 110 + b" " + SECRET.encode()), f'It answers "{"x" * 110} [secret]'),
+        (
+            Answer(302, b"", {"Location": f"https://x.example/?s={SECRET}"}),
+            "https://x.example/?s=[secret]; is token_url",
+        ),
+        (Answer(500, b"out of order"), '(500): It answers "out of order"'),
+        (
+            Answer(200, b"<html>", {"Content-Type": "text/html"}),
+            "no token in its answer (text/html); is token_url right?",
+        ),
+        (Answer(200, b'{"access_token": ["not-ours"]}'), "(200): no token in its answer"),
+    ],
+)
+def test_what_is_no_token_endpoint_is_said_without_any_secret(
+    identity: Identity, tmp_path: Path, answer: Answer, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "_token", lambda: answer)
+    error = refusal(tokens(identity, tmp_path))
+    assert error.trouble is Trouble.TOKEN
+    assert words in str(error)
+    assert not [secret for secret in (SECRET, "not-ours") if secret[:6] in str(error)]
+
+
 def test_throttling_says_how_long_to_wait(identity: Identity, tmp_path: Path) -> None:
     identity.busy = [{"Retry-After": "17"}, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, {}, {"Retry-After": "x"}]
     ours = tokens(identity, tmp_path)

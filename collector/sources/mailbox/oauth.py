@@ -34,6 +34,9 @@ _EARLY: Final = 300.0  # seconds before its expiry that a token is renewed, or h
 _USUAL_LIFE: Final = 600.0  # seconds, where the server does not say
 _LONGEST_LIFE: Final = 86_400.0  # seconds, whatever the server says
 _TOKEN: Final = re.compile(r"[ -~]{1,16384}")  # RFC 6749, appendix A.12; others would end a header field and begin one
+_MARKUP: Final = re.compile(r"<(style|script|head)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_MOST_READ: Final = 4_096  # bytes of an answer in words
+_MOST_SHOWN: Final = 120  # characters of it
 _MOST_ANSWER: Final = 256 * 1024  # bytes
 
 
@@ -112,12 +115,23 @@ class Tokens:
                 if not (isinstance(token, str) and _TOKEN.fullmatch(token)):
                     raise ValueError("no token that can be sent")
         except (OAuth2Error, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-            words = "no token in its answer"
             if isinstance(error, OAuth2Error) and not isinstance(error, MissingTokenError):
-                words = _words(error)
-            words = self._secrets.words(words)
+                words = self._secrets.words(_words(error))
+            else:
+                words = self._other_words(response, said)
             raise LostError(f"{url} gives no token ({response.status}): {words}", Trouble.TOKEN) from None
         return answer
+
+    def _other_words(self, response: urllib3.BaseHTTPResponse, said: bytes) -> str:
+        """What is known of an answer that is neither a token nor an error of RFC 6749, section 5.2."""
+        if 200 <= response.status < 300:  # there may be a token in it
+            kind = self._secrets.words(response.headers.get("Content-Type", "of no type"))
+            return f"no token in its answer ({kind}); is token_url right?"
+        if location := response.headers.get("Location"):
+            return f"it refers to {self._secrets.words(location)}; is token_url right?"
+        text = " ".join(_MARKUP.sub(" ", said[:_MOST_READ].decode("utf-8", "replace")).split())
+        answer = f'It answers "{self._secrets.words(text)[:_MOST_SHOWN]}"' if text else "It gives no reason"
+        return answer if response.status >= 500 else f"is token_url right, and the tenant in it? {answer}"
 
     def _replaced(self, given: str) -> str:
         """What the server has replaced the given refresh token with; empty if it has not."""
