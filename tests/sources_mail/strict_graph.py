@@ -1,7 +1,7 @@
 """Microsoft Graph as far as a mailbox needs it, and strict: what its documentation does not have is an error.
 
 Messages have immutable ids, pages are as large as asked for, links to more are opaque, and a delta link lists what was
-added to its folder since.
+added to its folder since, the newest first: in which order they come is not documented, and nobody may rely on one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class StrictGraph:
         self.parents: dict[str, str] = {}  # of messages
         self.folders = {"root": ("", ""), "in==": ("root", "Inbox"), "sent": ("root", "Sent Items")}
         self.added: list[tuple[str, str]] = []  # message, folder, in their order
-        self.links: dict[str, tuple[int, int]] = {}  # from where in `added`, and up to where
+        self.links: dict[
+            str, tuple[int, list[str]]
+        ] = {}  # what is added later, and which messages are to be named first
         self.page = 100  # most mails of an answer
         self.requests: list[tuple[str, str]] = []
         self.downloads: list[str] = []
@@ -156,26 +158,22 @@ class StrictGraph:
             case {"$deltatoken": link, **rest} | {"$skiptoken": link, **rest} if not rest:
                 if link not in self.links:
                     return error(410, "SyncStateNotFound", "The sync state generation is not found.")
-                start, end = self.links[link]
+                start, left = self.links[link]
             case {"changeType": "created", "$select": "receivedDateTime", **rest} if not rest:
-                start, end = 0, 0
+                start, left = 0, []
             case _:
                 return error(400, "BadRequest", str(request.query))
-        until = end or len(self.added)
+        if not left:
+            left = list(dict.fromkeys(key for key, where in reversed(self.added[start:]) if where == folder))
+            start = len(self.added)
         size = min(int(preferred[1]), self.page)
-        page, following = [], start
-        while following < until and len(page) < size:
-            key, where = self.added[following]
-            following += 1
-            if where == folder == self.parents[key] and key not in page:
-                page.append(key)
-        return answer(200, {"value": [self._listed(key) for key in page], **self._links(folder, following, until)})
+        page = [key for key in left[:size] if self.parents[key] == folder]
+        return answer(200, {"value": [self._listed(key) for key in page], **self._links(folder, start, left[size:])})
 
-    def _links(self, folder: str, following: int, until: int) -> dict[str, str]:
-        done = following >= until
-        token = f"{'d' if done else 's'}{len(self.links)}"
-        self.links[token] = (following, 0 if done else until)
-        kind, parameter = ("deltaLink", "$deltatoken") if done else ("nextLink", "$skiptoken")
+    def _links(self, folder: str, start: int, left: list[str]) -> dict[str, str]:
+        token = f"{'s' if left else 'd'}{len(self.links)}"
+        self.links[token] = (start, left)
+        kind, parameter = ("nextLink", "$skiptoken") if left else ("deltaLink", "$deltatoken")
         return {
             f"@odata.{kind}": f"{self.url}/users/{self.user}/mailFolders/{folder}/messages/delta?{parameter}={token}"
         }

@@ -99,21 +99,33 @@ def test_new_mail_and_what_somebody_puts_back_is_read_and_nothing_else_again(
 
 
 @pytest.mark.slow
-def test_a_large_mailbox_is_read_page_by_page_and_resumed(
-    graph: StrictGraph, spool: RecordingSpool, start: Callable[..., MailboxLoop]
+@pytest.mark.parametrize("kept", [20, 1_000])
+def test_a_large_mailbox_is_read_oldest_first_and_resumed(
+    graph: StrictGraph, start: Callable[..., MailboxLoop], monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
-    graph.page = 7
+    """Whether all of it may be in memory or not; and an old mail that is moved into it meanwhile is not missed."""
+    monkeypatch.setattr("collector.sources.mailbox.graph_listing._MOST_KEPT", kept)
+    monkeypatch.setattr("collector.sources.mailbox.graph_listing._HANDED_OUT_AT_ONCE", 7)
+    graph.page = 9
     graph.deliver(*(private_mail(number) if number % 5 else report_mail(number) for number in range(10, 110)))
+    moved_in_later = "AAMk/3+="
+    graph.parents[moved_in_later] = "sent"
     enough = error(429, "TooManyRequests", "later", {"Retry-After": "3600"})
     graph.instead = lambda _request: enough if len(graph.downloads) == 50 else None
     first = start()
     eventually("half of it", lambda: first.health.errors["throttled"])
     first.stop()
     graph.instead = lambda _request: None
-    start()
+    graph.put_back(moved_in_later)
+    second = start()
     eventually("all", lambda: len(set(graph.downloads)) == 105)
     eventually("all moved", lambda: len(graph.bodies(PROCESSED)) == 23)
-    assert len(graph.downloads) - 105 <= graph.page  # of the page that was left half done
+    eventually("that nothing waits", lambda: second.health.waiting == 0)
+    keys = [key for key in graph.mails if key != moved_in_later]
+    assert graph.downloads[:50] == keys[:50]
+    again = graph.downloads[50:].index(keys[50])
+    assert again < 7  # of what was begun
+    assert graph.downloads[50 + again :] == [*keys[50:], moved_in_later]
 
 
 @pytest.mark.parametrize("at", ["delta", "$value", "move", "inbox"])
@@ -160,6 +172,21 @@ def test_revocation_is_an_error_until_there_is_consent_again(
     assert loop.health.up is False
     identity.revoked = False
     eventually("all", lambda: len(graph.bodies(PROCESSED)) == 3)
+
+
+@pytest.mark.parametrize("remembered", ["https://old.example/link", "[]", '["a", "b"]', "5"])
+def test_a_place_that_cannot_be_read_costs_another_look(
+    graph: StrictGraph, spool: RecordingSpool, start: Callable[..., MailboxLoop], tmp_path: Path, remembered: str
+) -> None:
+    first = start()
+    eventually("all", lambda: len(graph.bodies(PROCESSED)) == 3)
+    first.stop()
+    (path,) = (tmp_path / "mailboxes").glob("*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "position": remembered}))
+    graph.deliver(report_mail(3))
+    start()
+    eventually("the new one", lambda: len(spool.got) == 4)
+    assert spool.bodies[3] == report_mail(3)
 
 
 def test_a_link_that_has_expired_costs_another_look_and_no_mail(
@@ -325,7 +352,7 @@ def test_pages_that_go_on_for_ever_have_an_end(
     graph: StrictGraph, start: Callable[..., MailboxLoop], monkeypatch: pytest.MonkeyPatch, names: Sequence[object]
 ) -> None:
     links = (f"{graph.url}/users/{USER}/{name}" for name in itertools.cycle(names))
-    monkeypatch.setattr("collector.sources.mailbox.graph._MOST_PAGES_WITHOUT_MAILS", 50)
+    monkeypatch.setattr("collector.sources.mailbox.graph_listing._MOST_PAGES_WITHOUT_MAILS", 50)
     monkeypatch.setattr(
         graph, "_account", lambda *_: answer(200, {"id": "a", "value": [], "@odata.nextLink": next(links)})
     )

@@ -1,20 +1,20 @@
 """A mailbox by Microsoft Graph, where IMAP is switched off.
 
-New mail is what a delta query lists: page by page, in an order of Graph's own, and at the end a link that will list
-what has come since, also what somebody has moved back. How far the mailbox was read is such a link. A link expires some
+New mail is what a delta query lists, and at the end a link that will list what has come since, also what somebody has
+moved back. How far the mailbox was read is such a link, and the last mail of its list that is done. A link expires some
 day; then everything is looked at again. Nothing is ever deleted, and what is unread stays so.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from collector.documents.limits import LIMITS
-from collector.sources.mailbox.graph_client import GoneError, GraphClient, entries, graph
+from collector.sources.mailbox.graph_client import GoneError, GraphClient, graph
 from collector.sources.mailbox.graph_folders import Folders
+from collector.sources.mailbox.graph_listing import Listing, moment_of
 from collector.sources.mailbox.mailbox import Fetched, Listed, LostError, RefusedError, TooLargeError, Trouble
 from collector.sources.mailbox.oauth import tokens_of
 from collector.sources.mailbox.words import Secrets
@@ -23,12 +23,12 @@ from reports.envelope import Source
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from mailposture.config.mailboxes import GraphMailbox as Settings
 
 _DELTA: Final = "messages/delta?changeType=created&$select=receivedDateTime"
-_MOST_PAGES_WITHOUT_MAILS: Final = 1_000  # in a row
 
 
 class GraphMailbox:
@@ -85,35 +85,18 @@ class GraphSession:
         self.read_only = settings.processed is None
         self.waiting = 0
         self.end = ""
+        self._listing = Listing(client, f"{account}/mailFolders/{quote(self._folder)}/{_DELTA}")
 
     def mails(self, after: str) -> Iterator[list[Listed]]:
-        """A page at a time. Of one that was left half done, all is listed again."""
-        first = f"{self._account}/mailFolders/{quote(self._folder)}/{_DELTA}"
-        link, listed = after or first, 0
-        pages: set[int] = set()
-        without_mails = 0
-        while True:
-            try:
-                page = self._client.get(link)
-            except GoneError:
-                if link == first:
-                    raise
-                link, listed = first, 0
-                continue
-            following = page.get("@odata.nextLink")
-            self.end = str(following or page.get("@odata.deltaLink") or "")
-            found = [each for each in entries(page) if isinstance(each.get("id"), str) and "@removed" not in each]
-            listed += len(found)
-            self._delivered = {each["id"]: _moment(each.get("receivedDateTime")) for each in found}
-            self.waiting = max(0, self._in_folder - listed) if following else 0
-            mails = [Listed(each["id"], None) for each in found]
-            yield [*mails[:-1], mails[-1]._replace(position=self.end)] if mails else []
-            if not following:
-                return
-            pages.add(hash(link))
-            without_mails = 0 if mails else without_mails + 1
-            if hash(link := str(following)) in pages or without_mails > _MOST_PAGES_WITHOUT_MAILS:
-                raise LostError("Graph names pages without an end")
+        for some in self._listing.mails(after):
+            self._delivered = {mail.key: moment_of(mail.delivered) for mail, _ in some}
+            self.waiting = self._listing.waiting
+            yield [Listed(mail.key, None, position=place) for mail, place in some]
+        self.end = self._listing.end
+
+    def glance(self) -> tuple[int, Listed | None]:
+        some = self._listing.first_page()
+        return max(self._in_folder, len(some)), Listed(some[0].key, None) if some else None
 
     def present(self, keys: Sequence[str]) -> set[str]:
         return {key for key in keys if self._parent(key) == self._folder}
@@ -143,7 +126,7 @@ class GraphSession:
     def _delivered_at(self, key: str) -> datetime | None:
         if key not in self._delivered:
             found = self._client.get(f"{self._message(key)}?$select=receivedDateTime")
-            self._delivered[key] = _moment(found.get("receivedDateTime"))
+            self._delivered[key] = moment_of(found.get("receivedDateTime"))
         return self._delivered[key]
 
     def move(self, keys: Sequence[str], kind: str) -> None:
@@ -164,11 +147,3 @@ class GraphSession:
 
     def _message(self, key: str) -> str:
         return f"{self._account}/messages/{quote(key, safe='')}"
-
-
-def _moment(written: object) -> datetime | None:
-    """`receivedDateTime`: 2026-11-28T09:15:00Z."""
-    try:
-        return datetime.fromisoformat(str(written)).astimezone(UTC)
-    except ValueError:
-        return None

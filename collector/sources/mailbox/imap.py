@@ -17,7 +17,15 @@ from imapclient.exceptions import (  # type: ignore[import-untyped]
 )
 
 from collector.sources.mailbox.imap_login import logged_in
-from collector.sources.mailbox.mailbox import Fetched, Listed, LostError, RefusedError, TooLargeError, Trouble
+from collector.sources.mailbox.mailbox import (
+    Fetched,
+    Listed,
+    LostError,
+    RefusedError,
+    TooLargeError,
+    Trouble,
+    first_listed,
+)
 from collector.sources.mailbox.oauth import tokens_of
 from collector.sources.mailbox.words import Secrets
 from reports.envelope import Source
@@ -130,6 +138,9 @@ class ImapSession:
             yield [
                 Listed(str(uid), _only(int, sizes.get(uid, {}).get(b"RFC822.SIZE")), position=str(uid)) for uid in some
             ]
+
+    def glance(self) -> tuple[int, Listed | None]:
+        return first_listed(self)
 
     def present(self, keys: Sequence[str]) -> set[str]:
         found: set[str] = set()

@@ -93,6 +93,9 @@ class Session(Protocol):
     def mails(self, after: str) -> Iterator[list[Listed]]:
         """What comes after a position, in order, some at a time; after an empty one, everything."""
 
+    def glance(self) -> tuple[int, Listed | None]:
+        """How many mails there are, and one of them; without listing all, where that takes long."""
+
     def present(self, keys: Sequence[str]) -> set[str]:
         """Those of some keys that are there still."""
 
@@ -110,6 +113,12 @@ class Session(Protocol):
 
     def wait(self, stopping: threading.Event, *, at_most: float) -> None:
         """Until there may be new mail, at most so many seconds."""
+
+
+def first_listed(session: Session) -> tuple[int, Listed | None]:
+    """A glance at a mailbox whose list is cheap. Raises what sessions do."""
+    some = next(filter(None, session.mails("")), [])
+    return len(some) + session.waiting, some[0] if some else None
 
 
 class Mailbox(Protocol):

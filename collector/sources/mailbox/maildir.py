@@ -13,7 +13,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from collector.documents.limits import LIMITS
-from collector.sources.mailbox.mailbox import Fetched, Listed, LostError, RefusedError, TooLargeError, Trouble
+from collector.sources.mailbox.mailbox import (
+    Fetched,
+    Listed,
+    LostError,
+    RefusedError,
+    TooLargeError,
+    Trouble,
+    first_listed,
+)
 from collector.sources.mailbox.maildir_files import MaildirFile, delivered_at, files_in, read_mail
 from reports.envelope import Source
 
@@ -91,6 +99,9 @@ class MaildirSession:
             self.waiting = len(found) - start - len(some)
             self._known = {each.key: each for each in some}
             yield [Listed(each.key, each.size, position=_position(each.changed, each.key)) for each in some]
+
+    def glance(self) -> tuple[int, Listed | None]:
+        return first_listed(self)
 
     def present(self, keys: Sequence[str]) -> set[str]:
         return {each.key for each in files_in(self._folder)} & set(keys)

@@ -58,10 +58,9 @@ def try_mailbox(mailbox: Mailbox) -> Tried:
 
 
 def _look_into(session: Session) -> str:
-    first = next(filter(None, session.mails("")), [])
-    found = len(first) + session.waiting
-    if first and (first[0].size is None or first[0].size <= _LARGEST):
-        for mail in session.fetch([first[0].key]):
+    found, listed = session.glance()
+    if listed is not None and (listed.size is None or listed.size <= _LARGEST):
+        for mail in session.fetch([listed.key]):
             if mail.body is None:
                 raise RefusedError("the server lists mails, and does not hand out the first of them")
     mails = f"{found:,} mails are in it" if found != 1 else "1 mail is in it"
