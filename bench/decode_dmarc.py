@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import decode
+from bench import decode_tls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ def made_up(records: int, *, seed: int = 0) -> bytes:
     return _REPORT.format(number=seed, records=text).encode()
 
 
-def mailposture_decoder() -> decode.Worker:
+def mailposture_decoder() -> decode_tls.Worker:
     from collector.garbage import look_for_garbage_rarely  # noqa: PLC0415
     from mailposture.config.model import Config  # noqa: PLC0415
     from mailposture.ownership import Ownership  # noqa: PLC0415
@@ -84,10 +84,10 @@ def mailposture_decoder() -> decode.Worker:
         report = DMARC.read(Document(kind="dmarc", content=content))
         return DMARC.rows([(report, DMARC.attribute(report, opened, envelope, ownership))], provenance)
 
-    return decode.Worker(lambda content: content, rows)
+    return decode_tls.Worker(lambda content: content, rows)
 
 
-def parsedmarc_decoder() -> decode.Worker:
+def parsedmarc_decoder() -> decode_tls.Worker:
     import parsedmarc  # noqa: PLC0415
 
     def parse(text: str) -> object:
@@ -96,7 +96,7 @@ def parsedmarc_decoder() -> decode.Worker:
         except parsedmarc.InvalidAggregateReport:  # a few real ones, such as those without records
             return None
 
-    return decode.Worker(lambda content: content.decode("utf-8", "replace"), parse)
+    return decode_tls.Worker(lambda content: content.decode("utf-8", "replace"), parse)
 
 
 WORKERS = {"mailposture": mailposture_decoder, "parsedmarc": parsedmarc_decoder}
@@ -110,8 +110,8 @@ def main() -> int:
     parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        return decode.work(WORKERS[arguments.worker]())
-    python = arguments.parsedmarc_python or decode.parsedmarc_python()
+        return decode_tls.work(WORKERS[arguments.worker]())
+    python = arguments.parsedmarc_python or decode_tls.parsedmarc_python()
     sizes = {1: 400, 10: 100, 100: 20, 10_000: 1}
     for records, number in sizes.items():
         reports = [made_up(records, seed=seed) for seed in range(number)]
@@ -124,7 +124,7 @@ def main() -> int:
 
 
 def _print(name: str, reports: Sequence[bytes], rounds: int, python: Path) -> None:
-    ours, theirs = decode.compare(list(reports), rounds, python, script=Path(__file__))
+    ours, theirs = decode_tls.compare(list(reports), rounds, python, script=Path(__file__))
     times = f"parsedmarc {theirs * 1e6:10,.0f} µs, mailposture {ours * 1e6:8,.0f} µs"
     print(f"{name:>16}: {times}: {ours / theirs:.3f} of its time")
 

@@ -28,7 +28,7 @@ import psutil
 import uvloop
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from bench import decode
+from bench import decode_tls
 from bench.stack import Stack, running
 from demo.dkim_signature import signature_field
 from demo.keys import SigningKey
@@ -61,10 +61,10 @@ def main() -> int:
     parser.add_argument("--parsedmarc-python", type=Path, help="interpreter of an environment that has parsedmarc")
     arguments = parser.parse_args()
     logs.set_up("bench", least=logging.WARNING)
-    plain = decode.make_mails(arguments.mails)
+    plain = decode_tls.make_mails(arguments.mails)
     keys = {f"sender{number}.example": _key(f"sender{number}.example") for number in range(12)}
     mails = [_signed(mail, keys) for mail in plain]
-    theirs = _parsedmarc_rate(plain[:300], arguments.parsedmarc_python or decode.parsedmarc_python())
+    theirs = _parsedmarc_rate(plain[:300], arguments.parsedmarc_python or decode_tls.parsedmarc_python())
     kept = "one mail each" if arguments.one_mail else "kept"
     size = statistics.mean(map(len, mails)) / 1024
     print(f"{len(mails):,} mails of {size:.1f} KB, {arguments.connections} connections, {kept}")
@@ -72,7 +72,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="mailposture-bench-") as folder,
         Nameserver({key.record_name: key.record for key in keys.values()}) as nameserver,
-        running(Path(folder), domain=decode.DOMAIN, authentication={"nameservers": [nameserver.address]}) as stack,
+        running(Path(folder), domain=decode_tls.DOMAIN, authentication={"nameservers": [nameserver.address]}) as stack,
     ):
         client = stack.client(stack.config.clickhouse.analyst_user)
         used = _processor_seconds(stack)
@@ -113,9 +113,9 @@ def _parsedmarc_rate(mails: list[bytes], python: Path) -> float:
     with tempfile.NamedTemporaryFile() as file:
         file.write(pickle.dumps(mails))
         file.flush()
-        worker = decode.start("parsedmarc", python, Path(file.name))
+        worker = decode_tls.start("parsedmarc", python, Path(file.name))
         try:
-            times = [decode.one_round(worker) for _ in range(6)][1:]
+            times = [decode_tls.one_round(worker) for _ in range(6)][1:]
         finally:
             worker.kill()
             worker.wait()
@@ -141,7 +141,7 @@ async def _load(port: int, mails: list[bytes], connections: int, *, kept: bool, 
                     pass
             for words in (
                 b"MAIL FROM:<noreply@sender.example>\r\n",
-                f"RCPT TO:<tlsrpt@{decode.DOMAIN}>\r\n".encode(),
+                f"RCPT TO:<tlsrpt@{decode_tls.DOMAIN}>\r\n".encode(),
                 b"DATA\r\n",
                 mail + b"\r\n.\r\n",
             ):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
-from bench import decode
+from bench import decode_tls
 from bench.decode_dmarc import DOMAIN, made_up
 from bench.stack import running
 from mailposture import logs
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--parsedmarc-python", type=Path, help="interpreter of an environment that has parsedmarc")
     arguments = parser.parse_args()
     logs.set_up("bench", least=logging.WARNING)
-    python = arguments.parsedmarc_python or decode.parsedmarc_python()
+    python = arguments.parsedmarc_python or decode_tls.parsedmarc_python()
     with tempfile.TemporaryDirectory(prefix="mailposture-bench-") as temporary:
         folder = Path(temporary)
         templates = _contents(arguments.reports)

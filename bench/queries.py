@@ -4,7 +4,7 @@
     python -m bench.queries --size 10m --keep DIR    one size; the year is made once and kept in DIR
     python -m bench.queries --reports dmarc          the same for records of DMARC reports
 
-year_of_reports.py and year_of_dmarc_reports.py make the year. Each view is asked as a dashboard asks it, by the
+year_of_tls_reports.py and year_of_dmarc_reports.py make the year. Each view is asked as a dashboard asks it, by the
 exporter's SQL user, for 30 days over all domains and over one domain; beside it a plain sum over the same rows, by the
 user that may read tables; then come the exporter's own questions. Each is asked three times; the median counts.
 """
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from bench import year_of_dmarc_reports, year_of_reports
-from bench.year_of_reports import TODAY
+from bench import year_of_dmarc_reports, year_of_tls_reports
+from bench.year_of_tls_reports import TODAY
 from exporter.questions import QUESTIONS, Question
 from mailposture.clickhouse import timeouts
 from mailposture.clickhouse.client import connect
@@ -114,7 +114,7 @@ YEARS = {
         sizes={"1m": (1_000_000, 500), "10m": (10_000_000, 2_000), "100m": (100_000_000, 10_000)},
         table="tls_policies",
         kept=(),
-        fill=year_of_reports.fill,
+        fill=year_of_tls_reports.fill,
         plain=f"SELECT day, {_SUMS} FROM mailposture_tables.tls_policies WHERE {_DAY} {{and_domain}} GROUP BY 1",
         views=TLS_VIEWS,
     ),

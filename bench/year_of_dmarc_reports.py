@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from bench.year_of_reports import DAYS, TODAY
+from bench.year_of_tls_reports import DAYS, TODAY
 
 if TYPE_CHECKING:
     from datetime import date

@@ -21,7 +21,7 @@ from mailposture.expectation import expectation
 from mailposture.problems import ProblemError
 from mailposture.quoting import quoted
 from reports.dmarc import readiness as dmarc_readiness
-from reports.readiness import Probed, Readiness, Verdict, read_readiness, with_what_is_seen
+from reports.tls.readiness import Probed, Readiness, Verdict, read_readiness, with_what_is_seen
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver import Client

@@ -8,12 +8,12 @@ from rich.text import Text
 
 from cli.summary import as_text
 from demo.dmarc.stories import DMARC_STORIES
-from demo.stories import STORIES
+from demo.tls.stories import STORIES
 from mailposture.expectation import expectation
 from mailposture.records.dns_records import report_path
 from mailposture.records.tls_rpt import record_name
 from reports.dmarc import summary as dmarc_summary
-from reports.summary import summarize
+from reports.tls.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from reports.causes import Severity
 from reports.dmarc import summary as dmarc_summary
 from reports.kinds import counted
 from reports.rates import percent
-from reports.summary import DomainSummary, Share, summarize
+from reports.tls.summary import DomainSummary, Share, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from demo.dmarc.reporters import REPORTERS
 from demo.domains import DOMAINS, PARKED
+from demo.month import DAYS
 from demo.senders import SENDERS
 from mailposture.domain_names import organizational_domain
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
-_DAYS: Final = 31  # as many as there are reports of
 _COLUMNS: Final = ("policy_domain", "reporter", "trust", "first_arrival", "last_arrival")
 
 
@@ -32,7 +32,7 @@ def write_arrivals(client: Client, today: date, *, database: str) -> None:
             " WHERE true SETTINGS mutations_sync = 1"
         )
     last = datetime.combine(today, time(), UTC)
-    first = last - timedelta(days=_DAYS - 1)
+    first = last - timedelta(days=DAYS - 1)
     for table, domains, reporting in (
         ("tls_reporter_arrivals", DOMAINS, SENDERS),
         ("dmarc_reporter_arrivals", (*DOMAINS, *PARKED), [reporter.sender for reporter in REPORTERS]),

@@ -9,9 +9,10 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from demo.keys import SigningKey
-from demo.mails import DemoMail, Fate, attachment_mail, report_mail, text_mail
-from demo.reports import FailureDetail, PolicyResult, Report, reports
+from demo.mail import DemoMail, Fate
 from demo.senders import SENDERS
+from demo.tls.mails import attachment_mail, report_mail, text_mail
+from demo.tls.reports import FailureDetail, PolicyResult, Report, reports
 
 _NORTHWIND = SENDERS[0]
 _BANNER = b"CAUTION: this mail comes from outside of our organization.\r\n\r\n"

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from demo.dmarc.policies import policy as dmarc_policy
 from demo.domains import DOMAINS, PARKED, DemoDomain
-from demo.stories import policy_file_is_missing
+from demo.month import DAYS
+from demo.tls.stories import policy_file_is_missing
 from mailposture.config.domains import MtaStsPolicy
 from mailposture.records.mta_sts import Policy, policy_id, render
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver import Client
 
-_DAYS: Final = 31  # as many as there are reports of
 _EVERY: Final = timedelta(hours=2)  # a real exporter probes more often
 _PATIENCE: Final = 20.0  # seconds, as in the configuration's default
 _LIFETIME: Final = timedelta(days=90)
@@ -85,7 +85,7 @@ def write_probes(client: Client, now: datetime, *, database: str) -> int:
 def probe_rows(now: datetime) -> Iterator[ProbeRow]:
     """The month before `now` (in UTC), and today until now; the same for the same day."""
     midnight = datetime.combine(now.date(), time(), UTC)
-    slot = midnight - timedelta(days=_DAYS)
+    slot = midnight - timedelta(days=DAYS)
     while slot <= now:
         for domain in (*DOMAINS, *PARKED):
             chance = Random(f"{domain.name} {slot:%F %H}")  # noqa: S311  made-up history, no secret

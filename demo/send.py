@@ -8,8 +8,9 @@ from itertools import chain
 
 from demo.dmarc.mails import dmarc_mails
 from demo.keys import SigningKey
-from demo.mails import DemoMail, mails
+from demo.mail import DemoMail
 from demo.odd_mails import odd_mails
+from demo.tls.mails import mails
 
 _CONNECTIONS = 8
 _MAILS_A_CONNECTION = 50

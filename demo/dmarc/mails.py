@@ -14,7 +14,7 @@ from demo.dmarc.documents import begin, end, report_id, xml
 from demo.dmarc.reporters import REPORTERS, DmarcStyle
 from demo.dmarc.reports import DmarcReport, dmarc_reports
 from demo.domains import DOMAINS, PARKED
-from demo.mails import BOUNDARY, SIGNED, DemoMail, Fate, multipart, signed_mail
+from demo.mail import BOUNDARY, SIGNED, DemoMail, Fate, multipart, signed_mail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

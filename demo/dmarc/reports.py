@@ -11,7 +11,7 @@ from demo.dmarc.policies import PolicyChange, policy
 from demo.dmarc.reporters import REPORTERS, DmarcStyle, Reporter
 from demo.dmarc.stories import Stream, streams
 from demo.domains import DOMAINS, PARKED, DemoDomain
-from demo.reports import DAYS
+from demo.month import DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

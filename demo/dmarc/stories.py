@@ -1,5 +1,5 @@
 """Who sends mail in the name of the demo's domains, and what is wrong with it. Days are counted back from today, as in
-demo/stories.py, and no story depends on the weekday; only the amount of mail from the domains' own servers does.
+demo/tls/stories.py, and no story depends on the weekday; only the amount of mail from the domains' own servers does.
 
 shop.example    p=none. The newsletter goes out by Mailchimp every fourth day, 2,000 messages at Northwind alone and
                 17,500 in all. Nobody has set the service up: it signs as mcsv.net, SPF passes for its own return path,
@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from demo.domains import PARKED
-from demo.stories import Story
+from demo.story import Story
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

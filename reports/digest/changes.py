@@ -9,7 +9,7 @@ from reports.digest.digest import Changes, DueCertificate, Ready, RecordChange, 
 from reports.digest.problems import problems_of
 from reports.digest.week import DAYS
 from reports.dmarc.readiness import Verdict as DmarcVerdict
-from reports.readiness import Verdict
+from reports.tls.readiness import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

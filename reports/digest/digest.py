@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reports.causes import Severity
     from reports.digest.week import Week
     from reports.dmarc.summary import DmarcSummary
-    from reports.summary import DomainSummary
+    from reports.tls.summary import DomainSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from reports.digest.week import DAYS
 from reports.dmarc import source_questions
 from reports.dmarc import summary as dmarc_summary
 from reports.report_days import ReportDays
-from reports.summary import summarize
+from reports.tls.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -8,7 +8,7 @@ from datetime import date
 from cli.summary import as_text
 from reports.attention import Needed
 from reports.causes import Severity
-from reports.summary import DomainSummary
+from reports.tls.summary import DomainSummary
 
 WELL = DomainSummary(
     policy_domain="a.example",

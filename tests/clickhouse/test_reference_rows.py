@@ -12,7 +12,7 @@ from engine import Storage, engine_config
 from cli.database import database
 from mailposture.config.domains import Domain, Thresholds
 from reports.prepare import prepare
-from reports.summary import summarize
+from reports.tls.summary import summarize
 
 if TYPE_CHECKING:
     from datetime import datetime

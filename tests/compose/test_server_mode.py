@@ -24,9 +24,10 @@ from ports import free_port
 
 from demo.config import config_text
 from demo.keys import load_or_generate, public_records
-from demo.mails import DemoMail, Fate, mails
+from demo.mail import DemoMail, Fate
 from demo.nameserver import Nameserver
 from demo.send import send
+from demo.tls.mails import mails
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.config.file import load

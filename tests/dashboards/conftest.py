@@ -20,9 +20,9 @@ from collector.trust import DkimVerifier, KeyCache
 from demo.config import config_text
 from demo.dmarc.mails import dmarc_report_mail
 from demo.dmarc.reports import dmarc_reports
-from demo.mails import report_mail
 from demo.probes import write_probes
-from demo.reports import reports
+from demo.tls.mails import report_mail
+from demo.tls.reports import reports
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.config.file import load

@@ -29,7 +29,7 @@ from reports.acknowledging import Acknowledgement, acknowledge
 from reports.alerts.table import ALERTS
 from reports.causes import FROM_DMARC_REPORTS, FROM_PROBES
 from reports.prepare import roll_up
-from reports.summary import summarize
+from reports.tls.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ import pytest
 from clock import TODAY
 
 from demo.keys import load_or_generate
-from demo.mails import mails
+from demo.tls.mails import mails
 
 
 @pytest.fixture(scope="session")

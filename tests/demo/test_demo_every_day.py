@@ -8,7 +8,8 @@ from datetime import date, timedelta
 import pytest
 from clock import ODD_DAYS
 
-from demo.reports import DAYS, reports
+from demo.month import DAYS
+from demo.tls.reports import reports
 
 _LEAP_YEAR = 2028
 _MINIMUM_SESSIONS, _FAILURE_RATIO = 20, 0.05  # what deserves attention, unless a domain is configured otherwise
@@ -41,7 +42,7 @@ class Facts:
 
 
 def assert_all_stories_are_there(today: date) -> None:
-    """As demo/stories.py says."""
+    """As demo/tls/stories.py says."""
     facts, month = Facts(today), set(range(1, DAYS + 1))
     assert all(set(facts.sessions[name]) == month for name in ("shop.example", "bank.example", "library.example"))
 

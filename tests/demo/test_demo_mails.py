@@ -7,9 +7,9 @@ import dkim
 import pytest
 
 from demo.keys import load_or_generate, public_records
-from demo.mails import mails
-from demo.reports import reports
 from demo.senders import SENDERS, Style
+from demo.tls.mails import mails
+from demo.tls.reports import reports
 
 
 def test_the_month_is_the_same_for_the_same_day(today):

@@ -11,7 +11,7 @@ from collector.ingest.judge import Accepted, Judge, Quarantined, Rejected
 from collector.trust import DkimVerifier, KeyCache
 from demo.config import config_text
 from demo.keys import public_records
-from demo.mails import Fate
+from demo.mail import Fate
 from demo.nameserver import Nameserver
 from demo.odd_mails import odd_mails
 from demo.senders import SENDERS

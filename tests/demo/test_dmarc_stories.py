@@ -19,8 +19,8 @@ from demo.dmarc.reports import dmarc_reports
 from demo.dmarc.stories import DMARC_STORIES
 from demo.domains import DOMAINS, PARKED
 from demo.keys import public_records
+from demo.month import DAYS
 from demo.nameserver import Nameserver
-from demo.reports import DAYS
 from mailposture.config.model import Config
 from reports.envelope import Envelope, Source, Trust
 

@@ -10,7 +10,7 @@ from reports.causes import Severity
 from reports.digest.digest import Changes, Day, Digest, DomainWeek, Problem, Reporters, Totals
 from reports.digest.verdict import verdict
 from reports.digest.week import Week
-from reports.summary import DomainSummary
+from reports.tls.summary import DomainSummary
 
 WEEK = Week(date(2026, 11, 23))
 NOBODY = Reporters(active=(), stopped=())

@@ -13,7 +13,7 @@ from reports.digest.digest import Digest, Passing, Ready, Turned
 from reports.digest.reading import read_digest
 from reports.digest.week import Week
 from reports.dmarc import summary as dmarc_summary
-from reports.summary import summarize
+from reports.tls.summary import summarize
 
 if TYPE_CHECKING:
     from engine import Storage

@@ -10,7 +10,7 @@ from engine import DOMAIN, TODAY, days_ago
 
 from cli.summary import as_text, dmarc_as_text
 from reports.dmarc.summary import Source, summarize
-from reports.summary import summarize as summarize_tls
+from reports.tls.summary import summarize as summarize_tls
 
 if TYPE_CHECKING:
     from engine import Storage

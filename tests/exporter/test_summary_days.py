@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from engine import TODAY
 
-from reports.summary import summarize
+from reports.tls.summary import summarize
 
 if TYPE_CHECKING:
     from engine import Storage

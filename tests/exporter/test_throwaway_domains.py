@@ -9,8 +9,8 @@ import pytest
 from engine import days_ago
 from sample_reports import Reports
 
-from reports.readiness import Verdict, read_readiness
-from reports.summary import summarize
+from reports.tls.readiness import Verdict, read_readiness
+from reports.tls.summary import summarize
 
 if TYPE_CHECKING:
     from two_domains import Attention, Gauges

@@ -1,7 +1,7 @@
 """Decoding against parsedmarc's own `parse_report_email`: the same mails, in the same run, in turns.
 
-    python bench/decode.py
-    python bench/decode.py --parsedmarc-python /path/to/venv/bin/python
+    python bench/decode_tls.py
+    python bench/decode_tls.py --parsedmarc-python /path/to/venv/bin/python
 
 Ours goes from what a signature proves of a mail to validated rows (MIME, gunzip, JSON, validation, our domains,
 classification); parsedmarc's from its bytes to its dictionary, offline. Neither checks DKIM (bench/signatures.py does)

@@ -9,8 +9,9 @@ from datetime import date, timedelta
 from typing import Final
 
 from demo.domains import DOMAINS, DemoDomain
+from demo.month import DAYS
 from demo.senders import SENDERS, Sender, Style
-from demo.stories import (
+from demo.tls.stories import (
     LOST_CONNECTION,
     POLICY_NOT_FOUND,
     Trouble,
@@ -20,7 +21,6 @@ from demo.stories import (
     troubles,
 )
 
-DAYS: Final = 31
 _LOST_CONNECTIONS: Final = 0.0004  # of sessions
 _WITHOUT_REMEMBERED_POLICY: Final = 0.3  # of the sessions while a policy file is missing
 

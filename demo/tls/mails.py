@@ -1,44 +1,19 @@
-"""The demo's TLS reports as mails (RFC 8460, section 5.3), signed by their senders; and how its mails are made."""
+"""The demo's TLS reports as mails (RFC 8460, section 5.3), signed by their senders."""
 
-import base64
 import gzip
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
-from enum import StrEnum
 
-from demo.dkim_signature import signature_field
-from demo.documents import document, report_id
 from demo.keys import SigningKey
-from demo.reports import Report, reports
+from demo.mail import BOUNDARY, SIGNED, DemoMail, Fate, multipart, signed_mail
 from demo.senders import SENDERS, Sender, Style
+from demo.tls.documents import document, report_id
+from demo.tls.reports import Report, reports
 
-BOUNDARY = "=_demo_report"
 _COMPRESSED = (Style.GOOGLE, Style.MICROSOFT, Style.REPORTER)
-SIGNED = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type")
 # RFC 8460, section 5.3 wants its fields signed; Microsoft leaves them out.
 _SIGNED_WITH_REPORT_FIELDS = (*SIGNED, "TLS-Report-Domain", "TLS-Report-Submitter")
-
-
-class Fate(StrEnum):
-    """What the collector makes of a mail."""
-
-    STORED = "stored"
-    DUPLICATE = "duplicate"  # stored before; counts once
-    QUARANTINED = "quarantined"  # a report, but not authenticated
-    REJECTED = "rejected"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoMail:
-    """A mail on its way."""
-
-    mail_from: str
-    recipient: str
-    content: bytes
-    fate: Fate
-    note: str = ""  # what is odd about it
 
 
 def mails(today: date, keys: dict[str, SigningKey]) -> Iterator[DemoMail]:
@@ -119,22 +94,3 @@ def _body(report: Report, content: bytes, suffix: str) -> bytes:
         f"{report.sender.domain}!{report.domain}!{start}!{start + 86_399}!001.{extension}",
         content,
     )
-
-
-def multipart(text: str, media_type: str, name: str, attachment: bytes) -> bytes:
-    """The body of a multipart mail: a text, and an attachment."""
-    head = (
-        f"--{BOUNDARY}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
-        f'--{BOUNDARY}\r\nContent-Type: {media_type}; name="{name}"\r\n'
-        f'Content-Disposition: attachment; filename="{name}"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
-    )
-    encoded = base64.encodebytes(attachment).strip().replace(b"\n", b"\r\n")
-    return head.encode() + encoded + f"\r\n--{BOUNDARY}--\r\n".encode()
-
-
-def signed_mail(
-    fields: list[tuple[str, str]], body: bytes, key: SigningKey | None, signed_names: tuple[str, ...]
-) -> bytes:
-    if key is not None:
-        fields = [("DKIM-Signature", signature_field(key, fields, body, signed_names)), *fields]
-    return "".join(f"{name}: {value}\r\n" for name, value in fields).encode() + b"\r\n" + body

@@ -8,8 +8,8 @@ for what it does not know and ends the day at the next midnight; mox writes empt
 import json
 from datetime import timedelta
 
-from demo.reports import FailureDetail, PolicyResult, Report
 from demo.senders import Style
+from demo.tls.reports import FailureDetail, PolicyResult, Report
 
 
 def report_id(report: Report) -> str:

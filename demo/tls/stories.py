@@ -26,6 +26,7 @@ from typing import Final
 
 from demo.domains import DemoDomain
 from demo.senders import Sender, Style
+from demo.story import Story
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +51,6 @@ class Trouble:
 
     def reason_code(self, style: Style) -> str:
         return dict(self.reason_codes).get(style, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """A story in a line, for the demo's first screen."""
-
-    domain: str
-    headline: str
 
 
 STORIES: Final[tuple[Story, ...]] = (
