@@ -132,7 +132,6 @@ PLAIN = "a plain sum over the rows"
 # What we promise (seconds; bytes).
 LIMITS = {FLEET: 1.0, ONE_DOMAIN: 0.1}
 BYTES_A_ROW = 20
-ENGINE_AT_10M = 500_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ _SENDERS = "senders"
 @click.command()
 @click.argument("term", required=False)
 def command(term: str | None) -> None:
-    """Say what a term means and what to do: of TLS reports, of DMARC, or the name of a service that sends mail.
+    """Explain a term and what to do: of TLS reports, of DMARC, or the name of a service that sends mail.
 
     TERM is a result type, a category or another cause; a pile or reason of DMARC; what `check` and probes find wrong
     with a DNS record; or a service, whose mail it says how to align. `senders` lists all services. Without TERM: list

@@ -34,10 +34,11 @@ def command(config: Config, paths: tuple[Path, ...]) -> None:
     """Store reports from mails, JSON, XML, mbox, Maildir, archives, and folders of them; - reads standard input.
 
     Files may hold several: JSON lines, arrays, what cat prints of many. Archives are zip and tar; compressed with gzip,
-    bzip2, xz, Zstandard or LZ4 (by Dovecot too) is anything. Other containers are named, with a command to export them.
+    bzip2, xz, Zstandard or LZ4 (by Dovecot too) is anything. Other containers (PST, mdbox) are refused with the command
+    that exports them.
 
     Imported reports are trusted: no DKIM signature is required. A report that is already stored counts once. Our own
-    data folder is left out of the folders that it lies in. Exit code 1: something was rejected, and is named.
+    data folder is skipped. Exit code 1: something was rejected, and is named.
 
     \b
     Examples:

@@ -48,10 +48,10 @@ def _selected(state: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
     def chosen(command: Callable[..., Any]) -> Callable[..., Any]:
         @click.option("--state", type=click.Choice(list(_STATES)), default=state, show_default=True)
-        @click.option("--reason", default="", help="What is held for this reason.")
-        @click.option("--domain", default="", metavar="DOMAIN", help="What is about this domain of yours.")
+        @click.option("--reason", default="", help="Only messages held for this reason.")
+        @click.option("--domain", default="", metavar="DOMAIN", help="Only reports about this domain of yours.")
         @click.option(
-            "--reporter", default="", metavar="DOMAIN", help="What says that it is from there: by its From, or contact."
+            "--reporter", default="", metavar="DOMAIN", help="Only what claims to be from there, by From or contact."
         )
         @functools.wraps(command)
         def choosing(

@@ -127,10 +127,10 @@ _REASONS: Final = (
     Meaning(
         "dkim-temperror",
         Kind.REASON,
-        "The DKIM key could not be looked up for a moment",
+        "The DKIM key could not be looked up just then",
         "The receiver got no answer from DNS when it looked for the key. If it happens often, your nameservers answer "
         "too slowly or not from everywhere.",
-        "Once in a while it is nothing. Else ask every nameserver of your domain for the key: `dig +short NS "
+        "Now and then that is harmless. Otherwise ask every nameserver of your domain for the key: `dig +short NS "
         "example.com`, then `dig TXT SELECTOR._domainkey.example.com @NAMESERVER`.",
     ),
     Meaning(
@@ -163,9 +163,9 @@ _REASONS: Final = (
     Meaning(
         "spf-temperror",
         Kind.REASON,
-        "SPF could not be looked up for a moment",
+        "SPF could not be looked up just then",
         "The receiver got no answer from DNS when it followed your SPF record.",
-        "Once in a while it is nothing. Else look at the nameservers of your domain and of those that the record "
+        "Now and then that is harmless. Otherwise look at the nameservers of your domain and of those that the record "
         "includes.",
     ),
     Meaning(

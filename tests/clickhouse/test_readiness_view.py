@@ -106,7 +106,7 @@ def stripped(mode: str, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             [
                 "40 of 9040 sessions would be refused.",
                 "In 40 of them somebody between sender and server likely removed STARTTLS: "
-                "mode enforce would keep that mail from him.",
+                "mode enforce would keep that mail from being read.",
                 "starttls-not-supported: 40 sessions of 1 sender.",
             ],
         ),
@@ -115,7 +115,7 @@ def stripped(mode: str, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             [
                 "40 of 9040 sessions were refused.",
                 "In 40 of them somebody between sender and server likely removed STARTTLS: "
-                "mode enforce keeps that mail from him.",
+                "mode enforce keeps that mail from being read.",
                 "starttls-not-supported: 40 sessions of 1 sender.",
             ],
         ),

@@ -4,7 +4,8 @@ Mailboxes are shared with other mail. So a mail is read first, and only one that
 moved; any other stays as it was, unseen, and is not downloaded again. A report moves only after the spool has it on
 disk: killed in between, we find it again, and the same report counts once.
 
-One refusal stops nothing. What cannot be read or moved is left, said once, and tried again later; the rest goes on.
+One refusal stops nothing. What cannot be read or moved is left where it is, logged once, and tried again
+later; the rest goes on.
 """
 
 from __future__ import annotations

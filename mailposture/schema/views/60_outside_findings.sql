@@ -55,7 +55,7 @@ WITH
             last.4 AS not_after, last.5 AS max_age, last.6 = false AS is_away, ifNull(last.7, false) AS differs, mode, parked,
             toDate(first_fault, 'UTC') AS since, hosted_sts_mode, certificate_expiry_seconds, probed_last, failed_probes, probes_made,
             anyIf(mode, mode != '') OVER (PARTITION BY policy_domain) AS served_mode,
-            -- A server that left DNS since then is nobody's concern any more.
+            -- A server that has left DNS since then no longer matters.
             probed_last = max(probed_last) OVER (PARTITION BY policy_domain, probe) AS is_last,
             length(last_reasons) = 2 AND last_reasons[1] != '' AND last_reasons[2] NOT IN ('', 'outbound-port-25-blocked') AS again
         FROM probed

@@ -59,7 +59,7 @@ SELECT
             ),
             if(downgraded > 0, concat(
                 'In ', toString(downgraded), ' of them somebody between sender and server likely removed STARTTLS: mode enforce ',
-                if(last_mode = 'enforce', 'keeps', 'would keep'), ' that mail from him.'
+                if(last_mode = 'enforce', 'keeps', 'would keep'), ' that mail from being read.'
             ), ''),
             if(sessions > 0 AND days < enough_days, concat('Only ', toString(days), ' report days; wait for ', toString(enough_days), '.'), ''),
             if(sessions > 0 AND reporters < enough_reporters, concat('Only ', toString(reporters), ' sender looked.'), ''),
