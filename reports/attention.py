@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports.causes import Severity
+from reports.causes import Severity, worst_first
 
 if TYPE_CHECKING:
     from datetime import date
@@ -46,7 +46,8 @@ def read_attention(client: Client, *, domain: str | None = None, end: date | Non
     The worst comes first, and what is acknowledged last.
     """
     view = "attention" if end is None else "attention_at(end = {end:Date})"
-    rows = client.query(_ATTENTION.format(view=view), parameters={"domain": domain or "", "end": end}).result_rows
+    asked = _ATTENTION.format(view=view, worst_first=worst_first())
+    rows = client.query(asked, parameters={"domain": domain or "", "end": end}).result_rows
     return tuple(
         Needed(
             policy_domain=policy_domain,
@@ -74,6 +75,6 @@ _ATTENTION = """
         SELECT term AS cause, title FROM failure_meanings WHERE kind IN ('category', 'cause')
     ) AS meaning USING (cause)
     WHERE {{domain:String}} = '' OR policy_domain = {{domain:String}}
-    ORDER BY acknowledged, indexOf(['critical', 'warning', 'info'], severity), policy_domain, cause, affected DESC,
+    ORDER BY acknowledged, {worst_first}, policy_domain, cause, affected DESC,
         subject
 """

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from reports.causes.categories import FAILURE_CATEGORIES
-from reports.causes.cause import About, Cause, Severity
+from reports.causes.cause import About, Cause, Severity, worst_first
 from reports.causes.dmarc import FROM_DMARC_REPORTS
 from reports.causes.probes import FROM_PROBES
 from reports.causes.tls import FROM_TLS_REPORTS
@@ -27,6 +27,7 @@ __all__ = [
     "About",
     "Cause",
     "Severity",
+    "worst_first",
 ]
 
 CAUSES: Final[Mapping[str, Cause]] = MappingProxyType(

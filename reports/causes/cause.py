@@ -14,6 +14,11 @@ class Severity(StrEnum):
     INFO = "info"
 
 
+def worst_first(severity: str = "severity") -> str:
+    """SQL to order rows by, from a column of severities."""
+    return f"indexOf({[each.value for each in Severity]}, {severity})"
+
+
 class About(StrEnum):
     """What the subject of a cause is."""
 

@@ -9,6 +9,7 @@ from dashboards.builders.common.scope import IN_RANGE, OF_TEAM
 from dashboards.builders.common.variables import DATASOURCES, END, TEAM, THIS_DOMAIN, domain, link, page_links
 from dashboards.builders.dmarc import parked, questions, shared_panels
 from dashboards.builders.dmarc.shared_panels import DOMAIN
+from reports.causes import worst_first
 
 UID = "mailposture-dmarc-overview"
 _LINKS = (
@@ -65,7 +66,7 @@ _ATTENTION = table(
         FROM attention_at(end = {END}) AS needed
         LEFT JOIN (SELECT term AS cause, title FROM failure_meanings WHERE kind = 'cause') AS meaning USING (cause)
         WHERE needed.kind = 'dmarc' AND {OF_TEAM}
-        ORDER BY acknowledged, indexOf(['critical', 'warning', 'info'], severity), affected DESC, "Domain", "Cause"
+        ORDER BY acknowledged, {worst_first()}, affected DESC, "Domain", "Cause"
         LIMIT 200"""
     ),
     columns=(

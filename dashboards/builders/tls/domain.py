@@ -19,6 +19,7 @@ from dashboards.builders.common.variables import (
 )
 from dashboards.builders.tls import beside_probes, mode_panels, probe_faults, questions, server_panels, shared_panels
 from reports.caption import caption
+from reports.causes import worst_first
 
 UID = "mailposture-domain"
 _CAUSES = questions.causes(DOMAINS)
@@ -123,7 +124,7 @@ _WRONG_NOW = table(
             {questions.category_of("cause")} AS category,
             {questions.page_of("cause")} AS page
         FROM causes
-        ORDER BY acknowledged, indexOf(['critical', 'warning', 'info'], severity), share_now DESC, cause"""
+        ORDER BY acknowledged, {worst_first()}, share_now DESC, cause"""
     ),
     columns=(
         look.severity(),
@@ -340,7 +341,7 @@ _MEANINGS = table(
         ) AS meaning ON term = result_type
         WHERE {IN_RANGE} AND {DOMAINS}
         GROUP BY result_type, meaning.severity
-        ORDER BY indexOf(['critical', 'warning', 'info'], "Severity"), "Failed" DESC
+        ORDER BY {worst_first('"Severity"')}, "Failed" DESC
         LIMIT 50"""
     ),
     columns=(

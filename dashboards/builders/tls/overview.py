@@ -20,6 +20,7 @@ from dashboards.builders.common.variables import (
 )
 from dashboards.builders.tls import questions, shared_panels
 from reports.caption import caption
+from reports.causes import worst_first
 
 UID = "mailposture-overview"
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
@@ -113,7 +114,7 @@ _ATTENTION = table(
             {questions.category_of("cause")} AS category,
             {questions.page_of("cause")} AS page
         FROM causes
-        ORDER BY acknowledged, indexOf(['critical', 'warning', 'info'], severity), refused DESC, share_now DESC,
+        ORDER BY acknowledged, {worst_first()}, refused DESC, share_now DESC,
             policy_domain, cause
         LIMIT 200"""
     ),
@@ -213,7 +214,7 @@ _DOMAINS = table(
                 countIf(kind = 'outside') AS faults,
                 count() AS all_causes,
                 countIf(cause = 'no-reports') AS silent,
-                argMin(cause, (indexOf(['critical', 'warning', 'info'], severity), -affected)) AS top_cause
+                argMin(cause, ({worst_first()}, -affected)) AS top_cause
             FROM causes
             WHERE NOT acknowledged AND severity != 'info'
             GROUP BY policy_domain
