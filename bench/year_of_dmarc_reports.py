@@ -73,14 +73,15 @@ FROM
 _FILL_REPORTS = """
 INSERT INTO mailposture_tables.dmarc_reports
     (day, report_key, reporter, reporter_proven, organization, contact, report_id, period_start, period_end,
-     received_at, source, name, trust, dkim_domain, policy_domains, published_domain, p, sp, np, adkim, aspf, pct,
+     received_at, source, name, trust, dkim_domain, policy_domains, published_domain, p, sp, np,
+     applied_policy, applied_subdomain_policy, adkim, aspf, pct,
      records, messages, passed_messages, original, version)
 SELECT
     day, report_key, any(reporter) AS reporter, true, any(organization), 'dmarc@receiver.example', toString(report_key),
     toDateTime(day, 'UTC'), toDateTime(day + 1, 'UTC'),
     toDateTime64(day + 1, 3, 'UTC') + toIntervalSecond(report_key % 40000), 'smtp', hex(report_key), 'dkim', reporter,
-    [any(policy_domain)], any(policy_domain), any(published_policy) AS p, p, p, 'r', 'r', 100, count(), sum(messages),
-    sumIf(messages, passed), '', 5
+    [any(policy_domain)], any(policy_domain), any(published_policy) AS p, p, p, p, p, 'r', 'r', 100, count(),
+    sum(messages), sumIf(messages, passed), '', 5
 FROM mailposture_tables.dmarc_records FINAL
 WHERE day = {day:Date}
 GROUP BY day, report_key

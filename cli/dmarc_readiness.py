@@ -27,7 +27,7 @@ def as_text(domain: str, readiness: DmarcReadiness) -> str:
         verdict = _VERDICTS[step.verdict].format(step=f"… sp={step.step}" if step.scope == "subdomains" else step.step)
         name = {"domain": domain, "subdomains": f"subdomains of {domain}"}.get(step.scope, step.scope)
         shown = click.style(verdict, fg=_COLOURS[step.verdict])
-        lines.append(f"{click.style(name, bold=True)}: DMARC: {shown} (now {step.policy or 'unknown'})")
+        lines.append(f"{click.style(name, bold=True)}: DMARC: {shown} (now {_now(step)})")
         lines += [f"  - {printable(reason)}" for reason in step.reasons]
         if step.verdict is Verdict.SAFE:
             lines += [f"  {_publish(step)}"]
@@ -45,12 +45,16 @@ def as_text(domain: str, readiness: DmarcReadiness) -> str:
     return "\n".join(lines)
 
 
+def _now(step: Step) -> str:
+    return f"{step.policy}: {step.published}" if step.published else step.policy or "unknown"
+
+
 def _publish(step: Step) -> str:
     tag = "sp" if step.scope == "subdomains" else "p"
     if step.policy == step.step:
         return f"{tag}={step.step} is published, and nothing speaks against it."
-    if step.testing:
-        return f"t=y is published: take it out, then publish {tag}={step.step} as the next step."
+    if step.published:
+        return f"{step.published} is published: take {step.published.partition('; ')[2]} out."
     return f"Publish {tag}={step.step} with t=y first: receivers report, and apply the step below; then take t=y out."
 
 

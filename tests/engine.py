@@ -19,6 +19,7 @@ from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.clickhouse.migrate import migrate
 from mailposture.clickhouse.reference import write_domains
 from mailposture.config.model import Config
+from mailposture.records.dmarc import ALL_MAIL, Policy, applied
 from reports.dmarc.senders import write_senders
 from reports.dmarc.words import write_meanings
 from reports.prepare import roll_up
@@ -217,6 +218,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "policy_domains": [DOMAIN],
         "published_domain": DOMAIN,
         "p": "none",
+        "pct": ALL_MAIL,
+        "testing": "",
         "original": "<feedback/>",
         "version": 3,
     },
@@ -264,7 +267,15 @@ def _implied(table: str, row: dict[str, Any]) -> dict[str, Any]:
     named = {"reporter": f"{row['organization'].lower().replace(' ', '-')}.example"} if "organization" in row else {}
     proven = {"reporter_proven": row["trust"] == "dkim"} if "trust" in row else {}
     published = {"published_domain": row.get("policy_domain", DOMAIN)} if table == "dmarc_records" else {}
-    return {**named, **proven, **published}
+    return {**named, **proven, **published, **(_applied(row) if table == "dmarc_reports" else {})}
+
+
+def _applied(row: dict[str, Any]) -> dict[str, str]:
+    """What receivers apply of a policy."""
+    p = row.get("p", "none")
+    reserved = {"testing": row.get("testing") == "y", "share": row.get("pct", ALL_MAIL)}
+    policies = {"applied_policy": p, "applied_subdomain_policy": row.get("sp", p)}
+    return {name: applied(Policy(policy), **reserved).value for name, policy in policies.items()}
 
 
 def days_ago(days: int) -> date:

@@ -49,6 +49,7 @@ class Needed:
     since: date | None
     affected: int
     of: int
+    detail: str
     acknowledged: bool
     because: str
 
@@ -62,15 +63,22 @@ class Attention:
     def read(self, domain: str = "shop.example") -> dict[tuple[str, str], Needed]:
         """By cause and subject, all but that nobody reports yet."""
         rows = self.storage.ask(
-            "SELECT cause, subject, severity, since, affected, of, acknowledged, acknowledged_because FROM attention"
+            "SELECT cause, subject, severity, since, affected, of, detail, acknowledged, acknowledged_because"
+            " FROM attention"
             " WHERE policy_domain = {domain:String} AND cause != 'never-reported'",
             domain=domain,
         )
         found = {
             (cause, subject): Needed(
-                severity=severity, since=since, affected=affected, of=of, acknowledged=acknowledged, because=because
+                severity=severity,
+                since=since,
+                affected=affected,
+                of=of,
+                detail=detail,
+                acknowledged=acknowledged,
+                because=because,
             )
-            for cause, subject, severity, since, affected, of, acknowledged, because in rows
+            for cause, subject, severity, since, affected, of, detail, acknowledged, because in rows
         }
         assert len(found) == len(rows)
         return found

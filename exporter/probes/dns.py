@@ -58,6 +58,7 @@ async def probe_dns(domain: Domain, context: ProbeContext) -> ProbeOutcome:
                 reason=one.reason,
                 detail=one.detail,
                 published=one.published,
+                policies=one.policies,
             )
             for record, one in found
         ),

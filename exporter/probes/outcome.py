@@ -49,6 +49,7 @@ class Finding:
     reason: Reason | None = None
     detail: str = ""
     published: str = ""
+    policies: tuple[str, ...] = ()
     duration_seconds: float | None = None  # None: as long as the whole probe
     reachable: bool | None = None
     starttls_offered: bool | None = None

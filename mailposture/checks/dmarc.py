@@ -39,6 +39,12 @@ class Applying:
         """What receivers do, a test taken into account; None where they apply no DMARC."""
         return self.record.applied(self.tag)
 
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """What receivers do for mail of the domain, of names below it, and of those that do not exist."""
+        below = (self.record.applied("sp"), self.record.applied("np"))
+        return tuple((policy or Policy.NONE).value for policy in (self.policy, *below))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
@@ -109,7 +115,9 @@ async def check_dmarc(expected: Expectation, *, parked: bool, resolver: Resolver
         return DmarcLookup(result=subject.missing(f"no DMARC policy applies{open_to_all}", wanted))
     return DmarcLookup(
         result=replace(
-            _judge(subject, expected, applying, parked=parked, wanted=wanted), published=applying.record.text
+            _judge(subject, expected, applying, parked=parked, wanted=wanted),
+            published=applying.record.text,
+            policies=applying.policies,
         ),
         authorization=await _authorization(expected, applying, resolver=resolver),
     )
@@ -148,6 +156,8 @@ def _judge(subject: Subject, expected: Expectation, applying: Applying, *, parke
     said = f"{applying.tag}={requested} of {where}"
     if record.testing:
         said += f", in a test (t=y), so receivers apply {policy}"
+    elif record.reservation:
+        said += f", for a part of the mail ({record.reservation}), so older receivers apply {policy} to the rest"
     weak = _weakness(applying, said) if parked else None
     if weak is not None:
         return subject.wrong(Reason.PARKED_BUT_NOT_REJECTED, f"sends no mail, but {weak}", wanted)
@@ -164,15 +174,13 @@ def _weakness(applying: Applying, said: str) -> str | None:
     """Why receivers do not reject all forged mail of a domain that sends none; None if they do."""
     record = applying.record
     if applying.policy is not Policy.REJECT:
-        return f"{said} applies: forged mail {_FORGED[applying.policy or Policy.NONE]}"
+        applies = "" if record.reservation else " applies"
+        return f"{said}{applies}: forged mail {_FORGED[applying.policy or Policy.NONE]}"
     for tag in ("sp", "np"):
         if tag in record.tags and record.applied(tag) is not Policy.REJECT:
             which = "names below it" if tag == "sp" else "names below it that do not exist"
             done = _FORGED[record.applied(tag) or Policy.NONE]
             return f"{tag}={record.requested(tag)} applies to {which}: forged mail of those {done}"
-    share = record.tags.get("pct", "100")
-    if share != "100":
-        return f"pct={quoted(share)} has older receivers apply the policy to a part of the mail only"
     return None
 
 

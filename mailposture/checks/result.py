@@ -28,6 +28,9 @@ class CheckResult:
     detail: str = ""  # a sentence to show
     instruction: str = ""  # what to do; where it is a record, the line to paste
     published: str = ""  # the record as it stands in DNS; several in an order that is always the same, by lines
+    policies: tuple[
+        str, ...
+    ] = ()  # DMARC: what receivers do for the domain, names below it, and those that do not exist
 
     @property
     def success(self) -> bool:

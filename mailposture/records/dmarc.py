@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 _VERSION = re.compile(rb"[vV][ \t]*=[ \t]*DMARC1[ \t]*(;|$)")
 _KNOWN = ("p", "sp", "np", "rua", "ruf", "adkim", "aspf", "fo", "psd", "t")
 _GONE = ("pct", "rf", "ri")  # of RFC 7489; older receivers obey them
+_INSTEAD = {"p": ("p",), "sp": ("sp", "p"), "np": ("np", "sp", "p")}  # tags that say it, the first decides
 _SCHEMES = ("mailto",)
+ALL_MAIL = 100  # percent
+_DIGITS = 3
 _LONGEST_WALK = 8  # queries of a DNS tree walk at most (RFC 9989, section 4.10)
 
 
@@ -34,8 +37,23 @@ class Policy(StrEnum):
 
     @property
     def one_step_down(self) -> Policy:
-        """What `t=y` makes of it (RFC 9989, section 4.7)."""
+        """The policy below."""
         return Policy.QUARANTINE if self is Policy.REJECT else Policy.NONE
+
+
+def applied(requested: Policy, *, testing: bool, share: int) -> Policy:
+    """What receivers do with all mail that fails, where a record requests a policy.
+
+    In a test (`t=y`) that is one step less (RFC 9989, section 4.7); where `pct` leaves out a `share` of the mail, that
+    mail gets one step less from receivers that still obey it (RFC 7489, section 6.6.4).
+    """
+    return requested.one_step_down if testing or share < ALL_MAIL else requested
+
+
+def share_of(written: str) -> int:
+    """The share of mail that `pct` has the policy applied to, in percent; what is no such number is ignored."""
+    text = written.strip()
+    return min(int(text), ALL_MAIL) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else ALL_MAIL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,24 +67,34 @@ class DmarcRecord:
     remarks: tuple[str, ...]  # what they ignore, or read as something else
 
     def requested(self, tag: str) -> Policy | None:
-        """The policy that `p` or `sp` asks for; None where receivers apply no DMARC at all.
+        """The policy that `p`, `sp` or `np` asks for; None where receivers apply no DMARC at all.
 
         Without a policy that can be read, a record that asks for reports means none (RFC 9989, section 4.7).
         """
-        value = self.tags.get(tag, self.tags.get("p", "")).lower()
+        value = next((self.tags[each] for each in _INSTEAD[tag] if each in self.tags), "").lower()
         if value in set(Policy):
             return Policy(value)
         return Policy.NONE if self.rua else None
 
     def applied(self, tag: str) -> Policy | None:
-        """The policy that receivers apply: in a test (`t=y`) one step below what is requested."""
+        """The policy that receivers apply to all mail."""
         requested = self.requested(tag)
-        return requested.one_step_down if requested is not None and self.testing else requested
+        return None if requested is None else applied(requested, testing=self.testing, share=self.share)
 
     @property
     def testing(self) -> bool:
         """Whether the policy is being tested."""
         return self.tags.get("t", "").lower() == "y"
+
+    @property
+    def share(self) -> int:
+        """The percentage of mail that older receivers apply the policy to (`pct` of RFC 7489)."""
+        return share_of(self.tags.get("pct", ""))
+
+    @property
+    def reservation(self) -> str:
+        """The tag for which receivers apply less than is requested; empty if there is none."""
+        return "t=y" if self.testing else f"pct={self.share}" if self.share < ALL_MAIL else ""
 
     @property
     def psd(self) -> str:
@@ -153,26 +181,29 @@ def render_parked_record(destinations: Sequence[str]) -> str:
 
 
 def with_destinations(record: DmarcRecord, destinations: Sequence[str]) -> str:
-    """The text of a published record, kept as it is but for further addresses that reports go to, and `pct`.
+    """The text of a published record, kept as it is but for further addresses that reports go to.
 
-    A record of which `p` cannot be read asks for none: what was meant is not known, and none refuses no mail.
+    A record of which `p` cannot be read asks for none: what was meant is not known, and none refuses no mail. Of the
+    tags that RFC 9989 dropped, a `pct` that spares some mail stays: without it that mail would be refused.
     """
     addresses = dict.fromkeys((*destinations, *record.rua))
     rua = {"rua": ",".join(map(encoded, addresses))} if addresses else {}
-    kept = {tag: value for tag, value in record.tags.items() if tag not in ("p", "rua", *_GONE)}
+    gone = set(_GONE) - ({"pct"} if record.share < ALL_MAIL else set())
+    kept = {tag: value for tag, value in record.tags.items() if tag not in ("p", "rua", *gone)}
     return _text({"p": record.requested("p") or Policy.NONE, **kept, **rua})
 
 
 def next_step(record: DmarcRecord) -> tuple[Policy, str] | None:
     """The policy that is next, and the record that asks for it: first as a test (`t=y`), then in earnest.
 
+    What is published in a test, or for a part of the mail (`pct`), is next in earnest and for all mail.
     None where nothing is stricter, or the record cannot be read.
     """
     now = record.requested("p")
     if now is None or record.faults:
         return None
     tags = {tag: value for tag, value in record.tags.items() if tag not in ("t", *_GONE)}
-    if record.testing and now is not Policy.NONE:
+    if record.reservation and now is not Policy.NONE:
         return now, _text(tags)
     if now is Policy.REJECT:
         return None

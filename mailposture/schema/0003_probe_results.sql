@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS {tables}.probe_results {on_cluster}
     reason LowCardinality(String) COMMENT 'What there was, a bounded term; empty on success',
     detail String COMMENT 'The same in words; on success what was seen',
     published String COMMENT 'dns: the record as it stood in DNS, several by lines; empty if there was none' CODEC(ZSTD(3)),
+    policies Array(LowCardinality(String)) COMMENT 'dmarc: what receivers do for mail of the domain, of names below it, and of those that do not exist (none, quarantine, reject)',
     duration_seconds Float32 COMMENT 'How long it took',
     reachable Nullable(Bool) COMMENT 'mx: port 25 could be connected to; NULL if that says nothing about the server',
     starttls_offered Nullable(Bool) COMMENT 'mx: STARTTLS was offered; NULL if the server did not get that far',

@@ -40,7 +40,8 @@ DMARC_ALERTS: Final = (
         severity=Severity.WARNING,
         summary="Mail in the name of {{ $labels.policy_domain }} that nothing shows to be its own is delivered",
         description="In the newest reports, receivers delivered mail in the name of {{ $labels.policy_domain }} that "
-        "passes neither SPF nor DKIM, because its policy is none: forged, or from a sender that nobody has named.",
+        "passes neither SPF nor DKIM, because the policy that they apply is none: forged, or from a sender that nobody "
+        "has named.",
     ),
     Alert(
         name="DmarcForgerySurgeDelivered",
@@ -92,8 +93,9 @@ DMARC_ALERTS: Final = (
         cause="dmarc-policy-weakened",
         severity=Severity.WARNING,
         summary="The DMARC policy of {{ $labels.policy_domain }} is weaker than it was",
-        description="Our probe finds a _dmarc record of {{ $labels.policy_domain }} whose policy is weaker than within "
-        "the last two weeks: forged mail that was refused is delivered.",
+        description="Our probe finds a _dmarc record of {{ $labels.policy_domain }} by which receivers do less than "
+        "within the last two weeks, for mail of the domain or of names below it: forged mail that was refused is "
+        "delivered.",
         after="30m",
     ),
     Alert(

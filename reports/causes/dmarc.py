@@ -45,7 +45,8 @@ FROM_DMARC_REPORTS: Final = (
         Severity.WARNING,
         "Mail in our name that nothing shows to be ours is delivered",
         "Receivers deliver mail in the domain's name that passes neither SPF nor DKIM, more than the domain's "
-        "threshold allows, because its policy is none. It is forged, or from a sender that nobody has named.",
+        "threshold allows, because the policy that they apply is none: `p=none`, or `p=quarantine` in a test (`t=y`) "
+        "or for a part of the mail (`pct`). It is forged, or from a sender that nobody has named.",
         "`mailposture readiness example.com` says whether the policy may go to quarantine, which stops it. If a source "
         "is yours, name it under `senders:` first.",
     ),
@@ -63,8 +64,9 @@ FROM_DMARC_REPORTS: Final = (
         "dmarc-policy-weakened",
         Severity.WARNING,
         "The DMARC policy is weaker than it was",
-        "Our probe finds a _dmarc record whose policy (p, with t=y) is weaker than within the last two weeks: forged "
-        "mail that was refused is delivered.",
+        "Our probe finds a _dmarc record by which receivers do less than within the last two weeks, be it for mail of "
+        "the domain (p), of names below it (sp) or of such that do not exist (np), or since it is in a test (t=y) or "
+        "for a part of the mail (pct): forged mail that was refused is delivered.",
         "Was it meant? Then acknowledge it. Else publish the earlier record again, and find out who changed the zone; "
         "`mailposture check example.com` shows the record.",
         About.RECORD,
@@ -103,7 +105,8 @@ FROM_DMARC_REPORTS: Final = (
         "dmarc-policy-none-long",
         Severity.INFO,
         "DMARC policy none for four weeks",
-        "Reporters have found the policy none for four weeks. It protects nobody: forged mail is delivered.",
+        "For four weeks reporters have found a policy that asks for nothing: `p=none`, or `p=quarantine` in a test "
+        "(`t=y`) or for a part of the mail (`pct`). It protects nobody: forged mail is delivered.",
         "Four weeks are enough to decide: `mailposture readiness example.com` says whether quarantine would lose mail "
         "of yours.",
     ),

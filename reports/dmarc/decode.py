@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mailposture.quoting import quoted
+from mailposture.records.dmarc import ALL_MAIL, Policy, applied, share_of
 from reports.dmarc.elements import Elements, MalformedError, Values, read_elements
 from reports.dmarc.encoding import document_of
 from reports.dmarc.limits import RECORDS, REPAIRED_BYTES, RESULTS_IN_ALL
@@ -38,8 +39,8 @@ _LONGEST_PERIOD: Final = timedelta(days=366)
 _USUAL_PERIOD: Final = timedelta(hours=26)
 _LARGEST_COUNT: Final = 10**12  # one absurd record must not bend every sum, nor overflow it
 _NOTHING: Final[Values] = {}  # of an element that is missing
-_DISPOSITIONS: Final = frozenset(("none", "quarantine", "reject"))
-_POLICIES: Final = _DISPOSITIONS
+_POLICIES: Final = frozenset(policy.value for policy in Policy)
+_DISPOSITIONS: Final = _POLICIES
 _VERDICTS: Final = frozenset(("pass", "fail"))
 _REASONS: Final = frozenset(
     ("forwarded", "sampled_out", "trusted_forwarder", "mailing_list", "local_policy", "policy_test_mode", "other")
@@ -59,6 +60,17 @@ class Published(NamedTuple):
     fo: str
     testing: str  # y or n
     discovery_method: str  # psl or treewalk
+
+    def applied(self, requested: str) -> str:
+        """What receivers do with all mail that fails, where `p` or `sp` requests this."""
+        return applied(Policy(requested), testing=self.testing == "y", share=self.pct).value
+
+    def applied_to(self, header_from: str, disposition: str) -> str:
+        """The policy for messages of an author domain; whether `pct` spared them shows in what was done with them."""
+        requested = self.p if header_from in ("", self.domain) else self.sp
+        if disposition == requested and self.testing != "y" and 0 < self.pct < ALL_MAIL:
+            return requested
+        return self.applied(requested)
 
 
 class AuthResult(NamedTuple):
@@ -292,7 +304,7 @@ def _published(policy: Values, names: Names, remarks: Remarks) -> Published:
         np=_policy(policy, "np", sp, remarks),
         adkim="s" if policy.get("adkim", "").strip().lower() == "s" else "r",
         aspf="s" if policy.get("aspf", "").strip().lower() == "s" else "r",
-        pct=_percentage(policy.get("pct", "")),
+        pct=share_of(policy.get("pct", "")),
         fo=_term(policy.get("fo", "")),
         testing=_term(policy.get("testing", "")),
         discovery_method=_term(policy.get("discovery_method", "")),
@@ -307,11 +319,6 @@ def _policy(policy: Values, tag: str, default: str, remarks: Remarks) -> str:
     if word:
         remarks.add(f"policy_published.{tag} {quoted(written)} was read as {default}")
     return default
-
-
-def _percentage(written: str) -> int:
-    text = written.strip()
-    return min(int(text), 100) if text.isascii() and text.isdigit() and len(text) <= 3 else 100
 
 
 def _period(said: Values, remarks: Remarks) -> tuple[datetime, datetime]:

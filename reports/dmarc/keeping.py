@@ -51,7 +51,7 @@ _READY: Final = Judged(
     table="dmarc_ready",
     view="dmarc_readiness_steps",
     columns=(
-        "policy_domain, scope, step, verdict, reasons, policy, testing, own_messages, refused_messages, share,"
+        "policy_domain, scope, step, verdict, reasons, policy, published, own_messages, refused_messages, share,"
         " unknown_messages, reporters, days"
     ),
 )

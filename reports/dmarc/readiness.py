@@ -30,7 +30,7 @@ class Step:
     verdict: Verdict
     reasons: tuple[str, ...]
     policy: str  # that applies to the scope now; empty if no report says so
-    testing: bool
+    published: str  # where that is stricter, and for a test (t=y) or a part of the mail (pct) only; else empty
     own_messages: int
     refused_messages: int
     unknown_messages: int
@@ -78,13 +78,13 @@ def read_readiness(client: Client, domain: str) -> DmarcReadiness | None:
             verdict=Verdict(verdict),
             reasons=tuple(reasons),
             policy=policy,
-            testing=bool(testing),
+            published=published,
             own_messages=own,
             refused_messages=refused,
             unknown_messages=unknown,
         )
-        for scope, step, verdict, reasons, policy, testing, own, refused, unknown in client.query(
-            "SELECT scope, step, verdict, reasons, policy, testing, own_messages, refused_messages, unknown_messages"
+        for scope, step, verdict, reasons, policy, published, own, refused, unknown in client.query(
+            "SELECT scope, step, verdict, reasons, policy, published, own_messages, refused_messages, unknown_messages"
             " FROM dmarc_readiness WHERE policy_domain = {domain:String}"
             " ORDER BY indexOf({scopes:Array(String)}, scope) = 0, scope, step",
             parameters={"domain": domain, "scopes": list(SCOPES)},

@@ -54,6 +54,8 @@ class ReportRow(NamedTuple):
     fo: str
     testing: str
     discovery_method: str
+    applied_policy: str
+    applied_subdomain_policy: str
     generator: str
     error: str
     records: UInt32
@@ -150,7 +152,7 @@ def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, sub
                 by_dkim,
                 by_spf,
                 disposition,
-                published.p if header_from in ("", published.domain) else published.sp,
+                published.applied_to(header_from, disposition),
                 published.domain,
                 tuple([kind for kind, _ in reasons]) if reasons else (),
                 tuple([comment for _, comment in reasons]) if reasons else (),
@@ -196,6 +198,8 @@ def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, sub
         published.fo,
         published.testing,
         published.discovery_method,
+        published.applied(published.p),
+        published.applied(published.sp),
         report.generator,
         report.error,
         len(records),

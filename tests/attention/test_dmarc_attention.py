@@ -10,12 +10,15 @@ import pytest
 from clock import NOW
 from engine import TODAY, days_ago
 
+from mailposture.checks.dmarc import Applying
 from mailposture.config.model import Config
+from mailposture.records.dmarc import records_among
 from reports.acknowledging import Acknowledgement, acknowledge
 from reports.dmarc.senders import write_senders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import date
 
     from engine import Storage
     from sample_reports import Reports
@@ -218,9 +221,9 @@ def test_a_named_sender_is_the_subject_by_its_name(mail: Mail, attention: Attent
     assert dmarc(attention) == {("dmarc-own-failing", "Reminders"): "warning"}
 
 
-def report(mail: Mail, days: Iterable[int], p: str = "reject", reporter: str = "alpha.example") -> None:
+def report(mail: Mail, days: Iterable[int], p: str = "reject", reporter: str = "alpha.example", **more: Any) -> None:
     for day in days:
-        row = {"day": days_ago(day), "report_key": next(_keys), "reporter": reporter, "p": p}
+        row = {"day": days_ago(day), "report_key": next(_keys), "reporter": reporter, "p": p, **more}
         mail.storage.put("dmarc_reports", {**row, "policy_domains": [DOMAIN], "published_domain": DOMAIN})
 
 
@@ -248,24 +251,82 @@ def test_a_policy_of_none_for_four_weeks_is_named(mail: Mail, attention: Attenti
     assert dmarc(attention) == {}
 
 
+def test_four_weeks_of_a_test_of_quarantine_protect_nobody(mail: Mail, attention: Attention) -> None:
+    report(mail, range(1, 20), p="quarantine", testing="y")
+    report(mail, range(20, 29), p="quarantine", pct=50)
+    assert dmarc(attention) == {("dmarc-policy-none-long", ""): "info"}
+    detail = attention.read()["dmarc-policy-none-long", ""].detail
+    assert detail == f"Reporters have found that none is applied since {days_ago(28)}, at last p=quarantine with t=y."
+
+
 @pytest.mark.parametrize(
     ("before", "after", "weaker"),
     [
-        ("v=DMARC1; p=reject", "v=DMARC1; p=none; rua=mailto:d@shop.example", True),
-        ("v=DMARC1; p=reject; rua=mailto:d@shop.example", "v=DMARC1; p=quarantine", True),
-        ("v=DMARC1; p=reject", "v=DMARC1; p=reject; t=y", True),
-        ("v=DMARC1; p=quarantine", "v=DMARC1; p=reject", False),
-        ("v=DMARC1; p=none", "v=DMARC1; p=none; sp=none", False),
+        ("p=reject", "p=none; rua=mailto:d@shop.example", "none instead of reject to mail of the domain, none"),
+        (
+            "p=reject; rua=mailto:d@shop.example",
+            "p=quarantine",
+            "quarantine instead of reject to mail of the domain, q",
+        ),
+        ("p=reject", "p=reject; t=y", "quarantine instead of reject to mail of the domain, quarantine"),
+        ("p=reject", "p=reject; pct=99", "quarantine instead of reject to mail of the domain, quarantine"),
+        (
+            "p=quarantine; sp=quarantine",
+            "p=quarantine; sp=none",
+            "none instead of quarantine to mail of names below it, n",
+        ),
+        ("p=reject", "p=reject; np=none", "none instead of reject to mail of names below it that do not exist."),
+        ("p=none; np=reject", "p=none", "none instead of reject to mail of names below it that do not exist."),
+        ("p=none; sp=reject", "p=reject; sp=none; np=reject", "none instead of reject to mail of names below it."),
+        ("p=quarantine", "p=reject", ""),
+        ("p=quarantine", "p=reject; t=y", ""),
+        ("p=quarantine; pct=50", "p=quarantine; t=y", ""),
+        ("p=reject; sp=none", "p=reject; sp=quarantine; np=none", ""),
+        ("p=none", "p=none; sp=none; t=y", ""),
     ],
 )
-def test_a_weaker_policy_than_two_weeks_ago_is_a_warning(
-    mail: Mail, attention: Attention, before: str, after: str, *, weaker: bool
-) -> None:
-    for hours, published in ((60, before), (2, after), (1, after)):
-        when = NOW - timedelta(hours=hours)
-        row = {"day": when.date(), "policy_domain": DOMAIN, "probe": "dns", "record": "dmarc", "probed_at": when}
-        mail.storage.put("probe_results", {**row, "receiving_mx": "", "receiving_ip": "::", "published": published})
-    assert dmarc(attention) == ({("dmarc-policy-weakened", "dmarc"): "warning"} if weaker else {})
+def test_a_weaker_policy_than_within_two_weeks_is_named(mail: Mail, before: str, after: str, weaker: str) -> None:
+    probed(mail, 60, before)
+    probed(mail, 2, after)
+    assert weakened(mail) == [], "one probe alone"
+    probed(mail, 1, after)
+    if not weaker:
+        assert weakened(mail) == []
+        return
+    ((detail, since),) = weakened(mail)
+    assert detail.startswith(f'It was "v=DMARC1; {before}", and is "v=DMARC1; {after}": receivers apply {weaker}')
+    assert since == (NOW - timedelta(hours=60)).date()
+
+
+def test_a_weaker_policy_is_a_warning_about_the_record(mail: Mail, attention: Attention) -> None:
+    for hours, published in ((60, "p=reject"), (2, "p=reject; sp=none"), (1, "p=reject; sp=none")):
+        probed(mail, hours, published)
+    assert dmarc(attention) == {("dmarc-policy-weakened", "dmarc"): "warning"}
+
+
+def test_what_was_stronger_two_weeks_ago_and_what_nobody_can_use_is_no_weakening(mail: Mail) -> None:
+    probed(mail, 24 * 16, "p=reject")
+    for hours in (50, 2, 1):
+        probed(mail, hours, "p=quarantine")
+    for hours in (0.5, 0.4):
+        probed(mail, hours, None)
+    assert weakened(mail) == []
+
+
+def weakened(mail: Mail) -> list[tuple[str, date]]:
+    """What is said of a weaker policy, and since when it is so."""
+    query = "SELECT detail, assumeNotNull(since) FROM dmarc_silences WHERE cause = 'dmarc-policy-weakened'"
+    return [(str(detail), since) for detail, since in mail.storage.unsorted().query(query).result_rows]
+
+
+def probed(mail: Mail, hours: float, published: str | None) -> None:
+    """Have our probes find a record so long ago; None is none."""
+    when = NOW - timedelta(hours=hours)
+    row: dict[str, Any] = {"day": when.date(), "probed_at": when, "policy_domain": DOMAIN, "probe": "dns"}
+    if published is not None:
+        (record,) = records_among([f"v=DMARC1; {published}".encode()])
+        row |= {"published": record.text, "policies": Applying(place=DOMAIN, record=record, tag="p").policies}
+    mail.storage.put("probe_results", {**row, "record": "dmarc", "receiving_mx": "", "receiving_ip": "::"})
 
 
 def test_gauges_count_messages_by_pile_and_outcome_of_reporters_that_count(mail: Mail, gauges: Gauges) -> None:

@@ -36,6 +36,27 @@ async def look(
 
 
 @pytest.mark.parametrize(
+    ("text", "above", "policies"),
+    [
+        ("v=DMARC1; p=reject", "", ("reject", "reject", "reject")),
+        ("v=DMARC1; p=reject; sp=none; np=quarantine", "", ("reject", "none", "quarantine")),
+        ("v=DMARC1; p=reject; sp=quarantine; t=y", "", ("quarantine", "none", "none")),
+        ("v=DMARC1; p=reject; pct=0", "", ("quarantine", "quarantine", "quarantine")),
+        ("v=DMARC1; p=monitor", "", ("none", "none", "none")),
+        ("", "v=DMARC1; p=none; sp=reject; np=quarantine", ("reject", "reject", "quarantine")),
+        ("", "", ()),
+    ],
+)
+async def test_what_receivers_apply_to_the_domain_and_below_it(
+    *, resolver: Resolver, zone: Zone, text: str, above: str, policies: tuple[str, ...]
+) -> None:
+    zone.text = "".join(
+        txt(name, each) for name, each in (("_dmarc.a.example.test", text), ("_dmarc.example.test", above)) if each
+    )
+    assert (await look(resolver, "a.example.test")).result.policies == policies
+
+
+@pytest.mark.parametrize(
     ("texts", "parked", "outcome", "reason"),
     [
         (["v=DMARC1; p=reject"], True, Outcome.GOOD, None),

@@ -263,6 +263,27 @@ def test_the_policy_that_applied_is_that_of_the_subdomain(dmarc_rows):
     ]
 
 
+@pytest.mark.parametrize(
+    ("reservation", "applied", "by_disposition"),
+    [
+        ("<testing>y</testing>", ("quarantine", "none"), ("quarantine", "quarantine", "quarantine")),
+        ("<testing>n</testing>", ("reject", "quarantine"), ("reject", "reject", "reject")),
+        ("<pct>0</pct>", ("quarantine", "none"), ("quarantine", "quarantine", "quarantine")),
+        ("<pct>50</pct>", ("quarantine", "none"), ("quarantine", "quarantine", "reject")),
+        ("<pct>100</pct>", ("reject", "quarantine"), ("reject", "reject", "reject")),
+        ("<pct>all</pct>", ("reject", "quarantine"), ("reject", "reject", "reject")),
+        ("<pct>50</pct><testing>y</testing>", ("quarantine", "none"), ("quarantine", "quarantine", "quarantine")),
+    ],
+)
+def test_in_a_test_or_for_a_part_of_the_mail_one_step_less_applies(dmarc_rows, reservation, applied, by_disposition):
+    policy = POLICY.replace("<p>none</p><pct>100</pct>", f"<p>reject</p><sp>quarantine</sp>{reservation}")
+    done = [record(row(evaluated=evaluated(disposition=each))) for each in ("none", "quarantine", "reject")]
+    rows = dmarc_rows(feedback(*done, policy=policy))
+    assert (rows.report.p, rows.report.sp) == ("reject", "quarantine")
+    assert (rows.report.applied_policy, rows.report.applied_subdomain_policy) == applied
+    assert tuple(each.published_policy for each in rows.parts[0]) == by_disposition
+
+
 def test_record_of_a_subdomain_with_a_record_of_its_own_says_whose_policy_applied(dmarc_rows):
     policy = POLICY.replace("example.com", "shop.example.com").replace("<p>none</p>", "<p>reject</p><sp>none</sp>")
     subdomain = record(identifiers="<identifiers><header_from>shop.example.com</header_from></identifiers>")

@@ -120,6 +120,48 @@ def test_reject_waits_until_quarantine_has_been_there_for_four_weeks(storage: St
     )
 
 
+@pytest.mark.parametrize("reservation", [{"testing": "y"}, {"pct": 0}, {"pct": 50}], ids=["t=y", "pct=0", "pct=50"])
+def test_what_is_published_with_a_reservation_is_not_what_is_applied(
+    storage: Storage, reservation: dict[str, Any]
+) -> None:
+    said = "; ".join("t=y" if tag == "testing" else f"{tag}={value}" for tag, value in reservation.items())
+    storage.put("dmarc_records", *days_of(GOOD))
+    published(storage, "quarantine", **reservation)
+    quarantine, reject = step(storage, "quarantine"), step(storage, "reject")
+    assert (quarantine.verdict, quarantine.is_next) == (Verdict.SAFE, True)
+    assert (quarantine.policy, quarantine.published) == ("none", f"p=quarantine; {said}")
+    assert reject.reasons == (
+        f"The policy is none (p=quarantine; {said}): go to quarantine first, and stay there for four weeks.",
+    )
+    text = as_text(DOMAIN, ready(storage))
+    assert f"example.com: DMARC: safe for p=quarantine (now none: p=quarantine; {said})" in text
+    assert f"p=quarantine; {said} is published: take {said} out." in text
+
+
+def test_weeks_of_a_test_of_reject_are_weeks_of_quarantine(storage: Storage) -> None:
+    storage.put("dmarc_records", *days_of(GOOD))
+    published(storage, "quarantine", first=60, last=32, testing="y")
+    published(storage, "reject", first=31, testing="y")
+    reject = step(storage, "reject")
+    assert (reject.verdict, reject.policy, reject.is_next) == (Verdict.SAFE, "quarantine", True)
+
+
+def test_weeks_of_a_test_of_quarantine_are_weeks_of_none(storage: Storage) -> None:
+    storage.put("dmarc_records", *days_of(GOOD))
+    published(storage, "quarantine", first=60, last=11, testing="y")
+    published(storage, "quarantine", first=10)
+    assert step(storage, "reject").reasons == (
+        f"The policy has been quarantine since {days_ago(10)}: wait until it has been so for four weeks.",
+    )
+
+
+def test_subdomains_have_a_test_of_their_own_policy(storage: Storage) -> None:
+    storage.put("dmarc_records", *days_of(GOOD))
+    published(storage, "quarantine", sp="reject", testing="y")
+    both = {each.scope: (each.policy, each.published) for each in ready(storage).steps if each.is_next}
+    assert both == {"domain": ("none", "p=quarantine; t=y"), "subdomains": ("quarantine", "sp=reject; t=y")}
+
+
 def test_blocked_forgeries_speak_against_nothing(storage: Storage) -> None:
     forged = failing(1, ip=ANYBODY, messages=5000, disposition="reject", published_policy="quarantine")
     storage.put("dmarc_records", *days_of(GOOD), *days_of(forged, first=2))

@@ -142,6 +142,14 @@ async def test_each_key_is_a_row_and_all_together_one_series(world: World) -> No
     ]
 
 
+async def test_row_of_the_dmarc_record_says_what_receivers_apply(world: World) -> None:
+    world.zone.text = world.zone.text.replace("v=DMARC1; p=reject;", "v=DMARC1; p=reject; sp=none; pct=50;")
+    outcome = await probe_dns(world.domain, world.context())
+    assert {row.record: row.policies for row in outcome.findings if row.policies} == {
+        "dmarc": ("quarantine", "none", "none")
+    }
+
+
 def test_record_that_changed_is_an_event_with_before_and_after(storage: Storage) -> None:
     midnight = datetime.combine(YESTERDAY, datetime.min.time(), UTC)
     seen = [

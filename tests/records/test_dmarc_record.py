@@ -24,6 +24,12 @@ def read(text: str) -> DmarcRecord:
         ("v=DMARC1; p=quarantine; t=Y", Policy.QUARANTINE, Policy.NONE),
         ("v=DMARC1; p=none; t=y", Policy.NONE, Policy.NONE),
         ("v=DMARC1; p=reject; t=n", Policy.REJECT, Policy.REJECT),
+        ("v=DMARC1; p=reject; pct=0", Policy.REJECT, Policy.QUARANTINE),
+        ("v=DMARC1; p=quarantine; pct=99", Policy.QUARANTINE, Policy.NONE),
+        ("v=DMARC1; p=reject; pct=20; t=y", Policy.REJECT, Policy.QUARANTINE),
+        ("v=DMARC1; p=reject; pct=100", Policy.REJECT, Policy.REJECT),
+        ("v=DMARC1; p=reject; pct=all", Policy.REJECT, Policy.REJECT),
+        ("v=DMARC1; p=reject; pct=-1", Policy.REJECT, Policy.REJECT),
         ("v=DMARC1; rua=mailto:a@example.com", Policy.NONE, Policy.NONE),
         ("v=DMARC1; p=monitor; rua=mailto:a@example.com", Policy.NONE, Policy.NONE),
         ("v=DMARC1; p=monitor", None, None),
@@ -39,6 +45,12 @@ def test_policy(text: str, requested: Policy | None, applied: Policy | None) -> 
 def test_subdomains_have_the_policy_of_sp_or_else_of_p() -> None:
     assert read("v=DMARC1; p=none; sp=reject").requested("sp") is Policy.REJECT
     assert read("v=DMARC1; p=quarantine").requested("sp") is Policy.QUARANTINE
+
+
+def test_names_that_do_not_exist_have_the_policy_of_np_or_else_of_sp() -> None:
+    assert read("v=DMARC1; p=none; sp=reject; np=quarantine").requested("np") is Policy.QUARANTINE
+    assert read("v=DMARC1; p=none; sp=reject").requested("np") is Policy.REJECT
+    assert read("v=DMARC1; p=quarantine").requested("np") is Policy.QUARANTINE
 
 
 @pytest.mark.parametrize(
@@ -108,12 +120,18 @@ def test_walk_asks_eight_times_at_most(domain: str, walked: list[str]) -> None:
 
 
 def test_published_record_is_kept_and_our_address_comes_first() -> None:
-    text = "v=DMARC1;p=quarantine;sp=reject;pct=20;adkim=s;rua=mailto:a@vendor.example!1m;fo=1;x=y"
+    text = "v=DMARC1;p=quarantine;sp=reject;pct=100;ri=3600;adkim=s;rua=mailto:a@vendor.example!1m;fo=1;x=y"
     kept = dmarc.with_destinations(read(text), ["mailto:dmarc@example.com"])
     assert kept == (
         "v=DMARC1; p=quarantine; sp=reject; adkim=s; fo=1; x=y; rua=mailto:dmarc@example.com,mailto:a@vendor.example"
     )
     assert read(kept).applied("p") is Policy.QUARANTINE
+
+
+@pytest.mark.parametrize("reservation", ["pct=0", "pct=20", "t=y"])
+def test_published_record_is_not_made_stricter_by_the_way(reservation: str) -> None:
+    kept = dmarc.with_destinations(read(f"v=DMARC1; p=reject; {reservation}"), ["mailto:dmarc@example.com"])
+    assert kept == f"v=DMARC1; p=reject; {reservation}; rua=mailto:dmarc@example.com"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +144,9 @@ def test_published_record_is_kept_and_our_address_comes_first() -> None:
         ),
         ("v=DMARC1; p=none; t=y", "quarantine", "v=DMARC1; p=quarantine; t=y"),
         ("v=DMARC1; p=quarantine; t=y; sp=none", "quarantine", "v=DMARC1; p=quarantine; sp=none"),
-        ("v=DMARC1; p=quarantine; pct=50", "reject", "v=DMARC1; p=reject; t=y"),
+        ("v=DMARC1; p=quarantine; pct=50", "quarantine", "v=DMARC1; p=quarantine"),
+        ("v=DMARC1; p=reject; pct=0; t=y", "reject", "v=DMARC1; p=reject"),
+        ("v=DMARC1; p=none; pct=50", "quarantine", "v=DMARC1; p=quarantine; t=y"),
         ("v=DMARC1; p=reject; t=y", "reject", "v=DMARC1; p=reject"),
         ("v=DMARC1; rua=mailto:a@b.example", "quarantine", "v=DMARC1; rua=mailto:a@b.example; p=quarantine; t=y"),
     ],

@@ -18,8 +18,9 @@ _ANSWER = (
     shared_panels.own_mail(DOMAINS),
     stat(
         "Policy, and the next step",
-        "p of the domain's DMARC record as receivers find it, and whether the next stricter policy is safe: as of "
-        "now, over the last 30 report days. The table of reasons is further down.",
+        "What receivers do with all mail that fails DMARC: p of the record, one step less with t=y or pct below 100; "
+        "and whether the next stricter policy is safe, as of now, over the last 30 report days. Reasons are "
+        "in the table further down.",
         rows(
             f"""
             SELECT anyIf(

@@ -30,6 +30,8 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_reports {on_cluster}
     fo LowCardinality(String) COMMENT 'Failure reporting options as the reporter found them',
     testing LowCardinality(String) COMMENT 'Tag t as the reporter found it (RFC 9989): y or n, empty if unsaid',
     discovery_method LowCardinality(String) COMMENT 'How the reporter finds the record (RFC 9990): psl or treewalk, empty if unsaid',
+    applied_policy LowCardinality(String) COMMENT 'What receivers do with all mail that fails: p, one step less with t=y or pct below 100',
+    applied_subdomain_policy LowCardinality(String) COMMENT 'The same for subdomains: sp, one step less with t=y or pct below 100',
     generator LowCardinality(String) COMMENT 'Program that made the report, as it says',
     error String COMMENT 'What the reporter says went wrong, cleaned and capped',
     records UInt32 COMMENT 'Records of the report: rows in dmarc_records',

@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_records {on_cluster}
     dkim_aligned Bool COMMENT 'Whether policy_evaluated says that DKIM passed and was aligned',
     spf_aligned Bool COMMENT 'Whether policy_evaluated says that SPF passed and was aligned',
     disposition LowCardinality(String) COMMENT 'What was done: none, quarantine or reject; by spam filters too',
-    published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
+    published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains; one step less with t=y, or where pct spared it',
     published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
     reasons Array(LowCardinality(String)) COMMENT 'Why the policy was not applied: types of overrides',
     comments Array(String) COMMENT 'Comments beside reasons, in the same order, cleaned and capped',

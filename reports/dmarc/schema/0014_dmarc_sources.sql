@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_sources {on_cluster}
     pile LowCardinality(String) COMMENT 'aligned, ours-failing, forwarded or unknown',
     evidence LowCardinality(String) COMMENT 'Why it is in this pile, in words',
     reason LowCardinality(String) COMMENT 'What is wrong; empty if DMARC passed',
-    published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
+    published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains; one step less with t=y, or where pct spared it',
     published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
     source_kind LowCardinality(String) COMMENT 'own (named in the configuration), service, host, network or unknown',
     possibly_ours Bool COMMENT 'unknown: a service, or a shared address, that may send for us',

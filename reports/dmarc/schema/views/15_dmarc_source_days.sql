@@ -12,7 +12,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_source_days {on_cluster}
     spf_aligned Bool COMMENT 'Whether SPF passed and was aligned',
     dkim_aligned Bool COMMENT 'Whether DKIM passed and was aligned',
     disposition LowCardinality(String) COMMENT 'What was done: none, quarantine or reject; by spam filters too',
-    published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
+    published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains; one step less with t=y, or where pct spared it',
     published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
     forwarding LowCardinality(String) COMMENT 'Sign of forwarding that the reporter gave: forwarded, trusted_forwarder, mailing_list or arc; else empty',
     fault LowCardinality(String) COMMENT 'What is wrong, a term that `mailposture explain` knows; empty if DMARC passed',

@@ -16,7 +16,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_record_details {on_cluster}
     dkim_aligned Bool COMMENT 'Whether DKIM passed and was aligned',
     spf_aligned Bool COMMENT 'Whether SPF passed and was aligned',
     disposition LowCardinality(String) COMMENT 'What was done: none, quarantine or reject; by spam filters too',
-    published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
+    published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains; one step less with t=y, or where pct spared it',
     published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
     reasons Array(LowCardinality(String)) COMMENT 'Why the policy was not applied: types of overrides',
     comments Array(String) COMMENT 'Comments beside reasons, the reporter''s own words',

@@ -23,7 +23,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_sources_daily {on_cluster}
     rejected_messages UInt64 COMMENT 'Messages that the reporter rejected, for whatever reason',
     delivered_messages UInt64 COMMENT 'Messages that were neither',
     counted_messages UInt64 COMMENT 'Messages of reporters that count in alerts (dmarc_reporters); forged reports add nothing here',
-    published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains',
+    published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains; one step less with t=y, or where pct spared it',
     published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
     reporters Array(LowCardinality(String)) COMMENT 'Who reported them, at most 100; groupUniqArrayArray(reporters) combines rows',
     counted_reporters Array(LowCardinality(String)) COMMENT 'Those of them that count in alerts'

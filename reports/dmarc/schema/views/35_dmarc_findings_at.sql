@@ -145,7 +145,7 @@ WITH
                 toNullable(arrayLast((day, before) -> day - before > 3, bad_days, arraySlice(arrayPushFront(bad_days, toDate(0)), 1, length(bad_days)))),
                 unprotected_of_domain, own_of_domain + unknown_of_domain,
                 concat(
-                    if(parked, 'The policy that receivers found is not reject', 'The policy is none'),
+                    if(parked, 'The policy that receivers found is not reject', 'The policy that applies is none'),
                     ', so they were delivered. Most came from ', arrayStringConcat(worst.2, ', '), '.'
                 )
             ),

@@ -28,6 +28,8 @@ CREATE OR REPLACE VIEW {views}.dmarc_report_log {on_cluster}
     aspf LowCardinality(String) COMMENT 'Alignment of SPF: r (relaxed) or s (strict)',
     pct UInt8 COMMENT 'Percentage of messages that the policy applied to (RFC 7489); 100 where the report has none',
     testing LowCardinality(String) COMMENT 'Tag t as the reporter found it (RFC 9989): y or n, empty if unsaid',
+    applied_policy LowCardinality(String) COMMENT 'What receivers do with all mail that fails: p, one step less with t=y or pct below 100',
+    applied_subdomain_policy LowCardinality(String) COMMENT 'The same for subdomains: sp, one step less with t=y or pct below 100',
     generator LowCardinality(String) COMMENT 'Program that made the report, as it says',
     error String COMMENT 'What the reporter says went wrong',
     records UInt32 COMMENT 'Records of the report',
@@ -41,7 +43,7 @@ SELECT
     day, toString(report_key) AS report_key, policy_domains[1] AS policy_domain, published_domain,
     reporter, reporter_proven, organization, contact, extra_contact, submitter, report_id, period_start, period_end,
     received_at, dateDiff('second', period_end, received_at) / 3600 AS delay_hours, source, name, peer, trust,
-    dkim_domain, p, sp, np, adkim, aspf, pct, testing, generator, error, records, messages, passed_messages, warnings
+    dkim_domain, p, sp, np, adkim, aspf, pct, testing, applied_policy, applied_subdomain_policy, generator, error, records, messages, passed_messages, warnings
 FROM {tables}.dmarc_reports FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1
 COMMENT 'DMARC reports, one row each, without their text'

@@ -16,8 +16,8 @@ CREATE OR REPLACE VIEW {views}.dmarc_readiness_steps{_at} {on_cluster}
     step LowCardinality(String) COMMENT 'quarantine or reject',
     verdict LowCardinality(String) COMMENT 'safe, not-yet or unclear',
     reasons Array(String) COMMENT 'Why, in sentences',
-    policy LowCardinality(String) COMMENT 'Policy as the latest report of a reporter that counts found it; empty if none did',
-    testing Bool COMMENT 'Whether it is published with t=y, so that receivers apply the step below',
+    policy LowCardinality(String) COMMENT 'Policy that receivers apply to all mail that fails, as most reporters that count found it last; empty if none did',
+    published LowCardinality(String) COMMENT 'What is published, where that is stricter and for a test or a part of the mail only (p=quarantine; t=y); else empty',
     own_messages UInt64 COMMENT 'Aligned, forwarded and failing messages of ours, of reporters that count',
     refused_messages UInt64 COMMENT 'Of these those that fail: the step refuses them',
     share Nullable(Float64) COMMENT 'refused_messages / own_messages',
@@ -43,7 +43,7 @@ SELECT
         )],
         arrayConcat(against, missing)
     ) AS reasons,
-    policy, testing, own AS own_messages, refused AS refused_messages, if(own = 0, NULL, refused / own) AS share,
+    policy, published, own AS own_messages, refused AS refused_messages, if(own = 0, NULL, refused / own) AS share,
     unknown AS unknown_messages, seen_by AS reporters, seen_days AS days
 FROM
 (
@@ -78,7 +78,11 @@ FROM
                 step = 'reject' AND own > 0 AND spf_only > own * 0.1,
                 concat(toString(round(100 * spf_only / own, 1)), ' % of own mail passes by SPF alone, and fails once it is forwarded: sign it with DKIM.'), ''
             ),
-            if(step = 'reject' AND policy = 'none', 'The policy is none: go to quarantine first, and stay there for four weeks.', ''),
+            if(
+                step = 'reject' AND policy = 'none',
+                concat('The policy is none', if(published = '', '', concat(' (', published, ')')), ': go to quarantine first, and stay there for four weeks.'),
+                ''
+            ),
             if(
                 step = 'reject' AND policy = 'quarantine' AND last_day_of_none >= today - 28,
                 concat('The policy has been quarantine since ', toString(last_day_of_none + 1), ': wait until it has been so for four weeks.'), ''
@@ -93,18 +97,22 @@ FROM
     (
         SELECT
             domains.policy_domain AS policy_domain, parked, scope, arrayJoin(['quarantine', 'reject']) AS step,
-            if(scope = 'subdomains', sp, p) AS policy, testing, last_day_of_none,
+            if(scope = 'subdomains', applied_subdomain_policy, applied_policy) AS policy,
+            if(scope = 'subdomains', sp, p) AS requested,
+            if(policy = requested, '', concat(if(scope = 'subdomains', 'sp=', 'p='), requested, '; ', reservation)) AS published, last_day_of_none,
             own, passing, refused, failing, changed, spf_only, unknown, failing_sources, waiting,
             if(own = 0, 0, most_reporters) AS seen_by, if(own = 0, 0, most_days) AS seen_days
         FROM
         (
             SELECT
-                policy_domain, parked, arrayJoin(if(sp IN ('', p), ['domain'], ['domain', 'subdomains'])) AS scope, p, sp, testing,
-                if(scope = 'domain', published.last_day_of_none, last_day_of_none_of_subdomains) AS last_day_of_none
+                policy_domain, parked, arrayJoin(if(sp IN ('', p), ['domain'], ['domain', 'subdomains'])) AS scope, p, sp,
+                applied_policy, applied_subdomain_policy, reservation, if(scope = 'domain', published.last_day_of_none, last_day_of_none_of_subdomains) AS last_day_of_none
             FROM {views}.domains
             LEFT JOIN (SELECT * FROM {views}.dmarc_published{as_of} WHERE published_domain = policy_domain) AS published USING (policy_domain)
             UNION ALL
-            SELECT policy_domain, parked, toString(published_domain) AS scope, p, sp, testing, of_subdomain.last_day_of_none
+            SELECT
+                policy_domain, parked, toString(published_domain) AS scope, p, sp, applied_policy, applied_subdomain_policy, reservation,
+                of_subdomain.last_day_of_none
             FROM {views}.domains
             INNER JOIN (SELECT * FROM {views}.dmarc_published{as_of} WHERE published_domain != policy_domain) AS of_subdomain
                 USING (policy_domain)

@@ -6,8 +6,8 @@ CREATE OR REPLACE VIEW {views}.dmarc_readiness {on_cluster}
     step LowCardinality(String) COMMENT 'quarantine or reject',
     verdict LowCardinality(String) COMMENT 'safe, not-yet or unclear',
     reasons Array(String) COMMENT 'Why, in sentences',
-    policy LowCardinality(String) COMMENT 'Policy as the latest report of a reporter that counts found it; empty if none did',
-    testing Bool COMMENT 'Whether it is published with t=y, so that receivers apply the step below',
+    policy LowCardinality(String) COMMENT 'Policy that receivers apply to all mail that fails, as most reporters that count found it last; empty if none did',
+    published LowCardinality(String) COMMENT 'What is published, where that is stricter and for a test or a part of the mail only (p=quarantine; t=y); else empty',
     own_messages UInt64 COMMENT 'Aligned, forwarded and failing messages of ours, of reporters that count',
     refused_messages UInt64 COMMENT 'Of these those that fail: the step refuses them',
     share Nullable(Float64) COMMENT 'refused_messages / own_messages',
@@ -18,6 +18,6 @@ CREATE OR REPLACE VIEW {views}.dmarc_readiness {on_cluster}
 SQL SECURITY DEFINER
 AS
 SELECT
-    policy_domain, scope, step, verdict, reasons, policy, testing, own_messages, refused_messages, share, unknown_messages, reporters, days
+    policy_domain, scope, step, verdict, reasons, policy, published, own_messages, refused_messages, share, unknown_messages, reporters, days
 FROM {tables}.dmarc_ready FINAL
 COMMENT 'Whether the DMARC policy of each domain may go to quarantine, to reject, and why'

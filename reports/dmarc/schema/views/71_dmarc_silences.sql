@@ -1,5 +1,5 @@
 -- About which domains nobody sends DMARC reports any more, and which have had the policy none for four weeks, or have a weaker one
--- than two weeks ago. Nobody who has never got DMARC reports misses them; whether the record asks for them is for our probes to
+-- than within the last two weeks: for mail of the domain, of names below it, or of such that do not exist. Nobody who has never got DMARC reports misses them; whether the record asks for them is for our probes to
 -- say. The day must be today: what was missing on a day of the past cannot be said later.
 CREATE OR REPLACE VIEW {views}.dmarc_silences{_at} {on_cluster}
 (
@@ -24,8 +24,12 @@ WITH
         -- Copies of a report change none of this, so it needs no FINAL.
         SELECT
             policy_domains[1] AS policy_domain, groupUniqArray(day) AS days, max(day) AS last_report_day,
-            groupUniqArrayIf(day, p = 'none' AND published_domain = policy_domains[1]) AS none_days,
-            maxIf(day, p != 'none' AND published_domain = policy_domains[1]) AS last_other
+            groupUniqArrayIf(day, applied_policy = 'none' AND published_domain = policy_domains[1]) AS none_days,
+            maxIf(day, applied_policy != 'none' AND published_domain = policy_domains[1]) AS last_other,
+            argMaxIf(
+                concat('p=', p, multiIf(p = 'none', '', testing = 'y', ' with t=y', concat(' with pct=', toString(pct)))), (day, period_end),
+                applied_policy = 'none' AND published_domain = policy_domains[1]
+            ) AS last_none
         FROM {tables}.dmarc_reports
         WHERE day >= today - 91 AND day <= today AND (policy_domains[1], reporter, trust) IN (
             SELECT policy_domain, reporter, trust FROM {views}.dmarc_reporters WHERE counts
@@ -36,39 +40,56 @@ WITH
     weeks AS
     (
         SELECT
-            policy_domain, last_report_day, arrayFilter(day -> day > last_report_day - 56, days) AS lately,
+            policy_domain, last_report_day, last_none, arrayFilter(day -> day > last_report_day - 56, days) AS lately,
             arrayMap(number -> arrayMin(lately) + number, range(last_report_day - arrayMin(lately) + 1)) AS span,
             arraySort(arrayFilter(day -> day > last_other, none_days)) AS none_since_then
         FROM days_of_reports
     ),
     usually AS
     (
-        SELECT policy_domain, last_report_day, none_since_then, {usual_weekdays} AS usual
+        SELECT policy_domain, last_report_day, last_none, none_since_then, {usual_weekdays} AS usual
         FROM weeks
     ),
     rhythm AS
     (
-        SELECT policy_domain, last_report_day, none_since_then, {missed_days} AS missed_days
+        SELECT policy_domain, last_report_day, last_none, none_since_then, {missed_days} AS missed_days
         FROM usually
     ),
-    policies AS
+    -- A record that is missing, or that receivers cannot use, is one that is wrong.
+    records_seen AS
     (
-        -- none 0, quarantine 1, reject 2; one less in testing (RFC 9989). A record that is missing is one that is wrong.
         SELECT
-            policy_domain, published, probed_at,
-            greatest(toInt8(indexOf(['none', 'quarantine', 'reject'], lower(extract(published, '(?i);\\s*p\\s*=\\s*(\\w+)')))) - 1
-                - toInt8(match(published, '(?i);\\s*t\\s*=\\s*y')), 0) AS strength
+            policy_domain, arrayMap(policy -> indexOf(['none', 'quarantine', 'reject'], policy), probe_results.policies) AS strengths,
+            max(probed_at) AS last_seen, argMax(published, probed_at) AS text, groupArraySorted(2)(-toUnixTimestamp64Milli(probed_at)) AS newest
         FROM {tables}.probe_results FINAL
-        WHERE probe = 'dns' AND record = 'dmarc' AND published != '' AND day >= today - 14 AND day <= today
+        WHERE probe = 'dns' AND record = 'dmarc' AND length(probe_results.policies) = 3 AND day >= today - 14 AND day <= today
+        GROUP BY policy_domain, strengths
     ),
-    strongest AS
+    last_two AS
     (
         SELECT
-            policy_domain, max(strength) AS most, argMax(published, (strength, probed_at)) AS strong_record,
-            argMax(published, probed_at) AS last_record, maxIf(probed_at, strength = 2) AS last_reject, maxIf(probed_at, strength = 1) AS last_quarantine,
-            arrayMap(each -> each.2, groupArraySorted(2)((-toUnixTimestamp64Milli(probed_at), strength))) AS last_two
-        FROM policies
+            policy_domain, arraySort(each -> -toUnixTimestamp64Milli(each.1), groupArray((last_seen, text, strengths))) AS kinds,
+            arraySlice(arraySort(groupArrayArray(arrayMap(time -> (time, strengths), newest))), 1, 2) AS newest_two,
+            arrayMap((one, other) -> greatest(one, other), newest_two[1].2, newest_two[-1].2) AS now
+        FROM records_seen
         GROUP BY policy_domain
+        HAVING length(newest_two) = 2
+    ),
+    weakened AS
+    (
+        SELECT
+            policy_domain, kinds[1].2 AS record_now,
+            arrayFirst(kind -> arrayExists((was, is) -> was > is, kind.3, now), kinds) AS stronger,
+            ['none', 'quarantine', 'reject'] AS steps,
+            arrayMap(
+                place -> concat(
+                    steps[now[place]], ' instead of ', steps[stronger.3[place]], ' to mail of ',
+                    ['the domain', 'names below it', 'names below it that do not exist'][place]
+                ),
+                arrayFilter(place -> stronger.3[place] > now[place], [1, 2, 3])
+            ) AS weaker
+        FROM last_two
+        WHERE notEmpty(weaker)
     ),
     found AS
     (
@@ -84,17 +105,19 @@ WITH
                     'dmarc-policy-none-long', ''
                 ),
                 '', 'info', toNullable(none_since_then[1]), toUInt64(0),
-                concat('Reporters have found p=none since ', toString(none_since_then[1]), '.')
+                concat('Reporters have found that none is applied since ', toString(none_since_then[1]), ', at last ', last_none, '.')
             ),
             (
-                if(NOT parked AND length(last_two) = 2 AND arrayMax(last_two) < most, 'dmarc-policy-weakened', ''),
-                'dmarc', 'warning', toNullable(toDate(if(most = 2, last_reject, last_quarantine), 'UTC')), toUInt64(0),
-                concat('It was "', strong_record, '", and is "', last_record, '".')
+                if(NOT parked AND notEmpty(weaker), 'dmarc-policy-weakened', ''),
+                'dmarc', 'warning', toNullable(toDate(stronger.1, 'UTC')), toUInt64(0),
+                concat(
+                    'It was "', stronger.2, '", and is "', record_now, '": receivers apply ', arrayStringConcat(weaker, ', '), '.'
+                )
             )
         ]) AS each
         FROM {views}.domains
         LEFT JOIN rhythm USING (policy_domain)
-        LEFT JOIN strongest USING (policy_domain)
+        LEFT JOIN weakened USING (policy_domain)
         WHERE {end} = today
     )
 SELECT
