@@ -46,6 +46,7 @@ class Expectation:
     policy: Policy | None = None  # the MTA-STS policy that we host
     wants_policy: bool = False  # also true where the configuration lacks the MX hosts that the policy needs
     expiring_within: timedelta = timedelta(days=14)  # certificates are to be renewed by then
+    probes: tuple[str, ...] = ()  # that have something to look at, by name
 
     @property
     def reports(self) -> bool:
@@ -102,6 +103,7 @@ def expectation(config: Config, domain: Domain) -> Expectation:
         policy=policy,
         wants_policy=domain.mta_sts is not None,
         expiring_within=domain.thresholds.certificate_expiry,
+        probes=_probes(domain, policy),
     )
 
 
@@ -116,6 +118,13 @@ def _policy(domain: Domain) -> Policy | None:
         return None
     policy = Policy(mode=wanted.mode, mx=wanted.mx or domain.mx, max_age=wanted.max_age)
     return policy if policy.mx or policy.mode is PolicyMode.NONE else None
+
+
+def _probes(domain: Domain, policy: Policy | None) -> tuple[str, ...]:
+    """A parked domain has no mail servers, and no policy but one of mode none, which withdraws another."""
+    if not domain.parked:
+        return ("dns", "mta-sts", "mx")
+    return ("dns",) if policy is None else ("dns", "mta-sts")
 
 
 def _destinations(config: Config, domain: Domain) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from exporter.exposition import Gauge
 from exporter.probes.outcome import Finding, Measured, ProbeOutcome, named
 from mailposture.checks.dns import check_mx
-from mailposture.checks.outside import is_parked
 from mailposture.checks.reason import Reason
 from mailposture.checks.servers import MOST_HOSTS, judge_server, look_at_servers
 from mailposture.checks.tlsa import Tlsa, mismatch_words
@@ -114,11 +113,9 @@ class _Server:
 
 
 async def probe_mx(domain: Domain, context: ProbeContext) -> ProbeOutcome:
-    """Look at every address of every MX host; a domain that takes no mail has none."""
+    """Look at every address of every MX host."""
     expected = expectation(context.config, domain)
     mx = await check_mx(expected, resolver=context.vantage.resolver)
-    if is_parked(expected, mx):
-        return ProbeOutcome(success=True)
     if not mx.hosts:
         return ProbeOutcome(success=False, reason=mx.result.reason)
     view = await look_at_servers(mx.hosts[:MOST_HOSTS], vantage=context.vantage, look=context.servers.probe)

@@ -81,8 +81,7 @@ class Probing:
 
     def _use(self, config: Config) -> None:
         if self._scheduler is not None:
-            self._scheduler.use(config)
-            self._results.keep(config.by_name.keys())
+            self._results.keep(self._scheduler.use(config))
             self._fresh = True
             log.info("probing", domains=len(config.domains), every=str(config.probes.interval))
 

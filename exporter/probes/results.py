@@ -34,9 +34,9 @@ class Results:
         """Replace the outcome before, with all of its series."""
         self._last[probed.probe, probed.policy_domain] = probed
 
-    def keep(self, domains: Collection[str]) -> None:
-        """Forget what is known of all others."""
-        self._last = {key: probed for key, probed in self._last.items() if probed.policy_domain in domains}
+    def keep(self, wanted: Collection[tuple[str, str]]) -> None:
+        """Forget what all others saw; they are named by probe and domain."""
+        self._last = {key: probed for key, probed in self._last.items() if key in wanted}
 
     def page(self) -> str:
         """All metrics in text format 0.0.4."""

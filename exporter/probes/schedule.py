@@ -13,6 +13,7 @@ import structlog
 
 from exporter.probes.outcome import ProbeOutcome
 from mailposture.checks.reason import Reason
+from mailposture.expectation import expectation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,7 +64,7 @@ class Scheduler:
         self._patience = patience
         self._publish = publish
         # Each probe has its own: where port 25 is closed every mx probe hangs, and DNS is looked at all the same.
-        self._running: dict[str, list[asyncio.Task[NoReturn]]] = {}  # by domain
+        self._running: dict[tuple[str, str], asyncio.Task[NoReturn]] = {}  # by probe and domain
         self._slots = {name: asyncio.Semaphore(concurrency) for name in probes}
 
     async def run(self) -> None:
@@ -73,19 +74,26 @@ class Scheduler:
             self.use(self._context.config)
             await asyncio.Event().wait()
 
-    def use(self, config: Config) -> None:
-        """Probe the domains of this configuration from now on: new ones soon, those that left no more."""
+    def use(self, config: Config) -> frozenset[tuple[str, str]]:
+        """Make the probes of this configuration from now on: new ones soon, those that it has no use for no more.
+
+        Returns which they are: names of probe and domain.
+        """
         self._context = replace(self._context, config=config)
-        for name in self._running.keys() - config.by_name.keys():
-            for task in self._running.pop(name):
-                task.cancel()
-        new = config.by_name.keys() - self._running.keys()
-        spread = min(self._interval, _FIRST_APART * len(new) * len(self._probes))
-        for name in new:
-            self._running[name] = [
-                self._group.create_task(self._repeat(name, probe, delay=random.uniform(0, spread)))  # noqa: S311
-                for probe in self._probes.values()
-            ]
+        wanted = frozenset(
+            (probe, domain.name)
+            for domain in config.domains
+            for probe in expectation(config, domain).probes
+            if probe in self._probes
+        )
+        for left in self._running.keys() - wanted:
+            self._running.pop(left).cancel()
+        new = wanted - self._running.keys()
+        spread = min(self._interval, _FIRST_APART * len(new))
+        for probe, name in new:
+            delay = random.uniform(0, spread)  # noqa: S311
+            self._running[probe, name] = self._group.create_task(self._repeat(name, self._probes[probe], delay=delay))
+        return wanted
 
     async def _repeat(self, name: str, probe: Probe, *, delay: float) -> NoReturn:
         while True:

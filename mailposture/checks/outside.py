@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mailposture.checks.dkim import check_keys
 from mailposture.checks.dmarc import DmarcLookup, check_dmarc
 from mailposture.checks.dns import MxLookup, StsRecordLookup, check_mta_sts_record, check_mx, check_tls_rpt
-from mailposture.checks.parked import check_no_keys, check_subdomains
+from mailposture.checks.parked import check_no_keys, check_no_policy, check_subdomains
 from mailposture.checks.policy import PolicyFetch, check_coverage, fetch_policy
 from mailposture.checks.reason import Reason
 from mailposture.checks.result import CheckResult, Outcome, Subject
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from mailposture.checks.dkim import KeyInUse
     from mailposture.checks.port25 import Port25
+    from mailposture.checks.resolver import Resolver
     from mailposture.checks.vantage import Vantage
     from mailposture.expectation import Expectation
 
@@ -46,6 +47,7 @@ class RecordsView:
     subdomains: CheckResult | None = None  # None where mail may come and go
     tls_rpt: CheckResult | None = None  # None, as sts: a parked domain needs none
     sts: StsRecordLookup | None = None
+    needless_sts: CheckResult | None = None  # the record of a parked domain that is to have none
 
     @property
     def found(self) -> tuple[tuple[str, CheckResult], ...]:
@@ -54,7 +56,7 @@ class RecordsView:
             ("mx", self.mx.result),
             ("subdomains", self.subdomains),
             ("tls-rpt", self.tls_rpt),
-            ("mta-sts", self.sts.result if self.sts else None),
+            ("mta-sts", self.sts.result if self.sts else self.needless_sts),
             *self._of_authentication,
         )
         return tuple((record, result) for record, result in found if result is not None)
@@ -142,6 +144,8 @@ class OutsideView:
             results.append(records.tls_rpt)
         if records.sts is not None:
             results.append(records.sts.result)
+        if records.needless_sts is not None:
+            results.append(records.needless_sts)
         if self.policy is not None:
             results += self.policy.results
         if self.servers is not None:
@@ -157,17 +161,35 @@ async def look_at_records(expected: Expectation, *, vantage: Vantage, keys: Sequ
     resolver = vantage.resolver
     mx = await check_mx(expected, resolver=resolver)
     parked = is_parked(expected, mx)
-    spf, dmarc, dkim, subdomains, tls_rpt, sts = await asyncio.gather(
+    spf, dmarc, dkim, subdomains, tls_rpt, (sts, needless_sts) = await asyncio.gather(
         check_spf(expected.domain, parked=parked, resolver=resolver),
         check_dmarc(expected, parked=parked, resolver=resolver),
         (check_no_keys(expected.domain, keys, resolver=resolver) if parked else check_keys(keys, resolver=resolver)),
         check_subdomains(expected.domain, resolver=resolver) if parked else _known(None),
         _known(None) if parked else check_tls_rpt(expected, resolver=resolver),
-        _known(None) if parked and expected.policy is None else check_mta_sts_record(expected, resolver=resolver),
+        _look_at_sts_record(expected, parked=parked, resolver=resolver),
     )
     if expected.parked is False and mx.null and says_that_nobody_sends(spf.published):
         mx = replace(mx, result=_unmarked(expected.domain, mx))
-    return RecordsView(mx=mx, spf=spf, dmarc=dmarc, dkim=dkim, subdomains=subdomains, tls_rpt=tls_rpt, sts=sts)
+    return RecordsView(
+        mx=mx,
+        spf=spf,
+        dmarc=dmarc,
+        dkim=dkim,
+        subdomains=subdomains,
+        tls_rpt=tls_rpt,
+        sts=sts,
+        needless_sts=needless_sts,
+    )
+
+
+async def _look_at_sts_record(
+    expected: Expectation, *, parked: bool, resolver: Resolver
+) -> tuple[StsRecordLookup | None, CheckResult | None]:
+    """The record that is needed, or the one that is left over."""
+    if parked and expected.policy is None:
+        return None, await check_no_policy(expected.domain, resolver=resolver)
+    return await check_mta_sts_record(expected, resolver=resolver), None
 
 
 def _unmarked(domain: str, mx: MxLookup) -> CheckResult:

@@ -1,4 +1,4 @@
-"""A domain that takes and sends no mail: that this holds below it too, and that no DKIM key speaks for it.
+"""A domain without mail: that this holds below it too, that no DKIM key speaks for it, and that it has no policy.
 
 What is asked about stands for every name that has no records of its own: it is answered by a wildcard, if there is one.
 """
@@ -14,7 +14,7 @@ from mailposture.checks.resolver import Answer, Resolver, Status
 from mailposture.checks.result import CheckResult, Subject
 from mailposture.checks.spf import records_among, weakness
 from mailposture.quoting import quoted
-from mailposture.records import dkim_key, dmarc
+from mailposture.records import dkim_key, dmarc, mta_sts
 from mailposture.records.dmarc import Policy
 from mailposture.records.dns_records import no_key_record, no_sender_record, null_mx_record
 from mailposture.records.formats import zone_line
@@ -97,6 +97,18 @@ async def _no_key(domain: str, selector: str, resolver: Resolver) -> CheckResult
         result = subject.missing(detail, zone_line(no_key_record(domain)))
     else:
         result = subject.good("no signature is valid" if keys else "there is no such key")
+    return replace(result, published=answer.published())
+
+
+async def check_no_policy(domain: str, *, resolver: Resolver) -> CheckResult | None:
+    """The record of an MTA-STS policy that is announced all the same; None if none is, or nobody answers."""
+    name = mta_sts.record_name(domain)
+    answer = await resolver.lookup(name, "TXT")
+    if answer.status is not Status.FOUND or mta_sts.read_records(answer.texts()).id is None:
+        return None
+    detail = "announces an MTA-STS policy, and the domain takes no mail"
+    instruction = f"take the record at {name} out, and {mta_sts.policy_host_name(domain)} with it"
+    result = Subject("mta-sts-record", name).wrong(Reason.PARKED_BUT_HAS_POLICY, detail, instruction)
     return replace(result, published=answer.published())
 
 

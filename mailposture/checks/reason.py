@@ -23,6 +23,7 @@ class Reason(StrEnum):
     PARKED_BUT_SENDS = "parked-but-sends"
     PARKED_BUT_NOT_REJECTED = "parked-but-not-rejected"
     PARKED_BUT_SIGNS = "parked-but-signs"
+    PARKED_BUT_HAS_POLICY = "parked-but-has-policy"
     NOT_MARKED_AS_PARKED = "not-marked-as-parked"
     EVERYBODY_MAY_SEND = "everybody-may-send"
     TOO_MANY_LOOKUPS = "too-many-lookups"

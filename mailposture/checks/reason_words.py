@@ -108,6 +108,12 @@ WORDS: Final[Mapping[str, Words]] = {
         "so DMARC, as the domain.",
         'Take the key out, and publish the empty one for all names: `*._domainkey.example.com TXT "v=DKIM1; p="`.',
     ),
+    Reason.PARKED_BUT_HAS_POLICY: Words(
+        "A parked domain announces an MTA-STS policy",
+        "The domain takes no mail, and a record at `_mta-sts` still says that there is a policy for how to deliver "
+        "some. Nothing is open: it is left over.",
+        "Take the record out, and the policy host with it.",
+    ),
     Reason.NOT_MARKED_AS_PARKED: Words(
         "The records say parked, the configuration does not",
         "The domain has a null MX and `v=spf1 -all`: it takes and sends no mail. Its configuration expects reports and "

@@ -35,6 +35,7 @@ _DOMAINS = ReferenceTable(
         "posts_count",
         "parked",
         "hosted_sts_mode",
+        "probes",
         "active",
     ),
 )
@@ -52,7 +53,7 @@ def known_rows(client: Client, config: Config, table: ReferenceTable) -> set[Row
     """Its rows, without updated_at."""
     columns = ", ".join(table.columns)
     answer = client.query(f"SELECT {columns} FROM {config.clickhouse.tables_database}.{table.name} FINAL")
-    return {tuple(row) for row in answer.result_rows}
+    return {tuple(tuple(value) if isinstance(value, list) else value for value in row) for row in answer.result_rows}
 
 
 def add_rows(client: Client, config: Config, table: ReferenceTable, rows: set[Row]) -> None:
@@ -65,7 +66,7 @@ def add_rows(client: Client, config: Config, table: ReferenceTable, rows: set[Ro
         )
 
 
-def _facts(config: Config, domain: Domain) -> tuple[str, str, float, int, int, int, bool, bool, str]:
+def _facts(config: Config, domain: Domain) -> Row:
     expected, thresholds = expectation(config, domain), domain.thresholds
     return (
         domain.name,
@@ -77,4 +78,5 @@ def _facts(config: Config, domain: Domain) -> tuple[str, str, float, int, int, i
         domain.posts_count,
         bool(expected.parked),
         expected.policy.mode.value if expected.policy else "",
+        expected.probes,
     )

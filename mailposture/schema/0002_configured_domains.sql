@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS {tables}.configured_domains {on_cluster}
     posts_count Bool COMMENT 'Whether reports posted by HTTPS, which prove nothing, count in alerts',
     parked Bool COMMENT 'Takes no mail and sends none: no reports about it are expected',
     hosted_sts_mode LowCardinality(String) COMMENT 'Mode of the MTA-STS policy that we host; empty if none',
+    probes Array(LowCardinality(String)) COMMENT 'Our probes that have something to look at',
     active Bool COMMENT 'false once the domain has left the configuration',
     updated_at DateTime64(3, 'UTC') COMMENT 'When the configuration was read'
 )

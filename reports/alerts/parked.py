@@ -27,9 +27,9 @@ PARKED_ALERTS: Final = (
         dashboard=_DOMAIN,
         cause="parked-unprotected",
         severity=Severity.INFO,
-        summary="{{ $labels.policy_domain }}, which is parked, has no empty DKIM key",
-        description="Nothing is open at {{ $labels.policy_domain }}, but it does not say that no DKIM signature in its "
-        "name is valid.",
+        summary="The records of {{ $labels.policy_domain }}, which is parked, are not yet all as they should be",
+        description="Nothing is open at {{ $labels.policy_domain }}, but either it does not say that no DKIM signature "
+        "in its name is valid, or it still announces an MTA-STS policy.",
         after="1d",
     ),
     Alert(

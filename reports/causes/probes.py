@@ -140,7 +140,7 @@ FROM_PROBES: Final = (
         "A parked domain is not protected as it should be",
         "Our probe finds that a record by which a domain without mail is protected is missing, or weaker than it "
         "should be: others can send in its name and have their mail delivered, or mail for it is taken. Where only "
-        "the empty DKIM key is missing (then it is for information), nothing is open.",
+        "the empty DKIM key is missing, or an MTA-STS record is left over, it is for information: nothing is open.",
         "`mailposture check example.com` says in words what weakens it, and prints the line to publish; `mailposture "
         "records example.com` prints all of them.",
         About.RECORD,

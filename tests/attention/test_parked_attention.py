@@ -157,6 +157,7 @@ PROBE = {"policy_domain": DOMAIN, "probe": "dns", "receiving_mx": "", "receiving
         ("dmarc", "parked-but-not-rejected", "warning"),
         ("dmarc-authorization", "no-record", "warning"),
         ("dkim", "parked-but-signs", "warning"),
+        ("mta-sts", "parked-but-has-policy", "info"),
         ("dkim", "no-record", "info"),
     ],
 )

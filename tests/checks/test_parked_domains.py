@@ -134,6 +134,23 @@ async def test_wildcard_that_weakens_names_below_it_is_said(
     assert instruction in subdomains["instruction"]
 
 
+async def test_record_of_a_policy_that_is_left_over_is_named(parked: World) -> None:
+    parked.zone.text += f'_mta-sts.{DOMAIN}. 60 IN TXT "v=STSv1; id=20260101"\n'
+    code, results = await found(parked)
+    (record,) = [one for one in results if one["outcome"] != "good"]
+    assert (code, record["check"], record["reason"]) == (1, "mta-sts-record", "parked-but-has-policy")
+    assert record["instruction"] == f"take the record at _mta-sts.{DOMAIN} out, and mta-sts.{DOMAIN} with it"
+    parked.configure(parked=True, mta_sts={"mode": "none"})
+    _, results = await found(parked)
+    assert {one["check"]: one["reason"] for one in results}["mta-sts-record"] == "id-differs", "it is being withdrawn"
+
+
+@pytest.mark.parametrize("text", ["v=spf1 -all", "v=STSv1; id="])
+async def test_other_text_at_the_name_of_that_record_announces_nothing(parked: World, text: str) -> None:
+    parked.zone.text += f'_mta-sts.{DOMAIN}. 60 IN TXT "{text}"\n'
+    assert (await found(parked))[0] == 0
+
+
 async def test_wildcard_address_beside_a_null_mx_takes_no_mail(parked: World) -> None:
     parked.zone.text += f"*.{DOMAIN}. 60 IN A 192.0.2.7\n*.{DOMAIN}. 60 IN MX 0 .\n"
     assert (await found(parked))[0] == 0

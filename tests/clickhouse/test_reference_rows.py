@@ -47,11 +47,15 @@ def test_starting_again_writes_only_what_differs(storage: Storage) -> None:
 def test_parked_domain_is_known_as_one_and_is_not_asked_to_enforce(storage: Storage) -> None:
     parked = Domain(name="example.com", parked=True)
     for minutes in (1, 16):
-        looked = {"probe": "mx", "receiving_mx": "mx.example", "probed_at": NOW - timedelta(minutes=minutes)}
-        fault = {"day": TODAY, "success": False, "reason": "starttls-not-offered", "reachable": True, **looked}
-        storage.put("probe_results", *({**fault, "policy_domain": name} for name in ("example.com", "example.net")))
+        made = {"day": TODAY, "success": False, "probed_at": NOW - timedelta(minutes=minutes)}
+        server = {"probe": "mx", "receiving_mx": "mx.example", "reason": "starttls-not-offered", "reachable": True}
+        policy = {"probe": "mta-sts", "reason": "policy-timeout"}
+        for fault in (server, policy):
+            storage.put(
+                "probe_results", *({**made, **fault, "policy_domain": name} for name in ("example.com", "example.net"))
+            )
     asked = "SELECT DISTINCT policy_domain, cause FROM attention ORDER BY ALL"
-    causes = ["mx-without-starttls", "never-reported"]
+    causes = ["mx-without-starttls", "never-reported", "policy-unfetchable"]
     assert storage.ask(asked) == [(name, cause) for name in ("example.com", "example.net") for cause in causes]
     prepare(storage.client(), storage.config.model_copy(update={"domains": (parked, *storage.config.domains[1:])}))
     assert storage.ask(asked) == [("example.net", cause) for cause in causes], "nor does anything need attention"

@@ -28,6 +28,15 @@ def test_blocked_forgeries_are_no_failure(store: DemoStore) -> None:
     assert todo == []
 
 
+def test_parked_domain_has_no_mail_of_its_own(store: DemoStore) -> None:
+    bank = {"domain": "oldbank.example"}
+    assert ask(store, "dmarc-domain", panel_sql("dmarc-domain", "Own mail passes, 7 days"), **bank) == [{"rate": -1}]
+    assert ask(store, "dmarc-domain", panel_sql("dmarc-domain", "Own mail that passes DMARC, by day"), **bank) == []
+    before_it_was_weak = (NOW - timedelta(days=31), NOW - timedelta(days=15))
+    of_tls = ask(store, "domain", panel_sql("domain", "$domain now"), before_it_was_weak, **bank)
+    assert of_tls == [{"number": 0}], "all good: no reports about TLS are expected"
+
+
 def test_delivered_forgeries_stand_beside_own_mail_that_passes(store: DemoStore) -> None:
     travel = {"domain": "travel.example"}
     assert ask(store, "dmarc-domain", NOW_PANEL, **travel) == [{"causes": 1}]  # as its alert says

@@ -57,6 +57,10 @@ _dmarc.{DOMAIN}. 300 IN TXT "v=DMARC1; p=reject; rua=mailto:dmarc@mail.test"
         f"dns_record_success {record}": 1
         for record in ("mx", "subdomains", "spf", "dmarc", "dmarc-authorization", "dkim")
     }
+    published, world.zone.text = world.zone.text, world.zone.text + f'_mta-sts.{DOMAIN}. 300 IN TXT "v=STSv1; id=1"\n'
+    left_over = measured(await probe_dns(parked.domain, parked.context()))
+    assert left_over["dns_record_failure mta-sts parked-but-has-policy"] == 1
+    world.zone.text = published
     expecting = measured(await probe_dns(world.domain, world.context()))
     assert expecting["dns_record_failure mx not-marked-as-parked"] == 1
     world.zone.text = world.zone.text.replace("v=spf1 -all", "v=spf1 mx -all")

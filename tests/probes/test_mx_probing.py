@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from faulty_smtp import Fault
-from outside import DOMAIN, MX, configuration, measured
+from outside import DOMAIN, MX, measured
 from pki import self_signed
 from stripping import stripping
 
@@ -292,11 +291,8 @@ async def test_no_more_than_twenty_hosts_get_series(world: World) -> None:
     assert len({labels[1] for _, labels, _ in outcome.samples}) == 20
 
 
-async def test_domain_that_takes_no_mail_has_nothing_to_probe(world: World) -> None:
+async def test_domain_that_takes_no_mail_though_it_should_is_no_success(world: World) -> None:
     world.zone.text = f"{DOMAIN}. 300 IN MX 0 .\n"
-    parked = replace(world, config=configuration(domains=[{"name": DOMAIN, "parked": True}, {"name": "mail.test"}]))
-    outcome = await probe_mx(parked.domain, parked.context())
-    assert (outcome.success, outcome.samples, outcome.findings) == (True, (), ())
     outcome = await probe_mx(world.domain, world.context())
     assert (outcome.success, outcome.reason) == (False, Reason.NULL_MX)
 

@@ -15,7 +15,7 @@ from exporter.probes.schedule import Probed, Scheduler
 from mailposture.checks.reason import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from outside import World
 
@@ -42,6 +42,8 @@ async def hanging(_: Domain, __: ProbeContext) -> ProbeOutcome:
 
 class Running:
     """A scheduler at work; waits until something has been published."""
+
+    scheduler: Scheduler
 
     def __init__(self) -> None:
         self.seen: list[Probed] = []
@@ -77,6 +79,7 @@ async def running(  # type: ignore[no-untyped-def]
         patience=patience,
         publish=watched.publish,
     )
+    watched.scheduler = scheduler
     task = asyncio.create_task(scheduler.run())
     try:
         yield watched
@@ -88,15 +91,49 @@ async def running(  # type: ignore[no-untyped-def]
 
 @pytest.mark.slow
 async def test_every_domain_meets_every_probe(world: World) -> None:
-    async with running(world, probes(a=fine, b=fine)) as watched:
+    async with running(world, probes(dns=fine, mx=fine)) as watched:
         await watched.until(lambda: len(watched.seen) == 2 * len(NAMES))
     assert {(probed.policy_domain, probed.probe) for probed in watched.seen} == {
-        (name, probe) for name in NAMES for probe in ("a", "b")
+        (name, probe) for name in NAMES for probe in ("dns", "mx")
     }
 
 
+async def test_domain_is_probed_as_the_configuration_of_the_moment_has_it(world: World) -> None:
+    """Parked, it has neither servers nor a policy; one that left is probed no more."""
+    first, second, *others = ({"name": name} for name in NAMES)
+    parked = configuration(domains=[{**first, "parked": True}, *others])
+    withdrawing = {**first, "parked": True, "mta_sts": {"mode": "none"}}
+    made: Mapping[str, Probe] = {
+        name: named(name, name, fine, success="", gauges=()) for name in ("dns", "mta-sts", "mx")
+    }
+    async with running(world, made, interval=0.01) as watched:
+        await watched.until(lambda: {(each.policy_domain, each.probe) for each in watched.seen} >= of(NAMES, made))
+        assert watched.scheduler.use(parked) == {("dns", NAMES[0])} | {
+            (probe, other["name"]) for other in others for probe in made
+        }
+        watched.seen.clear()
+        await watched.until(
+            lambda: all(sum(each.policy_domain == other["name"] for each in watched.seen) >= 9 for other in others)
+        )
+        assert {(each.policy_domain, each.probe) for each in watched.seen} == of(NAMES[2:], made) | {(NAMES[0], "dns")}
+        wanted = watched.scheduler.use(configuration(domains=[withdrawing, second, *others]))
+        assert {probe for probe, name in wanted if name == NAMES[0]} == {"dns", "mta-sts"}
+        watched.seen.clear()
+        await watched.until(
+            lambda: (
+                {(each.policy_domain, each.probe) for each in watched.seen}
+                >= of(NAMES[1:], made) | of(NAMES[:1], ("dns", "mta-sts"))
+            )
+        )
+    assert (NAMES[0], "mx") not in {(each.policy_domain, each.probe) for each in watched.seen}
+
+
+def of(names: Iterable[str], made: Iterable[str]) -> set[tuple[str, str]]:
+    return {(name, probe) for name in names for probe in made}
+
+
 async def test_probes_come_again_after_the_interval(world: World) -> None:
-    async with running(world, probes(a=fine), interval=0.01) as watched:
+    async with running(world, probes(dns=fine), interval=0.01) as watched:
         await watched.until(lambda: all(sum(p.policy_domain == name for p in watched.seen) >= 3 for name in NAMES))
 
 
@@ -104,7 +141,7 @@ async def test_one_that_hangs_delays_no_other(world: World) -> None:
     async def slow_for_the_first(domain: Domain, context: ProbeContext) -> ProbeOutcome:
         return await (hanging if domain.name == NAMES[0] else fine)(domain, context)
 
-    async with running(world, probes(a=slow_for_the_first), interval=0.01, patience=3600, concurrency=2) as watched:
+    async with running(world, probes(dns=slow_for_the_first), interval=0.01, patience=3600, concurrency=2) as watched:
         await watched.until(lambda: all(sum(p.policy_domain == name for p in watched.seen) >= 5 for name in NAMES[1:]))
     assert NAMES[0] not in {probed.policy_domain for probed in watched.seen}
 
@@ -119,7 +156,7 @@ async def test_servers_that_all_hang_delay_no_look_at_dns(world: World) -> None:
 
 @pytest.mark.slow
 async def test_patience_ends_and_is_said(world: World) -> None:
-    async with running(world, probes(a=hanging), patience=0.01) as watched:
+    async with running(world, probes(dns=hanging), patience=0.01) as watched:
         await watched.until(lambda: len(watched.seen) == len(NAMES))
     assert {probed.outcome.reason for probed in watched.seen} == {Reason.TOO_SLOW}
 
@@ -129,7 +166,7 @@ async def test_a_probe_that_breaks_is_said_and_made_again(world: World, capsys: 
     async def broken(_: Domain, __: ProbeContext) -> ProbeOutcome:
         raise ZeroDivisionError
 
-    async with running(world, probes(a=broken), interval=0.01) as watched:
+    async with running(world, probes(dns=broken), interval=0.01) as watched:
         await watched.until(lambda: len(watched.seen) > 3 * len(NAMES))
     assert {probed.outcome.reason for probed in watched.seen} == {Reason.BROKEN}
     assert "ZeroDivisionError" in capsys.readouterr().out
@@ -146,6 +183,6 @@ async def test_never_more_at_once_than_allowed(world: World) -> None:
         now -= 1
         return ProbeOutcome(success=True)
 
-    async with running(world, probes(a=counting), interval=0.01, concurrency=3) as watched:
+    async with running(world, probes(dns=counting), interval=0.01, concurrency=3) as watched:
         await watched.until(lambda: len(watched.seen) > 60)
     assert most == 3

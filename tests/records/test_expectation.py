@@ -22,6 +22,7 @@ def test_domain_that_receives_mail_is_to_ask_for_reports_that_reach_us() -> None
         {"token": "0123456789abcdef"}, https={"public_url": "https://r.example"}, recipients=["T@r.example"]
     )
     assert ours.parked is False
+    assert ours.probes == ("dns", "mta-sts", "mx")
     assert ours.reports
     assert [record.name for record in ours.records] == [
         "_smtp._tls.example.com",
@@ -49,11 +50,13 @@ def test_parked_domain_publishes_that_it_has_no_mail_and_expects_no_reports() ->
     ]
     assert not parked.reports
     assert parked.policy is None
+    assert parked.probes == ("dns",)
 
 
 def test_policy_of_a_domain_that_is_parked_now_can_still_be_withdrawn() -> None:
     parked = expected({"parked": True, "mta_sts": {"mode": "none", "max_age": 86_400}}, recipients=["r@r.example"])
     assert parked.policy is not None
+    assert parked.probes == ("dns", "mta-sts")
     assert [record.name for record in parked.records[4:6]] == ["mta-sts.example.com", "_mta-sts.example.com"]
 
 

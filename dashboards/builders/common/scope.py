@@ -16,3 +16,8 @@ OF_TEAM: Final = f"{DOMAINS} AND " + chosen("policy_domain", "team").replace(
     "${team:singlequote}", "SELECT policy_domain FROM domains WHERE team IN (${team:singlequote})"
 )
 """Rows of the chosen domains of the chosen teams."""
+
+
+def all_parked(domains: str) -> str:
+    """True if none of the domains takes or sends mail. `domains`: SQL, which they are."""
+    return f"(SELECT min(parked) FROM domains WHERE {domains})"

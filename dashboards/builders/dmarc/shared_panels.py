@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import rows, series, steps, words
 from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, UNKNOWN, Column, graph, stat, states, table
-from dashboards.builders.common.scope import IN_RANGE, THIS_WEEK
+from dashboards.builders.common.scope import IN_RANGE, THIS_WEEK, all_parked
 from dashboards.builders.common.variables import END, THIS_DOMAIN, cell, link, untrusted_id
 from dashboards.builders.dmarc import questions
 from reports.dmarc import source_questions
@@ -82,7 +82,8 @@ def needs_attention(title: str, where: str) -> Panel:
         "Causes that need attention at the end of the time range, as DMARC reports show: the same that alerts fire "
         "for, without acknowledged ones and those of severity info. All good: none, and nothing unknown was delivered "
         "in the seven report days before; forgeries that are blocked are no failure. Our senders pass: none, but mail "
-        "of unknown senders was delivered. Forged mail delivered: the same of parked domains, which have no senders.",
+        "of unknown senders was delivered. Of parked domains, which have no senders: forged mail delivered, or, where "
+        "nobody reported any mail, no abuse reported.",
         rows(
             f"""
             WITH
@@ -96,8 +97,8 @@ def needs_attention(title: str, where: str) -> Panel:
                 ) AS unknown
             SELECT multiIf(
                 found > 0, found,
-                {questions.no_reports(f"{THIS_WEEK} AND {where}")}, NULL,
-                unknown > 0, if((SELECT min(parked) FROM domains WHERE {where}), -2, -1),
+                {questions.no_reports(f"{THIS_WEEK} AND {where}")}, if({all_parked(where)}, -3, NULL),
+                unknown > 0, if({all_parked(where)}, -2, -1),
                 0) AS causes"""
         ),
         width=NUMBER_WIDTH,
@@ -108,6 +109,7 @@ def needs_attention(title: str, where: str) -> Panel:
         mappings=(
             words(
                 {
+                    "-3": ("No abuse reported", look.GOOD),
                     "-2": ("Forged mail delivered", "orange"),
                     "-1": ("Our senders pass", "#3A6FBF"),
                     "0": ("All good", look.GOOD),
@@ -126,13 +128,19 @@ def own_mail(where: str) -> Panel:
         "Own mail passes, 7 days",
         "Share of our own mail that passes DMARC, over the seven report days before the end of the time range. Own "
         "mail is what a sender of ours sent, and what was forwarded: mailing lists that change it keep it below 100 "
-        "%. Cut to two digits, so that it is 100 % only if nothing failed.",
-        rows(f"SELECT {questions.own_rate()} AS rate FROM dmarc_sources_daily WHERE {THIS_WEEK} AND {where}"),
+        "%. Cut to two digits, so that it is 100 % only if nothing failed. Parked: the domain has no mail of its own.",
+        rows(
+            f"""
+            SELECT if({all_parked(where)}, -1, {questions.own_rate()}) AS rate
+            FROM dmarc_sources_daily
+            WHERE {THIS_WEEK} AND {where}"""
+        ),
         width=NUMBER_WIDTH,
         height=NUMBER_HEIGHT,
         unit="percentunit",
         decimals=2,
         thresholds=look.NO_JUDGEMENT,
+        mappings=(words({"-1": ("Parked: sends none", UNKNOWN)}),),
     )
 
 
@@ -221,6 +229,7 @@ def own_rate_by_day(where: str, *, width: int) -> Panel:
             FROM dmarc_sources_daily
             WHERE {IN_RANGE} AND {where}
             GROUP BY time
+            HAVING sumIf(messages, {questions.OWN}) > 0
             ORDER BY time"""
         ),
         width=width,
@@ -229,7 +238,7 @@ def own_rate_by_day(where: str, *, width: int) -> Panel:
         soft_minimum=0.5,
         maximum=1,
         colors=RATES,
-        nothing=WITHOUT_REPORTS,
+        nothing="No mail of our own in this time range, as far as reporters say",
     )
 
 

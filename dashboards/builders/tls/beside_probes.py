@@ -12,7 +12,9 @@ from dashboards.builders.common.scope import IN_RANGE
 if TYPE_CHECKING:
     from dashboards.builders.common.grafana import Json, Panel
 
-NO_PROBES: Final = "No probe in this time range: probes are off (probes.enabled), or have not run yet."
+NO_PROBES: Final = (
+    "No probe in this time range: probes are off (probes.enabled), or have not run yet, or the domain is parked."
+)
 
 STATE_NUMBER: Final = "multiIf(sum(probes) = 0, 0, sum(successes) = sum(probes), 3, sum(successes) = 0, 1, 2)"
 """SQL: how the probes of a day went, as a number, since text would be a label in a graph."""

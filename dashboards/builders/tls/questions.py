@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.builders.common.scope import IN_RANGE
+from dashboards.builders.common.scope import IN_RANGE, all_parked
 from dashboards.builders.common.variables import END, REPORTER
 from reports.alerts.table import ALERTS
 from reports.causes import FROM_PROBES
@@ -38,8 +38,8 @@ def rate_if(condition: str) -> str:
 
 
 def no_reports(domains: str) -> str:
-    """True if nobody reported in the time range: then nothing can be called good."""
-    return f"(SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {domains}) = 0"
+    """True if somebody should have reported in the time range and nobody did: then nothing can be called good."""
+    return f"(NOT {all_parked(domains)} AND (SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {domains}) = 0)"
 
 
 def category_of(cause: str) -> str:

@@ -60,8 +60,8 @@ WITH
             length(last_reasons) = 2 AND last_reasons[1] != '' AND last_reasons[2] NOT IN ('', 'outbound-port-25-blocked') AS again
         FROM probed
         INNER JOIN {views}.domains USING (policy_domain)
-        -- The last look at the servers of a domain that was parked since then is nobody's concern any more.
-        WHERE NOT parked OR probe != 'mx'
+        -- The last look at the servers or the policy of a domain that was parked since then is nobody's concern any more.
+        WHERE has(probes, probe)
     ),
     judged AS
     (
@@ -81,8 +81,9 @@ WITH
                     probe = 'dns' AND reason = 'dns-error', (if(which = 'mx', 'dns-unanswered', ''), 'warning', reason),
                     probe = 'dns' AND reason = 'null-mx', ('mx-null', 'critical', reason),
                     probe = 'dns' AND reason = 'not-marked-as-parked', ('parked-not-marked', 'info', reason),
-                    -- That no key is empty lets nobody sign: it only says less than it could.
-                    probe = 'dns' AND parked AND which = 'dkim' AND reason = 'no-record', ('parked-unprotected', 'info', reason),
+                    -- Neither opens anything: no key is empty, a record of a policy is left over.
+                    probe = 'dns' AND parked AND ((which = 'dkim' AND reason = 'no-record') OR reason = 'parked-but-has-policy'),
+                        ('parked-unprotected', 'info', reason),
                     probe = 'dns' AND parked, ('parked-unprotected', 'warning', reason),
                     probe = 'dns', ('record-wrong', 'warning', reason),
                     probe = 'mta-sts' AND reason = 'mx-not-covered',
