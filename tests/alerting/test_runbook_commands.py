@@ -36,6 +36,19 @@ def test_every_subcommand_exists(rule: Rule) -> None:
             assert second in command.commands
 
 
+def test_who_runs_no_compose_stack_finds_a_command_too(rule: Rule) -> None:
+    """`mailposture` alone is for everybody: docs/operations.md says how to run it where."""
+    for block in re.findall(r"```sh\n(.*?)```", rule.runbook, re.DOTALL):
+        lines = block.splitlines()
+        for line, following in zip(lines, [*lines[1:], ""], strict=True):
+            if "docker compose" in line:
+                assert line.endswith("# Compose"), line
+                assert following.endswith("# mailposture run"), following
+    for command in re.finditer(r"(Compose: )?(?<!`)`docker\s+compose [^`]+`(; else `)?", rule.runbook):
+        assert command[1], f"who runs no Compose stack does what instead of {command[0]}?"
+        assert command[2], f"who runs no Compose stack does what instead of {command[0]}?"
+
+
 @pytest.mark.slow
 def test_every_query_is_answered_to_an_analyst(storage: Storage, rule: Rule) -> None:
     for query in _SQL.findall(commands(rule)):
