@@ -123,7 +123,7 @@ _SESSIONS = Question(
 )
 _REPORTERS = Question(
     sql="""
-        SELECT policy_domain, standing, countIf(counts), countIf(NOT counts)
+        SELECT policy_domain, standing, uniqExactIf(reporter, counts), uniqExactIf(reporter, NOT counts)
         FROM tls_reporters
         GROUP BY policy_domain, standing
     """,

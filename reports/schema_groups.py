@@ -11,6 +11,8 @@ from reports.kinds import KINDS
 
 _WORDS: Final = {
     "sources_with_delay": ", ".join(f"'{source.value}'" for source in Source if source.comes_when_sent),
+    # One name and one of these is one reporter: who is proven, in whatever way, or trusted for the same reason.
+    "proof": "if(trust IN ('spf', 'authserv'), 'dkim', toString(trust))",
     # The last branches of a multiIf(): how long a reporter is known, by `first_accepted` and `last_accepted`.
     "standing_by_time": """toDate(last_accepted) - toDate(first_accepted) >= 28, 'established',
                 toDate(last_accepted) > toDate(first_accepted)

@@ -54,7 +54,7 @@ class Reports:
             "day": when,
             "report_key": next(_keys),
             "reporter": reporter,
-            "reporter_proven": trust == "dkim",
+            "reporter_proven": trust in ("dkim", "authserv"),
             "organization": organization,
             "trust": trust,
             "successful_sessions": successful,

@@ -208,6 +208,51 @@ def test_a_sender_that_alone_stops_applying_our_policy_is_suspected(reports: Rep
     assert attention.causes("other.example") == {}
 
 
+# ── One reporter, proven in two ways ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("earlier", "later"), [("dkim", "authserv"), ("authserv", "dkim")])
+def test_a_reporter_has_one_last_word_in_whatever_way_it_is_proven(
+    reports: Reports, attention: Attention, earlier: str, later: str
+) -> None:
+    reports.add(DOMAIN, day=2, failures={"certificate-expired": 90}, trust=earlier)
+    assert attention.causes() == {"certificate": "critical"}
+    reports.add(DOMAIN, day=1, successful=100, trust=later)
+    assert attention.causes() == {}
+
+
+def test_what_one_who_is_not_proven_says_is_not_the_last_word_of_one_who_is(
+    reports: Reports, attention: Attention
+) -> None:
+    reports.add(DOMAIN, day=2, failures={"certificate-expired": 90}, trust="dkim")
+    reports.add(DOMAIN, day=1, successful=100, trust="mailbox")
+    assert attention.causes() == {"certificate": "critical"}
+
+
+def test_a_downgrade_is_likely_in_whatever_way_a_sender_was_proven_before(
+    reports: Reports, attention: Attention
+) -> None:
+    for day in (5, 6, 7):
+        reports.add(DOMAIN, organization="Victim", day=day, successful=50, trust="dkim")
+    reports.add(DOMAIN, organization="Victim", day=1, failures={"starttls-not-supported": 60}, trust="authserv")
+    reports.add(DOMAIN, organization="Other", day=1, successful=500)
+    assert attention.causes() == {"suspected-downgrade": "critical"}
+    assert attention.read()["suspected-downgrade", "victim.example"].affected == 60
+
+
+def test_a_policy_is_missed_in_whatever_way_a_sender_was_proven_before(reports: Reports, attention: Attention) -> None:
+    for day in (3, 4):
+        reports.add(DOMAIN, organization="Victim", day=day, successful=50, sts_mode="enforce", trust="dkim")
+    for day in (1, 2):
+        reports.add("other.example", organization="Victim", day=day, successful=50, sts_mode="enforce", trust="dkim")
+        reports.add(DOMAIN, organization="Other", day=day, successful=500, sts_mode="enforce")
+    for day, trust in ((2, "dkim"), (1, "authserv")):
+        without = {"policy_type": "no-policy-found", "sts_mode": "", "trust": trust}
+        reports.add(DOMAIN, organization="Victim", day=day, successful=8, **without)
+    row = attention.read()["mta-sts-not-applied", "victim.example"]
+    assert (row.severity, row.affected, row.since) == ("warning", 8, days_ago(2))
+
+
 # ── Delay ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

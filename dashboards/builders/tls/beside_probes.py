@@ -56,7 +56,7 @@ def failures_beside_probes(where: str, *, domain: Column, height: int, nothing: 
                 if("Cause" = 'mta-sts-policy', any(policy_probe_successes), any(probe_successes)) AS content,
                 multiIf(made = 0, 'unseen', content = made, 'good', content = 0, 'fault', 'partly') AS "Our probes",
                 any(our_probes) AS "What they saw",
-                uniqExact(reporter, trust) AS "Senders"
+                uniqExact(reporter, reporter_proven) AS "Senders"
             FROM tls_failures_with_probes
             WHERE {where}
             GROUP BY day, policy_domain, receiving_mx

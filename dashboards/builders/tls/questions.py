@@ -76,7 +76,7 @@ def failures(domains: str) -> str:
     """
     return f"""WITH
     suspected AS (
-        SELECT DISTINCT day, policy_domain, reporter, trust, receiving_mx
+        SELECT DISTINCT day, policy_domain, reporter, reporter_proven, receiving_mx
         FROM tls_suspected_downgrades
         WHERE {IN_RANGE} AND {domains} AND likelihood IN ('likely', 'possible')
     ),
@@ -84,7 +84,7 @@ def failures(domains: str) -> str:
         SELECT
             day, failed_sessions AS sessions,
             if(category = 'starttls-not-supported'
-                AND (day, policy_domain, reporter, trust, receiving_mx) IN (SELECT * FROM suspected),
+                AND (day, policy_domain, reporter, reporter_proven, receiving_mx) IN (SELECT * FROM suspected),
                 'suspected-downgrade', category) AS cause
         FROM tls_failures_daily
         WHERE {IN_RANGE} AND {domains}

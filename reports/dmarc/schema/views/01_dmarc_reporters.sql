@@ -19,7 +19,7 @@ WITH
     accepted AS
     (
         SELECT
-            policy_domain, reporter, if(trust IN ('spf', 'authserv'), 'dkim', toString(trust)) AS by, groupUniqArray(trust) AS trusts,
+            policy_domain, reporter, {proof} AS by, groupUniqArray(trust) AS trusts,
             min(first_arrival) AS first_accepted, max(last_arrival) AS last_accepted,
             multiIf(
                 by = 'operator', 'by-hand',

@@ -38,7 +38,7 @@ FROM
     FROM
     (
         SELECT
-            policy_domain, reporter, if(trust = 'authserv', 'dkim', toString(trust)) AS by,
+            policy_domain, reporter, {proof} AS by,
             groupUniqArray(trust) AS trusts,
             min(first_arrival) AS first_accepted, max(last_arrival) AS last_accepted,
             multiIf(

@@ -20,7 +20,7 @@ LEFT JOIN
         policy_domain,
         toNullable(max(last_arrival)) AS last_received_at,
         maxOrNullIf(last_day, last_day >= today - 35) AS last_report_day,
-        countIf(reports > 0) AS reporters_last_7_days,
+        uniqExactIf((reporter, {proof}), reports > 0) AS reporters_last_7_days,
         sum(reports) AS reports_last_7_days
     FROM {views}.tls_reporters
     LEFT JOIN

@@ -33,42 +33,44 @@ WITH
     (
         SELECT
             day, policy_domain, any(organization) AS organization, reporter, any(reporter_proven) AS reporter_proven,
-            trust, receiving_mx, sum(failed_sessions) AS failed_sessions,
+            {proof} AS proof, any(trust) AS shown_trust, receiving_mx, sum(failed_sessions) AS failed_sessions,
             -- /48 of IPv6, /24 of IPv4 (which is mapped into the last four bytes)
             uniqExactIf(cutIPv6(sending_mta_ip, 10, 1), sending_mta_ip != toIPv6('::')) AS sending_networks
         FROM {tables}.tls_failures FINAL
         WHERE category = 'starttls-not-supported' AND counts AND day >= today - 60
-        GROUP BY day, policy_domain, reporter, trust, receiving_mx
+        GROUP BY day, policy_domain, reporter, proof, receiving_mx
     ),
     senders AS
     (
         -- Masks as in the table, put together: bit n is the day n days after the first one.
-        SELECT policy_domain, reporter, trust, groupBitOr(bitShiftLeft(toUInt128(tls_days), month - first_day)) AS with_tls
+        SELECT
+            policy_domain, reporter, {proof} AS proof, groupBitOr(bitShiftLeft(toUInt128(tls_days), month - first_day)) AS with_tls
         FROM {tables}.tls_sender_days
         WHERE month >= first_day AND (policy_domain, reporter, trust) IN (
             SELECT policy_domain, reporter, trust FROM {views}.tls_reporters WHERE counts AND standing != 'newcomer'
         )
-        GROUP BY policy_domain, reporter, trust
+        GROUP BY policy_domain, reporter, proof
     ),
     days_of_losses AS
     (
         SELECT
-            policy_domain, reporter, trust, with_tls, losses,
+            policy_domain, reporter, proof, with_tls, losses,
             arrayJoin(groupUniqArrayArray(arrayMap(loss -> loss.1, losses)) OVER (PARTITION BY policy_domain)) AS day
         FROM senders
         LEFT JOIN
         (
             SELECT
-                policy_domain, reporter, trust,
-                groupArray((day, organization, reporter_proven, receiving_mx, failed_sessions, sending_networks)) AS losses
+                policy_domain, reporter, proof, groupArray(
+                    (day, organization, reporter_proven, receiving_mx, failed_sessions, sending_networks, shown_trust)
+                ) AS losses
             FROM lost
-            GROUP BY policy_domain, reporter, trust
-        ) AS of_sender USING (policy_domain, reporter, trust)
+            GROUP BY policy_domain, reporter, proof
+        ) AS of_sender USING (policy_domain, reporter, proof)
     ),
     counted AS
     (
         SELECT
-            policy_domain, reporter, trust, with_tls, day, arrayFilter(loss -> loss.1 = day, losses) AS losses_of_day,
+            policy_domain, reporter, proof, with_tls, day, arrayFilter(loss -> loss.1 = day, losses) AS losses_of_day,
             countIf(notEmpty(losses_of_day)) OVER of_day AS failing,
             countIf(empty(losses_of_day) AND bitAnd(bitShiftRight(with_tls, day - first_day), 1) = 1) OVER of_day AS other_reporters_succeeding
         FROM days_of_losses
@@ -87,7 +89,7 @@ WITH
         GROUP BY day, policy_domain, server
     )
 SELECT
-    day, policy_domain, loss.2 AS organization, reporter, loss.3 AS reporter_proven, trust, loss.4 AS receiving_mx,
+    day, policy_domain, loss.2 AS organization, reporter, loss.3 AS reporter_proven, loss.7 AS trust, loss.4 AS receiving_mx,
     loss.5 AS failed_sessions, earlier_days_with_tls, other_reporters_succeeding,
     failing - 1 AS other_reporters_failing, loss.6 AS sending_networks, probes_with_starttls, probes_without_starttls,
     multiIf(
@@ -116,7 +118,7 @@ SELECT
 FROM
 (
     SELECT
-        day, policy_domain, reporter, trust, other_reporters_succeeding, failing, arrayJoin(losses_of_day) AS loss, loss.4 AS mx,
+        day, policy_domain, reporter, other_reporters_succeeding, failing, arrayJoin(losses_of_day) AS loss, loss.4 AS mx,
         arrayCount(bit -> first_day + bit < day AND first_day + bit >= day - 28, bitPositionsToArray(with_tls))
             AS earlier_days_with_tls
     FROM counted

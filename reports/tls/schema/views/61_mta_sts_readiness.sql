@@ -79,7 +79,7 @@ LEFT JOIN
         sumIf(successful_sessions + failed_sessions, sts_mode = 'enforce') AS sessions_in_force,
         sum(failed_sessions) AS failed,
         sumIf(failed_sessions, sts_mode = 'enforce') AS failed_in_force,
-        uniqExact(reporter, trust) AS reporters,
+        uniqExact(reporter, reporter_proven) AS reporters,
         argMaxIf(sts_mode, (day, sts_mode = 'enforce'), sts_mode != '') AS last_mode
     FROM {tables}.tls_policies FINAL
     WHERE policy_type = 'sts' AND (policy_domain, reporter, trust) IN (SELECT * FROM counted) AND day >= today - window_days AND day < today
@@ -99,9 +99,9 @@ LEFT JOIN
         ) AS causes
     FROM
     (
-        WITH category = 'starttls-not-supported' AND likelihood = 'likely' AS is_downgrade
+        WITH category = 'starttls-not-supported' AND is_likely AS is_downgrade
         SELECT
-            policy_domain, result_type, sum(failed_sessions) AS total, uniqExact(reporter, trust) AS senders,
+            policy_domain, result_type, sum(failed_sessions) AS total, uniqExact(reporter, reporter_proven) AS senders,
             sumIf(failed_sessions, sts_mode = 'enforce') AS total_in_force,
             sumIf(failed_sessions, is_downgrade) AS total_downgraded,
             sumIf(failed_sessions, is_downgrade AND sts_mode = 'enforce') AS total_downgraded_in_force,
@@ -111,8 +111,10 @@ LEFT JOIN
         FROM {tables}.tls_failures AS failures FINAL
         LEFT JOIN
         (
-            SELECT day, policy_domain, reporter, trust, receiving_mx, likelihood FROM {views}.tls_suspected_downgrades
-        ) AS suspected USING (day, policy_domain, reporter, trust, receiving_mx)
+            SELECT day, policy_domain, reporter, reporter_proven, receiving_mx, max(likelihood = 'likely') AS is_likely
+            FROM {views}.tls_suspected_downgrades
+            GROUP BY day, policy_domain, reporter, reporter_proven, receiving_mx
+        ) AS suspected USING (day, policy_domain, reporter, reporter_proven, receiving_mx)
         WHERE policy_type = 'sts' AND (policy_domain, reporter, trust) IN (SELECT * FROM counted) AND day >= today - window_days AND day < today
         GROUP BY policy_domain, result_type
     )

@@ -38,18 +38,18 @@ WITH
     (
         -- Masks as in the table, put together: bit n is the day n days after the first one.
         SELECT
-            policy_domain, reporter, trust,
+            policy_domain, reporter, {proof} AS proof,
             groupBitOr(bitShiftLeft(toUInt128(enforced_days), month - first_day)) AS applied,
             groupBitOr(bitShiftLeft(toUInt128(bitOr(enforced_days, other_mode_days)), month - first_day)) AS in_any_mode,
             groupBitOr(bitShiftLeft(toUInt128(bitOr(bitOr(enforced_days, other_mode_days), dane_days)), month - first_day)) AS protected,
             groupBitOr(bitShiftLeft(toUInt128(without_days), month - first_day)) AS without
         FROM {tables}.tls_sender_days
         WHERE month >= first_day
-        GROUP BY policy_domain, reporter, trust
+        GROUP BY policy_domain, reporter, proof
     ),
     missing AS
     (
-        SELECT policy_domain, reporter, trust, applied, in_any_mode, bitPositionsToArray(bitAnd(without, bitNot(protected))) AS missed
+        SELECT policy_domain, reporter, proof, applied, in_any_mode, bitPositionsToArray(bitAnd(without, bitNot(protected))) AS missed
         FROM masks
     ),
     senders AS
@@ -63,7 +63,7 @@ WITH
     ),
     lost AS
     (
-        SELECT policy_domain, reporter, trust, first_day + bit AS day
+        SELECT policy_domain, reporter, proof, first_day + bit AS day
         FROM senders
         ARRAY JOIN stopped AS bit
     ),
@@ -71,7 +71,7 @@ WITH
     (
         -- What is applied anywhere on a day that it was lost at one domain, is applied at another.
         SELECT
-            *, groupBitOr(in_any_mode) OVER (PARTITION BY reporter, trust) AS anywhere,
+            *, groupBitOr(in_any_mode) OVER (PARTITION BY reporter, proof) AS anywhere,
             arrayJoin(arrayFilter(
                 bit -> has(stopped, bit) OR bitAnd(bitShiftRight(applied, bit), 1) = 1,
                 groupUniqArrayArray(stopped) OVER (PARTITION BY policy_domain)
@@ -79,19 +79,21 @@ WITH
         FROM senders
         LEFT JOIN
         (
-            SELECT policy_domain, reporter, trust, true AS is_witness FROM {views}.tls_reporters WHERE counts AND standing != 'newcomer'
-        ) AS witnesses USING (policy_domain, reporter, trust)
+            SELECT DISTINCT policy_domain, reporter, {proof} AS proof, true AS is_witness
+            FROM {views}.tls_reporters
+            WHERE counts AND standing != 'newcomer'
+        ) AS witnesses USING (policy_domain, reporter, proof)
     ),
     compared AS
     (
         -- Others are those that count in alerts; at how many domains a sender stopped, in the six days before too, is of all.
         SELECT
-            policy_domain, reporter, trust, applied, missed, anywhere, bit, first_day + bit AS day, is_witness,
+            policy_domain, reporter, proof, applied, missed, anywhere, bit, first_day + bit AS day, is_witness,
             has(stopped, bit) AS has_stopped,
             countIf(is_witness AND NOT has_stopped) OVER of_day AS other_reporters_applying,
             countIf(is_witness AND has_stopped) OVER of_day - 1 AS other_reporters_stopped,
             uniqExactIf(policy_domain, has_stopped) OVER (
-                PARTITION BY reporter, trust ORDER BY bit RANGE BETWEEN 6 PRECEDING AND CURRENT ROW
+                PARTITION BY reporter, proof ORDER BY bit RANGE BETWEEN 6 PRECEDING AND CURRENT ROW
             ) AS domains_stopped
         FROM days_of_stops
         WINDOW of_day AS (PARTITION BY policy_domain, bit)
@@ -99,12 +101,12 @@ WITH
     counted AS
     (
         SELECT
-            day, policy_domain, any(organization) AS organization, reporter, any(reporter_proven) AS reporter_proven, trust,
-            sum(successful_sessions + failed_sessions) AS sessions
+            day, policy_domain, any(organization) AS organization, reporter, any(reporter_proven) AS reporter_proven,
+            {proof} AS proof, any(trust) AS shown_trust, sum(successful_sessions + failed_sessions) AS sessions
         FROM {tables}.tls_policies FINAL
         WHERE counts AND day >= today - 60 AND reported_policy_domain = policy_domain
-          AND (day, policy_domain, reporter, trust) IN (SELECT day, policy_domain, reporter, trust FROM lost)
-        GROUP BY day, policy_domain, reporter, trust
+          AND (day, policy_domain, reporter, proof) IN (SELECT day, policy_domain, reporter, proof FROM lost)
+        GROUP BY day, policy_domain, reporter, proof
     ),
     probed AS
     (
@@ -120,7 +122,7 @@ WITH
         GROUP BY day, policy_domain
     )
 SELECT
-    day, policy_domain, organization, reporter, reporter_proven, trust, sessions,
+    day, policy_domain, organization, reporter, reporter_proven, shown_trust AS trust, sessions,
     first_day + arrayMax(arrayFilter(each -> each < bit, bitPositionsToArray(applied))) AS last_applied_day,
     arrayCount(each -> first_day + each > last_applied_day AND each <= bit, missed) AS days_without,
     other_reporters_applying, other_reporters_stopped, bitAnd(bitShiftRight(anywhere, bit), 1) = 1 AS applied_elsewhere, domains_stopped,
@@ -150,7 +152,7 @@ SELECT
         ))
     ) AS evidence
 FROM compared
-INNER JOIN counted USING (day, policy_domain, reporter, trust)
+INNER JOIN counted USING (day, policy_domain, reporter, proof)
 LEFT JOIN probed USING (day, policy_domain)
 WHERE has_stopped AND is_witness
 SETTINGS do_not_merge_across_partitions_select_final = 1

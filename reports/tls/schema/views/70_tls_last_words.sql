@@ -15,7 +15,7 @@ CREATE OR REPLACE VIEW {views}.tls_last_words{_at} {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     reporter LowCardinality(String) COMMENT 'Who reports: an organizational domain',
-    trust LowCardinality(String) COMMENT 'Why its reports are trusted',
+    proof LowCardinality(String) COMMENT 'dkim if it is proven, in whatever way; else why its reports are trusted',
     name String COMMENT 'What the reporter calls itself, and its domain',
     is_new LowCardinality(UInt8) COMMENT 'Whether it is a newcomer',
     has_past UInt8 COMMENT 'Whether anybody who counts reported before the latest days',
@@ -34,7 +34,7 @@ WITH
         -- Failures are (category, server, sessions). Refused is what failed under an enforced policy, also where DANE counts
         -- the sessions, but for a policy that could not be fetched or read: then it is not applied (RFC 8461, section 5).
         SELECT
-            policy_domain, reporter, trust, day, any(of_policies.name) AS name, sum(of_policies.successful) AS successful,
+            policy_domain, reporter, {proof} AS proof, day, any(of_policies.name) AS name, sum(of_policies.successful) AS successful,
             sum(of_policies.failed) AS failed, toUInt64(greatest(sum(of_policies.refused), 0)) AS refused,
             groupArrayArray(of_policies.failures) AS failures
         FROM
@@ -69,36 +69,38 @@ WITH
             )
             GROUP BY policy_domain, reporter, trust, day
         ) AS of_policies
-        GROUP BY policy_domain, reporter, trust, day
+        GROUP BY policy_domain, reporter, proof, day
     ),
     senders AS
     (
         SELECT
-            policy_domain, reporter, trust, any(name) AS name, min(day) AS first_day,
+            policy_domain, reporter, proof, any(name) AS name, min(day) AS first_day,
             if(max(day) >= latest, max(day), until) AS last_day, max(day) AS newest,
             maxIf(day, successful > 0 AND failed = 0) AS last_clean,
             argMaxIf(successful + failed, day, day >= latest) AS last_sessions,
             groupArray((day, successful, failed, refused, failures)) AS days
         FROM report_days
-        GROUP BY policy_domain, reporter, trust
+        GROUP BY policy_domain, reporter, proof
     ),
     counting AS
     (
         SELECT
-            policy_domain, reporter, trust, name, standing = 'newcomer' AS is_new, last_day, newest, last_clean, days,
+            policy_domain, reporter, proof, name, standing = 'newcomer' AS is_new, last_day, newest, last_clean, days,
             failure_ratio_threshold, sum(last_sessions) OVER of_domain < minimum_sessions AS thin,
             max(first_day < latest) OVER of_domain AS has_past
         FROM senders
-        INNER JOIN {views}.tls_reporters USING (policy_domain, reporter, trust)
+        INNER JOIN
+        (
+            SELECT DISTINCT policy_domain, reporter, {proof} AS proof, standing FROM {views}.tls_reporters WHERE counts
+        ) AS counted_reporters USING (policy_domain, reporter, proof)
         INNER JOIN {views}.domains USING (policy_domain)
-        WHERE tls_reporters.counts
         WINDOW of_domain AS (PARTITION BY policy_domain)
     ),
     -- Layer upon layer, because what an expression is made of is repeated wherever its alias is used.
     spans AS
     (
         SELECT
-            policy_domain, reporter, trust, name, is_new, has_past, last_day, days, failure_ratio_threshold,
+            policy_domain, reporter, proof, name, is_new, has_past, last_day, days, failure_ratio_threshold,
             if(thin, thin_start, last_day) AS first_counting,
             multiIf(NOT thin, last_day, newest >= lately, greatest(thin_start, last_clean + 1), until) AS first_failing
         FROM counting
@@ -106,7 +108,7 @@ WITH
     last_words AS
     (
         SELECT
-            policy_domain, reporter, trust, name, is_new, has_past, last_day, failure_ratio_threshold,
+            policy_domain, reporter, proof, name, is_new, has_past, last_day, failure_ratio_threshold,
             arrayMap(each -> (each.1, each.3, each.4, each.5, each.1 >= first_failing), days) AS days,
             arraySum(each -> if(each.1 >= first_counting, each.2, 0), spans.days) AS successful,
             arraySum(each -> if(each.1 >= first_failing, each.3, 0), spans.days) AS failed
@@ -141,7 +143,7 @@ WITH
         FROM weighted
     )
 SELECT
-    policy_domain, reporter, trust, name, is_new, has_past, last_day, days, weight, counted_successful,
+    policy_domain, reporter, proof, name, is_new, has_past, last_day, days, weight, counted_successful,
     if(is_new, least(weighted_failed, second), weighted_failed) AS counted_failed
 FROM counted
 SETTINGS do_not_merge_across_partitions_select_final = 1

@@ -22,7 +22,7 @@ WITH
     suspected AS
     (
         SELECT
-            policy_domain, reporter, trust,
+            policy_domain, reporter, {proof} AS proof,
             maxIf(is_likely, without = 'starttls') AS likely_downgrade, argMaxIf(evidence, day, without = 'starttls') AS downgrade_evidence,
             groupArrayIf((day, mx), without = 'starttls') AS places,
             maxIf(is_likely, without = 'policy') AS likely_without, argMaxIf(evidence, day, without = 'policy') AS without_evidence,
@@ -40,19 +40,19 @@ WITH
             FROM {views}.mta_sts_suspected_downgrades
             WHERE day >= known_start AND day < until AND likelihood IN ('likely', 'possible')
         )
-        GROUP BY policy_domain, reporter, trust
+        GROUP BY policy_domain, reporter, proof
     ),
     senders AS
     (
         SELECT *, sum(counted_successful + counted_failed) OVER (PARTITION BY policy_domain) AS of_sessions
         FROM {views}.tls_last_words{as_of} AS last_words
         INNER JOIN (SELECT policy_domain, parked FROM {views}.domains) AS ours USING (policy_domain)
-        LEFT JOIN suspected USING (policy_domain, reporter, trust)
+        LEFT JOIN suspected USING (policy_domain, reporter, proof)
     ),
     days_of_senders AS
     (
         SELECT
-            policy_domain, reporter, trust, name, is_new, has_past, of_sessions, weight, last_day, parked,
+            policy_domain, reporter, proof, name, is_new, has_past, of_sessions, weight, last_day, parked,
             toFloat64(if(day = last_day, counted_successful + counted_failed, 0)) AS sessions_now,
             likely_downgrade, downgrade_evidence, places, likely_without, without_evidence,
             each.1 AS day, each.2 AS failed, each.3 AS refused, each.5 AS now,
@@ -66,7 +66,7 @@ WITH
     (
         -- (cause, subject, sessions, now). A session without STARTTLS that is likely a downgrade is nothing else.
         SELECT
-            policy_domain, reporter, trust, name, is_new, has_past, of_sessions, day,
+            policy_domain, reporter, proof, name, is_new, has_past, of_sessions, day,
             likely_downgrade, downgrade_evidence, likely_without, without_evidence,
             arrayJoin(if(parked, [('parked-gets-mail', '', sessions_now, day = last_day)], arrayConcat(
                 [('failure-ratio', '', failed * weight, now), ('mail-refused', '', toFloat64(refused), now)],
@@ -84,7 +84,7 @@ WITH
     by_sender AS
     (
         SELECT
-            policy_domain, item.1 AS cause, reporter, trust, any(name) AS name, any(is_new) AS is_new, any(has_past) AS has_past,
+            policy_domain, item.1 AS cause, reporter, proof, any(name) AS name, any(is_new) AS is_new, any(has_past) AS has_past,
             any(of_sessions) AS of_sessions, sumIf(item.3, item.4) AS total,
             multiIf(cause = 'suspected-downgrade', any(likely_downgrade), cause = 'mta-sts-not-applied', any(likely_without), 0)
                 AS likely,
@@ -93,7 +93,7 @@ WITH
             groupArray((item.2, day, item.3, item.4)) AS parts
         FROM items
         WHERE item.3 > 0
-        GROUP BY policy_domain, cause, reporter, trust
+        GROUP BY policy_domain, cause, reporter, proof
     ),
     capped AS
     (
