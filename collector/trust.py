@@ -98,7 +98,7 @@ def decide_trust(
     server: ServerVerdict | None = None,
     author_accepted: bool = False,
     posted: bool = True,
-    needs_signature: bool = True,
+    key_service: str,
     unclear: str,
     claim: Claim | None,
     policy_domains: Collection[str],
@@ -110,7 +110,7 @@ def decide_trust(
     `dkim` is what DkimVerifier found of aligned signatures, or None where needs_dkim() is false; `spf` what SPF says of
     a mail without one; `server` what the server of its mailbox says of that;
     `author_accepted`: the configuration accepts its author without proof; `posted`: its kind comes by HTTPS too;
-    `needs_signature`: its kind wants a signature by a key that is for it, so that neither of these counts;
+    `key_service`: its kind wants a signature by a key that is for that service, so that neither of these counts;
     `unclear` says why what they prove cannot be read, or is empty; `claim` is whom the proven header says it is from;
     `policy_domains` are those of ours that the report is about.
     """
@@ -118,13 +118,13 @@ def decide_trust(
         return Decision(verdict=Verdict.ACCEPTED, trust=Trust.OPERATOR if envelope.by_operator else Trust.MAILBOX)
     if dkim is None:
         return _by_token(envelope, policy_domains) if posted else _not_by_mail()
-    if needs_signature:
+    if key_service:
         spf, author_accepted = None, False
         if (signed := proof_of(dkim)) is not None and signed.mail_only:
-            detail = (
-                f"DKIM signature of {signed.domain} has a key for 'email' only, not for TLS reports (s=tlsrpt or s=*)"
+            wanted = f"not for such reports (s={key_service} or s=*)"
+            return _quarantined(
+                QuarantineReason.INVALID, f"DKIM signature of {signed.domain} has a key for 'email' only, {wanted}"
             )
-            return _quarantined(QuarantineReason.INVALID, detail)
     decision = _by_proof(dkim, spf, server, unclear=unclear, claim=claim, rules=rules, now=now)
     if author_accepted and decision.verdict is Verdict.QUARANTINED and decision.reason in _WITHOUT_PROOF:
         return Decision(verdict=Verdict.ACCEPTED, trust=Trust.AUTHOR)

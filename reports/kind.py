@@ -95,6 +95,7 @@ class ReportKind(Generic[_Report, _Attribution]):
     counts: str  # what its numbers are of: "sessions"
     mail: MailForm
     recognize: Callable[[Form, bytes], bool]  # whether a document could be such a report, by its form and first bytes
+    root: bytes  # in XML the element that a document ends with; empty for other forms
     is_evident: Callable[[bytes], bool]  # whether a recognized document is such a report, without room to read it
     document_bytes: int  # the largest document that is read
     most_entries: int  # in all reports of one message together
@@ -102,9 +103,9 @@ class ReportKind(Generic[_Report, _Attribution]):
     attribute: Callable[[_Report, Opened, Envelope, Ownership], _Attribution]  # raises RejectedError: nothing is ours
     attribution_of: Callable[[_Report, Rows], _Attribution]  # that it was stored with, from the rows it then became
     claims: Callable[[_Report, Opened], Claim | None]
-    # Whether nothing but a signature makes a mailed report count, by a key that is not for mail alone: neither SPF, nor
-    # that an operator accepts its author.
-    needs_signature: bool
+    # The service that DKIM keys name for such reports (s=, RFC 6376, section 3.6.1): then nothing but a signature by a
+    # key for it makes a mailed report count, neither SPF nor that an operator accepts its author. Empty: these may.
+    key_service: str
     posted: bool  # whether such reports come by HTTPS too, where nothing shows who sent them
     rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
     tables: ReportTables

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from reports.document import Form
+from reports.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ _TOKEN: Final = re.compile(rb'"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*(?P<end>"?)|[{}\[\]
 _BEFORE_OBJECT: Final = (b"[", b",", b":")
 _LOOK_BACK: Final = 200  # bytes of white space and what is before it
 _NEXT: Final = re.compile(rb"\n(?=[{<\[])")
-_FEEDBACK: Final = b"feedback>"
+_ROOTS: Final = tuple(kind.root + b">" for kind in KINDS if kind.root)
 _OF_END_TAG: Final = re.compile(rb"</(?:[A-Za-z_][\w.-]{0,40}:)?\Z")
 _DECLARATION: Final = re.compile(rb"<\?xml\s")
 
@@ -121,9 +122,13 @@ def _ends_value(text: bytes, at: int) -> bool:
 
 
 def _end_of_xml(text: bytes, at: int) -> int | None:
-    """After the end tag of a DMARC report's root element (RFC 9990, appendix A)."""
-    while (found := text.find(_FEEDBACK, at)) >= 0:
-        at = found + len(_FEEDBACK)
+    """After the first end tag of a root element."""
+    return min((end for root in _ROOTS if (end := _end_of_element(text, at, root)) is not None), default=None)
+
+
+def _end_of_element(text: bytes, at: int, root: bytes) -> int | None:
+    while (found := text.find(root, at)) >= 0:
+        at = found + len(root)
         if _OF_END_TAG.search(text, max(found - 50, 0), found):
             return at
     return None

@@ -292,7 +292,7 @@ class Judge:
             server=message.server,
             author_accepted=message.author_accepted,
             posted=kind.posted,
-            needs_signature=kind.needs_signature,
+            key_service=kind.key_service,
             unclear=message.unclear,
             claim=kind.claims(report, message.opened),
             policy_domains=ours.domains,

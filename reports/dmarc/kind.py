@@ -51,6 +51,7 @@ DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
     counts="messages",
     mail=MAIL,
     recognize=_recognize,
+    root=b"feedback",  # RFC 9990, appendix A
     is_evident=_is_evident,
     document_bytes=XML_BYTES,
     most_entries=RECORDS,
@@ -59,7 +60,7 @@ DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
     attribution_of=attribution_of,
     claims=_claims,
     posted=False,  # RFC 9990: by mail alone
-    needs_signature=False,  # RFC 7489, section 7.2.1.1: the mail must pass DMARC
+    key_service="",  # RFC 7489, section 7.2.1.1: the mail must pass DMARC
     rows=rows_of,
     tables=ReportTables(parts=(Table("dmarc_records", RecordRow),), report=Table("dmarc_reports", ReportRow)),
     schema=Path(__file__).parent / "schema",

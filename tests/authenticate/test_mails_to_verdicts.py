@@ -80,7 +80,7 @@ def test_key_for_other_mail_means_quarantine(judge: Judge, name_server: Any, rsa
     name_server.records[KEY] = [rsa_key.record + b"; s=email"]
     verdict = _judge(judge, rsa_key.sign(_report()))
     assert isinstance(verdict, Quarantined)
-    assert "for 'email' only, not for TLS reports" in verdict.detail
+    assert "for 'email' only, not for such reports" in verdict.detail
 
 
 def test_name_of_google_above_the_signature_of_another_is_a_caption(

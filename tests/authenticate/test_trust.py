@@ -52,6 +52,7 @@ def _decide(
         claim=Claim(submitter, "TLS-Report-Submitter") if submitter else None,
         policy_domains=policy_domains,
         posted=posted,
+        key_service="tlsrpt",
         rules=rules or Authentication(),
         now=now,
     )
