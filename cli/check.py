@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.check_mailboxes import check_mailboxes
-from cli.options import DONE, FAILED, config_path_option, find_config, named_domain
+from cli.exit_codes import DONE, FAILED
+from cli.options import config_path_option, find_config, named_domain
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.dkim import KeyInUse
 from mailposture.checks.outside import OutsideView, for_each, look_at
 from mailposture.checks.port25 import Port25
 from mailposture.checks.reason import Reason
 from mailposture.checks.result import CheckResult, Outcome
-from mailposture.config.file import ConfigError
 from mailposture.config.model import Config, Probes
 from mailposture.domain_names import normalize
 from mailposture.expectation import Expectation, expectation
+from mailposture.problems import ConfigError
 from reports.configuration import load_config
 
 if TYPE_CHECKING:

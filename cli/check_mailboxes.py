@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from cli.options import DONE, FAILED, find_config
+from cli.exit_codes import DONE, FAILED
+from cli.options import find_config
 from reports.configuration import load_config
 
 if TYPE_CHECKING:

@@ -48,7 +48,7 @@ class _WeekType(click.ParamType[Week]):
 @click.option("--format", "form", type=click.Choice(["text", "html", "eml", "json"]), default="text", show_default=True)
 @click.option("--send", is_flag=True, help="Mail it now, to those of `digest:` in the configuration.")
 def command(config: Config, week: Week | None, team: str | None, domain: str | None, form: str, *, send: bool) -> None:
-    """Say whether everything is all right, what changed against the week before, and what to do.
+    """Print whether everything is all right, what changed against the week before, and what to do.
 
     It is about seven complete report days (UTC). What needs attention is as of their end, and is what alerts fire for.
     """

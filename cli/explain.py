@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from cli.options import WRONG_USAGE
+from cli.exit_codes import WRONG_USAGE
 from mailposture.checks.reason_words import WORDS as RECORD_WORDS
 from reports.dmarc import words as dmarc_words
 from reports.dmarc.catalogue import Service, ServiceKind, service_named, services

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.database import database
-from cli.options import DONE, FAILED, NamedPath, with_config
+from cli.exit_codes import DONE, FAILED
+from cli.options import NamedPath, with_config
 from collector.garbage import look_for_garbage_rarely
 from collector.importing import files
 from collector.importing.importer import Account, Importer

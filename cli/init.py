@@ -10,9 +10,10 @@ from pathlib import Path
 
 import click
 
-from cli.options import CONFIG_NAME, WRONG_USAGE, NamedPath
-from mailposture.config.file import ConfigError
+from cli.exit_codes import WRONG_USAGE
+from cli.options import CONFIG_NAME, NamedPath
 from mailposture.domain_names import mail_domain
+from mailposture.problems import ConfigError
 from reports.configuration import load_config
 
 _READABLE = NamedPath(exists=True, dir_okay=False, path_type=Path)

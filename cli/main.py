@@ -13,54 +13,31 @@ from typing import IO, Any
 
 import click
 
-from cli.options import FAILED, WRONG_USAGE
-from mailposture import logs
-from mailposture.config.file import ConfigError
-from mailposture.problems import ProblemError
-
-# name → module in cli/ that defines `command`; loaded late, because pyarrow and the engine take a second to import.
-_COMMANDS = {
-    "run": "run",
-    "init": "init",
-    "import": "import_",
-    "summary": "summary",
-    "digest": "digest",
-    "senders": "senders",
-    "acknowledge": "acknowledge",
-    "sql": "sql",
-    "explain": "explain",
-    "quarantine": "quarantine",
-    "backup": "backup",
-    "restore": "restore",
-    "migrate": "migrate",
-    "reprocess": "reprocess",
-    "collector": "collector",
-    "exporter": "exporter",
-    "policy-host": "policy_host",
-    "policy": "policy",
-    "records": "records",
-    "check": "check",
-    "readiness": "readiness",
-}
-_INTERNAL = {"receiver": "collector:receiver", "ingest": "collector:ingest"}  # processes of their own under the others
+from cli.commands import COMMANDS, INTERNAL
+from cli.exit_codes import FAILED, WRONG_USAGE
+from mailposture.problems import ConfigError, ProblemError
 
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = _COMMANDS.get(cmd_name) or _INTERNAL.get(cmd_name)
-        if place is None:
+        known = COMMANDS.get(cmd_name)
+        module, name = (known.module, "command") if known else INTERNAL.get(cmd_name, ("", ""))
+        if not module:
             return None
-        module, _, name = place.partition(":")
-        command: click.Command = getattr(importlib.import_module(f"cli.{module}"), name or "command")
+        command: click.Command = getattr(importlib.import_module(f"cli.{module}"), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.purpose) for name, command in COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        near = get_close_matches(args[0], _COMMANDS, n=1)
+        near = get_close_matches(args[0], COMMANDS, n=1)
         if near and self.get_command(ctx, args[0]) is None:
             ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
         return super().resolve_command(ctx, args)
@@ -131,4 +108,6 @@ def main() -> None:
     """
     _complete_streams()
     _reach_loopback_directly()
+    from mailposture import logs  # noqa: PLC0415  not for --help
+
     logs.set_up("mailposture", least=logging.WARNING)  # services set up their own, which say more

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mailposture.config.file import ConfigError
 from mailposture.domain_names import mail_domain
+from mailposture.problems import ConfigError
 from mailposture.quoting import quoted
 from reports.configuration import load_config
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from mailposture.config.domains import Domain
     from mailposture.config.model import Config
-
-DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 CONFIG_NAME = "mailposture.yaml"
 DEMO_CONFIG = Path("demo-data") / CONFIG_NAME

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import DONE, FAILED, configured_domain, with_config
+from cli.exit_codes import DONE, FAILED
+from cli.options import configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.outside import PolicyView, for_each, look_at_policy
 from mailposture.checks.result import Outcome
@@ -40,7 +41,7 @@ class _Look:
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
 @nameserver_option
 def command(config: Config, domains: tuple[str, ...], nameservers: tuple[str, ...]) -> None:
-    """Say the next step of publishing, changing or withdrawing the MTA-STS policy of DOMAIN, and how long to wait.
+    """Print the next step of publishing, changing or withdrawing the MTA-STS policy of DOMAIN, and how long to wait.
 
     Change the configuration first, then ask this command until it says that all agrees. It compares the configured
     policy, the one that senders get from the policy host, and the id in DNS, and changes nothing. Several DOMAINs get a

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.options import FAILED, domain_of, named_domain, with_config
+from cli.exit_codes import FAILED
+from cli.options import domain_of, named_domain, with_config
 from collector.held_reports import Selection, about
 from collector.spool import HeldMessage, HeldMessages, HeldState, NotHeldError
 from mailposture.ownership import Ownership

@@ -11,7 +11,8 @@ import click
 
 from cli.database import database
 from cli.dmarc_readiness import as_text as dmarc_as_text
-from cli.options import DONE, FAILED, configured_domain, with_config
+from cli.exit_codes import DONE, FAILED
+from cli.options import configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
 from mailposture.checks.outside import look_at
 from mailposture.checks.port25 import Port25
@@ -59,7 +60,7 @@ _COLOURS = {Outcome.GOOD: "green", Outcome.WRONG: "red", Outcome.MISSING: "red",
 @nameserver_option
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(config: Config, domain: str, days: int, nameservers: tuple[str, ...], format_: str) -> None:
-    """Say whether the MTA-STS policy of DOMAIN may go to mode enforce, and its DMARC policy to quarantine or reject.
+    """Check whether the MTA-STS policy of DOMAIN may go to mode enforce, and its DMARC policy to quarantine or reject.
 
     Weighs what senders reported under the policy in the last 30 report days (who would have been refused, and how many
     looked at all) with what is seen from here now: whether record, policy, MX and servers agree. Lists what would have

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import DONE, FAILED, configured_domain, with_config
+from cli.exit_codes import DONE, FAILED
+from cli.options import configured_domain, with_config
 from cli.vantage import looking_from, nameserver_option
 from mailposture.quoting import printable
 

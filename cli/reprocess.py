@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.database import database
-from cli.options import DONE, FAILED, with_config
+from cli.exit_codes import DONE, FAILED
+from cli.options import with_config
 from collector.reprocessing import MOST_SHOWN, Reprocessor
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ _WIDTH: Final = 100
 @click.option("--days", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Report days to look back.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(config: Config, domain: str, source: str | None, days: int, form: str) -> None:
-    """Say who sends mail in the name of DOMAIN, by pile, and what to do about those that fail.
+    """Show who sends mail in the name of DOMAIN, by pile, and what to do about those that fail.
 
     With SOURCE, a name from that list: why its mail fails, what to do, and its addresses. As DMARC reports of the last
     complete report days say, which end with yesterday; the dashboards DMARC domain and DMARC source ask the same.

@@ -14,7 +14,8 @@ from urllib3.exceptions import HTTPError
 
 from cli.csv_cells import guard
 from cli.database import database
-from cli.options import DONE, FAILED, WRONG_USAGE, with_config
+from cli.exit_codes import DONE, FAILED, WRONG_USAGE
+from cli.options import with_config
 from cli.sql_faults import explain, is_about_format
 from mailposture.quoting import printable
 

@@ -14,8 +14,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from mailposture.config.domains import PolicyMode
-from mailposture.config.file import ConfigError
 from mailposture.net.certificate_files import CertificateError
+from mailposture.problems import ConfigError
 from policy_host.certificates import Certificates
 from policy_host.listeners import internal_listener, public_listener
 from policy_host.metrics import Metrics

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mailposture.config.file import ConfigError, load
+from mailposture.config.file import load
+from mailposture.problems import ConfigError
 from reports.acknowledging import check_acknowledgeable
 from reports.dmarc.senders import check_senders
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 from prometheus_client import Gauge
 
-from mailposture.config.file import ConfigError
+from mailposture.problems import ConfigError
 from reports.configuration import load_config
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import _COMMANDS
+from cli.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -51,4 +51,4 @@ def anchors(page: Path) -> set[str]:
 
 def test_every_command_is_on_a_page() -> None:
     pages = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
-    assert not [name for name in _COMMANDS if f"mailposture {name}" not in pages]
+    assert not [name for name in COMMANDS if f"mailposture {name}" not in pages]

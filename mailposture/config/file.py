@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from mailposture.config.domains import ACKNOWLEDGEABLE, Domain
 from mailposture.config.groups import SEVERAL, expand
 from mailposture.config.model import Config
+from mailposture.problems import ConfigError
 from mailposture.quoting import printable, quoted
 
 if TYPE_CHECKING:
@@ -39,10 +40,6 @@ class _Loader(_SafeLoader):  # type: ignore[misc]
 
 
 _MOST_FAULTS = 20  # of one file are shown at once: a key that is wrong in each of ten thousand domains is one mistake
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; the message names file, line, key, reason and next step."""
 
 
 def load(path: Path, *, acknowledgeable: Callable[[str, str], None] | None = None) -> Config:

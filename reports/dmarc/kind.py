@@ -9,7 +9,6 @@ from reports.dmarc.attribution import Attribution, attribute, attribution_of
 from reports.dmarc.decode import DmarcReport, read
 from reports.dmarc.header import MAIL
 from reports.dmarc.limits import RECORDS, XML_BYTES
-from reports.dmarc.naming import name_sources
 from reports.dmarc.rolling_up import roll_up
 from reports.dmarc.rows import RecordRow, ReportRow, rows_of
 from reports.dmarc.senders import write_senders
@@ -19,6 +18,8 @@ from reports.kind import Claim, ReportKind, ReportTables
 from reports.table import Table
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from clickhouse_connect.driver import Client
 
     from mailposture.config.model import Config
@@ -45,6 +46,12 @@ def _write_words(client: Client, config: Config) -> None:
     write_senders(client, config)
 
 
+def _look_up(client: Client, config: Config, now: datetime) -> float:
+    from reports.dmarc.naming import name_sources  # noqa: PLC0415  with dnspython, which most commands do not need
+
+    return name_sources(client, config, now)
+
+
 DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
     name="dmarc",
     title="DMARC report",
@@ -66,5 +73,5 @@ DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
     schema=Path(__file__).parent / "schema",
     write_words=_write_words,
     roll_up=roll_up,
-    look_up=name_sources,
+    look_up=_look_up,
 )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mailposture.config.file import ConfigError, load
+from mailposture.config.file import load
+from mailposture.problems import ConfigError
 from reports.configuration import load_config
 
 DOMAINS = "domains: [{name: example.com}]\n"

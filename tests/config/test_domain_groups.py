@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mailposture.config.file import ConfigError, load
+from mailposture.config.file import load
+from mailposture.problems import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path

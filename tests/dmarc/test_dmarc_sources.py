@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from engine import DOMAIN, YESTERDAY, days_ago
 
 from cli.explain import command as explain
-from mailposture.config.file import ConfigError
 from mailposture.config.model import Config
 from mailposture.domain_names import normalize
+from mailposture.problems import ConfigError
 from reports.configuration import load_config
 from reports.dmarc import words
 from reports.dmarc.catalogue import services
