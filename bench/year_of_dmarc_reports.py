@@ -25,8 +25,8 @@ _LIVE_INSERTS = 12
 _FILL_RECORDS = """
 INSERT INTO mailposture_tables.dmarc_records
     (policy_domain, day, report_key, record_index, reporter, reporter_proven, organization, header_from, envelope_from,
-     source_ip, messages, passed, dkim_aligned, spf_aligned, disposition, published_policy, published_domain, reasons,
-     comments, dkim_domains, dkim_selectors, dkim_results, dkim_details, spf_domains, spf_scopes, spf_results,
+     source_ip, messages, passed, dkim_aligned, spf_aligned, evaluated, disposition, published_policy, published_domain,
+     reasons, comments, dkim_domains, dkim_selectors, dkim_results, dkim_details, spf_domains, spf_scopes, spf_results,
      spf_details, trust, version)
 SELECT
     concat('domain', toString(domain), '.example') AS policy_domain,
@@ -45,6 +45,7 @@ SELECT
     record < 3 AS passed,
     record < 3 AS dkim_aligned,
     record = 0 AS spf_aligned,
+    true AS evaluated,
     if(record = 3, published_policy, 'none') AS disposition,
     ['none', 'quarantine', 'reject'][1 + domain % 3] AS published_policy,
     policy_domain AS published_domain,

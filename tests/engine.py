@@ -237,6 +237,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "passed": True,
         "dkim_aligned": True,
         "spf_aligned": False,
+        "evaluated": True,
         "disposition": "none",
         "published_policy": "none",
         "reasons": [],

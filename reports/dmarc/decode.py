@@ -20,7 +20,7 @@ from mailposture.quoting import quoted
 from mailposture.records.dmarc import ALL_MAIL, Policy, applied, share_of
 from reports.dmarc.elements import Elements, MalformedError, Values, read_elements
 from reports.dmarc.encoding import document_of
-from reports.dmarc.limits import RECORDS, REPAIRED_BYTES, RESULTS_IN_ALL
+from reports.dmarc.limits import REASONS, RECORDS, REPAIRED_BYTES, RESULTS, RESULTS_IN_ALL
 from reports.dmarc.names import Names, bare
 from reports.dmarc.repair import repaired
 from reports.limits import NAME_LENGTH, TERM_LENGTH, TEXT_LENGTH
@@ -41,8 +41,10 @@ _LARGEST_COUNT: Final = 10**12  # one absurd record must not bend every sum, nor
 _NOTHING: Final[Values] = {}  # of an element that is missing
 _POLICIES: Final = frozenset(policy.value for policy in Policy)
 _DISPOSITIONS: Final = _POLICIES
-_VERDICTS: Final = frozenset(("pass", "fail"))
-_REASONS: Final = frozenset(
+_FAILURES: Final = frozenset(
+    ("fail", "none", "neutral", "policy", "softfail", "hardfail", "temperror", "permerror")
+)  # RFC 8601, and what some write instead: words by which something was evaluated and did not pass
+_OVERRIDES: Final = frozenset(
     ("forwarded", "sampled_out", "trusted_forwarder", "mailing_list", "local_policy", "policy_test_mode", "other")
 )
 
@@ -90,6 +92,7 @@ class Record(NamedTuple):
     disposition: str  # none, quarantine or reject; `pass` (RFC 9990) is none
     dkim_aligned: bool
     spf_aligned: bool
+    evaluated: bool  # whether the report says that the messages passed, or that they failed
     header_from: str
     envelope_from: str
     envelope_to: str
@@ -139,9 +142,14 @@ def read(document: Document) -> DmarcReport:
     remarks = Remarks()
     names = Names(remarks)
     records: list[Record] = []
-    said, repeated = _elements(document.content, records, names, remarks)
+    said, repeated, surplus, in_capitals = _elements(document.content, records, names, remarks)
     if repeated:
         remarks.add(f"only the first was read where there are several: {', '.join(sorted(repeated))}")
+    for name in sorted(surplus):
+        most = REASONS if name == "reason" else RESULTS
+        remarks.add(f"only the first {most} of {name} were read where a record has more")
+    if in_capitals:
+        remarks.add(f"read in spite of capitals: {', '.join(sorted(in_capitals))}")
     metadata, policy = said.get("report_metadata", _NOTHING), said.get("policy_published", _NOTHING)
     organization, contact = _name(metadata.get("org_name")), _name(metadata.get("email"))
     if not (organization or contact):
@@ -188,13 +196,18 @@ def _elements(content: bytes, records: list[Record], names: Names, remarks: Rema
 def _record(values: Values, names: Names, remarks: Remarks) -> Record:
     row, identifiers = values.get("row", _NOTHING), values.get("identifiers", _NOTHING)
     evaluated, auth = row.get("policy_evaluated", _NOTHING), values.get("auth_results", _NOTHING)
-    disposition, dkim, spf = evaluated.get("disposition", ""), evaluated.get("dkim", ""), evaluated.get("spf", "")
+    disposition = evaluated.get("disposition", "")
+    dkim, spf = _verdict(evaluated.get("dkim", ""), "dkim", remarks), _verdict(evaluated.get("spf", ""), "spf", remarks)
+    has_verdict = bool(dkim or spf) or (dkim is False and spf is False)
+    if not has_verdict:
+        remarks.add("messages of which it says neither that they passed nor that they failed count as neither")
     return Record(
         _address(row.get("source_ip", ""), remarks),
         _count(row.get("count", ""), remarks),
         disposition if disposition in _DISPOSITIONS else _disposition(disposition, remarks),
-        dkim == "pass" if dkim in _VERDICTS else _passed(dkim, "dkim", remarks),
-        spf == "pass" if spf in _VERDICTS else _passed(spf, "spf", remarks),
+        bool(dkim),
+        bool(spf),
+        has_verdict,
         names.read(identifiers.get("header_from", ""), "header_from"),
         _domain(identifiers.get("envelope_from", "")),
         _domain(identifiers.get("envelope_to", "")),
@@ -264,16 +277,19 @@ def _disposition(value: str, remarks: Remarks) -> str:
     return "none"
 
 
-def _passed(value: str, name: str, remarks: Remarks) -> bool:
-    word = value.strip().lower()
-    if word not in ("pass", "fail"):
+def _verdict(value: str, name: str, remarks: Remarks) -> bool | None:
+    """Whether it passed, and was aligned; None if the report does not say."""
+    word = value if value in ("pass", "fail") else value.strip().lower()
+    if word == "pass":
+        return True
+    if word != "fail":
         remarks.add(f"policy_evaluated.{name} {quoted(value)} is no pass")
-    return word == "pass"
+    return False if word in _FAILURES else None
 
 
 def _reason(values: Values) -> tuple[str, str]:
     kind = _term(values.get("type", ""))
-    return kind if kind in _REASONS else "other", _text(values.get("comment"))
+    return kind if kind in _OVERRIDES else "other", _text(values.get("comment"))
 
 
 def _result(values: Values, selector: str) -> AuthResult:

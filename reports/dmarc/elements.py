@@ -1,9 +1,9 @@
 """XML of untrusted reporters to values, by the schema of DMARC reports and nothing else (RFC 9990, appendix A).
 
 The standard library's expat, streaming: as fast as anything else, and of what the schema does not name nothing is kept.
-A DOCTYPE is refused where it begins, so there are no entities. Namespaces and prefixes are ignored, as reporters use
-many and mostly none. Elements of extensions may be named like ours, so only the place decides: an element counts as a
-direct child of the one that the schema has it in, and the first of several.
+A DOCTYPE is refused where it begins, so there are no entities. Namespaces, prefixes and capitals are ignored, as
+reporters use many and mostly none. Elements of extensions may be named like ours, so only the place decides: an
+element counts as a direct child of the one that the schema has it in, and the first of several.
 
 What is hostile is refused before it costs: expat and Python keep every name that occurs, and all attributes of a tag.
 """
@@ -103,6 +103,8 @@ class Elements(NamedTuple):
 
     values: Values
     repeated: frozenset[str]  # names of elements of which there were several, where the schema has one
+    surplus: frozenset[str]  # names of those of which a record had more than are kept
+    in_capitals: frozenset[str]  # names as they were written, where that was not in lower case
 
 
 def read_elements(content: bytes, record: Callable[[Values], None], *, repaired: bool = False) -> Elements:
@@ -128,7 +130,9 @@ def read_elements(content: bytes, record: Callable[[Values], None], *, repaired:
         raise MalformedError(fault) from None
     if "feedback" not in reader.values:
         raise RejectedError(Reason.OTHER_DOCUMENT, "XML without `feedback`, so not a report by RFC 9990")
-    return Elements(reader.values["feedback"], frozenset(reader.repeated))
+    return Elements(
+        reader.values["feedback"], frozenset(reader.repeated), frozenset(reader.surplus), frozenset(reader.in_capitals)
+    )
 
 
 def _refuse_hostile(content: bytes) -> None:
@@ -168,13 +172,15 @@ class _Reader:
 
     __slots__ = (
         *("_around", "_foreign", "_here", "_kept", "_leaf", "_names", "_record", "_records", "_results"),
-        *("repeated", "texts", "values"),
+        *("in_capitals", "repeated", "surplus", "texts", "values"),
     )
 
     def __init__(self, record: Callable[[Values], None], names: Collection[str]) -> None:
         self.values: Values = {}  # what was read of the element around so far
         self.texts: list[str] = []  # what stands between elements too: dropped where one begins or ends
         self.repeated: set[str] = set()
+        self.surplus: set[str] = set()
+        self.in_capitals: set[str] = set()
         self._names = names  # of all elements and attributes so far, which the parser keeps
         self._record = record
         self._here = _DOCUMENT  # the schema of the element around
@@ -196,10 +202,13 @@ class _Reader:
         if name not in known:  # not of the schema, or with a prefix
             if len(self._names) > DIFFERENT_NAMES:
                 raise _too_many_names()
-            name = name.rpartition(":")[2]
+            written = name.rpartition(":")[2]
+            name = written.lower()
             if name not in known:
                 self._foreign, self._kept = 1, 0
                 return
+            if name != written:
+                self.in_capitals.add(written)
         inside = known[name]
         if inside is None:
             self._leaf = name
@@ -245,7 +254,9 @@ class _Reader:
 
     def _keep_several(self, name: str, read: Values, most: int) -> None:
         several = self.values.setdefault(name, [])
-        if len(several) < most:
+        if len(several) >= most:
+            self.surplus.add(name)
+        else:
             several.append(read)
             self._results += 1
             if self._results > RESULTS_IN_ALL:
@@ -268,7 +279,7 @@ class _StrictReader(_Reader):
     def start(self, name: str, attributes: object) -> None:
         if not self._foreign:
             self._check_between()
-            local = name.rpartition(":")[2]
+            local = name.rpartition(":")[2].lower()
             if self._leaf or (local in NAMES and local not in self._here.elements):
                 raise MalformedError(f"{quoted(name)} is out of place")
         super().start(name, attributes)

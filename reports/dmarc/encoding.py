@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import deque
 from functools import lru_cache
 from typing import Final
 
@@ -24,6 +25,8 @@ _BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_BEGIN: Final = re.compile(r"<(?:[\w.-]{1,40}:)?feedback[\s/>]", re.ASCII | re.IGNORECASE)
+_END: Final = re.compile(r"</(?:[\w.-]{1,40}:)?feedback\s*>", re.ASCII | re.IGNORECASE)
 _DECLARED: Final = re.compile(rb"encoding[ \t\r\n]*=[ \t\r\n]*[\"']*([A-Za-z0-9._-]{1,40})")
 _NO_UTF_8: Final = {0xDC00 + byte: bytes((byte,)).decode("cp1252", "replace") for byte in range(0x80, 0x100)}
 
@@ -31,8 +34,8 @@ _NO_UTF_8: Final = {0xDC00 + byte: bytes((byte,)).decode("cp1252", "replace") fo
 def document_of(content: bytes) -> bytes:
     """The root element of a report in UTF-8, without what may stand around it: byte order marks, NULs, a footer."""
     text = decoded(content)
-    start, end = text.rfind("<", 0, max(text.find("feedback"), 0)), text.find(">", max(text.rfind("feedback"), 0))
-    return text[max(start, 0) : end + 1 or len(text)].encode("utf-8", "replace")
+    begin, ends = _BEGIN.search(text), deque(_END.finditer(text), maxlen=1)
+    return text[begin.start() if begin else 0 : ends[0].end() if ends else len(text)].encode("utf-8", "replace")
 
 
 def can_be_obeyed(declared: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,9 +26,20 @@ if TYPE_CHECKING:
     from mailposture.config.model import Config
 
 
+_NEAR: Final = 4096
+_ENCODED: Final = 64  # bytes in which UTF-16 and UTF-32 show
+_AROUND: Final = re.compile(rb"[\s\xef\xbb\xbf\xfe\xff]*(?:<!--.*?-->|<\?.*?\?>)", re.DOTALL)
+
+
 def _recognize(form: Form, content: bytes) -> bool:
-    """XML with the root element of a report near its beginning, in whatever encoding."""
-    return form is Form.XML and b"feedback" in content[:4096].replace(b"\0", b"")
+    """XML with the root element of a report near its beginning, comments left out, in whatever encoding."""
+    if form is not Form.XML:
+        return False
+    text = content.replace(b"\0", b"") if b"\0" in content[:_ENCODED] else content
+    start = 0
+    while around := _AROUND.match(text, start):
+        start = around.end()
+    return b"feedback" in text[start : start + _NEAR].lower()
 
 
 def _is_evident(content: bytes) -> bool:

@@ -18,7 +18,7 @@ from reports.dmarc.limits import STRAYS
 _PREFIX: Final = r"(?:[A-Za-z_][\w.-]{0,40}:)?"
 _KNOWN: Final = rf"/?{_PREFIX}(?:{'|'.join(sorted(NAMES))})(?=[\s/>])"
 _DECLARATION: Final = re.compile(r"<\?xml[^>]{0,200}>")
-_END: Final = re.compile(rf"</{_PREFIX}feedback\s*>")
+_END: Final = re.compile(rf"</{_PREFIX}feedback\s*>", re.IGNORECASE)
 _KNOWN_TAG: Final = re.compile(f"<{_KNOWN}")
 _CLOSED: Final = re.compile(rf"</({_PREFIX}[A-Za-z_][\w.-]{{0,40}})\s*>", re.ASCII)
 _FORBIDDEN: Final = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # XML 1.0, section 2.2

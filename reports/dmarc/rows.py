@@ -84,6 +84,7 @@ class RecordRow(NamedTuple):
     passed: bool
     dkim_aligned: bool
     spf_aligned: bool
+    evaluated: bool
     disposition: str
     published_policy: str
     published_domain: str
@@ -126,9 +127,20 @@ def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, sub
     records = []
     messages = passed = 0
     for index, record in enumerate(report.records):
-        address, count, disposition, by_dkim, by_spf, header_from, envelope_from, envelope_to, reasons, dkim, spf = (
-            record
-        )
+        (
+            address,
+            count,
+            disposition,
+            by_dkim,
+            by_spf,
+            evaluated,
+            header_from,
+            envelope_from,
+            envelope_to,
+            reasons,
+            dkim,
+            spf,
+        ) = record
         aligned = by_dkim or by_spf
         messages += count
         passed += count if aligned else 0
@@ -151,6 +163,7 @@ def _rows_of(report: DmarcReport, ours: Attribution, provenance: Provenance, sub
                 aligned,
                 by_dkim,
                 by_spf,
+                evaluated,
                 disposition,
                 published.applied_to(header_from, disposition),
                 published.domain,

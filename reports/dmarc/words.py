@@ -177,6 +177,14 @@ _REASONS: Final = (
         f"If it is a server of yours, sign with DKIM there and add it to your SPF record. {_NAME_IT}",
     ),
     Meaning(
+        "no-verdict",
+        Kind.REASON,
+        "The report does not say whether it passed",
+        "The receiver reports the messages, and neither that they passed DMARC nor that they failed. They are counted, "
+        "and are evidence of nothing: no alert and no verdict about your policy rests on them.",
+        "Nothing. What other receivers report of the same source says how its mail fares.",
+    ),
+    Meaning(
         "changed-on-the-way",
         Kind.REASON,
         "It was changed on the way",

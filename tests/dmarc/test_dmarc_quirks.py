@@ -84,32 +84,50 @@ def test_many_results_stay_together_and_decide_nothing():
 
 
 @pytest.mark.parametrize(
-    ("verdict", "passes"),
+    ("verdict", "passes", "is_a_verdict"),
     [
-        ("Pass", True),
-        (" pass ", True),
-        ("none", False),
-        ("softfail", False),
-        ("", False),
-        ("not.evaluated", False),
-        ("15", False),
+        ("Pass", True, True),
+        (" pass ", True, True),
+        ("none", False, True),
+        ("softfail", False, True),
+        ("hardfail", False, True),
+        ("", False, False),
+        ("not.evaluated", False, False),
+        ("15", False, False),
     ],
 )
-def test_only_the_word_pass_passes(verdict, passes):
+def test_only_the_word_pass_passes_and_what_is_no_word_is_no_verdict(verdict, passes, is_a_verdict):
     report = decoded(feedback(record(row(evaluated=evaluated(dkim=verdict, spf="fail")))))
-    assert report.records[0].dkim_aligned is passes
+    assert (report.records[0].dkim_aligned, report.records[0].evaluated) == (passes, is_a_verdict)
     assert bool(report.warnings) is not passes
 
 
-def test_verdicts_that_are_missing_are_no_pass():
-    report = decoded(
-        feedback(record(row(evaluated="<policy_evaluated><disposition>none</disposition></policy_evaluated>")))
-    )
-    assert (report.records[0].dkim_aligned, report.records[0].spf_aligned, report.records[0].messages) == (
-        False,
-        False,
-        3,
-    )
+NO_VERDICT = "messages of which it says neither that they passed nor that they failed count as neither"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<policy_evaluated><disposition>none</disposition></policy_evaluated>",
+        "<policy_evaluated/>",
+        "",
+        evaluated(dkim="", spf=""),
+        evaluated(dkim="fail", spf=""),
+        evaluated(dkim="15", spf="not.evaluated"),
+    ],
+)
+def test_verdicts_that_are_missing_are_neither_a_pass_nor_a_failure(said, dmarc_rows):
+    content = feedback(record(row(evaluated=said)))
+    (only,) = dmarc_rows(content).parts[0]
+    assert (only.messages, only.passed, only.dkim_aligned, only.spf_aligned, only.evaluated) == (3, *(False,) * 4)
+    assert NO_VERDICT in decoded(content).warnings
+
+
+@pytest.mark.parametrize(("dkim", "spf"), [("pass", ""), ("", "pass"), ("15", "PASS")])
+def test_one_pass_is_a_verdict(dkim, spf):
+    report = decoded(feedback(record(row(evaluated=evaluated(dkim=dkim, spf=spf)))))
+    assert report.records[0].evaluated
+    assert NO_VERDICT not in report.warnings
 
 
 def test_overrides_keep_their_comments_and_unknown_types_are_other():

@@ -242,6 +242,21 @@ def test_what_keeps_coming_is_what_readiness_waits_for(storage: Storage, number:
         assert keeps_coming() == left
 
 
+def test_what_has_no_verdict_is_evidence_of_nothing(storage: Storage) -> None:
+    """Of a server of ours, of a vendor who would wait for a name, and of a forger whose mail is delivered."""
+    vendor = failing(2, ip=ANYBODY, messages=50, evaluated=False)
+    storage.put("dmarc_records", *days_of(GOOD, failing(1, messages=900, evaluated=False), vendor))
+    published(storage, "none")
+    quarantine = step(storage, "quarantine")
+    assert (quarantine.verdict, quarantine.refused_messages, quarantine.unknown_messages) == (Verdict.SAFE, 0, 0)
+    found = storage.ask("SELECT cause FROM attention WHERE policy_domain = {d:String} AND kind = 'dmarc'", d=DOMAIN)
+    assert set(found) <= {("dmarc-policy-none-long",)}
+    of_days = "SELECT sum(messages), sum(passed_messages), sum(unevaluated_messages) FROM dmarc_daily"
+    assert storage.ask(of_days) == [(63_000, 6000, 57_000)]
+    of_sources = "SELECT pile, reason, possibly_ours, sum(messages) FROM dmarc_sources_daily GROUP BY ALL ORDER BY 1"
+    assert storage.ask(of_sources) == [("aligned", "", False, 6000), ("unknown", "no-verdict", True, 57_000)]
+
+
 def test_forgers_who_change_addresses_or_are_refused_wait_for_no_name(storage: Storage) -> None:
     one_day = days_of(failing(1, ip=ANYBODY, messages=500), first=2)
     refused = days_of(failing(2, ip=FORWARDER, messages=500, disposition="quarantine"))

@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_records {on_cluster}
     passed Bool COMMENT 'DMARC pass: SPF or DKIM passed and was aligned, as policy_evaluated says',
     dkim_aligned Bool COMMENT 'Whether policy_evaluated says that DKIM passed and was aligned',
     spf_aligned Bool COMMENT 'Whether policy_evaluated says that SPF passed and was aligned',
+    evaluated Bool COMMENT 'Whether policy_evaluated says that the messages passed, or that they failed; else they count as neither',
     disposition LowCardinality(String) COMMENT 'What was done: none, quarantine or reject; by spam filters too',
     published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains; one step less with t=y, or where pct spared it',
     published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',

@@ -2,7 +2,8 @@
 -- whose the source is, is not asked here.
 --
 -- fault: what is wrong with a message that did not pass, the one thing to do first. A signature of our own domain that does not
--- verify comes before anything else: it shows that somebody meant to authenticate as us.
+-- verify comes before anything else: it shows that somebody meant to authenticate as us. Of which a report says neither that it
+-- passed nor that it failed is evidence of nothing, and counts in no alert.
 CREATE OR REPLACE VIEW {views}.dmarc_source_days {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
@@ -19,7 +20,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_source_days {on_cluster}
     as_ours Bool COMMENT 'Whether SPF passed for a name of ours without being aligned; where DMARC failed, SPF or DKIM',
     authenticated Array(String) COMMENT 'Domains, not below ours, that passed SPF or DKIM; sorted, at most 8',
     messages UInt64 COMMENT 'Messages',
-    counted_messages UInt64 COMMENT 'Messages of reporters that count in alerts (dmarc_reporters)',
+    counted_messages UInt64 COMMENT 'Messages of reporters that count in alerts (dmarc_reporters), and that say whether they passed',
     reporters Array(LowCardinality(String)) COMMENT 'Who reported them, at most 100',
     counted_reporters Array(LowCardinality(String)) COMMENT 'Those of them that count in alerts, at most 100'
 )
@@ -44,6 +45,7 @@ SELECT
     ) AS forwarding,
     multiIf(
         passed, '',
+        NOT evaluated, 'no-verdict',
         arrayExists(each -> each.2 = 'permerror' OR match(each.3, '(?i)\\bno (valid )?key\\b|key not found'), own_dkim), 'dkim-key-missing',
         arrayExists(each -> each.2 = 'pass', own_dkim) OR arrayExists(each -> each.2 = 'pass', own_spf), 'not-aligned',
         arrayExists(each -> each.2 = 'temperror', own_dkim), 'dkim-temperror',
@@ -63,9 +65,9 @@ SELECT
         1, 8
     ) AS authenticated,
     sum(record.messages) AS messages,
-    sumIf(record.messages, counts) AS counted_messages,
+    sumIf(record.messages, counts AND evaluated) AS counted_messages,
     groupUniqArray(100)(reporter) AS reporters,
-    groupUniqArrayIf(100)(reporter, counts) AS counted_reporters
+    groupUniqArrayIf(100)(reporter, counts AND evaluated) AS counted_reporters
 FROM (SELECT * FROM {tables}.dmarc_records FINAL) AS record
 LEFT JOIN {views}.dmarc_reporters AS reporting USING (policy_domain, reporter, trust)
 GROUP BY

@@ -15,6 +15,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_record_details {on_cluster}
     passed Bool COMMENT 'DMARC pass: SPF or DKIM passed and was aligned',
     dkim_aligned Bool COMMENT 'Whether DKIM passed and was aligned',
     spf_aligned Bool COMMENT 'Whether SPF passed and was aligned',
+    evaluated Bool COMMENT 'Whether the report says that the messages passed, or that they failed; else they count as neither',
     disposition LowCardinality(String) COMMENT 'What was done: none, quarantine or reject; by spam filters too',
     published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains; one step less with t=y, or where pct spared it',
     published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
@@ -36,7 +37,7 @@ SELECT
     day, policy_domain, toString(report_key) AS report_key, reporter, reporter_proven, organization, header_from,
     envelope_from, envelope_to,
     if(source_ip = toIPv6('::'), '', replaceRegexpOne(toString(source_ip), '^::ffff:([0-9.]+)$', '\\1')) AS source_ip,
-    messages, passed, dkim_aligned, spf_aligned, disposition, published_policy, published_domain, reasons, comments,
+    messages, passed, dkim_aligned, spf_aligned, evaluated, disposition, published_policy, published_domain, reasons, comments,
     dkim_domains, dkim_selectors, dkim_results, dkim_details, spf_domains, spf_scopes, spf_results, spf_details, trust
 FROM {tables}.dmarc_records FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1

@@ -6,7 +6,7 @@
 -- forwarded     DKIM alone passed, from nobody known as a sender of ours; or it failed, and the reporter gave a sign of
 --               forwarding (an override forwarded, trusted_forwarder or mailing_list, or a comment with arc=pass)
 -- ours-failing  it failed, without such a sign, and is from a sender of ours
--- unknown       it failed, and nothing shows that it is ours: perhaps forged
+-- unknown       it failed, and nothing shows that it is ours: perhaps forged; or its report gives no verdict
 --
 -- Of a parked domain, which sends none, all mail is in unknown, even what passes: then somebody has set up a sender.
 --
@@ -155,10 +155,11 @@ SELECT
     ) AS source_kind,
     packed_ip AS source_ip,
     which AS pile,
-    which = 'unknown' AND NOT is_parked AND (service != '' OR is_own_address) AS possibly_ours,
+    which = 'unknown' AND NOT is_parked AND (service != '' OR is_own_address OR is_unevaluated) AS possibly_ours,
     multiIf(
         is_parked AND passed, 'it passes as the domain, which is parked: somebody has set up a sender',
         is_parked, 'the domain is parked: nobody sends in its name',
+        is_unevaluated, 'the report says neither that it passed nor that it failed',
         spf_aligned AND dkim_aligned, 'SPF and DKIM pass as you',
         spf_aligned, 'SPF passes as you',
         which = 'aligned', concat('DKIM passes as you, and ', sender_evidence),
@@ -186,7 +187,7 @@ FROM
     SELECT
         *,
         multiIf(
-            is_parked, 'unknown',
+            is_parked OR is_unevaluated, 'unknown',
             spf_aligned OR (dkim_aligned AND sender_evidence != ''), 'aligned',
             dkim_aligned OR forwarding != '', 'forwarded',
             sender_evidence != '', 'ours-failing',
@@ -235,7 +236,7 @@ FROM
                 SELECT
                     each_day.policy_domain AS policy_domain, day, header_from, each_day.source_ip AS packed_ip, spf_aligned, dkim_aligned,
                     spf_aligned OR dkim_aligned AS passed,
-                    policy_domain IN (SELECT policy_domain FROM {views}.domains WHERE parked) AS is_parked, disposition, published_policy, published_domain, forwarding, fault, as_ours,
+                    policy_domain IN (SELECT policy_domain FROM {views}.domains WHERE parked) AS is_parked, fault = 'no-verdict' AS is_unevaluated, disposition, published_policy, published_domain, forwarding, fault, as_ours,
                     authenticated, messages, counted_messages, reporters, counted_reporters, own_first_day, own_last_day, companions_by_spf, services_as_us,
                     sender_networks, sender_services, listed_networks,
                     if(packed_ip = toIPv6('::'), '', replaceRegexpOne(toString(packed_ip), '^::ffff:([0-9.]+)$', '\\1')) AS address,
