@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import urllib3
 
 from collector.sources.mailbox.connecting import not_connected
+from collector.sources.mailbox.https_client import pool, read, throttled
 from collector.sources.mailbox.mailbox import LostError, RefusedError, TooLargeError, Trouble
-from collector.sources.mailbox.web import pool, read, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

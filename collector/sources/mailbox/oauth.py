@@ -19,9 +19,9 @@ import urllib3
 from oauthlib.oauth2 import BackendApplicationClient, MissingTokenError, OAuth2Error, WebApplicationClient
 
 from collector.sources.mailbox.connecting import not_connected
+from collector.sources.mailbox.https_client import pool, read, throttled
 from collector.sources.mailbox.mailbox import LostError, Trouble
 from collector.sources.mailbox.secret_files import read_secret
-from collector.sources.mailbox.web import pool, read, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
