@@ -43,6 +43,23 @@ def test_every_path_in_text_is_there(page: str) -> None:
     assert not [path for path in named if not list(ROOT.glob(path.rstrip("/")))]
 
 
+def test_every_short_name_in_the_map_is_beside_a_path_of_its_row() -> None:
+    """`a/one.py` is followed by `two.py` for `a/two.py`; what each kind of report has is looked for in all of them."""
+    missing, short = [], 0
+    for row in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines():
+        names = re.findall(r"`([\w./*-]+)`", row) if row.startswith("| ") else []
+        paths = [path for name in names if "/" in name for path in ROOT.glob(name)]
+        beside = [path if path.is_dir() else path.parent for path in paths]
+        if re.search(r"\bkind\b", row):
+            beside += [*ROOT.glob("reports/*"), *ROOT.glob("reports/*/schema/views")]
+        for name in names:
+            if re.search(r"\.(j2|py|sql|tmpl|xml|ya?ml)$", name) and not list(ROOT.glob(name)):
+                short += 1
+                missing += [name] if not any(list(folder.glob(name)) for folder in beside) else []
+    assert short
+    assert missing == []
+
+
 def anchors(page: Path) -> set[str]:
     """What GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
