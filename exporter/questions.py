@@ -1,7 +1,7 @@
 """What the exporter asks ClickHouse, and which gauges the answers fill.
 
 What needs attention is decided in SQL, by the view `attention`, which dashboards and `mailposture summary` ask too. It
-becomes one gauge, and the alert rules about reports compare nothing but that. The others say what was observed.
+becomes one gauge, and the alert rules about domains compare nothing but that. The others say what was observed.
 
 Reports cover a day and come hours to weeks later, so everything looks at report days, never at arrival: at each
 reporter's newest report day among the last three (the view tls_last_words). These numbers page people, and anybody
@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exporter.exposition import Gauge
+from reports.causes import FROM_PROBES, About
 
 _OF_ATTENTION = ("policy_domain", "kind", "cause", "severity", "mx", "record")
 
@@ -98,11 +99,13 @@ class Question:
     labels: tuple[str, ...] = ("policy_domain",)
 
 
+_OF_RECORDS = ", ".join(f"'{cause.term}'" for cause in FROM_PROBES if cause.about is About.RECORD)
+
 _ATTENTION = Question(
-    sql="""
+    sql=f"""
         SELECT policy_domain, kind, cause, severity,
-            if(kind = 'outside' AND cause NOT IN ('record-wrong', 'parked-unprotected'), subject, '') AS mx,
-            if(cause IN ('record-wrong', 'parked-unprotected'), subject, '') AS record,
+            if(kind = 'outside' AND cause NOT IN ({_OF_RECORDS}), subject, '') AS mx,
+            if(kind = 'outside' AND cause IN ({_OF_RECORDS}), subject, '') AS record,
             nullIf(countIf(NOT acknowledged), 0), nullIf(countIf(acknowledged), 0)
         FROM attention
         GROUP BY policy_domain, kind, cause, severity, mx, record

@@ -36,18 +36,10 @@ _DOMAIN = Gauge(
     help="A domain of the configuration and the team that is responsible for it, always 1",
     labels=("policy_domain", "team"),
 )
-_PARKED = Gauge(
-    name="mailposture_domain_parked",
-    help="1 for a domain of the configuration that neither takes nor sends mail; no series for others",
-)
 _STALE = Gauge(
     name="mailposture_threshold_stale_seconds",
     help="Time after the end of the last reported day when reports are missing; no series for a parked domain, about "
     "which none are expected",
-)
-_CERTIFICATE_EXPIRY = Gauge(
-    name="mailposture_threshold_certificate_expiry_seconds",
-    help="Time before the expiry of a certificate when it must be renewed",
 )
 
 
@@ -57,14 +49,9 @@ def configured(config: Config) -> str:
     return "".join(
         (
             render(_DOMAIN, (((domain.name, domain.team), 1) for domain in config.domains)),
-            render(_PARKED, (((domain.name,), 1) for domain in config.domains if domain.parked)),
             render(
                 _STALE,
                 (((domain.name,), domain.thresholds.stale_after.total_seconds()) for domain in expecting_reports),
-            ),
-            render(
-                _CERTIFICATE_EXPIRY,
-                (((domain.name,), domain.thresholds.certificate_expiry.total_seconds()) for domain in config.domains),
             ),
         )
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import astuple, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from exporter.probes.outcome import Finding
 
@@ -31,9 +32,7 @@ _DETAIL = _FINDING.index("detail")
 _PUBLISHED = _FINDING.index("published")
 _NOT_AFTER = _FINDING.index("certificate_not_after")
 
-_MOST_WAITING = (
-    50_000  # rows kept while ClickHouse does not answer; then the oldest go: metrics and alerts do not need them
-)
+_MOST_WAITING = 50_000  # rows kept while ClickHouse does not answer; then the oldest go: alerts need the newest
 _MOST_AT_ONCE = 10_000
 _LONGEST_DETAIL = 500
 _LONGEST_RECORD = 4096  # characters; a key of 4096 bits takes 800
@@ -43,8 +42,19 @@ _LAST_TIME = datetime(2299, 12, 31, tzinfo=UTC)  # of DateTime64; certificates m
 class History:
     """Rows on their way to ClickHouse. note() in the thread of the probes, write() in one other at a time."""
 
-    def __init__(self, *, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, *, registry: CollectorRegistry, patience: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`patience`: seconds without a row in ClickHouse after which its alerts do not know what probes see."""
+        self._now = now
+        self._written_at = now()
         self._waiting: deque[tuple[Any, ...]] = deque()
+        Gauge(
+            "mailposture_probes_up",
+            "1 while what the probes see reaches ClickHouse, where alerts are made of it; 0 after three intervals "
+            "without (10 minutes at least)",
+            registry=registry,
+        ).set_function(lambda: float(now() - self._written_at <= patience))
         self._rows = Counter(
             "mailposture_probe_rows",
             "Rows of the probe history, by outcome: written to ClickHouse, or lost because it was down for too long",
@@ -74,6 +84,7 @@ class History:
                 if self._waiting and self._waiting[0] is row:
                     self._waiting.popleft()
             self._rows.labels("written").inc(len(batch))
+            self._written_at = self._now()
 
 
 def _row(probed: Probed, finding: Finding) -> tuple[Any, ...]:

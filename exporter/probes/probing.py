@@ -32,6 +32,8 @@ log = structlog.get_logger()
 _PATIENCE = 10  # times the time for one server: a domain may have many, and they are looked at twenty at a time
 _WRITE_EVERY = 10.0  # seconds
 _RENDER_EVERY = 1.0  # seconds
+_MISSED = 3  # intervals without a stored row
+_SOONEST_MISSED = 600.0  # seconds
 _PATIENCE_AT_THE_END = 2.0  # seconds for probes to break off, and for the last rows
 
 
@@ -46,7 +48,8 @@ class Probing:
         self._keys = KeysInUse(Asking(config))
         context = ProbeContext(config=config, vantage=vantage, port_25=port_25, servers=servers, keys_of=self._keys.of)
         self._results = Results(probes=PROBES, port_25=port_25)
-        self._history = History(registry=registry)
+        patience = max(_MISSED * config.probes.interval.total_seconds(), _SOONEST_MISSED)
+        self._history = History(registry=registry, patience=patience)
         self._config = config
         self._context = context
         self._scheduler: Scheduler | None = None

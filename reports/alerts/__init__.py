@@ -1,1 +1,1 @@
-"""The alert rules about what reports say, which are copies of each other, made from one table."""
+"""The alert rules about our domains, which are copies of each other, made from one table."""

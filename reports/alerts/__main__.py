@@ -1,10 +1,11 @@
-"""`python -m reports.alerts` writes alerting-rules/reports.yml and its test."""
+"""`python -m reports.alerts` writes the generated files of alerting-rules/ and their tests."""
 
 from pathlib import Path
 
-from reports.alerts.rules import rules, tests
+from reports.alerts.rules import RULE_FILES
 
 RULES = Path(__file__).parents[2] / "alerting-rules"
 
-(RULES / "reports.yml").write_text(rules(), encoding="utf-8")
-(RULES / "tests" / "reports.yml").write_text(tests(), encoding="utf-8")
+for file in RULE_FILES:
+    (RULES / f"{file.name}.yml").write_text(file.rules, encoding="utf-8")
+    (RULES / "tests" / f"{file.name}.yml").write_text(file.tests, encoding="utf-8")

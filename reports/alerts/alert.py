@@ -1,4 +1,4 @@
-"""One alert about what reports say: its name, and the cause of the view `attention` that it is about."""
+"""One alert about a domain: its name, and the cause of the view `attention` that it is about."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ DOMAIN_DASHBOARD: Final = "mailposture-domain?var-domain={{ $labels.policy_domai
 class Alert:
     """An alert that fires while a cause of some severity needs attention and is not acknowledged.
 
-    `summary` and `description` are templates of Prometheus, whose $value is the number of servers, senders, sources or
-    records that the cause is about.
+    `summary` and `description` are templates of Prometheus. $value is the number of servers, senders or sources
+    that the cause is about; what probes find (kind `outside`) has an alert of its own per server or record, the
+    label `mx` or `record`.
     """
 
     name: str

@@ -16,8 +16,8 @@ PARKED_ALERTS: Final = (
         dashboard=_DOMAIN,
         cause="parked-unprotected",
         severity=Severity.WARNING,
-        summary="{{ $value | humanize }} record(s) of {{ $labels.policy_domain }}, which is parked, do not protect it",
-        description="Our probe finds {{ $value | humanize }} record(s) of {{ $labels.policy_domain }} missing or too "
+        summary="The {{ $labels.record }} record of {{ $labels.policy_domain }}, which is parked, does not protect it",
+        description="Our probe finds the {{ $labels.record }} record of {{ $labels.policy_domain }} missing or too "
         "weak: others can send in its name and have their mail delivered, or mail for it is taken.",
         after="1h",
     ),
@@ -27,7 +27,7 @@ PARKED_ALERTS: Final = (
         dashboard=_DOMAIN,
         cause="parked-unprotected",
         severity=Severity.INFO,
-        summary="The records of {{ $labels.policy_domain }}, which is parked, are not yet all as they should be",
+        summary="The {{ $labels.record }} record of {{ $labels.policy_domain }}, which is parked, is not yet right",
         description="Nothing is open at {{ $labels.policy_domain }}, but either it does not say that no DKIM signature "
         "in its name is valid, or it still announces an MTA-STS policy.",
         after="1d",

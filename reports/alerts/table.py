@@ -1,4 +1,4 @@
-"""One row per alert about TLS reports, and those about DMARC reports (reports/alerts/dmarc.py)."""
+"""One row per alert about TLS reports; those about DMARC reports and what probes find are in files beside this one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 from reports.alerts.alert import Alert
 from reports.alerts.dmarc import DMARC_ALERTS
 from reports.alerts.parked import PARKED_ALERTS
+from reports.alerts.probes import PROBE_ALERTS
 from reports.causes import Severity
 
 _SENDERS: Final = "mailposture-senders?var-domain={{ $labels.policy_domain }}&from=now-14d&to=now"
@@ -202,6 +203,17 @@ _TLS_ALERTS: Final = (
         dashboard="mailposture-collector?from=now-14d&to=now",
         after="1h",
     ),
+    Alert(
+        name="MtaStsTestingTooLong",
+        cause="policy-testing-long",
+        severity=Severity.INFO,
+        summary="The MTA-STS policy of {{ $labels.policy_domain }} has been in mode testing for four weeks",
+        description="Senders have seen the policy of {{ $labels.policy_domain }} in mode testing for four weeks. It "
+        "protects no mail: it only makes them report. Four weeks are enough to decide: `mailposture readiness {{ "
+        "$labels.policy_domain }}` says whether mode enforce would refuse anything.",
+        dashboard="mailposture-mta-sts?var-domain={{ $labels.policy_domain }}&from=now-30d&to=now",
+        after="1d",
+    ),
 )
 
-ALERTS: Final = (*_TLS_ALERTS, *DMARC_ALERTS, *PARKED_ALERTS)
+ALERTS: Final = (*_TLS_ALERTS, *DMARC_ALERTS, *PROBE_ALERTS, *PARKED_ALERTS)

@@ -107,15 +107,6 @@ FROM_PROBES: Final = (
         "example.com` leads through the change.",
     ),
     Cause(
-        "policy-testing-long",
-        Severity.INFO,
-        "MTA-STS mode testing for four weeks",
-        "The policy has been in mode testing for four weeks. That protects no mail: it only makes senders "
-        "report what enforce would refuse.",
-        "Four weeks are enough to decide: `mailposture readiness example.com` says whether mode enforce would"
-        " refuse anything.",
-    ),
-    Cause(
         "mx-null",
         Severity.CRITICAL,
         "A null MX: senders return all mail",

@@ -74,4 +74,13 @@ FROM_TLS_REPORTS: Final = (
         'mailbox, the spool (`mailposture sql "SELECT reporter, median(delay_hours) FROM tls_report_log GROUP BY '
         'reporter"`). If only some senders are late, the delay is theirs.',
     ),
+    Cause(
+        "policy-testing-long",
+        Severity.INFO,
+        "MTA-STS mode testing for four weeks",
+        "Senders have seen the policy in mode testing for four weeks. That protects no mail: it only makes senders "
+        "report what enforce would refuse.",
+        "Four weeks are enough to decide: `mailposture readiness example.com` says whether mode enforce would"
+        " refuse anything.",
+    ),
 )

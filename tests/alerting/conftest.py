@@ -108,7 +108,7 @@ def _of_exporter() -> Iterator[str]:
     yield from {gauge.name for probe in PROBES.values() for gauge in probe.all_gauges} | {PORT_25_BLOCKED.name}
     registry = CollectorRegistry()
     Refresher(read=lambda: "", knock=lambda: None, without_reports="", every=60, registry=registry).refresh()
-    History(registry=registry)
+    History(registry=registry, patience=60)
     digest = Status(registry)
     digest.waits(1, since=datetime.now(UTC))
     digest.sent(datetime.now(UTC))

@@ -1,13 +1,12 @@
-"""The rules about reports are what the table says, and every cause has its alert."""
+"""The rules about domains are what the table says, and every cause has its alert."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from reports.alerts.rules import rules as rule_file
-from reports.alerts.rules import tests as rule_tests
+from reports.alerts.rules import RULE_FILES
 from reports.alerts.table import ALERTS
-from reports.causes import FROM_DMARC_REPORTS, FROM_TLS_REPORTS, Severity
+from reports.causes import FROM_DMARC_REPORTS, FROM_PROBES, FROM_TLS_REPORTS, Severity
 from reports.tls.failures import Category
 
 RULES = Path(__file__).parents[2] / "alerting-rules"
@@ -20,25 +19,32 @@ SEVERAL_SEVERITIES = {
     ("dmarc-own-failing", Severity.WARNING),
     ("dmarc-forgery-surge", Severity.WARNING),
     ("dmarc-forgery-surge", Severity.INFO),
+    ("mx-not-covered", Severity.CRITICAL),
+    ("mx-not-covered", Severity.WARNING),
+    ("mx-certificate-invalid", Severity.CRITICAL),
+    ("mx-certificate-invalid", Severity.WARNING),
+    ("parked-unprotected", Severity.WARNING),
+    ("parked-unprotected", Severity.INFO),
 }
-OF_REPORTS = [alert for alert in ALERTS if alert.kind != "outside"]
-FROM_REPORTS = (*FROM_TLS_REPORTS, *FROM_DMARC_REPORTS)
+KINDS = {"tls": FROM_TLS_REPORTS, "dmarc": FROM_DMARC_REPORTS, "outside": FROM_PROBES}
 
 
 def test_the_committed_rules_are_those_of_the_table() -> None:
     again = "run: python -m reports.alerts"
-    assert (RULES / "reports.yml").read_text(encoding="utf-8") == rule_file(), again
-    assert (RULES / "tests" / "reports.yml").read_text(encoding="utf-8") == rule_tests(), again
+    for file in RULE_FILES:
+        assert (RULES / f"{file.name}.yml").read_text(encoding="utf-8") == file.rules, again
+        assert (RULES / "tests" / f"{file.name}.yml").read_text(encoding="utf-8") == file.tests, again
+    assert sorted(alert.name for file in RULE_FILES for alert in file.alerts) == sorted(alert.name for alert in ALERTS)
 
 
-def test_every_cause_that_reports_can_have_has_one_alert() -> None:
-    about = [(alert.cause, alert.severity) for alert in OF_REPORTS]
+def test_every_cause_of_every_severity_has_one_alert() -> None:
+    about = [(alert.cause, alert.severity) for alert in ALERTS]
     assert len(set(about)) == len(about)
-    causes = {cause.term for cause in FROM_REPORTS} | {category.value for category in Category}
-    assert {cause for cause, _ in about} == causes
+    of_kind = {kind: {cause.term for cause in causes} for kind, causes in KINDS.items()}
+    of_kind["tls"] |= {category.value for category in Category}
+    assert {kind: {alert.cause for alert in ALERTS if alert.kind == kind} for kind in KINDS} == of_kind
     assert set(about) >= SEVERAL_SEVERITIES
-    assert len(about) == len(causes) + len(SEVERAL_SEVERITIES) // 2
-    assert {alert.cause for alert in ALERTS if alert.kind == "dmarc"} == {cause.term for cause in FROM_DMARC_REPORTS}
+    assert len(about) == sum(map(len, of_kind.values())) + len(SEVERAL_SEVERITIES) // 2
 
 
 def test_what_receivers_refuse_for_us_never_pages() -> None:
@@ -47,7 +53,7 @@ def test_what_receivers_refuse_for_us_never_pages() -> None:
 
 
 def test_an_alert_is_as_severe_as_its_cause() -> None:
-    severities = {cause.term: cause.severity for cause in FROM_REPORTS}
+    severities = {cause.term: cause.severity for causes in KINDS.values() for cause in causes}
     several = {cause for cause, _ in SEVERAL_SEVERITIES}
     assert {(alert.cause, alert.severity) for alert in ALERTS if alert.cause in severities} - SEVERAL_SEVERITIES == {
         (cause, severity) for cause, severity in severities.items() if cause not in several

@@ -102,7 +102,7 @@ def test_services_follow_the_configuration_and_refuse_a_broken_one(running: Runn
     (running.folder / "parked.txt").write_text("a.example\n")
     running.configure({"domains": domains}, native=free_port())
     running.reload()
-    eventually("the new domain", lambda: 'mailposture_domain_parked{policy_domain="a.example"} 1' in running.metrics())
+    eventually("the new domain", lambda: 'mailposture_domain_info{policy_domain="a.example"' in running.metrics())
     eventually("its address is taken", lambda: running.accepts("dmarc@a.example"))
     eventually("it is looked at", lambda: 'dns_record_probe_success{policy_domain="a.example"}' in running.metrics())
     eventually("it is in the database", lambda: ("a.example", "brand", True) in known_domains(running))

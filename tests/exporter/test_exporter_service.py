@@ -104,7 +104,6 @@ async def test_thresholds_and_teams_come_from_the_configuration_even_without_cli
     metrics = await scrape(client)
     assert ({"policy_domain": "shop.example", "team": "web"}, 1) in metrics["mailposture_domain_info"]
     assert ({"policy_domain": "shop.example"}, 172800) in metrics["mailposture_threshold_stale_seconds"]
-    assert ({"policy_domain": "quiet.example"}, 1209600) in metrics["mailposture_threshold_certificate_expiry_seconds"]
     assert "tlsrpt_sessions" not in metrics
     assert metrics["mailposture_reported_up"] == [({}, 0)]
 

@@ -169,6 +169,25 @@ async def test_what_probes_saw_becomes_history(world: World, storage: Storage) -
     ) == [(1, DOMAIN, True)]
 
 
+def test_probes_are_up_while_what_they_see_is_stored(storage: Storage, tmp_path: Path) -> None:
+    registry, seconds = CollectorRegistry(), [0.0]
+    history = History(registry=registry, patience=60, now=lambda: seconds[0])
+
+    def up(after: float) -> float | None:
+        seconds[0] = after
+        return registry.get_sample_value("mailposture_probes_up")
+
+    nowhere = Inserting(configuration(data=str(tmp_path), clickhouse={"http": "127.0.0.1:0", "native": "127.0.0.1:0"}))
+    assert (up(60), up(61)) == (1, 0)
+    history.note(probed())
+    history.write(nowhere)
+    assert up(61) == 0
+    history.write(Inserting(storage.config))
+    assert (up(61), up(121), up(122)) == (1, 1, 0)
+    history.write(Inserting(storage.config))
+    assert up(122) == 0, "nothing was probed"
+
+
 def probed(**more: Any) -> Probed:
     finding = Finding(receiving_mx=MX, receiving_ip="2001:db8::1", success=False, reason=Reason.TIMEOUT, **more)
     return Probed(
@@ -182,7 +201,7 @@ def probed(**more: Any) -> Probed:
 
 def test_same_row_written_twice_counts_once(storage: Storage) -> None:
     for _ in range(2):
-        history = History(registry=CollectorRegistry())
+        history = History(registry=CollectorRegistry(), patience=60)
         history.note(probed())
         history.write(Inserting(storage.config))
     assert storage.ask("SELECT probes, receiving_ip, reason FROM probe_results_daily", "exporter") == [
@@ -199,7 +218,7 @@ def test_same_row_written_twice_counts_once(storage: Storage) -> None:
     ],
 )
 def test_certificates_from_the_ends_of_time_are_kept(storage: Storage, expiry: datetime) -> None:
-    history = History(registry=CollectorRegistry())
+    history = History(registry=CollectorRegistry(), patience=60)
     history.note(probed(certificate_not_after=expiry, detail="x" * 10_000))
     history.write(Inserting(storage.config))
     (row,) = storage.ask("SELECT certificate_not_after, length(detail) FROM mailposture_tables.probe_results")
@@ -211,7 +230,7 @@ def test_rows_wait_for_clickhouse_and_the_oldest_go_first(tmp_path: Path, monkey
     config = configuration(data=str(tmp_path), clickhouse={"http": "127.0.0.1:0", "native": "127.0.0.1:0"})
     registry = CollectorRegistry()
     monkeypatch.setattr("exporter.probes.history._MOST_WAITING", 3)
-    history = History(registry=registry)
+    history = History(registry=registry, patience=60)
     for second in range(5):
         history.note(replace(probed(), probed_at=datetime.now(UTC) + timedelta(seconds=second)))
     insert = Inserting(config)

@@ -1,6 +1,7 @@
--- What needs attention as of a day: the one definition. Alerts about reports, dashboards, `mailposture summary` and the exporter's
--- gauge ask this and nothing else; alerts about an MX compare the metrics of the probes themselves. How many sessions or messages are too many is compared here, and only here, by the thresholds of
--- their domain; what is found at all, and which silence is too long, the views *_findings and *_silences say:
+-- What needs attention as of a day: the one definition. Dashboards, `mailposture summary`, the digest and the exporter's gauge, which
+-- all alerts about domains compare, ask this and nothing else. How many sessions or messages are too many is compared here, and
+-- only here, by the thresholds of their domain; what is found at all, and which silence is too long, the views *_findings and
+-- *_silences say:
 --
 -- any                  needs attention at once: a suspicion, silence, what our probes find
 -- share                a cause of failures, all its servers together: at least the minimum of sessions, and more than the share

@@ -92,7 +92,7 @@ WITH
             ),
             (
                 if(
-                    NOT parked AND notEmpty(testing_days) AND hosted_sts_mode != 'none'
+                    NOT parked AND notEmpty(testing_days) AND hosted_sts_mode IN ('', 'testing')
                         AND arrayMin(testing_days) <= today - 28 AND arrayMax(testing_days) >= today - 7,
                     'policy-testing-long', ''
                 ),
