@@ -34,26 +34,46 @@ def stop_on_signals() -> None:
     signal.signal(signal.SIGINT, stop)
 
 
-def _pass_on_hangup(children: Sequence[Child]) -> None:
+class _Terminal:
+    """That a process began with, and with whose end it ends: not if a shell was asked to leave it behind.
+
+    nohup has SIGHUP ignored; after disown the terminal goes without a SIGHUP.
+    """
+
+    def __init__(self) -> None:
+        """To be made before SIGHUP has a handler."""
+        self._ours = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and self._is_there()
+        self._was_there = self._ours
+
+    def look(self) -> None:
+        """Now and then. Who sends a SIGHUP because the terminal is gone does so before the second look after that."""
+        if self._ours:
+            self._ours, self._was_there = self._was_there, self._is_there()
+
+    def is_gone(self) -> bool:
+        """Whether a SIGHUP that came means that."""
+        return self._ours and not self._is_there()
+
+    @staticmethod
+    def _is_there() -> bool:
+        try:
+            with Path("/dev/tty").open("rb", buffering=0):
+                return True
+        except OSError:
+            return False
+
+
+def _pass_on_hangup(children: Sequence[Child], terminal: _Terminal) -> None:
     """From now on SIGHUP has the children read the configuration again; of a terminal that is gone it ends all."""
-    began_with_one = _has_terminal()
 
     def pass_on(_number: int, _frame: FrameType | None) -> None:
-        if began_with_one and not _has_terminal():
+        if terminal.is_gone():
             raise Stopped
         for child in children:
             if child.process is not None:
                 child.process.send_signal(signal.SIGHUP)
 
     signal.signal(signal.SIGHUP, pass_on)
-
-
-def _has_terminal() -> bool:
-    try:
-        with Path("/dev/tty").open("rb", buffering=0):
-            return True
-    except OSError:
-        return False
 
 
 def supervise(
@@ -74,7 +94,8 @@ def supervise(
         bounded = LogFile(log_file) if log_file else None
         logs.set_up(service, log_file)
         stop_on_signals()
-        _pass_on_hangup(children)
+        terminal = _Terminal()
+        _pass_on_hangup(children, terminal)
         try:
             for child in children:
                 child.log = words
@@ -83,6 +104,7 @@ def supervise(
                 first()
             while True:
                 look_after(children)
+                terminal.look()
                 if bounded is not None:
                     bounded.keep_small()
                 if each_beat is not None:

@@ -51,6 +51,57 @@ def test_what_a_shell_started_in_the_background_outlives_it(tmp_path: Path, way:
         shell.kill()
 
 
+@pytest.mark.parametrize("line", ["nohup {} &", "nohup {}", "{} & disown", "setsid {} &"])
+def test_a_terminal_that_goes_away_ends_nothing_that_is_to_be_left_behind(tmp_path: Path, line: str) -> None:
+    """And whatever outlives its terminal reads its configuration again when it is asked to."""
+    ready_page = configure(tmp_path)
+    log = tmp_path / "log"
+    shell, terminal = terminal_running(tmp_path, line)
+    eventually("ready", lambda: answers(ready_page))
+    process = int((tmp_path / "pid").read_text())
+    try:
+        hang_up(shell, terminal)
+        before = children(process)
+        os.kill(before["receiver"], signal.SIGKILL)
+        eventually("a new receiver", lambda: "receiver" in dict(children(process).items() - before.items()))
+        eventually("ready again", lambda: answers(ready_page))
+        read = log.read_text().count("configuration read again")
+        os.kill(process, signal.SIGHUP)
+        eventually("that it is read", lambda: log.read_text().count("configuration read again") > read)
+    finally:
+        if runs(process):
+            os.kill(process, signal.SIGTERM)
+    eventually("the end", lambda: not runs(process))
+
+
+def test_what_runs_in_a_terminal_ends_with_it(tmp_path: Path) -> None:
+    ready_page = configure(tmp_path)
+    shell, terminal = terminal_running(tmp_path, "{}")
+    eventually("ready", lambda: answers(ready_page))
+    process = int((tmp_path / "pid").read_text())
+    started = set(children(process).values())
+    hang_up(shell, terminal)
+    eventually("the end of all", lambda: not any(runs(each) for each in (process, *started)))
+
+
+def terminal_running(folder: Path, line: str) -> tuple[subprocess.Popen[bytes], int]:
+    """An interactive shell that was given a line, and its terminal. Our process writes its id into `pid`."""
+    (folder / "ours.sh").write_text(f"echo $$ >pid\nexec {sys.executable} -m cli collector >log 2>&1 </dev/null\n")
+    terminal, its_end = os.openpty()
+    shell = subprocess.Popen(
+        ["setsid", "--ctty", "bash", "--norc", "-i"], cwd=folder, stdin=its_end, stdout=its_end, stderr=its_end
+    )
+    os.close(its_end)
+    os.write(terminal, line.format("bash ours.sh").encode() + b"\n")
+    return shell, terminal
+
+
+def hang_up(shell: subprocess.Popen[bytes], terminal: int) -> None:
+    """As when a connection by SSH breaks off."""
+    os.close(terminal)
+    shell.wait(60)
+
+
 def configure(folder: Path) -> str:
     """Write a configuration with ports of its own; returns the address of the readiness page."""
     collector = f"127.0.0.1:{free_port()}"
