@@ -89,11 +89,13 @@ def _ask(client: Client, sql: str, week: Week) -> Sequence[Sequence[Any]]:
 _MTA_STS: Final = "SELECT policy_domain, verdict, last_mode FROM mta_sts_readiness_at(end = {end:Date})"
 _DMARC: Final = "SELECT policy_domain, scope, step, verdict, policy FROM dmarc_readiness_steps_at(end = {end:Date})"
 _RECORDS: Final = """
-    SELECT policy_domain, record, max(toDate(seen_at, 'UTC')) AS day
+    SELECT
+        policy_domain, record, subject, max(toDate(seen_at, 'UTC')) AS day,
+        argMin(before, seen_at) AS was, argMax(after, seen_at) AS is
     FROM record_changes
     WHERE seen_at >= toDateTime({start:Date}, 'UTC') AND seen_at < toDateTime({end:Date}, 'UTC')
-    GROUP BY policy_domain, record
-    ORDER BY policy_domain, record
+    GROUP BY policy_domain, record, subject
+    ORDER BY policy_domain, record, subject
 """
 # Of the last two days, as attention takes probes.
 _CERTIFICATES: Final = f"""

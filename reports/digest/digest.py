@@ -43,11 +43,14 @@ class Turned(NamedTuple):
 
 
 class RecordChange(NamedTuple):
-    """A DNS record that our probes saw change."""
+    """A DNS record that our probes saw change: from what it said when the week began to what it says at its end."""
 
     policy_domain: str
     record: str
-    day: date
+    subject: str  # the name of a DKIM key; empty of other records
+    day: date  # of its last change
+    before: str  # empty: there was none; several records by lines
+    after: str
 
 
 class DueCertificate(NamedTuple):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reports.causes import Severity
+from reports.digest.difference import difference
 from reports.digest.links import Links
 from reports.digest.verdict import named
 from reports.kinds import counted
@@ -208,7 +209,13 @@ def _changes(changes: Changes) -> Iterable[Group]:
     )
     yield Group(
         "DNS records that changed",
-        _bounded(changes.records, lambda each: f"{each.policy_domain}: {each.record} on {_day(each.day)}"),
+        _bounded(
+            changes.records,
+            lambda each: (
+                f"{each.policy_domain}: {clean(each.subject, _LONGEST) or each.record} on {_day(each.day)}: "
+                f"{difference(each.before, each.after)}"
+            ),
+        ),
         good=False,
     )
     yield Group(

@@ -9,7 +9,7 @@ import pytest
 from engine import TODAY, days_ago
 
 from reports.attention import read_attention
-from reports.digest.digest import Digest, Passing, Ready, Turned
+from reports.digest.digest import Digest, Passing, Ready, RecordChange, Turned
 from reports.digest.reading import read_digest
 from reports.digest.week import Week
 from reports.dmarc import summary as dmarc_summary
@@ -88,6 +88,35 @@ def test_a_mode_that_turned_and_a_domain_that_became_ready(two_domains: Storage,
     earlier = read(two_domains, WEEK.before)
     assert not earlier.changes.ready
     assert Ready(DOMAIN, "MTA-STS mode enforce") not in content.changes.ready, "it was so a week before"
+
+
+def test_a_record_that_changed_from_what_to_what(two_domains: Storage) -> None:
+    def saw(day: int, published: str, record: str = "spf", subject: str = "") -> None:
+        made = {"probe": "dns", "policy_domain": DOMAIN, "record": record, "subject": subject, "day": days_ago(day)}
+        at = datetime.combine(days_ago(day), time(12), UTC)
+        two_domains.put("probe_results", {**made, "probed_at": at, "success": True, "published": published})
+
+    key = f"s1._domainkey.{DOMAIN}"
+    for day, spf in ((9, "v=spf1 mx -all"), (5, "v=spf1 -all"), (4, "v=spf1 mx a -all"), (1, "v=spf1 mx a ~all")):
+        saw(day, spf)
+    for day, dkim in ((9, "v=DKIM1; p=AAAA"), (3, ""), (2, "v=DKIM1; p=AAAA")):
+        saw(day, dkim, "dkim", key)
+    assert read(two_domains).changes.records == (
+        RecordChange(DOMAIN, "dkim", key, days_ago(2), "v=DKIM1; p=AAAA", "v=DKIM1; p=AAAA"),
+        RecordChange(DOMAIN, "spf", "", days_ago(1), "v=spf1 mx -all", "v=spf1 mx a ~all"),
+    )
+
+
+@pytest.mark.parametrize("others", [0, 5_000])
+def test_a_team_has_as_many_domains_as_it_likes(two_domains: Storage, reports: Reports, others: int) -> None:
+    """Names that are too long together for one parameter of a query."""
+    for day in range(1, 8):
+        reports.add(DOMAIN, organization="A", day=day, successful=10)
+        reports.add("other.example", organization="B", day=day, successful=10)
+    team = {DOMAIN, *(f"{number:05}.{'.'.join(3 * ['x' * 60])}.example" for number in range(others))}
+    content = read_digest(two_domains.client("exporter"), WEEK, domains=team, scope="team web")
+    assert [each.policy_domain for each in content.domains] == [DOMAIN]
+    assert [each.name for each in content.tls_reporters.active] == ["A (a.example)"]
 
 
 def test_a_certificate_that_comes_due_before_the_next_digest(two_domains: Storage) -> None:
