@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mailposture.checks.dkim import KeyInUse
     from mailposture.config.model import Config
 
-_MOST_NAMED = 1_000  # in a question; of more, the keys of all domains are asked for
 _BY_NAME = "name keys by --selector"
 
 
@@ -33,7 +32,7 @@ def known_keys(config: Config, domains: Sequence[str]) -> tuple[dict[str, tuple[
             def ask(sql: str, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
                 return client.query(sql, parameters=dict(parameters)).result_rows
 
-            found = keys_in_use(ask, domains if len(domains) <= _MOST_NAMED else ())
+            found = keys_in_use(ask, domains)
     except (ProblemError, OSError) as error:
         return {}, f"DKIM keys in use are not known: {error}; or {_BY_NAME}"
     count = sum(map(len, found.values()))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from mailposture.clickhouse.clock import today
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
 
     from clickhouse_connect.driver import Client
@@ -15,24 +18,28 @@ OF_DOMAIN: Final = "({domain:String} = '' OR policy_domain = {domain:String})"
 
 
 class ReportDays:
-    """Asks questions with the parameters `before` ≤ day < `start` ≤ day < `end`, and `domain`, and `more`.
+    """Asks questions with the parameters `before` ≤ day < `start` ≤ day < `end`, `domain`, and `more`.
 
     `end` is today by default.
     """
 
     def __init__(
-        self, client: Client, *, days: int, domain: str | None = None, end: date | None = None, **more: Any
+        self,
+        client: Client,
+        *,
+        days: int,
+        domain: str | None = None,
+        end: date | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
-        if end is None:
-            ((end,),) = client.query("SELECT today FROM clock").result_rows
-        assert end is not None  # noqa: S101  the view has one row
+        end = end or today(client)
         self._client = client
         self._parameters: dict[str, Any] = {
             "start": end - timedelta(days=days),
             "end": end,
             "before": end - timedelta(days=2 * days),
             "domain": domain or "",
-            **more,
+            **(more or {}),
         }
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:

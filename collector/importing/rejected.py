@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mailposture.clickhouse.parameters import names
 from reports.envelope import Source
 from reports.rejection import RejectionRow
 
@@ -33,18 +34,19 @@ class RejectedFiles:
         """
         if not rejected:
             return
-        names = self._held.keep((found.envelope, found.body, fault) for found, fault in rejected)
+        held = self._held.keep((found.envelope, found.body, fault) for found, fault in rejected)
         rows = {
             name: RejectionRow.of(found.envelope, fault, size=len(found.body), held_id=name)
-            for name, (found, fault) in zip(names, rejected, strict=True)
+            for name, (found, fault) in zip(held, rejected, strict=True)
         }
         known = self._known(rows.keys())
         self._writer.reject(row for name, row in rows.items() if name not in known)
 
-    def _known(self, names: Collection[str]) -> set[str]:
+    def _known(self, held: Collection[str]) -> set[str]:
         """Which of them an earlier import has rejected: a row is found by when it was first."""
+        some = names("held", list(held))
         answer = self._client.query(
-            "SELECT held_id FROM rejections WHERE source = {source:String} AND held_id IN {names:Array(String)}",
-            parameters={"source": Source.FILE.value, "names": list(names)},
+            f"SELECT held_id FROM rejections WHERE source = {{source:String}} AND held_id IN {some.sql}",
+            parameters={"source": Source.FILE.value, **some.parameters},
         )
         return {str(row[0]) for row in answer.result_rows}

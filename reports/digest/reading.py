@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from mailposture.clickhouse.parameters import names
 from reports.attention import read_attention
 from reports.causes import Severity
 from reports.digest.changes import read_changes
@@ -80,8 +81,9 @@ def _read_actions(client: Client, week: Week, needed: Iterable[Needed]) -> dict[
     domains = list(dict.fromkeys(each.policy_domain for each in needed if each.cause in _ABOUT_SOURCES))
     if not domains:
         return {}
-    where = "day >= {start:Date} AND day < {end:Date} AND policy_domain IN {domains:Array(String)}"
-    ask = ReportDays(client, days=DAYS, end=week.end, domains=domains[:_MOST_ACTIONS]).ask
+    some = names("domains", domains[:_MOST_ACTIONS])
+    where = f"day >= {{start:Date}} AND day < {{end:Date}} AND policy_domain IN {some.sql}"
+    ask = ReportDays(client, days=DAYS, end=week.end, more=some.parameters).ask
     rows = ask(f"SELECT policy_domain, source, action FROM ({source_questions.to_do(where)})")
     return {(domain, source): action for domain, source, action in rows}
 

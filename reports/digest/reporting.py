@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mailposture.clickhouse.parameters import names
 from reports.caption import caption
 from reports.digest.digest import Reporter, Reporters
 from reports.report_days import ReportDays
@@ -29,8 +30,9 @@ def read_dmarc_reporters(client: Client, week: Week, domains: Collection[str] | 
 
 
 def _read(client: Client, week: Week, domains: Collection[str] | None, view: str, amount: str) -> Reporters:
-    among = "" if domains is None else " AND policy_domain IN {domains:Array(String)}"
-    ask = ReportDays(client, days=7, end=week.end, domains=sorted(domains or ())).ask
+    some = names("domains", sorted(domains or ()))
+    among = "" if domains is None else f" AND policy_domain IN {some.sql}"
+    ask = ReportDays(client, days=7, end=week.end, more=some.parameters).ask
     rows = ask(
         f"SELECT {caption()} AS name, sumIf({amount}, day >= {{start:Date}}) AS reported, max(day) AS last_day,"
         " uniqExactIf(day, day < {start:Date}) AS earlier_days, max(day) >= {start:Date} AS reports"

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mailposture.clickhouse.parameters import names
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from clickhouse_connect.driver import Client
@@ -60,7 +62,8 @@ _JUDGED: Final = (_FOUND, _READY)
 
 def make_days(client: Client, config: Config, domains: Sequence[str], start: date, end: date) -> None:
     """Sort the sources of days of domains into piles again; of one month, which is one partition."""
-    which = "policy_domain IN {domains:Array(String)} AND day BETWEEN {start:Date} AND {end:Date}"
+    some = names("domains", domains)
+    which = f"policy_domain IN {some.sql} AND day BETWEEN {{start:Date}} AND {{end:Date}}"
     outcome = " + ".join(f"{1 << bit} * (daily.{column} > 0)" for bit, column in enumerate(_OUTCOMES))
     values = (*_SUMS, *_NAMES)
     summed = (
@@ -77,13 +80,14 @@ def make_days(client: Client, config: Config, domains: Sequence[str], start: dat
             f" FROM {config.clickhouse.database}.dmarc_source_piles AS daily WHERE {which} GROUP BY {_GROUP}, outcome"
         ),
         which=which,
-        parameters={"domains": domains, "start": start, "end": end},
+        parameters={"start": start, "end": end, **some.parameters},
     )
 
 
 def judge(client: Client, config: Config, domains: Sequence[str]) -> None:
     """Find again what needs attention in the days of domains, and which policy is safe for them."""
-    which = "policy_domain IN {domains:Array(String)}"
+    some = names("domains", domains)
+    which = f"policy_domain IN {some.sql}"
     views = config.clickhouse.database
     for judged in _JUDGED:
         source = f"{views}.{judged.view.format(views=views)}"
@@ -94,12 +98,12 @@ def judge(client: Client, config: Config, domains: Sequence[str]) -> None:
             columns=judged.columns,
             made=f"SELECT {judged.columns} FROM {source} WHERE {which}",
             which=which,
-            parameters={"domains": domains},
+            parameters=some.parameters,
         )
 
 
 def _replace(
-    client: Client, config: Config, *, table: str, columns: str, made: str, which: str, parameters: dict[str, object]
+    client: Client, config: Config, *, table: str, columns: str, made: str, which: str, parameters: Mapping[str, object]
 ) -> None:
     """Put what is made in the place of the rows of a table that `which` selects; readers see the one or the other."""
     target = f"{config.clickhouse.tables_database}.{table}"
@@ -111,6 +115,6 @@ def _replace(
         UNION ALL
         SELECT {columns}, now_ms - 1 AS version, 1 AS is_deleted FROM {target} FINAL WHERE {which}
         """,
-        parameters=parameters,
+        parameters=dict(parameters),
         settings=_QUIETLY,
     )

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
+from mailposture.clickhouse.parameters import names
 from reports.dmarc.keeping import judge, make_days
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ _EVIDENCE_AFTER: Final = 90  # and after it
 _LATELY: Final = 35  # days that follow who counts, day by day
 _COMMITTED: Final = 60  # seconds that storing may take from noting its time until others see its rows
 _RECORDS: Final = 100_000  # in one insert, unless a single day has more
-_DOMAINS: Final = 5_000  # in one round
-_CHARACTERS: Final = 100_000  # of their names, which ClickHouse takes 128 KiB of in one parameter
+_DOMAINS: Final = 5_000  # in one round: those that have waited longest; the next round has the others
 _SHARE: Final = 20  # a round of a second is followed by twenty without
 _AT_LEAST, _AT_MOST = 5.0, 600.0  # seconds between rounds
 
@@ -56,7 +55,7 @@ def roll_up(client: Client, config: Config) -> float:
     """Make again what has changed, and return how many seconds the next round has time."""
     began = time.monotonic()
     ((started,),) = client.query("SELECT toString(now64(3, 'UTC'))").result_rows
-    stale = _in_one_round(_stale(client, config))
+    stale = _stale(client, config)
     for start, end in _spans(_records(client, config, [each for each in stale if each.start <= each.end])):
         domains = [each.domain for each in stale if each.start <= end and start <= each.end]
         make_days(client, config, domains, start, end)
@@ -69,21 +68,16 @@ def roll_up(client: Client, config: Config) -> float:
     return min(_AT_MOST, max(_AT_LEAST, _SHARE * took))
 
 
-def _in_one_round(stale: Sequence[Stale]) -> list[Stale]:
-    """Those that have waited longest; the next round has the others."""
-    lengths = accumulate(len(each.domain) + len("'',") for each in stale)
-    return [each for each, length in zip(stale, lengths, strict=True) if length <= _CHARACTERS]
-
-
 def sources_changed(client: Client, config: Config, addresses: Sequence[IPv6Address], *, since: date) -> None:
     """Have the days since then on which these addresses sent made again in the next round."""
     tables = config.clickhouse.tables_database
+    some = names("addresses", [str(address) for address in addresses])
     client.command(
         f"INSERT INTO {tables}.dmarc_days_stored"
         f" SELECT policy_domain, day, now64(3, 'UTC') FROM {tables}.dmarc_records"
-        " WHERE day >= {since:Date} AND source_ip IN (SELECT toIPv6(arrayJoin({addresses:Array(String)})))"
+        f" WHERE day >= {{since:Date}} AND source_ip IN (SELECT toIPv6(arrayJoin({some.sql})))"
         " GROUP BY policy_domain, day",
-        parameters={"since": since, "addresses": [str(address) for address in addresses]},
+        parameters={"since": since, **some.parameters},
     )
 
 
@@ -183,16 +177,17 @@ def _records(client: Client, config: Config, stale: Sequence[Stale]) -> list[tup
     """The days that are to be made again, the newest first, each with the number of its records."""
     if not stale:
         return []
+    some = names("domains", [each.domain for each in stale])
     return [
         (day, records)
         for day, records in client.query(
             f"SELECT day, count() FROM {config.clickhouse.tables_database}.dmarc_records"
-            " WHERE policy_domain IN {domains:Array(String)} AND day BETWEEN {start:Date} AND {end:Date}"
+            f" WHERE policy_domain IN {some.sql} AND day BETWEEN {{start:Date}} AND {{end:Date}}"
             " GROUP BY day ORDER BY day DESC",
             parameters={
-                "domains": [each.domain for each in stale],
                 "start": min(each.start for each in stale),
                 "end": max(each.end for each in stale),
+                **some.parameters,
             },
         ).result_rows
     ]

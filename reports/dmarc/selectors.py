@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mailposture.checks.dkim import MOST_KEYS, KeyInUse
+from mailposture.clickhouse.parameters import names
 from mailposture.domain_names import normalize
 from mailposture.records.dkim_key import key_name
 
@@ -20,7 +21,7 @@ _STILL_IN_USE: Final = timedelta(days=3)  # before the newest day that reports a
 _QUESTION: Final = f"""
     SELECT policy_domain, dkim_domain, selector, last_day, max(last_day) OVER (PARTITION BY policy_domain) AS newest_day
     FROM dmarc_selectors
-    WHERE empty({{domains:Array(String)}}) OR has({{domains:Array(String)}}, policy_domain)
+    WHERE {{which}}
     ORDER BY policy_domain, messages DESC, dkim_domain, selector
     LIMIT {MOST_KEYS} BY policy_domain
 """
@@ -29,7 +30,9 @@ _QUESTION: Final = f"""
 def keys_in_use(ask: Ask, domains: Sequence[str] = ()) -> dict[str, tuple[KeyInUse, ...]]:
     """By domain of ours, those with most messages first; of all domains if none is named. Raises what `ask` does."""
     keys: defaultdict[str, list[KeyInUse]] = defaultdict(list)
-    for policy_domain, domain, selector, last_day, newest_day in ask(_QUESTION, {"domains": list(domains)}):
+    some = names("domains", domains)
+    question = _QUESTION.format(which=f"policy_domain IN {some.sql}" if domains else "true")
+    for policy_domain, domain, selector, last_day, newest_day in ask(question, some.parameters if domains else {}):
         if normalize(key_name(selector, domain)) is not None:  # else reports have something that is no name
             in_use = last_day >= newest_day - _STILL_IN_USE
             keys[policy_domain].append(

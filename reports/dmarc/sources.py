@@ -118,7 +118,7 @@ def read_senders(client: Client, domain: str, *, days: int) -> Senders:
 
 def read_source(client: Client, domain: str, source: str, *, days: int) -> OneSource | None:
     """One source by its name as the others show it, whatever the case; None if it sent nothing in these days."""
-    ask = ReportDays(client, days=days, domain=domain, source=source).ask
+    ask = ReportDays(client, days=days, domain=domain, more={"source": source}).ask
     found = tuple(Sending(*row) for row in ask(_sources(f"{_DAYS} AND {_IT}")))
     if not found:
         return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mailposture.checks.reason import Reason
 from mailposture.checks.result import Outcome
+from mailposture.clickhouse.clock import today
 from reports.caption import caption
 
 if TYPE_CHECKING:
@@ -91,9 +92,9 @@ def read_readiness(client: Client, domain: str, *, days: int) -> Readiness | Non
     if not found:
         return None
     verdict, reasons, sessions, would_be_refused, reporters, seen_days, last_mode = found[0]
-    ((today,),) = client.query("SELECT today FROM clock").result_rows
-    refused = {"domain": domain, "start": today - timedelta(days=days), "end": today, "most": _MOST}
-    probed = {"domain": domain, "start": today - timedelta(days=_PROBED_DAYS)}
+    end = today(client)
+    refused = {"domain": domain, "start": end - timedelta(days=days), "end": end, "most": _MOST}
+    probed = {"domain": domain, "start": end - timedelta(days=_PROBED_DAYS)}
     return Readiness(
         policy_domain=domain,
         verdict=Verdict(verdict),
