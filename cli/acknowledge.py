@@ -8,7 +8,7 @@ import click
 
 from cli.database import database
 from cli.options import domain_of, with_config
-from mailposture.clickhouse import timeouts
+from mailposture.clickhouse.clock import today
 from mailposture.quoting import printable
 from reports.acknowledging import (
     BY_COMMAND,
@@ -18,7 +18,6 @@ from reports.acknowledging import (
     check_acknowledgeable,
     withdraw,
 )
-from reports.prepare import roll_up
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -59,7 +58,7 @@ def command(
         return
     ours = domain_of(config, domain)
     named = _cause(cause, subject)
-    with database(config, user=config.clickhouse.collector_user, silence=timeouts.WORK) as client:
+    with database(config, user=config.clickhouse.collector_user, at_once=True) as client:
         if withdrawn:
             origins = {
                 known.origin: known
@@ -71,17 +70,14 @@ def command(
             if BY_COMMAND not in origins:
                 raise click.UsageError(f"{ours}: {named} is acknowledged in the configuration; take it out there")
             withdraw(client, config, origins[BY_COMMAND])
-            roll_up(client, config)
             click.echo(f"{ours}: {named}{_at(subject)} counts again")
             return
         if until is None or not because:
             raise click.UsageError("--until DATE and --because TEXT belong to an acknowledgement")
-        ((today,),) = client.query("SELECT today FROM clock").result_rows
-        if until.date() <= today:
+        if until.date() <= today(client):
             raise click.BadParameter(f"{until:%Y-%m-%d} is over", param_hint="--until")
         known = Acknowledgement(policy_domain=ours, cause=named, subject=subject, until=until.date(), because=because)
         acknowledge(client, config, known)
-        roll_up(client, config)
     click.echo(f"{ours}: {named}{_at(subject)} alerts nobody until {until:%Y-%m-%d}")
 
 
@@ -102,11 +98,11 @@ def _at(subject: str) -> str:
 def _list(config: Config) -> None:
     with database(config, user=config.clickhouse.analyst_user) as client:
         known = acknowledgements(client)
-        ((today,),) = client.query("SELECT today FROM clock").result_rows
+        day = today(client)
     if not known:
         click.echo("nothing is acknowledged")
     for each in known:
-        over = " (over)" if each.until <= today else ""
+        over = " (over)" if each.until <= day else ""
         where = " (configuration)" if each.origin != BY_COMMAND else ""
         click.echo(
             f"{each.policy_domain}: {each.cause}{_at(each.subject)} until {each.until}{over}{where}: "

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def database(config: Config, *, user: str, silence: int | None = None) -> Iterator[Client]:
-    """Log in as an SQL user for as long as the caller needs it, with `silence` as of connect().
+def database(config: Config, *, user: str, at_once: bool = False) -> Iterator[Client]:
+    """Log in as an SQL user for as long as the caller needs it.
 
     The embedded database is brought to the schema of this version first: it is ours alone. What it knows of the
     configuration is up to who started the engine: another one that a command happens to have changes nothing under a
     service that runs. A server is left to `mailposture collector` and `mailposture migrate`, which may. What tables
-    keep of rows is made again here only while no service does. Raises ProblemError.
+    keep of rows is made again here only while no service does, or if what the caller, the collector's SQL user, writes
+    is to count `at_once`. Raises ProblemError.
     """
     with use_or_start(config) as access:
         if config.clickhouse.url is None:
@@ -40,9 +41,9 @@ def database(config: Config, *, user: str, silence: int | None = None) -> Iterat
                     prepare(owner, config)
             if access.started:
                 _roll_up(config, access.endpoint)
-        with _connection(config, user, access.endpoint, silence) as client:
+        with _connection(config, user, access.endpoint) as client:
             yield client
-        if access.started and user == config.clickhouse.collector_user:
+        if at_once or (access.started and user == config.clickhouse.collector_user):
             _roll_up(config, access.endpoint)
 
 

@@ -20,22 +20,22 @@ class Sent:
     """A mail that the mail server has accepted."""
 
     week: Week
-    scope: str
+    team: str  # whose digest it is; empty: that of all domains
     recipient: str
     message_id: str
     at: datetime
 
 
 def read_sent(client: Client, week: Week) -> dict[tuple[str, str], datetime]:
-    """By scope and recipient when the digest of a week was handed over."""
+    """By team and recipient when the digest of a week was handed over."""
     rows = client.query(
         "SELECT scope, recipient, sent_at FROM digests_sent WHERE first_day = {day:Date}",
         parameters={"day": week.start},
     ).result_rows
-    return {(scope, recipient): sent_at.replace(tzinfo=UTC) for scope, recipient, sent_at in rows}
+    return {(team, recipient): sent_at.replace(tzinfo=UTC) for team, recipient, sent_at in rows}
 
 
 def note_sent(client: Client, config: Config, sent: Sent) -> None:
     """As the exporter's SQL user; again changes nothing."""
-    row = (sent.week.start, sent.scope, sent.recipient, sent.message_id, sent.at)
+    row = (sent.week.start, sent.team, sent.recipient, sent.message_id, sent.at)
     client.insert("digests_sent", [row], column_names=_COLUMNS, database=config.clickhouse.tables_database)

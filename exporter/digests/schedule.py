@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from mailposture.config.scope import EVERY_DOMAIN, Scope, of_team
 from reports.digest.week import Week
 
 if TYPE_CHECKING:
@@ -19,23 +20,16 @@ if TYPE_CHECKING:
 class Mailing:
     """A digest and its recipients."""
 
-    scope: str  # the team; empty: all domains
-    domains: frozenset[str] | None  # None: all
+    scope: Scope  # of a team, or of all
     recipients: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        """What its domains are called."""
-        return f"team {self.scope}" if self.scope else ""
 
 
 def mailings(config: Config, digest: Digest) -> Iterator[Mailing]:
     """All digests that are mailed in a week."""
     if digest.recipients:
-        yield Mailing(scope="", domains=None, recipients=digest.recipients)
+        yield Mailing(scope=EVERY_DOMAIN, recipients=digest.recipients)
     for team, recipients in digest.teams.items():
-        domains = frozenset(domain.name for domain in config.domains if domain.team == team)
-        yield Mailing(scope=team, domains=domains, recipients=recipients)
+        yield Mailing(scope=of_team(config, team), recipients=recipients)
 
 
 def last_due(digest: Digest, now: datetime) -> datetime:

@@ -44,7 +44,7 @@ _LONGEST_RETRY: Final = timedelta(minutes=30)
 
 def compose(client: Client, digest: Digest, mailing: Mailing, week: Week, *, now: datetime) -> EmailMessage:
     """The mail of a digest, read now."""
-    content = read_digest(client, week, domains=mailing.domains, scope=mailing.title)
+    content = read_digest(client, week, domains=mailing.scope.domains, scope=mailing.scope.title)
     shown = page(content, grafana_url=digest.grafana_url or "")
     return as_mail(shown, week, sender=digest.sender, recipients=mailing.recipients, sent_at=now)
 
@@ -122,18 +122,18 @@ class Sending:
         if sent:
             self._status.sent(max(sent.values()))
         every = tuple(mailings(self._config(), digest))
-        waiting = {(each.scope, to) for each in every for to in each.recipients} - sent.keys()
+        waiting = {(each.scope.team, to) for each in every for to in each.recipients} - sent.keys()
         self._status.waits(len(waiting), since=due)
         for mailing in every:
-            recipients = [to for to in mailing.recipients if (mailing.scope, to) in waiting]
+            recipients = [to for to in mailing.recipients if (mailing.scope.team, to) in waiting]
             if recipients:
                 mail = compose(client, digest, mailing, week, now=self._clock())
                 for recipient in self._hand_over(digest, mail, recipients):
-                    waiting.discard((mailing.scope, recipient))
+                    waiting.discard((mailing.scope.team, recipient))
                     self._status.waits(len(waiting), since=due)
                     at = self._clock()
                     self._status.sent(at)
-                    self._unnoted.append(Sent(week, mailing.scope, recipient, mail["Message-ID"], at))
+                    self._unnoted.append(Sent(week, mailing.scope.team, recipient, mail["Message-ID"], at))
                     self._note(client)
         return not waiting
 

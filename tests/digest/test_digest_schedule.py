@@ -67,7 +67,7 @@ def test_a_team_gets_the_digest_of_its_domains() -> None:
         {"domains": [{"name": "a.example", "team": "web"}, {"name": "b.example"}, {"name": "c.example", "team": "web"}]}
     )
     digest = settings(recipients=["all@example.com"], teams={"web": ["web@example.com"]})
-    assert [(each.scope, each.domains, each.recipients) for each in mailings(config, digest)] == [
+    assert [(each.scope.team, each.scope.domains, each.recipients) for each in mailings(config, digest)] == [
         ("", None, ("all@example.com",)),
         ("web", frozenset({"a.example", "c.example"}), ("web@example.com",)),
     ]

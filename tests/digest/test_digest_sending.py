@@ -288,6 +288,29 @@ def test_the_command_mails_it_now(office: Office, tmp_path: Path) -> None:
         assert mail["Subject"].startswith("Mail security, ")
 
 
+def test_who_got_it_by_the_command_does_not_get_it_again_when_it_is_due(office: Office, tmp_path: Path) -> None:
+    with office.open():
+        digest = office.digest(NOBODY, BOSS).model_dump(mode="json")
+        file = configuration(office, tmp_path, digest={**digest, "day": Weekday(TODAY.weekday()).name})
+        done = CliRunner().invoke(command, ["--config", str(file), "--send"])
+        assert "nobody@elsewhere.example is refused: 554" in str(done.exception), (
+            "and who is refused keeps it from none"
+        )
+        of_one = CliRunner().invoke(command, ["--config", str(file), "--send", "--domain", "shop.example"])
+        assert "of shop.example" not in done.output
+        assert f"Handed to localhost for {BOSS}." in of_one.output
+        assert office.storage.ask("SELECT first_day, scope, recipient FROM digests_sent") == [
+            (TODAY - timedelta(days=7), "", BOSS)
+        ]
+        office.sending(BOSS, ADMIN).look()
+        office.now += timedelta(days=7)
+        office.sending(BOSS, ADMIN).look()
+        by_command, _, due = office.arrived("boss", 3)
+        (first, second) = office.arrived("admin", 2)
+    assert by_command["Message-ID"] not in (first["Message-ID"], due["Message-ID"])
+    assert due["Message-ID"] == second["Message-ID"]
+
+
 def test_a_server_that_does_not_take_it_is_named(office: Office, tmp_path: Path) -> None:
     digest = office.digest(BOSS).model_dump(mode="json")
     file = configuration(office, tmp_path, digest={**digest, "day": "monday"})
