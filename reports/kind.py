@@ -110,6 +110,7 @@ class ReportKind(Generic[_Report, _Attribution]):
     rows: Callable[[Sequence[tuple[_Report, _Attribution]], Provenance], list[Rows]]  # of the reports of one message
     tables: ReportTables
     schema: Path  # a folder of schema steps: its tables and views
+    words: Mapping[str, str] = field(default_factory=dict)  # SQL that these may name, beside what all kinds may
     # At every start its tables are made to say what its views join with: words, and what the configuration says.
     write_words: Callable[[Client, Config], None] | None = None
     # What is done once reports are stored, a round at a time; each returns how many seconds its next round has time.

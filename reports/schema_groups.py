@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from mailposture.clickhouse.schema_steps import COMMON, Group
+from reports.caption import caption
 from reports.envelope import Source
 from reports.kinds import KINDS
 
 _WORDS: Final = {
+    "caption": caption(),
     "sources_with_delay": ", ".join(f"'{source.value}'" for source in Source if source.comes_when_sent),
     # One name and one of these is one reporter: who is proven, in whatever way, or trusted for the same reason.
     "proof": "if(trust IN ('spf', 'authserv'), 'dkim', toString(trust))",
@@ -49,6 +51,6 @@ _WORDS_OF_ALL: Final = {
 }
 SCHEMA_GROUPS: Final = (
     COMMON,
-    *(Group(name=kind.name, folder=kind.schema, words=_WORDS) for kind in KINDS),
+    *(Group(name=kind.name, folder=kind.schema, words={**_WORDS, **kind.words}) for kind in KINDS),
     Group(name="all", folder=Path(__file__).parent / "schema", words=_WORDS_OF_ALL),
 )

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from reports.dmarc import evidence
 from reports.dmarc.attribution import Attribution, attribute, attribution_of
 from reports.dmarc.decode import DmarcReport, read
 from reports.dmarc.header import MAIL
@@ -83,6 +84,7 @@ DMARC: Final[ReportKind[DmarcReport, Attribution]] = ReportKind(
     rows=rows_of,
     tables=ReportTables(parts=(Table("dmarc_records", RecordRow),), report=Table("dmarc_reports", ReportRow)),
     schema=Path(__file__).parent / "schema",
+    words=evidence.WORDS,
     write_words=_write_words,
     roll_up=roll_up,
     look_up=_look_up,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from mailposture.clickhouse.parameters import names
+from reports.dmarc import evidence
 from reports.dmarc.keeping import judge, make_days
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_EVIDENCE_BEFORE: Final = 30  # days before its day that evidence is good for, as dmarc_source_piles has it
-_EVIDENCE_AFTER: Final = 90  # and after it
 _LATELY: Final = 35  # days that follow who counts, day by day
 _COMMITTED: Final = 60  # seconds that storing may take from noting its time until others see its rows
 _RECORDS: Final = 100_000  # in one insert, unless a single day has more
@@ -101,9 +100,9 @@ def _stale(client: Client, config: Config) -> list[Stale]:
             least(
                 if(by_other_rules AND last_day > toDate(0), first_day, last_day + 1),
                 if(on_another_day, greatest(first_day, today - {_LATELY}), last_day + 1),
-                if(stored > 0, greatest(first_day, first_stored - {_EVIDENCE_BEFORE}), last_day + 1)
+                if(stored > 0, greatest(first_day, first_stored - {evidence.BEFORE}), last_day + 1)
             ) AS start,
-            if(by_other_rules OR on_another_day, last_day, least(last_day, last_stored + {_EVIDENCE_AFTER})) AS end,
+            if(by_other_rules OR on_another_day, last_day, least(last_day, last_stored + {evidence.AFTER})) AS end,
             rules_now,
             lately_now
         FROM
@@ -170,7 +169,8 @@ def _stale(client: Client, config: Config) -> list[Stale]:
 def _release() -> str:
     """What changes when a release sorts or words sources otherwise."""
     views = sorted((Path(__file__).parent / "schema" / "views").glob("*.sql"))
-    return hashlib.sha256(b"".join(view.read_bytes() for view in views)).hexdigest()
+    words = repr(evidence.WORDS).encode()
+    return hashlib.sha256(b"".join([words, *(view.read_bytes() for view in views)])).hexdigest()
 
 
 def _records(client: Client, config: Config, stale: Sequence[Stale]) -> list[tuple[date, int]]:

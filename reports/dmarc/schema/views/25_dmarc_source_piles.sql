@@ -222,14 +222,14 @@ FROM
                         OR transform(cutToFirstSignificantSubdomain(name), our_domains, arrayEnumerate(our_domains), 0) > 0,
                     authenticated
                 ) AS other_domain_of_ours,
-                own_last_day >= day - 90 AND own_first_day <= day + 30 AS is_own_address,
+                own_last_day >= day - {evidence_after} AND own_first_day <= day + {evidence_before} AS is_own_address,
                 arrayExists(
-                    each -> each.1 <= packed_ip AND packed_ip <= each.2 AND each.4 >= day - 90 AND each.3 <= day + 30, listed_networks
+                    each -> each.1 <= packed_ip AND packed_ip <= each.2 AND each.4 >= day - {evidence_after} AND each.3 <= day + {evidence_before}, listed_networks
                 ) AS is_listed,
                 notEmpty(particular)
-                    AND arrayExists(each -> has(particular, each.1) AND each.3 >= day - 90 AND each.2 <= day + 30, companions_by_spf)
+                    AND arrayExists(each -> has(particular, each.1) AND each.3 >= day - {evidence_after} AND each.2 <= day + {evidence_before}, companions_by_spf)
                     AS companion_sends_for_us,
-                service != '' AND arrayExists(each -> each.1 = service AND each.3 >= day - 90 AND each.2 <= day + 30, services_as_us)
+                service != '' AND arrayExists(each -> each.1 = service AND each.3 >= day - {evidence_after} AND each.2 <= day + {evidence_before}, services_as_us)
                     AS service_sends_for_us
             FROM
             (

@@ -41,11 +41,7 @@ WITH
         (
             SELECT
                 policy_domain, reporter, trust, day,
-                -- As reports/caption.py has it.
-                concat(
-                    if(any(organization) IN ('', reporter), '', concat(substringUTF8(any(organization), 1, 60), ' ')),
-                    '(', multiIf(reporter_proven, reporter, reporter = '', 'unproven', concat(reporter, ', unproven')), ')'
-                ) AS name,
+                {caption} AS name,
                 sumIf(successful_sessions, counts) AS successful, sumIf(failed_sessions, counts) AS failed,
                 toInt64(sumIf(failed_sessions, policy_type = 'sts' AND sts_mode = 'enforce')) AS refused,
                 CAST([], 'Array(Tuple(String, String, UInt64))') AS failures
