@@ -19,7 +19,7 @@ _LAST_WORDS: Final = {
     "reporters that count in alerts are included (docs/alerts.md).",
     "dmarc": "`mailposture summary --domain {{ $labels.policy_domain }}` names causes and sources. Only reporters that "
     "count in alerts are included (docs/alerts.md).",
-    "outside": "`mailposture check {{ $labels.policy_domain }}` says what is wrong, and prints the line to publish.",
+    "outside": "`mailposture check {{ $labels.policy_domain }}` says what is wrong and what to do about it.",
 }
 _MINUTES: Final = {"m": 1, "h": 60, "d": 1440}
 _ABOUT: Final = {
