@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from mailposture.clickhouse import thresholds
 from mailposture.clickhouse.schema_steps import COMMON, Group
 from reports.caption import caption
 from reports.envelope import Source
@@ -38,11 +39,19 @@ _WORDS: Final = {
     "missed_days": """arraySum(
             number -> usual[toDayOfWeek(last_report_day + number)], range(1, greatest(today - last_report_day, 1))
         ) + if(last_report_day < today, usual[toDayOfWeek(today)] * elapsed_today, 0)""",
+    "reports_are_missing": thresholds.too_old("missed_days * 86400"),
+    "reports_are_late": thresholds.too_old("usual_delay"),
+    # Of `mail`, sessions or messages.
+    "too_little_mail": thresholds.too_little_mail("mail"),
+    # Of one sender.
+    "fails_too_often": thresholds.too_large_a_share("failed", "successful + failed"),
 }
 _OF_EVERY_REPORT: Final = (
     "day, report_key, policy_domains, reporter, reporter_proven, period_end, received_at, source, name, trust, warnings"
 )
 _WORDS_OF_ALL: Final = {
+    "enough": thresholds.enough("judged"),
+    "too_large_a_share": thresholds.too_large_a_share("judged", "of"),
     "names_of_kinds": ", ".join(kind.name for kind in KINDS),
     "reports_of_all_kinds": "\n    UNION ALL\n    ".join(
         f"SELECT '{kind.name}' AS kind, {_OF_EVERY_REPORT} FROM {{tables}}.{kind.tables.report.name} FINAL"

@@ -23,6 +23,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mailposture.clickhouse.thresholds import to_be_renewed
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -44,7 +46,11 @@ class Group:
     )  # of its own, that its templates may name: SQL, itself a template
 
 
-COMMON = Group(name="common", folder=Path(__file__).parent.parent / "schema")
+COMMON = Group(
+    name="common",
+    folder=Path(__file__).parent.parent / "schema",
+    words={"to_be_renewed": to_be_renewed("not_after", "as_of")},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

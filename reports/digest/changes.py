@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from mailposture.clickhouse.thresholds import to_be_renewed
 from reports.digest.digest import Changes, DueCertificate, Ready, RecordChange, Turned
 from reports.digest.problems import problems_of
 from reports.digest.week import DAYS
@@ -107,7 +108,7 @@ _CERTIFICATES: Final = f"""
         GROUP BY policy_domain, receiving_mx, receiving_ip
     ) AS last
     INNER JOIN domains USING (policy_domain)
-    WHERE certificate_not_after < toDateTime({{end:Date}} + {DAYS}, 'UTC') + certificate_expiry_seconds
+    WHERE {to_be_renewed("certificate_not_after", f"toDateTime({{end:Date}} + {DAYS}, 'UTC')")}
     GROUP BY policy_domain, receiving_mx
     ORDER BY expires, policy_domain, receiving_mx
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from mailposture.clickhouse.thresholds import too_many
 from reports.digest.digest import Day, Passing
 from reports.digest.week import DAYS
 from reports.report_days import OF_DOMAIN, ReportDays
@@ -41,9 +42,8 @@ def read_days(client: Client, week: Week, *, domain: str | None) -> Days:
     ask = ReportDays(client, days=DAYS, end=week.end, domain=domain).ask
     days = Days(week)
     for kind, sql in (("tls", _TLS), ("dmarc", _DMARC)):
-        for name, day, succeeded, judged, of, minimum, ratio in ask(sql):
+        for name, day, succeeded, of, bad in ask(sql):
             if of:
-                bad = judged >= max(minimum, 1) and judged > ratio * of
                 days.add(kind, name, day, Day(share=int(succeeded) / int(of), bad=bool(bad)))
     return days
 
@@ -60,16 +60,17 @@ def passing(domains: Iterable[DomainWeek], week: Week, *, known: Iterable[Needed
     )
 
 
-_THRESHOLDS: Final = "any(minimum_sessions), any(failure_ratio_threshold)"
+_JUDGED: Final = f"SELECT policy_domain, day, succeeded, of, {too_many('failed', 'of')}"
 _INSIDE: Final = (
-    f"INNER JOIN domains USING (policy_domain) WHERE day >= {{start:Date}} AND day < {{end:Date}} AND {OF_DOMAIN}"
-    " GROUP BY policy_domain, day"
+    f"WHERE day >= {{start:Date}} AND day < {{end:Date}} AND {OF_DOMAIN} GROUP BY policy_domain, day"
+    ") AS days INNER JOIN domains USING (policy_domain)"
 )
 _TLS: Final = (
-    "SELECT policy_domain, day, sum(successful_sessions), sum(failed_sessions) AS failed,"
-    f" sum(successful_sessions) + failed, {_THRESHOLDS} FROM tls_domain_daily {_INSIDE}"
+    f"{_JUDGED} FROM (SELECT policy_domain, day, sum(successful_sessions) AS succeeded, sum(failed_sessions) AS failed,"
+    f" succeeded + failed AS of FROM tls_domain_daily {_INSIDE}"
 )
 _DMARC: Final = (
-    "SELECT policy_domain, day, sum(passed_messages), sumIf(messages, pile = 'ours-failing'),"
-    f" sumIf(messages, pile != 'unknown'), {_THRESHOLDS} FROM dmarc_sources_daily {_INSIDE}"
+    f"{_JUDGED} FROM (SELECT policy_domain, day, sum(passed_messages) AS succeeded,"
+    " sumIf(messages, pile = 'ours-failing') AS failed, sumIf(messages, pile != 'unknown') AS of"
+    f" FROM dmarc_sources_daily {_INSIDE}"
 )

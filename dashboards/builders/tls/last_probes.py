@@ -10,6 +10,7 @@ from dashboards.builders.common.panels import UNKNOWN, Column
 from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import DOMAINS
 from dashboards.builders.tls.probe_faults import BLOCKED
+from mailposture.clickhouse.thresholds import to_be_renewed
 
 SERVERS: Final = f"""
     SELECT probed.*, certificate_expiry_seconds
@@ -35,11 +36,10 @@ POLICIES: Final = f"""
 FAULT_IN_WORDS: Final = "if(last_reason = '', '', last_detail)"
 DAYS_LEFT: Final = "dateDiff('day', (SELECT today FROM clock), toDate(certificate_not_after, 'UTC'))"
 
-RENEWAL: Final = """multiIf(
+RENEWAL: Final = f"""multiIf(
                     certificate_not_after IS NULL, 'unknown',
                     certificate_not_after <= (SELECT now FROM clock), 'expired',
-                    certificate_not_after < (SELECT now FROM clock) + toIntervalSecond(certificate_expiry_seconds),
-                    'due',
+                    {to_be_renewed("certificate_not_after", "(SELECT now FROM clock)")}, 'due',
                     'later')"""
 """SQL: what alert MxCertificateExpiring thinks of a certificate; each domain has its own threshold."""
 

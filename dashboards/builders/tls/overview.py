@@ -19,6 +19,7 @@ from dashboards.builders.common.variables import (
     untrusted_id,
 )
 from dashboards.builders.tls import questions, shared_panels
+from mailposture.clickhouse.thresholds import too_many
 from reports.caption import caption
 from reports.causes import worst_first
 
@@ -198,8 +199,8 @@ _DOMAINS = table(
                 sumIf(successful_sessions + failed_sessions, {THIS_WEEK}) AS sessions_week,
                 sumIf(failed_sessions, {THIS_WEEK}) AS failed_week,
                 sumIf(successful_sessions + failed_sessions, {IN_RANGE}) AS all_sessions,
-                countIf({IN_RANGE} AND failed_sessions >= greatest(minimum_sessions, 1)
-                    AND failed_sessions > failure_ratio_threshold * (successful_sessions + failed_sessions)) AS bad_days
+                countIf({IN_RANGE}
+                    AND {too_many("failed_sessions", "successful_sessions + failed_sessions")}) AS bad_days
             FROM tls_domain_daily
             INNER JOIN domains USING (policy_domain)
             WHERE ({IN_RANGE} OR {WEEK_BEFORE}) AND {OF_TEAM}

@@ -10,6 +10,7 @@ from typing import Final
 
 from dashboards.builders.common.scope import IN_RANGE, all_parked
 from dashboards.builders.common.variables import END, REPORTER
+from mailposture.clickhouse.thresholds import enough
 from reports.alerts.table import ALERTS
 from reports.causes import FROM_PROBES
 from reports.tls.failures import SUSPICIONS, Category
@@ -177,7 +178,7 @@ def lonely_failures(chosen: str, everybody: str) -> str:
             )
             GROUP BY {REPORTER}, policy_domain
         ) AS main_causes USING ({REPORTER}, policy_domain)
-        WHERE all_senders > 1 AND failed >= greatest(minimum_sessions, 1) AND share >= 3 * share_of_others"""
+        WHERE all_senders > 1 AND {enough("failed")} AND share >= 3 * share_of_others"""
 
 
 def mode_changes(domains: str) -> str:

@@ -127,7 +127,7 @@ WITH
                 if(probe = 'mta-sts' AND differs,
                     ('policy-not-as-configured', 'warning', if(reason = '', 'policy-differs', reason), again), ('', '', '', false)),
                 if(mode = 'enforce' AND max_age < 604800, ('policy-max-age-small', 'info', 'max-age-small', true), ('', '', '', false)),
-                if(ifNull(not_after < as_of + certificate_expiry_seconds, false) AND reason NOT LIKE 'certificate-%',
+                if(ifNull({to_be_renewed}, false) AND reason NOT LIKE 'certificate-%',
                     ('mx-certificate-expiring', 'warning', 'certificate-due', true), ('', '', '', false))
             ]) AS each
         FROM judged

@@ -88,7 +88,11 @@ WITH
         SELECT
             * EXCEPT (affected, affected_together),
             affected - if(cause = 'failure-ratio', least(affected, explained), 0) AS affected,
-            affected_together - if(cause = 'failure-ratio', least(affected_together, explained), 0) AS judged
+            multiIf(
+                judged_by IN ('sessions-of-subject', 'share-of-subject'), together.affected,
+                cause = 'failure-ratio', affected_together - least(affected_together, explained),
+                affected_together
+            ) AS judged
         FROM together
     ),
     needing AS
@@ -99,13 +103,11 @@ WITH
             max(cause = 'starttls-not-supported') OVER of_domain AS starttls_is_missing,
             max(cause != 'server-newly-failing' AND kind = 'tls') OVER (PARTITION BY policy_domain, subject) AS subject_is_named
         FROM compared
-        WHERE multiIf(
-            judged_by = 'any', true,
-            judged_by = 'sessions-of-subject', affected >= greatest(minimum_sessions, 1),
-            judged_by = 'share-of-subject', affected >= greatest(minimum_sessions, 1) AND affected > failure_ratio_threshold * of,
-            judged_by = 'sessions', judged >= greatest(minimum_sessions, 1),
-            judged >= greatest(minimum_sessions, 1) AND judged > failure_ratio_threshold * of
-                AND affected * 10 >= most_affected
+        WHERE judged_by = 'any' OR (
+            {enough}
+            AND (judged_by NOT IN ('share', 'share-of-subject') OR {too_large_a_share})
+            -- Of the servers with a cause, those that matter.
+            AND (judged_by != 'share' OR affected * 10 >= most_affected)
         )
         WINDOW of_domain AS (PARTITION BY policy_domain)
     )

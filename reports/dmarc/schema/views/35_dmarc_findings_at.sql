@@ -87,8 +87,8 @@ WITH
     (
         SELECT
             *, arraySort(arrayMap(reporter -> toString(reporter), seen)) AS seen_by,
-            if(arraySum(each -> if(each.1 > last_day - 3, each.2 + each.3, 0), days) < minimum_sessions, until - 28, last_day - 2)
-                AS first_counting,
+            arraySum(each -> if(each.1 > last_day - 3, each.2 + each.3, 0), days) AS mail,
+            if({too_little_mail}, until - 28, last_day - 2) AS first_counting,
             min(first_day) OVER of_domain AS first_of_domain, row_number() OVER (PARTITION BY policy_domain ORDER BY source) AS place,
             sum(own_now) OVER of_domain AS own_of_domain, sum(unknown_before) OVER of_domain / 28 AS usual,
             sum(unknown_now) OVER of_domain AS unknown_of_domain, sum(delivered_now) OVER of_domain AS delivered_of_domain,

@@ -95,7 +95,7 @@ WITH
     (
         SELECT policy_domain, arrayJoin([
             (
-                if(NOT parked AND last_report_day > toDate(0) AND missed_days * 86400 > stale_after_seconds, 'dmarc-no-reports', ''),
+                if(NOT parked AND last_report_day > toDate(0) AND {reports_are_missing}, 'dmarc-no-reports', ''),
                 '', 'warning', toNullable(last_report_day + 1), toUInt64(missed_days),
                 concat('The last DMARC report is about ', toString(last_report_day), '.')
             ),

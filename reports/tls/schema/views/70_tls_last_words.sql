@@ -82,7 +82,7 @@ WITH
     (
         SELECT
             policy_domain, reporter, proof, name, standing = 'newcomer' AS is_new, last_day, newest, last_clean, days,
-            failure_ratio_threshold, sum(last_sessions) OVER of_domain < minimum_sessions AS thin,
+            failure_ratio_threshold, sum(last_sessions) OVER of_domain AS mail, {too_little_mail} AS thin,
             max(first_day < latest) OVER of_domain AS has_past
         FROM senders
         INNER JOIN
@@ -112,7 +112,7 @@ WITH
     ),
     alarms AS
     (
-        SELECT *, failed > failure_ratio_threshold * (successful + failed) AS alarmed
+        SELECT *, {fails_too_often} AS alarmed
         FROM last_words
     ),
     outages AS

@@ -68,7 +68,7 @@ WITH
         SELECT policy_domain, arrayJoin([
             (
                 multiIf(
-                    parked, '', NOT reported, 'never-reported', missed_days * 86400 > stale_after_seconds, 'no-reports', ''
+                    parked, '', NOT reported, 'never-reported', {reports_are_missing}, 'no-reports', ''
                 ),
                 if(reported, last_report_day + 1, NULL),
                 toUInt64(missed_days),
@@ -82,7 +82,7 @@ WITH
                 ), 'No reporter that counts has reported about the last 35 days.')
             ),
             (
-                if(NOT parked AND reports > 0 AND usual_delay > stale_after_seconds, 'reports-late', ''),
+                if(NOT parked AND reports > 0 AND {reports_are_late}, 'reports-late', ''),
                 NULL,
                 reports,
                 concat(
