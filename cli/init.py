@@ -46,6 +46,8 @@ _DOMAIN = """\
     #     addresses: [203.0.113.25]
     #   - name: Newsletter
     #     services: [Mailchimp]       # `mailposture explain senders` lists them
+    #   - name: Vendor
+    #     domains: [vendor.example]   # that its mail passes SPF or DKIM for
     # The MTA-STS policy that `mailposture policy-host` serves for the domain (RFC 8461).
     # mta_sts:
     #   mode: testing         # enforce once `mailposture readiness` says so

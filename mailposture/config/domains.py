@@ -10,7 +10,8 @@ from typing import Final, Self
 from pydantic import Field, ValidationInfo, model_validator
 
 from mailposture.config.section import Section
-from mailposture.config.values import Cause, Duration, Label, MailDomain, MxPattern, Network, Team, Token
+from mailposture.config.values import Cause, DomainName, Duration, Label, MailDomain, MxPattern, Network, Team, Token
+from mailposture.domain_names import organizational_domain
 
 _WIDEST: Final = {4: 8, 6: 16}  # prefixes of networks, by version: no organization has wider ones
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses (RFC 4291, section 2.5.5.2)
@@ -62,16 +63,28 @@ class Acknowledgement(Section):
 
 
 class Sender(Section):
-    """A sender of ours, whose mail is ours also where it fails DMARC: addresses, or a service that sends for us."""
+    """A sender of ours, whose mail is ours also where it fails DMARC: by its addresses, domains or services."""
 
     name: Label  # that its mail is shown under
     addresses: tuple[Network, ...] = ()
+    domains: tuple[DomainName, ...] = ()  # that its mail passes SPF or DKIM for, or above these
     services: tuple[Label, ...] = ()  # names of the catalogue, as `mailposture explain senders` lists them
 
     @model_validator(mode="after")
     def _says_which_mail(self) -> Self:
-        if not (self.addresses or self.services):
-            raise ValueError(f"{self.name} has neither `addresses` nor `services`, so no mail is from it; give one")
+        if not (self.addresses or self.domains or self.services):
+            raise ValueError(
+                f"{self.name} has no `addresses`, `domains` or `services`, so no mail is from it; give one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_domains_of_one_organization(self) -> Self:
+        for name in self.domains:
+            if not organizational_domain(name):
+                raise ValueError(
+                    f"{self.name}: anybody can have a domain below {name}: forgeries would be taken for yours"
+                )
         return self
 
     @model_validator(mode="after")

@@ -32,9 +32,10 @@ FROM_DMARC_REPORTS: Final = (
         "dmarc-unknown-source",
         Severity.INFO,
         "An unknown source keeps sending in your name",
-        "Mail with your domain in From fails DMARC and comes back from the same source, on several days and seen by "
-        "several receivers, which do not refuse it of their own accord. Forgers change their addresses; this may be a "
-        "service or server of yours that nobody remembers. A stricter policy would refuse its mail.",
+        "Mail with your domain in From fails DMARC and comes back from the same source (a domain that it authenticates "
+        "as, or a network), on three days or after a week, and seen by several receivers, which do not refuse it of "
+        "their own accord. Forgers change their addresses and domains; this may be a service or server of yours that "
+        "nobody remembers. A stricter policy would refuse its mail.",
         "`mailposture readiness example.com` names it. If it is yours, name it under `senders:` of the domain and fix "
         "what is wrong with its mail (docs/dmarc.md). If it is not: `mailposture acknowledge example.com "
         "dmarc-unknown-source SOURCE --until DAY --because TEXT`.",

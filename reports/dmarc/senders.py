@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final
 
 from mailposture.clickhouse.reference import ReferenceTable, add_rows, known_rows
+from mailposture.domain_names import organizational_domain
 from reports.dmarc.catalogue import service_named, services
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _SERVICES: Final = ReferenceTable(
 )
 _NETWORKS: Final = ReferenceTable("sending_networks", ("service", "first_ip", "last_ip", "active"))
 _SENDERS: Final = ReferenceTable(
-    "configured_senders", ("policy_domain", "sender", "service", "first_ip", "last_ip", "active")
+    "configured_senders", ("policy_domain", "sender", "service", "domain", "first_ip", "last_ip", "active")
 )
 _NO_ADDRESS: Final = IPv6Address("::")
 
@@ -32,13 +33,20 @@ def write_senders(client: Client, config: Config) -> None:
     """Make the tables say what the catalogue and the configuration say; what left them stays, as inactive."""
     _write(client, config, _SERVICES, _catalogue(), key=1)
     _write(client, config, _NETWORKS, _networks(), key=3)
-    _write(client, config, _SENDERS, _configured(config), key=5)
+    _write(client, config, _SENDERS, _configured(config), key=6)
 
 
 def check_senders(config: Config) -> None:
-    """Raise ValueError if `senders:` names a service that the catalogue does not have."""
+    """Raise ValueError if `senders:` names a service that the catalogue lacks, or the domain of one that it has."""
+    of_services = {name: service.name for service in services() for name in service.domains}
     for domain in config.domains:
         for sender in domain.senders:
+            for name in sender.domains:
+                service = of_services.get(organizational_domain(name) or name)
+                if service is not None:
+                    raise ValueError(
+                        f"{domain.name}: senders: {sender.name}: {name} is of {service}: write services: [{service}]"
+                    )
             for name in sender.services:
                 if service_named(name) is None:
                     known = {service.name.casefold(): service.name for service in services()}
@@ -89,11 +97,13 @@ def _configured(config: Config) -> set[Row]:
         for sender in domain.senders:
             for network in sender.addresses:
                 first, last = _mapped(network[0]), _mapped(network[-1])
-                rows.add((domain.name, sender.name, "", first, last, True))
+                rows.add((domain.name, sender.name, "", "", first, last, True))
+            for name in sender.domains:
+                rows.add((domain.name, sender.name, "", name, _NO_ADDRESS, _NO_ADDRESS, True))
             for name in sender.services:
                 service = service_named(name)
                 if service is not None:
-                    rows.add((domain.name, sender.name, service.name, _NO_ADDRESS, _NO_ADDRESS, True))
+                    rows.add((domain.name, sender.name, service.name, "", _NO_ADDRESS, _NO_ADDRESS, True))
     return rows
 
 

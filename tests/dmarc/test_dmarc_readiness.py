@@ -204,6 +204,54 @@ def test_a_forgotten_vendor_waits_for_a_name(storage: Storage) -> None:
     assert step(storage, "quarantine").verdict is Verdict.SAFE
 
 
+def test_a_forgotten_vendor_whose_addresses_change_waits_for_a_name(storage: Storage) -> None:
+    """Each network of it was seen on one day, with two messages."""
+    rows = days_of(GOOD)
+    for day in range(1, 15):
+        vendor = failing(1, ip=f"::ffff:203.0.{day}.9", dkim="mail.vendor.example", messages=1)
+        rows += days_of(vendor, first=2 * day, last=2 * day)
+    storage.put("dmarc_records", *rows)
+    published(storage, "none")
+    quarantine = step(storage, "quarantine")
+    assert quarantine.verdict is Verdict.NOT_YET
+    assert quarantine.reasons[0].startswith("Unknown sources come back, and may be yours: vendor.example. Name them")
+    configure(storage, {"name": "Vendor", "domains": ["vendor.example"]})
+    assert step(storage, "quarantine").reasons == (
+        "Own mail fails and would be put into quarantine: Vendor 28 messages (dkim-other-domain).",
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "waits"), [((3, 10), True), ((3, 17), True), ((3, 9), False), ((3, 4), False), ((3, 4, 5), True)]
+)
+def test_who_comes_back_after_a_week_waits_for_a_name(storage: Storage, days: tuple[int, ...], waits: bool) -> None:
+    rows = [row for day in days for row in days_of(failing(1, ip=ANYBODY, messages=5), first=day, last=day)]
+    storage.put("dmarc_records", *days_of(GOOD), *rows)
+    published(storage, "none")
+    assert step(storage, "quarantine").verdict is (Verdict.NOT_YET if waits else Verdict.SAFE)
+
+
+@pytest.mark.parametrize("authenticates", [True, False])
+def test_forgers_who_change_domains_and_addresses_leave_a_policy_safe_and_are_counted(
+    storage: Storage,
+    authenticates: bool,
+) -> None:
+    rows = days_of(GOOD)
+    for number in range(300):
+        address = f"::ffff:198.{18 + number // 256}.{number % 256}.9"
+        domain = f"forger{number}.example" if authenticates else ""
+        day = 1 + number % 30
+        rows += days_of(sent(100 + number, dkim=domain, ip=address, messages=3), first=day, last=day)
+    storage.put("dmarc_records", *rows)
+    published(storage, "none")
+    quarantine = step(storage, "quarantine")
+    assert quarantine.verdict is Verdict.SAFE
+    assert quarantine.reasons[0] == "6000 of 6000 own messages pass, seen by 2 reporters on 30 days."
+    assert quarantine.reasons[1].startswith("1800 messages of unknown origin would be put into quarantine too: ")
+    assert quarantine.reasons[1].endswith(" 6 and 297 more sources.")
+    assert quarantine.reasons[1].count("forger") == (3 if authenticates else 0)
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_what_keeps_coming_is_what_readiness_waits_for(storage: Storage, number: int) -> None:
     chance = random.Random(number)
@@ -323,7 +371,10 @@ def test_forger_who_repeats_what_others_report_is_no_second_reporter(storage: St
     storage.put("dmarc_records", *by_one)
     published(storage, "none")
     before = ready(storage)
-    assert before.steps[0].reasons == ("Only 1 reporters that count saw own mail; two are needed.",)
+    assert before.steps[0].reasons == (
+        "Only 1 reporters that count saw own mail; two are needed.",
+        "60 messages of unknown origin would be put into quarantine too: 203.0.113.0/24 60.",
+    )
     storage.put("dmarc_records", *({**row, "organization": "Forger", "report_key": 7} for row in by_one), known=False)
     assert ready(storage) == before
 

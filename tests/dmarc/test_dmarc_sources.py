@@ -302,10 +302,73 @@ def test_what_is_wrong_is_named(storage: Storage) -> None:
     for row in rows:  # each has columns of its own
         storage.put("dmarc_records", row)
     # a name of ours can only be proven by us
-    assert piles(storage) == [
-        (f"192.0.{100 + number}.0/24", "ours-failing" if reason == "not-aligned" else "unknown", reason, 10)
+    asked = "SELECT source_ip, pile, reason, messages FROM dmarc_sources_daily ORDER BY source_ip"
+    assert storage.ask(asked) == [
+        (f"192.0.{100 + number}.1", "ours-failing" if reason == "not-aligned" else "unknown", reason, 10)
         for number, reason in enumerate(REASONS)
     ]
+
+
+@pytest.mark.slow
+def test_unknown_mail_is_one_source_by_the_domain_that_it_authenticates_as(storage: Storage) -> None:
+    """DKIM before SPF, which a forwarder has of its own; and no name that only the mail itself claims."""
+    storage.put(
+        "dmarc_records",
+        failing(0, ip=ANYBODY, dkim="mail.vendor.example", spf="bounce.vendor.example"),
+        failing(1, ip=FORWARDER, dkim="vendor.example", spf="forwarder.example"),
+        failing(2, ip=SERVER, spf="bounces.vendor.example"),
+        sent(3, ip=FORWARDER, dkim=DOMAIN, aligned="dkim", spf="forwarder.example"),
+    )
+    claimed = {
+        "dkim_domains": ["vendor.example"],
+        "dkim_results": ["fail"],
+        "dkim_selectors": [""],
+        "dkim_details": [""],
+    }
+    storage.put("dmarc_records", {**failing(4, ip="::ffff:203.0.114.9"), **claimed})
+    asked = "SELECT source, source_kind, pile, sum(messages) FROM dmarc_sources_daily GROUP BY ALL ORDER BY source"
+    assert storage.ask(asked) == [
+        ("198.51.100.0/24", "network", "forwarded", 10),
+        ("203.0.114.0/24", "network", "unknown", 10),
+        ("vendor.example", "domain", "unknown", 30),
+    ]
+
+
+@pytest.mark.slow
+def test_configured_sender_is_ours_by_the_domain_that_its_mail_authenticates_as(storage: Storage) -> None:
+    rows = (
+        failing(0, ip=ANYBODY, dkim="vendor.example"),
+        failing(1, ip=FORWARDER, spf="bounce.vendor.example"),
+        failing(2, ip=SERVER, spf="bounce.notvendor.example"),
+        sent(3, ip=ANYBODY, dkim=f"{DOMAIN} vendor.example", aligned="dkim"),
+    )
+    storage.put("dmarc_records", *rows)
+    configure(storage, {"name": "Vendor", "domains": ["vendor.example"]})
+    assert piles(storage) == [
+        ("Vendor", "aligned", "", 10),
+        ("Vendor", "ours-failing", "dkim-other-domain", 10),
+        ("Vendor", "ours-failing", "spf-other-domain", 10),
+        ("notvendor.example", "unknown", "spf-other-domain", 10),
+    ]
+    ((evidence,),) = storage.ask(
+        "SELECT DISTINCT evidence FROM dmarc_sources_daily WHERE source = 'Vendor' AND pile = 'ours-failing'"
+    )
+    assert evidence == "it failed, and it authenticates as a domain of Vendor, a sender in the configuration"
+
+
+@pytest.mark.parametrize(
+    ("domain", "fault"),
+    [
+        ("co.uk", "News: anybody can have a domain below co.uk: forgeries would be taken for yours"),
+        ("bounces.mcsv.net", r"News: bounces.mcsv.net is of Mailchimp: write services: \[Mailchimp\]"),
+        ("no domain", "News|domains"),
+    ],
+)
+def test_domain_that_names_no_sender_is_a_fault_of_the_configuration(tmp_path: Path, domain: str, fault: str) -> None:
+    path = tmp_path / "mailposture.yaml"
+    path.write_text(f"domains:\n- {{name: example.com, senders: [{{name: News, domains: ['{domain}']}}]}}\n")
+    with pytest.raises(ConfigError, match=fault):
+        load_config(path)
 
 
 @pytest.mark.slow
@@ -326,7 +389,7 @@ def test_service_that_the_catalogue_does_not_have_is_a_fault_of_the_configuratio
     with pytest.raises(ConfigError, match=r"example.com: senders: News: 'Mailchmp' is no service .*mean Mailchimp\?"):
         load_config(path)
     path.write_text("domains:\n- {name: example.com, senders: [{name: News}]}\n")
-    with pytest.raises(ConfigError, match=r"mailposture.yaml:2: .*News has neither `addresses` nor `services`"):
+    with pytest.raises(ConfigError, match=r"mailposture.yaml:2: .*News has no `addresses`, `domains` or `services`"):
         load_config(path)
 
 

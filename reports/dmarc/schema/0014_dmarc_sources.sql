@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_sources {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     day Date COMMENT 'Report day: the UTC date of the middle of the reported period',
-    source String COMMENT 'Who sends: a sender of the configuration, a service, a host name, a network' CODEC(ZSTD(1)),
+    source String COMMENT 'Who sends: a sender of the configuration, a service, a domain, a host name, a network' CODEC(ZSTD(1)),
     source_ip IPv6 COMMENT 'Address that the messages came from, IPv4 as ::ffff:a.b.c.d; :: if the report has no usable one' CODEC(ZSTD(1)),
     header_from LowCardinality(String) COMMENT 'Domain in the From field of the messages: ours, or a subdomain',
     pile LowCardinality(String) COMMENT 'aligned, ours-failing, forwarded or unknown',
@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS {tables}.dmarc_sources {on_cluster}
     reason LowCardinality(String) COMMENT 'What is wrong; empty if DMARC passed',
     published_policy LowCardinality(String) COMMENT 'Policy that applied to this header_from: p, or sp for subdomains; one step less with t=y, or where pct spared it',
     published_domain LowCardinality(String) COMMENT 'Domain whose record that is: ours, or a subdomain with a DMARC record of its own',
-    source_kind LowCardinality(String) COMMENT 'own (named in the configuration), service, host, network or unknown',
+    source_kind LowCardinality(String) COMMENT 'own (named in the configuration), service, domain (that it authenticates as), host, network or unknown',
     possibly_ours Bool COMMENT 'unknown: a service, or a shared address, that may send for us',
     outcome UInt8 COMMENT 'Bits: 1 passed, 2 SPF aligned, 4 DKIM aligned, 8 quarantined, 16 rejected',
     messages UInt64 COMMENT 'Messages with our domain in From' CODEC(ZSTD(1)),

@@ -18,7 +18,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_source_days {on_cluster}
     forwarding LowCardinality(String) COMMENT 'Sign of forwarding that the reporter gave: forwarded, trusted_forwarder, mailing_list or arc; else empty',
     fault LowCardinality(String) COMMENT 'What is wrong, a term that `mailposture explain` knows; empty if DMARC passed',
     as_ours Bool COMMENT 'Whether SPF passed for a name of ours without being aligned; where DMARC failed, SPF or DKIM',
-    authenticated Array(String) COMMENT 'Domains, not below ours, that passed SPF or DKIM; sorted, at most 8',
+    authenticated Array(String) COMMENT 'Domains, not below ours, that passed DKIM, then such that passed SPF; each sorted, at most 8',
     messages UInt64 COMMENT 'Messages',
     counted_messages UInt64 COMMENT 'Messages of reporters that count in alerts (dmarc_reporters), and that say whether they passed',
     reporters Array(LowCardinality(String)) COMMENT 'Who reported them, at most 100',
@@ -59,9 +59,9 @@ SELECT
     ) AS fault,
     NOT spf_aligned AND (arrayExists(each -> each.2 = 'pass', own_spf) OR (NOT passed AND arrayExists(each -> each.2 = 'pass', own_dkim))) AS as_ours,
     arraySlice(
-        arraySort(arrayDistinct(arrayMap(each -> toString(each.1), arrayConcat(
-            arrayMap(each -> tuple(each.1), other_dkim), arrayMap(each -> tuple(each.1), other_spf)
-        )))),
+        arrayDistinct(arrayConcat(
+            arraySort(arrayMap(each -> toString(each.1), other_dkim)), arraySort(arrayMap(each -> toString(each.1), other_spf))
+        )),
         1, 8
     ) AS authenticated,
     sum(record.messages) AS messages,

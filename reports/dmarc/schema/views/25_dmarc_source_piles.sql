@@ -10,7 +10,7 @@
 --
 -- Of a parked domain, which sends none, all mail is in unknown, even what passes: then somebody has set up a sender.
 --
--- Own mail is the first three together. A sender of ours is known, in this order: by `senders:` of the configuration; by
+-- Own mail is the first three together. A sender of ours is known, in this order: by `senders:` of the configuration (address, domain, service); by
 -- another domain of the configuration, or a name below that or this one, that the message authenticates as (with DKIM that passes as ours
 -- SPF must say so); by what the message authenticates as, if the same
 -- was seen beside aligned mail of this domain; by its address, if that passed SPF as ours at another time, or
@@ -22,7 +22,8 @@
 -- every service that authenticates as itself, and never a reason to page.
 --
 -- A source is named by what the configuration calls its address; by the service that the message authenticates as; by the service in
--- whose published networks its address is; by the registered domain of its reverse name, if that leads back to the address, and by
+-- whose published networks its address is; where it is unknown, by the registered domain that it authenticates as, so that a vendor
+-- whose addresses change is one source; by the registered domain of its reverse name, if that leads back to the address, and by
 -- who runs its network, where `source_names` of the configuration has them looked up; else by the network of its address. Such a name is no
 -- evidence, but that an address belongs to a shared service.
 --
@@ -32,8 +33,8 @@ CREATE OR REPLACE VIEW {views}.dmarc_source_piles {on_cluster}
     day Date COMMENT 'Report day: the UTC date of the middle of the reported period',
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     header_from LowCardinality(String) COMMENT 'Domain in the From field of the messages: ours, or a subdomain',
-    source String COMMENT 'Who sends: a sender of the configuration, a service, a host name, a network',
-    source_kind LowCardinality(String) COMMENT 'own (named in the configuration), service, host, network or unknown',
+    source String COMMENT 'Who sends: a sender of the configuration, a service, a domain, a host name, a network',
+    source_kind LowCardinality(String) COMMENT 'own (named in the configuration), service, domain (that it authenticates as), host, network or unknown',
     source_ip IPv6 COMMENT 'Address that the messages came from, IPv4 as ::ffff:a.b.c.d; :: if the report has no usable one',
     pile LowCardinality(String) COMMENT 'aligned, ours-failing, forwarded or unknown',
     possibly_ours Bool COMMENT 'unknown: a service, or a shared address, that may send for us. A mark, never a reason to page',
@@ -119,9 +120,11 @@ WITH
             policy_domain,
             -- Of networks within each other the smallest names the sender.
             arraySort(
-                each -> (each.2, bitNot(toUInt128(each.1)), each.3), groupArrayIf((first_ip, last_ip, sender), service = '')
+                each -> (each.2, bitNot(toUInt128(each.1)), each.3), groupArrayIf((first_ip, last_ip, sender), service = '' AND domain = '')
             ) AS sender_networks,
-            arraySort(groupArrayIf((toString(service), sender), service != '')) AS sender_services
+            arraySort(groupArrayIf((toString(service), sender), service != '')) AS sender_services,
+            -- Of domains within each other the longest names the sender.
+            arraySort(each -> (-length(each.1), each), groupArrayIf((domain, sender), domain != '')) AS sender_domains
         FROM {tables}.configured_senders FINAL
         WHERE active
         GROUP BY policy_domain
@@ -138,7 +141,9 @@ SELECT
     multiIf(
         sender_by_address != '', sender_by_address,
         service != '', service,
+        sender_by_domain != '', sender_by_domain,
         service_of_address != '', service_of_address,
+        names_itself, authenticated_domain,
         service_of_host != '', service_of_host,
         host_domain != '', host_domain,
         address_network != '', address_network,
@@ -147,8 +152,10 @@ SELECT
         concat(toString(IPv6CIDRToRange(packed_ip, 48).1), '/48')
     ) AS source,
     multiIf(
-        sender_by_address != '', 'own',
-        service != '' OR service_of_address != '' OR service_of_host != '', 'service',
+        sender_by_address != '' OR (service = '' AND sender_by_domain != ''), 'own',
+        service != '' OR service_of_address != '', 'service',
+        names_itself, 'domain',
+        service_of_host != '', 'service',
         host_domain != '', 'host',
         address = '', 'unknown',
         'network'
@@ -192,7 +199,8 @@ FROM
             dkim_aligned OR forwarding != '', 'forwarded',
             sender_evidence != '', 'ours-failing',
             'unknown'
-        ) AS which
+        ) AS which,
+        which = 'unknown' AND NOT is_unevaluated AND authenticated_domain != '' AS names_itself
     FROM
     (
         SELECT
@@ -201,6 +209,7 @@ FROM
             multiIf(
                 spf_aligned, '',
                 sender_by_address != '', concat('the address is of ', sender_by_address, ', a sender in the configuration'),
+                sender_by_domain != '', concat('it authenticates as a domain of ', sender_by_domain, ', a sender in the configuration'),
                 sender_by_service != '', concat(service, ' is a sender in the configuration', if(shared, ', though other customers of it may send too', '')),
                 as_ours, if(passed, 'SPF passes for a name of yours', 'SPF or DKIM passes for a name of yours'),
                 other_domain_of_ours != '', concat('it authenticates as ', other_domain_of_ours, ', another domain of yours, or below one'),
@@ -217,6 +226,12 @@ FROM
                 *,
                 arrayFirst(each -> each.1 <= packed_ip AND packed_ip <= each.2, sender_networks).3 AS sender_by_address,
                 if(service = '', '', arrayFirst(each -> each.1 = service, sender_services).2) AS sender_by_service,
+                arrayFirst(
+                    each -> arrayExists(name -> name = each.1 OR endsWith(name, concat('.', each.1)), authenticated), sender_domains
+                ).2 AS sender_by_domain,
+                if(
+                    cutToFirstSignificantSubdomain(authenticated[1]) != '', cutToFirstSignificantSubdomain(authenticated[1]), authenticated[1]
+                ) AS authenticated_domain,
                 arrayFirst(
                     name -> transform(name, our_domains, arrayEnumerate(our_domains), 0) > 0
                         OR transform(cutToFirstSignificantSubdomain(name), our_domains, arrayEnumerate(our_domains), 0) > 0,
@@ -238,7 +253,7 @@ FROM
                     spf_aligned OR dkim_aligned AS passed,
                     policy_domain IN (SELECT policy_domain FROM {views}.domains WHERE parked) AS is_parked, fault = 'no-verdict' AS is_unevaluated, disposition, published_policy, published_domain, forwarding, fault, as_ours,
                     authenticated, messages, counted_messages, reporters, counted_reporters, own_first_day, own_last_day, companions_by_spf, services_as_us,
-                    sender_networks, sender_services, listed_networks,
+                    sender_networks, sender_services, sender_domains, listed_networks,
                     if(packed_ip = toIPv6('::'), '', replaceRegexpOne(toString(packed_ip), '^::ffff:([0-9.]+)$', '\\1')) AS address,
                     transform(host_domain, domains, ranks, 0) AS rank_of_host,
                     transform(rank_of_host, ranks, services, '') AS service_of_host,

@@ -2,7 +2,7 @@
 -- compares it with the domain's thresholds. In messages of reporters that count (dmarc_reporters), and where nobody but newcomers
 -- counts, two of them must have seen it: forged reports neither page nor hide.
 --
--- An unknown source that comes back (three days, two reporters, ten messages), and that receivers did not refuse of their own
+-- An unknown source that comes back (on three days, or after a week; two reporters, ten messages), and that receivers did not refuse of their own
 -- accord, may be a vendor whom nobody remembers: forgers change their addresses. It waits for somebody to name it under `senders:`, or
 -- to acknowledge it (cause dmarc-unknown-source) as not ours.
 --
@@ -72,6 +72,7 @@ WITH
             argMaxIf(failing_reason, day, failing > 0) AS reason,
             sumIf(aligned, day >= lately) AS newly_aligned, sumIf(aligned + forwarded + failing, day >= latest) AS own_now,
             sum(unknown) AS unknown_messages, uniqExactIf(day, unknown > 0) AS unknown_days, minIf(day, unknown > 0) AS first_unknown,
+            maxIf(day, unknown > 0) AS last_unknown,
             sum(refused_unasked) AS unknown_refused, argMaxIf(why_unknown, day, unknown > 0) AS why,
             sumIf(unknown, day < latest) AS unknown_before, sumIf(unknown, day >= latest) AS unknown_now,
             sumIf(delivered, day >= latest) AS delivered_now, sumIf(unprotected, day >= latest) AS unprotected_now,
@@ -131,7 +132,7 @@ WITH
             ),
             (
                 if(
-                    NOT parked AND unknown_days >= 3 AND unknown_reporters >= 2 AND unknown_messages >= 10 AND unknown_refused * 2 <= unknown_messages,
+                    NOT parked AND (unknown_days >= 3 OR last_unknown >= first_unknown + 7) AND unknown_reporters >= 2 AND unknown_messages >= 10 AND unknown_refused * 2 <= unknown_messages,
                     'dmarc-unknown-source', ''
                 ), source,
                 'info', 'any', toNullable(first_unknown), unknown_messages, toUInt64(0),

@@ -8,7 +8,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_readiness_sources{_at} {on_cluster}
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     scope LowCardinality(String) COMMENT 'domain; subdomains where they have another policy (sp); a subdomain with a DMARC record of its own, by its name',
     source String COMMENT 'Who sends, as in dmarc_sources_daily',
-    source_kind LowCardinality(String) COMMENT 'own, service, host, network or unknown',
+    source_kind LowCardinality(String) COMMENT 'own, service, domain, host, network or unknown',
     pile LowCardinality(String) COMMENT 'aligned, ours-failing, forwarded or unknown',
     reason LowCardinality(String) COMMENT 'What is wrong with most of what fails; empty if nothing does',
     evidence String COMMENT 'Why most of it is in this pile',

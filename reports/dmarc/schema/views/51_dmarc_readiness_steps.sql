@@ -7,6 +7,8 @@
 --          weeks
 -- unclear  nothing speaks against it, but too little was seen to say so
 --
+-- Whatever the verdict, how much mail of unknown origin there was is said: whose it is, nobody can know but the owner.
+--
 -- A parked domain sends nothing, so whatever is sent in its name is forged: both steps are safe, unless some of it passes: then
 -- somebody does send with it, and it is not parked.
 CREATE OR REPLACE VIEW {views}.dmarc_readiness_steps{_at} {on_cluster}
@@ -31,7 +33,7 @@ WITH {end} AS today
 SELECT
     policy_domain, scope, step,
     multiIf(parked, if(passing > 0, 'not-yet', 'safe'), notEmpty(against), 'not-yet', notEmpty(missing), 'unclear', 'safe') AS verdict,
-    multiIf(
+    arrayConcat(multiIf(
         parked AND passing > 0, [concat(
             'The domain is parked, and ', toString(passing), ' messages pass DMARC as it: somebody sends with it. Find out who ',
             'in dmarc_sources_daily, before their mail is refused or a forger goes on.'
@@ -42,7 +44,12 @@ SELECT
             toString(seen_days), ' days.'
         )],
         arrayConcat(against, missing)
-    ) AS reasons,
+    ), if(parked OR unknown = 0, [], [concat(
+        toString(unknown), ' messages of unknown origin would be ', if(step = 'reject', 'refused', 'put into quarantine'), ' too: ',
+        arrayStringConcat(arrayMap(each -> concat(each.2, ' ', toString(-each.1)), most_unknown), ', '),
+        if(unknown_sources > length(most_unknown), concat(' and ', toString(unknown_sources - length(most_unknown)), ' more sources'), ''),
+        '.'
+    )])) AS reasons,
     policy, published, own AS own_messages, refused AS refused_messages, if(own = 0, NULL, refused / own) AS share,
     unknown AS unknown_messages, seen_by AS reporters, seen_days AS days
 FROM
@@ -100,7 +107,7 @@ FROM
             if(scope = 'subdomains', applied_subdomain_policy, applied_policy) AS policy,
             if(scope = 'subdomains', sp, p) AS requested,
             if(policy = requested, '', concat(if(scope = 'subdomains', 'sp=', 'p='), requested, '; ', reservation)) AS published, last_day_of_none,
-            own, passing, refused, failing, changed, spf_only, unknown, failing_sources, waiting,
+            own, passing, refused, failing, changed, spf_only, unknown, unknown_sources, most_unknown, failing_sources, waiting,
             if(own = 0, 0, most_reporters) AS seen_by, if(own = 0, 0, most_days) AS seen_days
         FROM
         (
@@ -128,6 +135,8 @@ FROM
                 sumIf(refused_messages, pile = 'forwarded') AS changed,
                 sum(spf_only_messages) AS spf_only,
                 sumIf(messages, pile = 'unknown') AS unknown,
+                countIf(pile = 'unknown') AS unknown_sources,
+                groupArraySortedIf(3)((-toInt64(messages), source), pile = 'unknown') AS most_unknown,
                 maxIf(reporters, pile != 'unknown') AS most_reporters,
                 maxIf(days, pile != 'unknown') AS most_days,
                 -- A source of ours that fails now and then is counted in the share; one of which a tenth fails is named.
