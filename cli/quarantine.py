@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import sys
@@ -20,6 +21,7 @@ from collector.held_reports import Selection, about
 from collector.spool import HeldMessage, HeldMessages, HeldState, NotHeldError
 from mailposture.ownership import Ownership
 from mailposture.quoting import printable
+from reports.rejection import QuarantineReason, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from mailposture.config.model import Config
 
 _STATES = {"quarantined": HeldState.QUARANTINED, "rejected": HeldState.REJECTED, "all": None}
+_ALL = 1_000_000  # messages, far more than spool.held_size has room for
 _UNBOUNDED = 100_000  # columns: what is no terminal has no edge
 
 
@@ -60,7 +63,7 @@ def _selected(state: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         ) -> Any:
             selection = Selection(
                 state=_STATES[state],
-                reason=reason,
+                reason=_known_reason(config, reason),
                 domain=domain_of(config, domain) if domain else "",
                 reporter=named_domain(reporter) if reporter else "",
             )
@@ -69,6 +72,18 @@ def _selected(state: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return choosing
 
     return chosen
+
+
+def _known_reason(config: Config, reason: str) -> str:
+    """One for which messages may be held; an earlier version may have had others. Raises a usage error."""
+    if reason in ("", *QuarantineReason, *Reason):
+        return reason
+    held = sorted({message.reason for message in _held(config).list(limit=_ALL)})
+    if reason in held:
+        return reason
+    near = difflib.get_close_matches(reason, [*QuarantineReason, *Reason], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"reasons now: {', '.join(held) or 'none, as nothing is held'}"
+    raise click.BadParameter(f"nothing is held for {reason!r}; {hint}", param_hint="--reason")
 
 
 @command.command(name="list")

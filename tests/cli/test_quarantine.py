@@ -90,6 +90,8 @@ def test_what_can_be_read_by_nobody_is_listed_all_the_same(house: House) -> None
         ((), "name IDs, or choose"),
         (("abcd1234", "--all"), "name IDs, or choose"),
         (("--all", "--domain", "example.net"), "not among the configured domains"),
+        (("--reason", "no-signatur"), "nothing is held for 'no-signatur'; did you mean no-signature?"),
+        (("--reason", "\x1b[2J"), "reasons now: invalid, no-report, no-signature"),
     ],
 )
 def test_nothing_happens_unless_it_is_said_to_what(full: House, arguments: tuple[str, ...], said: str) -> None:
