@@ -37,4 +37,9 @@ COMMANDS: Final = {
 }
 
 # Processes of their own under the others, and the name of their command.
-INTERNAL: Final = {"receiver": ("collector", "receiver"), "ingest": ("collector", "ingest")}
+INTERNAL: Final = {
+    "receiver": ("collector", "receiver"),
+    "ingest": ("collector", "ingest"),
+    "demo-mails": ("demo", "mails"),
+    "demo-history": ("demo", "history"),
+}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import ExitStack, closing
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -22,19 +22,15 @@ from cli.database import database
 from cli.options import CONFIG_NAME, DEMO_CONFIG, config_path_option
 from cli.screen import show
 from cli.supervise import supervise
-from demo.arrivals import write_arrivals
 from demo.config import config_text
 from demo.keys import load_or_generate, public_records
 from demo.nameserver import Nameserver
-from demo.probes import write_probes
-from demo.send import send_demo
 from mailposture.clickhouse.client import connect
 from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.problems import ProblemError
 from mailposture.processes import Child
 from mailposture.quoting import printable
 from reports.configuration import load_config
-from reports.prepare import roll_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +39,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_PROGRAM = (sys.executable, "-m", "cli")
 _READY_WITHIN = 60.0  # seconds; usually two
 _DATABASE_WITHIN = 20.0
 _DEMO_WITHIN = 120.0
@@ -72,8 +69,7 @@ def command(config_path: Path | None) -> None:
             stack.callback(engine.stop)
             with database(config, user=config.clickhouse.collector_user):
                 pass  # the schema is there before anybody asks for it
-        program = [sys.executable, "-m", "cli"]
-        exporter = Child(name="exporter", command=[*program, "exporter", "--config", str(path)])
+        exporter = Child(name="exporter", command=[*_PROGRAM, "exporter", "--config", str(path)])
         children = [*collector.children(path, config), exporter]
         supervise(
             "run",
@@ -139,13 +135,13 @@ def _welcome(config: Config, path: Path, children: Sequence[Child], *, demo: boo
     client = connect(config, user=config.clickhouse.analyst_user) if stored else None
     if client and demo and not client.command("SELECT count() FROM tls_report_log"):
         with console.status("Mailing a made-up month of reports through the SMTP listener …"):
-            _send_demo(config, path.parent)
+            _do_for_demo("demo-mails", path)
             emptied = _holds(
                 lambda: b"\nmailposture_spool_messages 0.0\n" in _page(f"{collector_at}/metrics"), _DEMO_WITHIN
             )
             if not emptied:
                 raise ProblemError(f"the demo's mails still wait{hint}")
-            _write_demo_history(config)
+            _do_for_demo("demo-history", path)
     show(console, config, path, demo=demo, log_file=log_file, client=client)
 
 
@@ -168,20 +164,10 @@ def _last_words(log_file: Path) -> str:
     return printable(words.removeprefix("mailposture: "))
 
 
-def _send_demo(config: Config, folder: Path) -> None:
-    smtp = config.smtp.listen
-    assert smtp is not None  # noqa: S101  the demo's configuration has it
-    send_demo(datetime.now(UTC).date(), load_or_generate(folder / "keys"), host=smtp.host, port=smtp.port)
-
-
-def _write_demo_history(config: Config) -> None:
-    """When the reports, which are stored by now, would have come, and what probes would have seen."""
-    now = datetime.now(UTC)
-    with closing(connect(config, user=config.clickhouse.collector_user)) as collector:
-        write_arrivals(collector, now.date(), database=config.clickhouse.tables_database)
-        roll_up(collector, config)  # who counts has changed, and the screen does not wait for the next round
-    with closing(connect(config, user=config.clickhouse.exporter_user)) as exporter:
-        write_probes(exporter, now, database=config.clickhouse.tables_database)
+def _do_for_demo(command: str, path: Path) -> None:
+    """One of cli/demo.py, which says itself what goes wrong."""
+    if subprocess.run([*_PROGRAM, command, "--config", str(path)], check=False, stdin=subprocess.DEVNULL).returncode:
+        raise ProblemError("the demo's month could not be made; the reason is above")
 
 
 def _holds(condition: Callable[[], bool], seconds: float) -> bool:
