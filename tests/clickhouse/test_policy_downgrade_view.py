@@ -51,13 +51,14 @@ def victim_elsewhere() -> list[dict[str, Any]]:
     return enforced(VICTIM, (1, 2), policy_domain=ELSEWHERE)
 
 
-def test_a_session_that_may_be_the_senders_own_report_says_nothing(storage: Storage) -> None:
-    """Sent with TLS-Required: no, as RFC 8460 asks: for it the sender looks up no policy."""
+@pytest.mark.parametrize("number", [1, 2])
+def test_sessions_that_may_be_the_senders_own_reports_say_nothing(storage: Storage, number: int) -> None:
+    """Sent with TLS-Required: no, as RFC 8460 asks: for them the sender looks up no policy. One per domain of ours."""
     others = [each for other in OTHERS for each in enforced(other, range(1, 10))]
-    own_reports = without(VICTIM, range(1, 8), successful_sessions=1)
+    own_reports = without(VICTIM, range(1, 8), successful_sessions=number)
     storage.put("tls_policies", *enforced(VICTIM, (8, 9, 10)), *own_reports, *victim_elsewhere(), *others)
     assert suspicions(storage, "day") == []
-    storage.put("tls_policies", *without(VICTIM, (1,), successful_sessions=2))
+    storage.put("tls_policies", *without(VICTIM, (1,), successful_sessions=3))
     assert suspicions(storage, "day") == [(days_ago(1),)]
 
 

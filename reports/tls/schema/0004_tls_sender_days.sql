@@ -1,6 +1,7 @@
 -- On which days each sender had TLS with us, on which it applied our MTA-STS policy, and on which it could have and did not:
 -- a bit a day, so that a year of all senders is a few million small rows, and what they did in the weeks before is looked up
--- in an instant. Filled from tls_policies (0005). OR is idempotent: the same rows twice, or in any order, come to the same.
+-- in an instant. Filled from tls_policies (0005). OR and the larger number are idempotent: the same rows twice, or in any
+-- order, come to the same.
 CREATE TABLE IF NOT EXISTS {tables}.tls_sender_days {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
@@ -12,7 +13,8 @@ CREATE TABLE IF NOT EXISTS {tables}.tls_sender_days {on_cluster}
     enforced_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied the policy in mode enforce',
     other_mode_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied the policy in another mode',
     dane_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it applied DANE',
-    without_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it had sessions without our policy, other than its own report'
+    unread_days SimpleAggregateFunction(groupBitOr, UInt32) COMMENT 'Days on which it could not fetch or read our policy',
+    unfound_sessions SimpleAggregateFunction(maxMap, Tuple(Array(UInt8), Array(UInt64))) COMMENT 'Sessions for which it found no policy of ours, by day of the month'
 )
 ENGINE = {aggregating}
 PARTITION BY toYYYYMM(month)

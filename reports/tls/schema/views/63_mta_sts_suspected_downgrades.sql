@@ -8,7 +8,8 @@
 -- A sender that has given MTA-STS up, or has servers without it, is no attack on us: it shows at several domains of ours
 -- within a week. So `likely` is who stopped at one domain alone and goes on at another. A first day may be a slow answer
 -- where no policy was remembered, hence two report days; and of many senders there is always one that gives MTA-STS up, so
--- five must apply the policy for each other one that stopped.
+-- five must apply the policy for each other one that stopped. Reports that a sender sent us are sessions without a policy too:
+-- no more sessions than it reports domains of ours say nothing.
 CREATE OR REPLACE VIEW {views}.mta_sts_suspected_downgrades {on_cluster}
 (
     day Date COMMENT 'Report day (UTC), of the last 60',
@@ -42,14 +43,27 @@ WITH
             groupBitOr(bitShiftLeft(toUInt128(enforced_days), month - first_day)) AS applied,
             groupBitOr(bitShiftLeft(toUInt128(bitOr(enforced_days, other_mode_days)), month - first_day)) AS in_any_mode,
             groupBitOr(bitShiftLeft(toUInt128(bitOr(bitOr(enforced_days, other_mode_days), dane_days)), month - first_day)) AS protected,
-            groupBitOr(bitShiftLeft(toUInt128(without_days), month - first_day)) AS without
+            groupBitOr(bitShiftLeft(toUInt128(unread_days), month - first_day)) AS unread,
+            groupArrayArray(arrayMap(
+                (number, sessions) -> (toUInt16(month - first_day + number - 1), sessions), unfound_sessions.1, unfound_sessions.2
+            )) AS unfound,
+            -- It reports each of our domains, and may send all these reports to one of them.
+            count() OVER (PARTITION BY reporter, proof) AS own_reports
         FROM {tables}.tls_sender_days
         WHERE month >= first_day
         GROUP BY policy_domain, reporter, proof
     ),
     missing AS
     (
-        SELECT policy_domain, reporter, proof, applied, in_any_mode, bitPositionsToArray(bitAnd(without, bitNot(protected))) AS missed
+        SELECT
+            policy_domain, reporter, proof, applied, in_any_mode,
+            arrayFilter(
+                bit -> bitAnd(bitShiftRight(protected, bit), 1) = 0,
+                arraySort(arrayDistinct(arrayConcat(
+                    bitPositionsToArray(unread),
+                    arrayMap(each -> each.1, arrayFilter(each -> each.2 > own_reports, unfound))
+                )))
+            ) AS missed
         FROM masks
     ),
     senders AS
