@@ -75,8 +75,9 @@ DMARC_WAITING = Gauge(
 )
 MISSED_REPORTS = Gauge(
     name="mailposture_missed_reports_seconds",
-    help="Time since the end of the last day that anybody reported about, over all domains, in which a day counts by "
-    "how usual reports about that weekday are; no series when none of the last 35 days is covered",
+    help="Time since the end of the last day that anybody reported about, over all domains and kinds of reports, in "
+    "which a day counts by how usual reports about that weekday are; no series when none of the last 35 days is "
+    "covered",
     labels=(),
 )
 
@@ -141,7 +142,7 @@ _LAST_REPORTS = Question(
     columns=(Column(gauge=LAST_DAY), Column(gauge=LAST_ARRIVAL)),
 )
 _SILENCE = Question(
-    sql="SELECT missed_days * 86400 FROM tls_rhythm WHERE policy_domain = ''",
+    sql="SELECT missed_days * 86400 FROM report_rhythm",
     labels=(),
     columns=(Column(gauge=MISSED_REPORTS),),
 )
@@ -173,13 +174,8 @@ _DMARC_REPORTERS = Question(
 )
 _DMARC_LAST_DAY = Question(
     sql="""
-        WITH (SELECT today FROM clock) AS until
-        SELECT policy_domain, toUnixTimestamp(toDateTime(max(day), 'UTC'))
-        FROM dmarc_report_log
-        WHERE day >= until - 35 AND day <= until AND (policy_domain, reporter, trust) IN (
-            SELECT policy_domain, reporter, trust FROM dmarc_reporters WHERE counts
-        )
-        GROUP BY policy_domain
+        SELECT policy_domain, toUnixTimestamp(toDateTime(last_report_day, 'UTC'))
+        FROM dmarc_freshness
     """,
     columns=(Column(gauge=DMARC_LAST_DAY),),
 )

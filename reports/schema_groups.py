@@ -52,6 +52,8 @@ _OF_EVERY_REPORT: Final = (
 _WORDS_OF_ALL: Final = {
     "enough": thresholds.enough("judged"),
     "too_large_a_share": thresholds.too_large_a_share("judged", "of"),
+    "usual_weekdays": _WORDS["usual_weekdays"],
+    "missed_days": _WORDS["missed_days"],
     "names_of_kinds": ", ".join(kind.name for kind in KINDS),
     "reports_of_all_kinds": "\n    UNION ALL\n    ".join(
         f"SELECT '{kind.name}' AS kind, {_OF_EVERY_REPORT} FROM {{tables}}.{kind.tables.report.name} FINAL"

@@ -76,6 +76,30 @@ def test_silence_on_workdays_is_one(
     assert gauges.read()[MISSED] > 3 * 86400
 
 
+def dmarc_reported(reports: Reports, *days: date) -> None:
+    for day in days:
+        row = {"policy_domains": ["other.example"], "published_domain": "other.example", "day": day}
+        reports.storage.put("dmarc_reports", {**row, "report_key": day.toordinal()})
+    reports.storage.accepted(
+        "other.example", "sender-one.example", "dkim", MONDAY - timedelta(days=90), TODAY, kind="dmarc"
+    )
+
+
+def test_something_arrives_as_long_as_reports_of_any_kind_do(
+    reports: Reports, attention: Attention, gauges: Gauges, as_of: Callable[[date, int], None]
+) -> None:
+    daily = [MONDAY - timedelta(days=number) for number in range(1, 40)]
+    dmarc_reported(reports, *daily)
+    as_of(MONDAY + timedelta(days=1), 12)
+    assert gauges.read()[MISSED] == 1.5 * 86400  # of a domain with DMARC reports alone
+    as_of(MONDAY + timedelta(days=4), 12)
+    assert gauges.read()[MISSED] == 4.5 * 86400
+    assert attention.causes("other.example")["dmarc-no-reports"] == "warning"
+    report_on(reports, *daily, *(MONDAY + timedelta(days=number) for number in range(4)))
+    assert gauges.read()[MISSED] == 0.5 * 86400
+    assert attention.causes("other.example")["dmarc-no-reports"] == "warning"
+
+
 def test_a_domain_with_daily_mail_is_silent_after_its_threshold(
     reports: Reports, attention: Attention, as_of: Callable[[date, int], None]
 ) -> None:

@@ -18,42 +18,23 @@ SQL SECURITY DEFINER
 AS
 WITH
     assumeNotNull((SELECT today FROM {views}.clock)) AS today,
-    assumeNotNull((SELECT dateDiff('second', toDateTime(today, 'UTC'), now) / 86400 FROM {views}.clock)) AS elapsed_today,
-    days_of_reports AS
+    policies_found AS
     (
         -- Copies of a report change none of this, so it needs no FINAL.
         SELECT
-            policy_domains[1] AS policy_domain, groupUniqArray(day) AS days, max(day) AS last_report_day,
+            policy_domains[1] AS policy_domain,
             groupUniqArrayIf(day, applied_policy = 'none' AND published_domain = policy_domains[1]) AS none_days,
             maxIf(day, applied_policy != 'none' AND published_domain = policy_domains[1]) AS last_other,
             argMaxIf(
                 concat('p=', p, multiIf(p = 'none', '', testing = 'y', ' with t=y', concat(' with pct=', toString(pct)))), (day, period_end),
                 applied_policy = 'none' AND published_domain = policy_domains[1]
-            ) AS last_none
+            ) AS last_none,
+            arraySort(arrayFilter(each -> each > last_other, none_days)) AS none_since_then
         FROM {tables}.dmarc_reports
         WHERE day >= today - 91 AND day <= today AND (policy_domains[1], reporter, trust) IN (
             SELECT policy_domain, reporter, trust FROM {views}.dmarc_reporters WHERE counts
         )
         GROUP BY policy_domain
-        HAVING last_report_day >= today - 35
-    ),
-    weeks AS
-    (
-        SELECT
-            policy_domain, last_report_day, last_none, arrayFilter(day -> day > last_report_day - 56, days) AS lately,
-            arrayMap(number -> arrayMin(lately) + number, range(last_report_day - arrayMin(lately) + 1)) AS span,
-            arraySort(arrayFilter(day -> day > last_other, none_days)) AS none_since_then
-        FROM days_of_reports
-    ),
-    usually AS
-    (
-        SELECT policy_domain, last_report_day, last_none, none_since_then, {usual_weekdays} AS usual
-        FROM weeks
-    ),
-    rhythm AS
-    (
-        SELECT policy_domain, last_report_day, last_none, none_since_then, {missed_days} AS missed_days
-        FROM usually
     ),
     -- A record that is missing, or that receivers cannot use, is one that is wrong.
     records_seen AS
@@ -116,7 +97,8 @@ WITH
             )
         ]) AS each
         FROM {views}.domains
-        LEFT JOIN rhythm USING (policy_domain)
+        LEFT JOIN {views}.dmarc_rhythm USING (policy_domain)
+        LEFT JOIN policies_found USING (policy_domain)
         LEFT JOIN weakened USING (policy_domain)
         WHERE {end} = today
     )

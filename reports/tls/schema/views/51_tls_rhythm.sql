@@ -1,11 +1,12 @@
 -- On which weekdays each of our domains is usually reported about, and how many such days are missing now. A day counts by the
 -- share of the same weekdays, of the eight weeks up to the last reported day, that somebody reported about: a company with mail
 -- from Monday to Friday misses nothing on a weekend, and a domain with mail twice a week is waited for longer. A weekday not seen
--- yet counts half. The row without a domain is all of them together.
+-- yet counts half. All kinds and domains together: report_rhythm.
 CREATE OR REPLACE VIEW {views}.tls_rhythm {on_cluster}
 (
-    policy_domain LowCardinality(String) COMMENT 'Our domain; empty for all together',
+    policy_domain LowCardinality(String) COMMENT 'Our domain',
     last_report_day Date COMMENT 'Newest report day, of the last 35',
+    days Array(Date) COMMENT 'Report days of the eight weeks up to that one',
     usual Array(Float64) COMMENT 'Monday to Sunday: the share of these weekdays with reports, 0 to 1',
     missed_days Float64 COMMENT 'Report days that are missing since then; today counts by what has passed of it'
 )
@@ -26,19 +27,19 @@ WITH
                     bit -> first_day + bit,
                     bitPositionsToArray(groupBitOr(bitShiftLeft(toUInt128(report_days), month - first_day)))
                 )
-            ) AS days,
-            arrayMax(days) AS last_report_day,
-            arrayFilter(day -> day > last_report_day - 56, days) AS lately,
+            ) AS all_days,
+            arrayMax(all_days) AS last_report_day,
+            arrayFilter(each -> each > last_report_day - 56, all_days) AS lately,
             arrayMap(number -> lately[1] + number, range(last_report_day - lately[1] + 1)) AS span
         FROM {tables}.tls_sender_days
         WHERE month >= first_day AND (policy_domain, reporter, trust) IN (
             SELECT policy_domain, reporter, trust FROM {views}.tls_reporters WHERE counts
         )
-        GROUP BY GROUPING SETS ((policy_domain), ())
-        HAVING notEmpty(days) AND last_report_day >= today - 35
+        GROUP BY policy_domain
+        HAVING notEmpty(all_days) AND last_report_day >= today - 35
     )
 SELECT
-    policy_domain, last_report_day,
+    policy_domain, last_report_day, lately AS days,
     {usual_weekdays} AS usual,
     {missed_days} AS missed_days
 FROM reported
