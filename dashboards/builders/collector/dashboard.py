@@ -101,30 +101,41 @@ _ANSWER = (
 
 _FRESHNESS = table(
     "Freshness by domain",
-    "When each of the chosen domains was last reported about, longest ago first. Missing: is its record _smtp._tls "
-    "published? `mailposture check DOMAIN` checks that.",
+    "When each of the chosen domains was last reported about in TLS and in DMARC reports, by reporters that count in "
+    "alerts; first those of which alerts say that reports are missing: for longer than the domain's threshold, days "
+    "without usual reports left out. None is expected about a parked domain. Missing: are its records _smtp._tls and "
+    "_dmarc published? `mailposture check DOMAIN` checks that.",
     rows(
         f"""
         SELECT
             policy_domain AS "Domain",
-            multiIf(last_report_day IS NULL, 'never', late > stale_after_seconds, 'missing', 'fresh') AS "State",
+            upper(kind) AS "Reports",
+            multiIf(parked, 'parked', acknowledged, 'known', cause IN ('no-reports', 'dmarc-no-reports'), 'missing',
+                last_report_day IS NULL, 'never', 'fresh') AS "State",
             last_report_day AS "Last report day",
             last_received_at AS "Last arrival",
             reporters_last_7_days AS "Senders, 7 days",
             reports_last_7_days AS "Reports, 7 days",
             team AS "Team"
         FROM (
-            SELECT *, dateDiff('second', toDateTime(ifNull(last_report_day, toDate(0)) + 1, 'UTC'),
-                (SELECT now FROM clock)) AS late
-            FROM tls_freshness
-            WHERE {DOMAINS}
+            SELECT 'tls' AS kind, * FROM tls_freshness WHERE {DOMAINS}
+            UNION ALL
+            SELECT 'dmarc', * FROM dmarc_freshness WHERE {DOMAINS}
         ) AS freshness
         INNER JOIN domains USING (policy_domain)
-        ORDER BY indexOf(['missing', 'never', 'fresh'], "State"), last_report_day
+        LEFT JOIN (
+            SELECT policy_domain, toString(kind) AS kind, cause, acknowledged
+            FROM attention
+            WHERE cause IN ('no-reports', 'never-reported', 'dmarc-no-reports') AND {DOMAINS}
+        ) AS silent USING (policy_domain, kind)
+        ORDER BY
+            indexOf(['missing', 'known', 'never', 'fresh', 'parked'], "State"),
+            last_report_day, "Domain", "Reports"
         LIMIT 500"""
     ),
     columns=(
         Column(name="Domain", links=(_TO_DOMAIN,), room=260),
+        Column(name="Reports", width=90),
         Column(
             name="State",
             width=130,
@@ -134,6 +145,8 @@ _FRESHNESS = table(
                     {
                         "fresh": ("Fresh", "#3F8A46"),
                         "missing": ("Missing", "red"),
+                        "known": ("Acknowledged", UNKNOWN),
+                        "parked": ("None expected", UNKNOWN),
                         "never": ("No report yet", UNKNOWN),
                     }
                 ),

@@ -51,7 +51,10 @@ _DOMAINS = table(
         LEFT JOIN (
             SELECT
                 policy_domain,
-                arrayStringConcat(arraySort(groupUniqArray(subject)), ', ') AS weak,
+                arrayStringConcat(
+                    arraySort(groupUniqArray(concat(subject, if(acknowledged, ' (acknowledged)', '')))), ', '
+                ) AS weak,
+                countIf(NOT acknowledged) AS open,
                 arrayStringConcat(groupUniqArray(concat(subject, ': ', detail)), '; ') AS why
             FROM attention_at(end = {END})
             WHERE cause = 'parked-unprotected' AND {OF_TEAM}
@@ -59,7 +62,7 @@ _DOMAINS = table(
         ) AS records USING (policy_domain)
         WHERE {OF_TEAM}
         ORDER BY
-            "Authenticates" > 0 DESC, "Delivered, forged" > 0 DESC, "Weak records" != '' DESC,
+            "Authenticates" > 0 DESC, "Delivered, forged" > 0 DESC, open > 0 DESC, "Weak records" != '' DESC,
             "Blocked" + "Delivered, forged" + "Authenticates" DESC, "Domain"
         LIMIT 200"""
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.builders.common import look
 from dashboards.builders.common.grafana import Dashboard, Row, rows, series, steps, words
-from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, Column, graph, stat, table
+from dashboards.builders.common.panels import NUMBER_HEIGHT, NUMBER_WIDTH, UNKNOWN, Column, graph, stat, table
 from dashboards.builders.common.scope import IN_RANGE
 from dashboards.builders.common.variables import (
     DATASOURCES,
@@ -52,18 +52,16 @@ _ANSWER = (
         "Mail being refused",
         "Sessions that failed under the domain's MTA-STS policy in mode enforce, in the newest reports, if they reach "
         "the domain's minimum of sessions. Those senders do not deliver: they try again and return the mail after "
-        "some days.",
+        "some days. What is acknowledged is not counted.",
         rows(
-            f"""{_CAUSES}
-            SELECT if({questions.no_reports(DOMAINS)}, NULL, sumIf(affected, cause = 'mail-refused')) AS refused
-            FROM causes"""
+            _CAUSES + questions.open_now("sumIf(affected", "causes", cause="mail-refused", domains=DOMAINS),
         ),
         width=NUMBER_WIDTH,
         height=NUMBER_HEIGHT,
         unit="suffix:sessions",
         decimals=0,
         thresholds=steps((None, look.GOOD), (1, look.BAD)),
-        mappings=(words({"0": ("none", look.GOOD)}),),
+        mappings=(words({"0": ("none", look.GOOD), str(questions.ACKNOWLEDGED): ("acknowledged", UNKNOWN)}),),
     ),
     stat(
         "MTA-STS mode",

@@ -47,23 +47,21 @@ _LAST_MODES: Final = f"""
     )
     GROUP BY policy_domain"""
 
+_NEEDED: Final = f"attention_at(end = {END})"
+_ACKNOWLEDGED: Final = {str(questions.ACKNOWLEDGED): ("acknowledged", UNKNOWN)}
 
 _ANSWER = (
     stat(
         "Mail being refused",
         "Domains with at least their minimum of failed sessions under an MTA-STS policy in mode enforce, in the newest "
-        "reports of all senders. Those senders do not deliver: they try again and return the mail after some days.",
-        rows(
-            f"""
-            SELECT if({questions.no_reports(DOMAINS)}, NULL, uniqExact(policy_domain)) AS domains
-            FROM attention_at(end = {END})
-            WHERE cause = 'mail-refused' AND {DOMAINS}"""
-        ),
+        "reports of all senders. Those senders do not deliver: they try again and return the mail after some days. "
+        "What is acknowledged is not counted.",
+        rows(questions.open_now("uniqExactIf(policy_domain", _NEEDED, cause="mail-refused", domains=DOMAINS)),
         width=6,
         unit="suffix:domains refused mail",
         decimals=0,
         thresholds=steps((None, look.GOOD), (1, look.BAD)),
-        mappings=(words({"0": ("All good", look.GOOD), "1": ("1 domain is refused mail", look.BAD)}),),
+        mappings=(words({"0": ("All good", look.GOOD), "1": ("1 domain is refused mail", look.BAD), **_ACKNOWLEDGED}),),
         filled=True,
         text_size=26,
     ),
@@ -106,18 +104,14 @@ _ANSWER = (
     ),
     stat(
         "Certificates rejected",
-        "Receiving servers whose certificate senders reject in their newest reports, above the domain's thresholds.",
-        rows(
-            f"""
-            SELECT if({questions.no_reports(DOMAINS)}, NULL, uniqExact(policy_domain, subject)) AS servers
-            FROM attention_at(end = {END})
-            WHERE cause = 'certificate' AND {DOMAINS}"""
-        ),
+        "Receiving servers whose certificate senders reject in their newest reports, above the domain's thresholds. "
+        "What is acknowledged is not counted.",
+        rows(questions.open_now("uniqExactIf((policy_domain, subject)", _NEEDED, cause="certificate", domains=DOMAINS)),
         width=6,
         unit="suffix:servers",
         decimals=0,
         thresholds=steps((None, look.GOOD), (1, look.BAD)),
-        mappings=(words({"0": ("none", look.GOOD), "1": ("1 server", look.BAD)}),),
+        mappings=(words({"0": ("none", look.GOOD), "1": ("1 server", look.BAD), **_ACKNOWLEDGED}),),
         text_size=26,
     ),
 )

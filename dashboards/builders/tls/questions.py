@@ -27,6 +27,10 @@ _MAIL_FROM_US: Final = ", ".join(
 _SILENCES: Final = "'no-reports', 'never-reported', 'reports-late'"
 
 
+ACKNOWLEDGED: Final = -1
+"""What a number shows instead of 0 where somebody has acknowledged all of it."""
+
+
 def rate() -> str:
     """Share of sessions with TLS."""
     return "sum(successful_sessions) / nullIf(sum(successful_sessions + failed_sessions), 0)"
@@ -41,6 +45,20 @@ def rate_if(condition: str) -> str:
 def no_reports(domains: str) -> str:
     """True if somebody should have reported in the time range and nobody did: then nothing can be called good."""
     return f"(NOT {all_parked(domains)} AND (SELECT count() FROM tls_domain_daily WHERE {IN_RANGE} AND {domains}) = 0)"
+
+
+def open_now(number: str, source: str, *, cause: str, domains: str) -> str:
+    """SQL: how much of a cause is open; ACKNOWLEDGED where all that there is was acknowledged; NULL without reports.
+
+    `number` is an aggregate with -If, whose condition is missing: `sumIf(affected`.
+    """
+    return f"""
+            SELECT if({no_reports(domains)}, NULL, if(open = 0 AND known > 0, {ACKNOWLEDGED}, open)) AS number
+            FROM (
+                SELECT toInt64({number}, NOT acknowledged)) AS open, countIf(acknowledged) AS known
+                FROM {source}
+                WHERE cause = '{cause}' AND {domains}
+            )"""
 
 
 def category_of(cause: str) -> str:
