@@ -140,7 +140,7 @@ def _judge(server: Server, records: Answer, port_25: Port25) -> _Server:
     result = judge_server(server.probe, port_25=port_25)
     reason, detail = result.reason, result.detail
     if reason is None and server.tlsa is Tlsa.MISMATCH:
-        reason, detail = Reason.TLSA_MISMATCH, mismatch_words(records)
+        reason, detail = Reason.TLSA_MISMATCH, mismatch_words(records, server.probe.chains)
     return _Server(probe=server.probe, tlsa=server.tlsa, reason=reason, detail=detail)
 
 

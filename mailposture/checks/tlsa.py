@@ -6,7 +6,7 @@ import hashlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from mailposture.checks.certificates import key_of
+from mailposture.checks.certificates import KeyKind, key_of, kind_of_key
 from mailposture.checks.reason import Reason
 from mailposture.checks.resolver import Answer, Status
 from mailposture.checks.result import CheckResult, Subject
@@ -56,9 +56,17 @@ def compare(answer: Answer, chain: Sequence[bytes]) -> Tlsa:
     return Tlsa.MATCH if answer.authenticated else Tlsa.MATCH_UNSIGNED
 
 
-def mismatch_words(answer: Answer) -> str:
-    """What is wrong where nothing matches."""
-    return f"none of {len(answer.records)} TLSA records fits the certificate shown"
+def mismatch_words(answer: Answer, chains: Sequence[Sequence[bytes]]) -> str:
+    """What is wrong where a certificate that is shown matches nothing, of all (DER) chains that are shown."""
+    kinds: dict[bool, set[KeyKind | None]] = {True: set(), False: set()}
+    for chain in chains:
+        kinds[compare(answer, chain) is Tlsa.MISMATCH].add(kind_of_key(chain[0]) if chain else None)
+    lacking = kinds[True] - kinds[False] - {None}
+    if kinds[False] and len(lacking) == 1:
+        shown = f"certificate shown to clients that take {lacking.pop()} keys only"
+    else:
+        shown = "certificate shown"
+    return f"none of {len(answer.records)} TLSA records fits the {shown}"
 
 
 def _is_usable(record: Any) -> bool:
@@ -94,7 +102,7 @@ def check_tlsa(
         return subject.unknown(Reason.NO_CERTIFICATE, "no certificate was seen to compare with", "fix STARTTLS first")
     for chain, one in zip(chains or [()], compared, strict=True):
         if one in _FAULTS:
-            return _fault(subject, answer, one, chain)
+            return _fault(subject, answer, one, chain, chains)
     if Tlsa.MATCH_UNSIGNED in compared:
         return subject.unknown(
             Reason.NOT_AUTHENTICATED,
@@ -111,13 +119,18 @@ def check_tlsa(
 _FAULTS = frozenset((Tlsa.MISMATCH, Tlsa.UNUSABLE))
 
 
-def _fault(subject: Subject, answer: Answer, found: Tlsa, chain: Sequence[bytes]) -> CheckResult:
+def _fault(
+    subject: Subject, answer: Answer, found: Tlsa, chain: Sequence[bytes], chains: Sequence[Sequence[bytes]]
+) -> CheckResult:
     key = key_of(chain[0]) if chain else None
     instruction = zone_line(tlsa_record(subject.name, key)) if key else "the key of the certificate cannot be read"
     if answer.malformed and not answer.records:
         return subject.wrong(Reason.TLSA_UNUSABLE, f"{answer.detail}; senders skip it", instruction)
     if found is Tlsa.UNUSABLE:
         # RFC 7672, section 2.2: TLS is mandatory then, but nothing is compared.
-        detail = f"senders skip all of {len(answer.records)} TLSA records: mail knows only the usages 2 and 3"
+        detail = (
+            f"senders skip all of {len(answer.records)} TLSA records: mail knows only the usages 2 and 3, "
+            "the selectors 0 and 1 and the matching types 0, 1 and 2"
+        )
         return subject.wrong(Reason.TLSA_UNUSABLE, detail, instruction)
-    return subject.wrong(Reason.TLSA_MISMATCH, mismatch_words(answer), instruction)
+    return subject.wrong(Reason.TLSA_MISMATCH, mismatch_words(answer, chains), instruction)

@@ -124,6 +124,18 @@ async def test_tlsa_record_of_a_wrong_length_is_said_to_be_that(
     assert tlsa.instruction.startswith("_25._tcp.mx1.example.test. 3600 IN TLSA 3 1 1 ")
 
 
+@pytest.mark.parametrize("parameters", ["0 1 1", "1 0 1", "4 1 1", "255 1 1", "3 2 1", "3 1 3", "2 255 255"])
+async def test_tlsa_record_that_mail_does_not_know_is_said_to_be_that(
+    parameters: str, zone: Zone, authority: CertificateAuthority, looking: Callable[..., Vantage]
+) -> None:
+    zone.text += f"_25._tcp.mx1.example.test. 60 IN TLSA {parameters} {'ab' * 32}\n"
+    async with faulty_smtp.serving(authority.issue(["mx1.example.test"]).server_context()) as (_, port):
+        results = await found(looking(smtp_port=port, https_port=1), GOOD)
+    (tlsa,) = (one for one in results["example.test"] if one.check == "tlsa")
+    assert tlsa.reason is Reason.TLSA_UNUSABLE
+    assert tlsa.detail.endswith("the usages 2 and 3, the selectors 0 and 1 and the matching types 0, 1 and 2")
+
+
 async def test_tlsa_record_that_can_be_read_counts_beside_one_that_cannot(
     zone: Zone, authority: CertificateAuthority, looking: Callable[..., Vantage]
 ) -> None:

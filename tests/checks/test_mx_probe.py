@@ -328,4 +328,5 @@ async def test_tlsa_must_name_both_certificates_of_a_server(
         zone.text += pins[1] + "\n"
         (complete,) = (await look_at_servers([HOST], vantage=looking(smtp_port=port))).tlsa_results(mx_signed=True)
     assert (server.tlsa, lacking.reason, lacking.instruction) == ("mismatch", "tlsa-mismatch", pins[1])
+    assert lacking.detail == "none of 1 TLSA records fits the certificate shown to clients that take RSA keys only"
     assert complete.success
