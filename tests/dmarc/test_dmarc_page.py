@@ -55,4 +55,4 @@ def test_examples_of_configuration_are_read() -> None:
     config = Config.model_validate(written)
     check_senders(config)
     assert config.source_names.reverse_dns
-    assert [sender.name for sender in config.domains[0].senders] == ["Billing server", "Newsletter"]
+    assert [sender.name for sender in config.domains[0].senders] == ["Billing server", "Newsletter", "Vendor"]
