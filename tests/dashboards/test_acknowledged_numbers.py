@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from asking import ask, panel_sql
-from clock import TODAY
+from clock import NOW, TODAY
 from engine import DOMAIN
 from sample_reports import Reports
 
@@ -69,6 +69,25 @@ def test_silence_is_what_attention_says(storage: Storage, own_store: DemoStore) 
     }
     known(storage, "no-reports")
     assert states(own_store)[DOMAIN, "TLS"] == "known"
+
+
+def test_dmarc_reports_are_as_fresh_as_those_that_count(storage: Storage, own_store: DemoStore) -> None:
+    for number, (reporter, day) in enumerate(
+        (("a.example", 2), ("a.example", 9), ("b.example", 40), ("new.example", 1))
+    ):
+        about = {"day": TODAY - timedelta(days=day), "reporter": reporter, "report_key": number}
+        arrived = NOW - timedelta(days=0 if reporter == "new.example" else 1)
+        storage.put("dmarc_reports", {**about, "received_at": arrived})
+    for reporter in ("a.example", "b.example"):
+        storage.accepted(DOMAIN, reporter, "dkim", TODAY - timedelta(days=60), TODAY - timedelta(days=1), kind="dmarc")
+    columns = "last_report_day, toDate(last_received_at), reporters_last_7_days, reports_last_7_days"
+    ((day, arrived, reporters, number),) = storage.ask(
+        f"SELECT {columns} FROM dmarc_freshness WHERE policy_domain = '{DOMAIN}'", "grafana"
+    )
+    assert (TODAY - day, TODAY - arrived, reporters, number) == (timedelta(days=2), timedelta(days=1), 1, 1)
+    assert states(own_store)[DOMAIN, "DMARC"] == "fresh"
+    ((arrival,),) = (row.values() for row in ask(own_store, "collector", panel_sql("collector", "Last report")))
+    assert str(arrival).startswith(str(TODAY - timedelta(days=1)))
 
 
 def test_nothing_is_missed_of_a_parked_domain(store: DemoStore) -> None:

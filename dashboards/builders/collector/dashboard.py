@@ -16,6 +16,7 @@ from dashboards.builders.common.variables import DATASOURCES, DOMAINS, THIS_DOMA
 UID: Final = "mailposture-collector"
 _NOT_SCRAPED: Final = "Not scraped"
 _TO_DOMAIN = link("Open ${__value.text}", "mailposture-domain", domain=THIS_DOMAIN)
+_LAST_REPORTS: Final = "SELECT 'tls' AS kind, * FROM tls_freshness UNION ALL SELECT 'dmarc', * FROM dmarc_freshness"
 _UP = words({"1": ("up", look.GOOD), "0": ("down", look.BAD)})
 
 _ANSWER = (
@@ -90,8 +91,8 @@ _ANSWER = (
     ),
     stat(
         "Last report",
-        "When the newest report arrived.",
-        rows("SELECT toDateTime64(max(last_received_at), 3, 'UTC') AS arrived FROM tls_freshness"),
+        "When the newest report of any kind arrived.",
+        rows(f"SELECT toDateTime64(max(last_received_at), 3, 'UTC') AS arrived FROM ({_LAST_REPORTS})"),
         width=6,
         height=3,
         unit="dateTimeFromNow",
@@ -117,11 +118,7 @@ _FRESHNESS = table(
             reporters_last_7_days AS "Senders, 7 days",
             reports_last_7_days AS "Reports, 7 days",
             team AS "Team"
-        FROM (
-            SELECT 'tls' AS kind, * FROM tls_freshness WHERE {DOMAINS}
-            UNION ALL
-            SELECT 'dmarc', * FROM dmarc_freshness WHERE {DOMAINS}
-        ) AS freshness
+        FROM (SELECT * FROM ({_LAST_REPORTS}) WHERE {DOMAINS}) AS freshness
         INNER JOIN domains USING (policy_domain)
         LEFT JOIN (
             SELECT policy_domain, toString(kind) AS kind, cause, acknowledged

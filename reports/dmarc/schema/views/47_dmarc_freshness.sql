@@ -4,7 +4,7 @@ CREATE OR REPLACE VIEW {views}.dmarc_freshness {on_cluster}
 (
     policy_domain LowCardinality(String) COMMENT 'Our domain',
     last_report_day Nullable(Date) COMMENT 'Newest report day; NULL if none of the last 35 days is reported about',
-    last_received_at Nullable(DateTime('UTC')) COMMENT 'When the last of these reports was accepted; NULL if there is none',
+    last_received_at Nullable(DateTime('UTC')) COMMENT 'When the last report was accepted; NULL if none in the last 35 days',
     reporters_last_7_days UInt64 COMMENT 'How many reporters there are about the last 7 days',
     reports_last_7_days UInt64 COMMENT 'How many reports there are about the last 7 days'
 )
@@ -16,15 +16,22 @@ FROM (SELECT policy_domain FROM {tables}.configured_domains FINAL WHERE active) 
 LEFT JOIN
 (
     SELECT
-        policy_domains[1] AS policy_domain,
-        toNullable(max(day)) AS last_report_day,
-        toNullable(toDateTime(max(received_at), 'UTC')) AS last_received_at,
-        uniqExactIf(reporter, day >= today - 7) AS reporters_last_7_days,
-        uniqIf(report_key, day >= today - 7) AS reports_last_7_days
-    FROM {tables}.dmarc_reports
-    WHERE day >= today - 35 AND day <= today AND (policy_domains[1], reporter, trust) IN (
-        SELECT policy_domain, reporter, trust FROM {views}.dmarc_reporters WHERE counts
-    )
+        policy_domain,
+        toNullable(max(last_arrival)) AS last_received_at,
+        maxOrNullIf(last_day, last_day > toDate(0)) AS last_report_day,
+        uniqExactIf(reporter, reports > 0) AS reporters_last_7_days,
+        sum(reports) AS reports_last_7_days
+    FROM {views}.dmarc_reporters
+    LEFT JOIN
+    (
+        SELECT
+            policy_domains[1] AS policy_domain, reporter, trust, max(day) AS last_day,
+            uniqIf(report_key, day >= today - 7) AS reports
+        FROM {tables}.dmarc_reports
+        WHERE day >= today - 35 AND day <= today
+        GROUP BY policy_domain, reporter, trust
+    ) AS covered USING (policy_domain, reporter, trust)
+    WHERE counts
     GROUP BY policy_domain
 ) AS reported USING (policy_domain)
 COMMENT 'When each of our domains was last reported about in DMARC reports'
