@@ -45,7 +45,7 @@ def _recognize(form: Form, content: bytes) -> bool:
 
 def _is_evident(content: bytes) -> bool:
     """What every report has (RFC 9990, section 3), in whatever encoding."""
-    text = content.replace(b"\0", b"")
+    text = content.replace(b"\0", b"").lower()
     return b"report_metadata" in text and b"policy_published" in text
 
 
