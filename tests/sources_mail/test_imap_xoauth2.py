@@ -36,6 +36,16 @@ username_attribute = username
 active_attribute = active
 active_value = true
 """
+OAUTH2_OF_2_4 = """
+oauth2_introspection_mode = post
+oauth2_introspection_url = http://127.0.0.1:{}/introspect
+oauth2_username_attribute = username
+oauth2_active_attribute = active
+oauth2_active_value = true
+passdb oauth2 {{
+  mechanisms_filter = xoauth2
+}}
+"""
 
 
 @pytest.fixture
@@ -66,12 +76,11 @@ def test_dovecot_takes_the_token(
     start: Callable[[Any], MailboxLoop],
     tmp_path: Path,
 ) -> None:
-    if not is_2_3():
-        pytest.skip("its words for OAuth are those of Dovecot 2.3")
     with serving_https(None, identity.introspect) as introspection:
         conf = tmp_path / "oauth2.conf"
         conf.write_text(OAUTH2_CONF.format(introspection))
-        server = new_dovecot(OAUTH2_PASSDB.format(conf), mechanisms="xoauth2")
+        more = OAUTH2_PASSDB.format(conf) if is_2_3() else OAUTH2_OF_2_4.format(introspection)
+        server = new_dovecot(more, mechanisms="xoauth2")
         server.deliver(report_mail(1))
         start(server)
         eventually("it", lambda: spool.bodies == [report_mail(1)])
