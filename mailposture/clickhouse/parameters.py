@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from urllib.parse import quote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ def names(parameter: str, values: Sequence[str]) -> Names:
     parts: list[list[str]] = [[]]
     held = 0
     for value in values:
-        length = len(value.encode()) + len("'',")
+        length = len(quote_plus(f"'{value}', "))  # as a form has it, which is what is limited
         if parts[-1] and held + length > _CHARACTERS:
             parts.append([])
             held = 0

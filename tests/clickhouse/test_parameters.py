@@ -16,20 +16,21 @@ if TYPE_CHECKING:
 
 # Labels of a domain have 63 octets at most, and a domain 253 (RFC 1035, section 2.3.4).
 LONG = [f"{number:05}.{'.'.join(3 * ['x' * 60])}.example" for number in range(5_000)]
+SHORT = [f"{number:05}.example" for number in range(7_000)]
+HOSTILE = [f"{number:05}', ' \\'%2C&x=\u00fc\n{'y' * 9}.example" for number in range(5_000)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("user", ["analyst", "exporter", "collector"])
-def test_a_query_takes_any_number_of_names(storage: Storage, user: str) -> None:
-    some = names("domains", LONG)
-    assert len(some.parameters) > 9
-    answer = storage.client(user).query(
-        "SELECT count(), countIf(name NOT LIKE '%.example') FROM"
-        f" (SELECT concat(leftPad(toString(number), 5, '0'), {{end:String}}) AS name FROM numbers(6000))"
-        f" WHERE name IN {some.sql}",
-        parameters={"end": LONG[0].removeprefix("00000"), **some.parameters},
-    )
-    assert answer.result_rows == [(5_000, 0)]
+@pytest.mark.parametrize("values", [LONG, SHORT, HOSTILE], ids=["long", "short", "hostile"])
+def test_a_query_takes_any_number_of_names(storage: Storage, user: str, values: list[str]) -> None:
+    some = names("domains", values)
+    assert len(some.parameters) > 1
+    numbered = "SELECT concat(leftPad(toString(number), 5, '0'), {end:String}) AS name FROM numbers(8000)"
+    asked = f"SELECT count() FROM ({numbered}) WHERE name IN {some.sql}"
+    parameters = {"end": values[0].removeprefix("00000"), **some.parameters}
+    assert storage.client(user).query(asked, parameters=parameters).result_rows == [(len(values),)]
+    assert storage.client(user).command(asked, parameters=parameters) == len(values)
 
 
 @pytest.mark.slow
