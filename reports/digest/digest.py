@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from reports.causes import Severity
@@ -162,6 +163,25 @@ class Digest:
     @property
     def quiet(self) -> bool:
         """Whether there is nothing to say but that all is well."""
-        return not (self.problems or self.changes or self.tls_reporters.stopped or self.dmarc_reporters.stopped) and (
-            self.totals.sessions > 0 or self.totals.own_messages > 0
-        )
+        missed = (self.tls_reporters.stopped or self.dmarc_reporters.stopped) and not self.parked
+        return self.known and not (self.problems or self.changes or missed)
+
+    @property
+    def parked(self) -> bool:
+        """Whether none of its domains takes or sends mail."""
+        return all_parked(self.domains)
+
+    @property
+    def known(self) -> bool:
+        """Whether anything can be said of the week."""
+        return is_known(self.domains, self.totals)
+
+
+def all_parked(domains: Sequence[DomainWeek]) -> bool:
+    """Whether none takes or sends mail."""
+    return bool(domains) and all(each.tls.parked for each in domains)
+
+
+def is_known(domains: Sequence[DomainWeek], totals: Totals) -> bool:
+    """Whether reports say how the domains are, or need not: none are expected about parked ones."""
+    return totals.sessions > 0 or totals.own_messages > 0 or all_parked(domains)

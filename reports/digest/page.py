@@ -102,12 +102,11 @@ def page(digest: Digest, *, grafana_url: str = "") -> Page:
     links = Links(grafana_url, digest.week)
     tone = min((each.severity for each in digest.problems), key=list(Severity).index, default=None)
     waiting = len({each.policy_domain for each in digest.problems})
-    known = digest.totals.sessions or digest.totals.own_messages
     state = f"{_count(waiting, 'domain')} {'needs' if waiting == 1 else 'need'} attention" if waiting else "all is well"
     about = f"{clean(digest.scope, _LONGEST)}: " if digest.scope else ""
     return Page(
         title=f"Mail security{f' of {clean(digest.scope, _LONGEST)}' if digest.scope else ''}",
-        subject=f"Mail security, {digest.week.in_words}: {about}{state if known or waiting else 'no reports'}",
+        subject=f"Mail security, {digest.week.in_words}: {about}{state if digest.known or waiting else 'no reports'}",
         week=digest.week.in_words,
         verdict=digest.verdict,
         tone=tone,
@@ -127,6 +126,7 @@ def page(digest: Digest, *, grafana_url: str = "") -> Page:
                 ("TLS", "sessions", digest.tls_reporters),
                 ("DMARC", "messages", digest.dmarc_reporters),
             )
+            if reporters.active or reporters.stopped or not digest.parked
             for sentence in _reporting(what, unit, reporters)
         ),
         link=links.overview(),
@@ -136,15 +136,20 @@ def page(digest: Digest, *, grafana_url: str = "") -> Page:
 def _quiet(digest: Digest) -> tuple[str, ...]:
     """Three lines with the verdict: which domains, and their figures."""
     totals, names = digest.totals, sorted(each.policy_domain for each in digest.domains)
-    figures = [f"{totals.sessions:,} sessions, {_rate(totals.sessions_with_tls, totals.sessions)} with TLS"]
+    figures = []
+    if totals.sessions or not digest.parked:
+        figures.append(f"{totals.sessions:,} sessions, {_rate(totals.sessions_with_tls, totals.sessions)} with TLS")
     if totals.own_messages:
         passed = _rate(totals.passed_messages, totals.own_messages)
         figures.append(f"{totals.own_messages:,} messages of yours, {passed} pass DMARC")
     if totals.forgeries_blocked:
         figures.append(f"{totals.forgeries_blocked:,} forgeries blocked")
+    if not figures:
+        figures.append(f"Nobody was seen to send in {'its name' if len(names) == 1 else 'their names'}")
     notes = [f"{each.policy_domain}: {each.title}" for each in digest.notes[:_MOST_NAMES]]
     decide = f" When there is time: {'; '.join(notes)}." if notes else ""
-    domains = f"{'Domain' if len(names) == 1 else 'Domains'}: {named(names, 20)}."
+    what = "Parked domain" if digest.parked else "Domain"
+    domains = f"{what}{'' if len(names) == 1 else 's'}: {named(names, 20)}."
     return (domains, f"{'; '.join(figures)}.{decide}")
 
 

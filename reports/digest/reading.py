@@ -10,7 +10,7 @@ from reports.attention import read_attention
 from reports.causes import Severity
 from reports.digest.changes import read_changes
 from reports.digest.days import passing, read_days
-from reports.digest.digest import Digest, DomainWeek, Totals
+from reports.digest.digest import Digest, DomainWeek, Totals, is_known
 from reports.digest.problems import problems_of
 from reports.digest.reporting import read_dmarc_reporters, read_tls_reporters
 from reports.digest.verdict import verdict
@@ -61,7 +61,7 @@ def read_digest(client: Client, week: Week, *, domains: Collection[str] | None =
     return Digest(
         week=week,
         scope=scope,
-        verdict=verdict(waiting, domains=[each.policy_domain for each in lines], totals=totals),
+        verdict=verdict(waiting, domains=[each.policy_domain for each in lines], known=is_known(lines, totals)),
         problems=tuple(each for each in waiting if each.severity is not Severity.INFO),
         notes=tuple(each for each in waiting if each.severity is Severity.INFO),
         acknowledged=tuple(each for each in problems if each.acknowledged_until is not None),

@@ -82,3 +82,11 @@ def test_a_quiet_week_is_three_lines(store: DemoStore) -> None:
     assert lines[:2] == ["All is well: nothing needs attention.", "Domain: library.example."]
     assert len(lines) in (3, 4), "the third may be wrapped"
     assert " sessions, 100 % with TLS; " in lines[2]
+
+
+def test_a_week_of_a_parked_domain_whose_forgeries_are_blocked_is_quiet(store: DemoStore) -> None:
+    assert as_text(page(read(store, 14, "oldbank.example"))).splitlines()[2:] == [
+        "All is well: nothing needs attention.",
+        "Parked domain: oldbank.example.",
+        "453 forgeries blocked.",
+    ]

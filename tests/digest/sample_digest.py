@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from reports.causes import Severity
-from reports.digest.digest import Changes, Day, Digest, DomainWeek, Problem, Reporters, Totals
+from reports.digest.digest import Changes, Day, Digest, DomainWeek, Problem, Reporters, Totals, is_known
 from reports.digest.verdict import verdict
 from reports.digest.week import Week
 from reports.tls.summary import DomainSummary
@@ -62,7 +62,7 @@ def digest(*problems: Problem, domains: int = 1, **changes: Any) -> Digest:
     known = Digest(
         week=WEEK,
         scope="",
-        verdict=verdict(problems, domains=[each.policy_domain for each in lines], totals=totals),
+        verdict=verdict(problems, domains=[each.policy_domain for each in lines], known=is_known(lines, totals)),
         problems=problems,
         notes=(),
         acknowledged=(),

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from engine import TODAY, days_ago
 
+from mailposture.clickhouse.reference import write_domains
 from reports.attention import read_attention
-from reports.digest.digest import Digest, Passing, Ready, RecordChange, Turned
+from reports.digest.digest import Changes, Digest, Passing, Ready, RecordChange, Turned
+from reports.digest.page import page
 from reports.digest.reading import read_digest
+from reports.digest.text import as_text
 from reports.digest.week import Week
 from reports.dmarc import summary as dmarc_summary
 from reports.tls.summary import summarize
@@ -148,6 +151,29 @@ def test_days_as_bad_as_an_alert_that_are_over_came_and_went(two_domains: Storag
     assert [each.bad for each in line.tls_days] == [False, False, True, False, False, False, False]
     assert content.changes.passing == (Passing(DOMAIN, "tls", (days_ago(5),)),)
     assert not content.quiet
+
+
+def test_of_parked_domains_alone_no_reports_are_missed(two_domains: Storage) -> None:
+    parked = tuple(each.model_copy(update={"parked": True}) for each in two_domains.config.domains)
+    config = two_domains.config.model_copy(update={"domains": parked, "recipients": ("dmarc@mail.example",)})
+    write_domains(two_domains.client(), config)
+    content = read(two_domains)
+    assert content.quiet
+    title, nothing, *lines = as_text(page(content)).splitlines()
+    assert (title.startswith("Mail security, "), nothing) == (True, "")
+    assert lines == [
+        "All is well at all 2 domains: nothing needs attention.",
+        "Parked domains: other.example and shop.example.",
+        "Nobody was seen to send in their names.",
+    ]
+    assert page(content).subject.endswith(": all is well")
+    forged = {"policy_domain": DOMAIN, "header_from": DOMAIN, "published_policy": "reject", "disposition": "reject"}
+    forged |= {"passed": False, "dkim_aligned": False}
+    for day in (2, 9):
+        two_domains.put("dmarc_records", {**forged, "day": days_ago(day), "messages": 453})
+    content = read(two_domains)
+    assert (content.changes, content.problems) == (Changes(), ())
+    assert as_text(page(content)).splitlines()[4].startswith("453 forgeries blocked. When there is time: ")
 
 
 def test_a_quiet_week_is_quiet(two_domains: Storage, reports: Reports) -> None:
