@@ -29,11 +29,11 @@ Found = TypeVar("Found")
 
 GRAFANA = "grafana"
 _IGNORED = shutil.ignore_patterns(
-    ".git", ".venv", ".*_cache", "__pycache__", "secrets", "data", "demo-data", "node_modules", ".env", "*.local.yaml"
+    ".git", ".venv", ".*_cache", "__pycache__", "secrets", "data", "demo-data", "node_modules", ".env", "*.local*"
 )
 # Loopback ports that the system chooses, and certificates of Caddy's own authority.
 _ENVIRONMENT = """\
-MAILPOSTURE_YAML=./docker/mailposture.local.yaml
+MAILPOSTURE_CONFIGURATION=./docker/configuration.local
 SMTP_PUBLISH=127.0.0.1:0
 LMTP_PUBLISH=127.0.0.1:0
 HTTP_PUBLISH=127.0.0.1:0
@@ -110,7 +110,7 @@ class RunningStack:
         stack = cls(folder=folder, project=f"mailposture-test-{os.getpid()}")
         stack.run("docker/secrets.sh")
         (folder / ".env").write_text(_ENVIRONMENT + f"COMPOSE_PROJECT_NAME={stack.project}\n")
-        shutil.copy(folder / "docker/mailposture.yaml", folder / "docker/mailposture.local.yaml")
+        shutil.copytree(folder / "docker/configuration", folder / "docker/configuration.local")
         (folder / "docker-compose.override.yml").write_text(yaml.safe_dump(_override(root, stack.project)))
         return stack
 
@@ -158,6 +158,11 @@ class RunningStack:
     def mailposture(self, *arguments: str, given: bytes | str = b"", within: float = 60) -> str:
         """What a command of ours prints, run as the README says."""
         return self.compose("exec", "-T", "collector", "mailposture", *arguments, given=given, within=within)
+
+    @property
+    def configuration(self) -> Path:
+        """The file that the services read."""
+        return self.folder / "docker/configuration.local/mailposture.yaml"
 
     def set(self, name: str, value: str) -> None:
         """A line of .env."""

@@ -201,14 +201,14 @@ def test_no_command_takes_a_secret_as_an_argument() -> None:
 
 @pytest.mark.skipif(not (Path(__file__).parents[2] / ".git").exists(), reason="not a Git checkout")
 def test_secrets_stay_out_of_git_and_out_of_the_image(root: Path) -> None:
-    for path in ("secrets/grafana_admin", ".env", "docker/mailposture.local.yaml", "docker/caddy/reports.caddyfile"):
+    for path in ("secrets/grafana_admin", ".env", "docker/configuration.local/x", "docker/caddy/reports.caddyfile"):
         check(program("git"), "-C", root, "check-ignore", "--quiet", path)
     kept = [line[1:] for line in (root / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert not [path for path in kept if fnmatch.fnmatch("secrets/grafana_admin", f"{path}*")]
 
 
 def test_sql_users_have_the_same_names_and_passwords_everywhere(compose: Compose, root: Path) -> None:
-    config = load(root / "docker" / "mailposture.yaml").clickhouse
+    config = load(root / "docker" / "configuration" / "mailposture.yaml").clickhouse
     users = ET.parse(root / "provisioning/clickhouse/users.xml").getroot().find("users")
     assert users is not None
     in_clickhouse = {user.tag: user.find("password") for user in users}
@@ -244,7 +244,7 @@ def test_passwords_reach_the_environment_of_the_command_only(root: Path, tmp_pat
 
 def test_configuration_of_the_stack_loads_and_fits_its_ports(compose: Compose, root: Path) -> None:
     services = compose["services"]
-    config = load(root / "docker" / "mailposture.yaml")
+    config = load(root / "docker" / "configuration" / "mailposture.yaml")
     inside = {int(substitute(port).split(":")[-1]) for port in services["collector"]["ports"]}
     assert inside == {listen.port for listen in (config.smtp.listen, config.smtp.lmtp) if listen}
     assert mounts(services["collector"])["spool"] == str(config.data)
@@ -273,7 +273,7 @@ def test_variables_of_the_compose_file_and_of_the_example_are_the_same(root: Pat
     lines = (root / ".env.example").read_text().splitlines()
     offered = dict(match.groups() for line in lines if (match := re.fullmatch(r"(?:# )?([A-Z_]+)=(.*)", line)))
     assert set(used) == set(offered)
-    own_files = {name for name in used if name.endswith("_YAML")}
+    own_files = {name for name in used if name.endswith(("_YAML", "_CONFIGURATION"))}
     assert {name: used[name] for name in used if name not in own_files} == {
         name: offered[name] for name in offered if name not in own_files
     }, "what is commented out is the default"

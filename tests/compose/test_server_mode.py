@@ -145,7 +145,7 @@ def stack(tmp_path: Path, root: Path) -> Iterator[Stack]:
     (tmp_path / "no-engine" / "chdb" / "__init__.py").write_text("raise ImportError('not in the image')\n")
     smtp, collector, exporter = free_port(), free_port(), free_port()
     with Nameserver(public_records(keys)) as nameserver:
-        settings: dict[str, Any] = yaml.safe_load((root / "docker" / "mailposture.yaml").read_text())
+        settings: dict[str, Any] = yaml.safe_load((root / "docker" / "configuration" / "mailposture.yaml").read_text())
         demo = yaml.safe_load(config_text(nameserver=nameserver.address))
         settings |= {"domains": demo["domains"], "authentication": demo["authentication"], "probes": demo["probes"]}
         settings["data"] = "spool"

@@ -29,7 +29,7 @@ from loopback_dns import Zone, serving
 from pki import make_ca
 from programs import program
 from proof.signing import report_key, zone
-from receivers import MAIL_USER, SECRETS, Receivers, listening_receivers
+from receivers import MAIL_USER, SECRETS, Mail, Receivers, listening_receivers
 
 from mailposture.records.tls_rpt import REPORT_PATH
 
@@ -43,6 +43,7 @@ FAULT = docker_fault(ROOT)
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.skipif(bool(FAULT), reason=FAULT)]
 
 DOMAIN, SENDER, TOKEN = "example.com", "sender.example", "a-secret-path-of-example-com"
+PARKED = "parked.example"
 REPORTS_HOST, POLICY_HOST = "reports.example.com", "mta-sts.example.com"
 YESTERDAY = REAL_TODAY - timedelta(days=1)
 
@@ -118,7 +119,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
 
 def configure(stack: RunningStack, *, nameserver: str) -> None:
     """Put in what a user would, and shorten the times."""
-    path = stack.folder / "docker/mailposture.local.yaml"
+    path = stack.configuration
     settings = yaml.safe_load(path.read_text())
     settings["domains"][0] |= {"token": TOKEN}
     settings["metrics"] |= {"refresh": "1s"}
@@ -267,6 +268,49 @@ def test_the_drill_notifies_every_receiver_and_ends_when_it_is_removed(walk: Wal
     walk.stack.wait_for("the end of the page", over)
 
 
+def test_domains_are_added_and_the_digest_is_mailed_without_a_restart(walk: Walk) -> None:
+    started = walk.stack.inspect("exporter")["State"]["StartedAt"]
+    settings = yaml.safe_load(walk.stack.configuration.read_text())
+    folder = walk.stack.configuration.parent
+    (folder / "parked.txt").write_text(f"# ours\n{PARKED}\n")
+    settings["domains"].append({"file": "parked.txt", "parked": True})
+    shutil.copy(walk.stack.folder / "secrets/alertmanager/authority.pem", folder)
+    settings["digest"] = {
+        "sender": MAIL_USER,
+        "recipients": ["boss@example.com"],
+        "smtp": {
+            "host": walk.receivers.host,
+            "port": walk.receivers.mail_port,
+            "user": MAIL_USER,
+            "password_file": "/run/secrets/smtp_password",
+            "certificate_authority": "authority.pem",
+        },
+    }
+    edited = folder / "edited"
+    edited.write_text(yaml.safe_dump(settings))
+    edited.replace(walk.stack.configuration)  # as most editors write
+    page = (ROOT / "docs/operations.md").read_text().partition("\n## Add a domain without a restart\n")[2]
+    (block,) = [block for block in sh_blocks(page) if "kill -s HUP" in block]
+    walk.stack.run("sh", "-euxc", next(line for line in block.splitlines() if line.startswith("docker compose")))
+    asked = f"SELECT parked FROM domains WHERE policy_domain = '{PARKED}'"
+    walk.stack.wait_for("the parked domain", lambda: walk.stack.mailposture("sql", asked) == "true\n")
+    gauge = f'mailposture_domain_info{{policy_domain="{PARKED}",team="mail"}} 1'
+    walk.stack.wait_for("its metric", lambda: gauge in walk.stack.page("exporter", 9466, "/metrics")[1])
+
+    walk.receivers.fill_in(walk.stack.folder / "secrets/alertmanager")
+    said = walk.stack.compose("exec", "-T", "exporter", "mailposture", "digest", "--send")
+    assert said == f"Handed to {walk.receivers.host} for boss@example.com.\n"
+    (mail,) = digests(walk)
+    assert (mail.encrypted, mail.user, mail.recipients) == (True, MAIL_USER, ("boss@example.com",))
+    assert "sender.example" in str(mail.message.get_body(("plain",)))
+    assert walk.stack.mailposture("sql", "SELECT recipient FROM digests_sent") == "boss@example.com\n"
+    assert walk.stack.inspect("exporter")["State"]["StartedAt"] == started
+
+
+def digests(walk: Walk) -> list[Mail]:
+    return [mail for mail in walk.receivers.mails if mail.message["Subject"].startswith("Mail security, ")]
+
+
 def test_grafana_has_data_sources_and_dashboards(walk: Walk) -> None:
     if GRAFANA not in walk.stack.services:
         pytest.skip(f"{images(ROOT)[GRAFANA]} cannot be pulled here, and there is no stand-in for it")
@@ -284,6 +328,14 @@ def test_a_restart_loses_nothing(walk: Walk) -> None:
     assert walk.stack.mailposture("quarantine", "list") == waiting
     walk.send(walk.mail("after-restart"))
     walk.stack.wait_for("a report more", lambda: walk.stack.stored() == stored + 1)
+
+    def none_waits() -> bool:
+        metrics = walk.stack.page("exporter", 9466, "/metrics")[1]
+        return "mailposture_digest_waiting 0.0" in metrics and "mailposture_digest_last_sent_timestamp" in metrics
+
+    # The exporter knows of the digest now. The last one due is of other days than the one sent by hand, or is that one.
+    walk.stack.wait_for("the digest that was due", none_waits)
+    assert int(walk.stack.mailposture("sql", "SELECT count() FROM digests_sent")) == len(digests(walk))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may kill what runs in containers")
