@@ -49,7 +49,13 @@ WITH
             countIf(NOT success AND reason != 'outbound-port-25-blocked') AS failed_probes,
             countIf(reason != 'outbound-port-25-blocked') AS probes_made
         FROM {tables}.probe_results FINAL
-        WHERE day >= until - 1 AND day <= until AND probed_at <= as_of
+        WHERE
+            day >= until - 1 AND day <= until AND probed_at <= as_of
+            -- Of records that were all right there is nothing to say: of thousands of parked domains, that is.
+            AND policy_domain IN (
+                SELECT policy_domain FROM {tables}.probe_results
+                WHERE day >= until - 1 AND day <= until AND (NOT success OR probe != 'dns')
+            )
         GROUP BY policy_domain, probe, record, key_name, receiving_mx, receiving_ip
     ),
     kept AS
