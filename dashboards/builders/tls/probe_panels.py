@@ -184,7 +184,9 @@ POLICIES = (
                 sum(probes - successes) AS "Failed",
                 argMaxIf(last_detail, last_probed_at, last_reason = reason) AS "In words"
             FROM probe_results_daily
-            WHERE {IN_RANGE} AND {DOMAINS} AND reason != ''
+            WHERE {IN_RANGE} AND {DOMAINS} AND reason != '' AND policy_domain IN (
+                SELECT policy_domain FROM probe_results_daily WHERE {IN_RANGE} AND {DOMAINS} AND probes > successes
+            )
             GROUP BY policy_domain, "What", reason
             ORDER BY "Last day" DESC, "Failed" DESC
             LIMIT 200"""
