@@ -30,6 +30,7 @@ from mailposture.clickhouse.embedded import EmbeddedEngine
 from mailposture.problems import ProblemError
 from mailposture.processes import Child
 from mailposture.quoting import printable
+from mailposture.unfailing import unfailing
 from reports.configuration import load_config
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _prepare_demo(stack: ExitStack) -> Path:
 
 def _welcome(config: Config, path: Path, children: Sequence[Child], *, demo: bool, log_file: Path | None) -> None:
     """Wait until all runs, send the demo's mails once, and print the screen."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, file=unfailing(sys.stdout))
     hint = f"; its log is {log_file}" if log_file else ""
     collector_at = f"http://{config.metrics.collector}"
     with console.status("Starting …"):

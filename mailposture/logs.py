@@ -10,6 +10,7 @@ import structlog
 
 from mailposture.log_limit import LogLimit
 from mailposture.quoting import printable
+from mailposture.unfailing import unfailing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 def set_up(service: str, path: Path | None = None, *, least: int = logging.INFO) -> None:
     """Send the logs of this process to a file, or to standard error; every line names the service.
 
-    `least` is the lowest level that is written, as logging names it. Of one event only so many lines are written.
+    `least` is the lowest level that is written, as logging names it. Of one event only so many lines are written. Lines
+    that cannot be written are lost, and stop nothing.
     """
     stream = path.open("a", encoding="utf-8", buffering=1) if path else sys.stderr
     structlog.configure(
@@ -33,7 +35,7 @@ def set_up(service: str, path: Path | None = None, *, least: int = logging.INFO)
             *([_inert, structlog.dev.ConsoleRenderer()] if stream.isatty() else [structlog.processors.JSONRenderer()]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(unfailing(stream)),
     )
     structlog.contextvars.bind_contextvars(service=service)
     # What these log is raised as an exception too, and logged from there.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -36,6 +38,24 @@ def test_a_log_within_its_size_stays_as_it_is(path: Path) -> None:
     path.write_bytes(b"x" * 100)
     log.keep_small()
     assert [each.name for each in path.parent.iterdir()] == ["mailposture.log"]
+
+
+@pytest.mark.parametrize("to", ["a full disk", "a pipe that nobody reads"])
+def test_a_log_that_cannot_be_written_stops_nothing(to: str) -> None:
+    code = (
+        "import structlog; from mailposture import logs; logs.set_up('collector'); log = structlog.get_logger()\n"
+        "for number in range(3): log.error('lost', number=number)\n"
+        "print('goes on')"
+    )
+    with Path("/dev/full").open("wb") if to == "a full disk" else _unread() as stream:
+        done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=stream, check=True)
+    assert done.stdout == b"goes on\n"
+
+
+def _unread() -> IO[bytes]:
+    reading, writing = os.pipe()
+    os.close(reading)
+    return os.fdopen(writing, "wb")
 
 
 @pytest.mark.slow

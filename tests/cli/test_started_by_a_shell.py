@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from eventually import eventually
 from ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +79,41 @@ def test_a_terminal_that_goes_away_ends_nothing_that_is_to_be_left_behind(tmp_pa
     eventually("the end", lambda: not runs(process))
 
 
+def test_screen_that_nobody_sees_any_more_is_lost_and_nothing_else(tmp_path: Path) -> None:
+    configure(tmp_path)
+    log = tmp_path / "data" / "mailposture.log"
+    with hung_up(tmp_path, "run", once=log):
+        os.truncate(log, 11 * 1024 * 1024)  # only with its screen behind it does it look at that
+        eventually("a new log", log.with_name("mailposture.log.1").exists)
+
+
+def test_log_of_a_service_that_nobody_sees_any_more_is_lost_and_nothing_else(tmp_path: Path) -> None:
+    ready_page = configure(tmp_path)
+    with hung_up(tmp_path, "collector", once=tmp_path / "pid") as process:
+        eventually("ready", lambda: answers(ready_page))
+        before = children(process)
+        os.kill(before["receiver"], signal.SIGKILL)  # which is logged before there is another
+        eventually("a new receiver", lambda: "receiver" in dict(children(process).items() - before.items()))
+        eventually("ready again", lambda: answers(ready_page))
+
+
+@contextmanager
+def hung_up(folder: Path, command: str, *, once: Path) -> Iterator[int]:
+    """A process that was left behind, and had its output on a terminal that went away once there was a file."""
+    shell, terminal = terminal_running(folder, "{} & disown", command=command, log=None)
+    eventually("a file", once.exists)
+    pid = folder / "pid"
+    eventually("its id", lambda: pid.exists() and pid.read_text().endswith("\n"))
+    process = int(pid.read_text())
+    hang_up(shell, terminal)
+    try:
+        yield process
+    finally:
+        if runs(process):
+            os.kill(process, signal.SIGTERM)
+        eventually("the end", lambda: not runs(process))
+
+
 def test_what_runs_in_a_terminal_ends_with_it(tmp_path: Path) -> None:
     ready_page = configure(tmp_path)
     shell, terminal = terminal_running(tmp_path, "{}")
@@ -84,9 +124,15 @@ def test_what_runs_in_a_terminal_ends_with_it(tmp_path: Path) -> None:
     eventually("the end of all", lambda: not any(runs(each) for each in (process, *started)))
 
 
-def terminal_running(folder: Path, line: str) -> tuple[subprocess.Popen[bytes], int]:
-    """An interactive shell that was given a line, and its terminal. Our process writes its id into `pid`."""
-    (folder / "ours.sh").write_text(f"echo $$ >pid\nexec {sys.executable} -m cli collector >log 2>&1 </dev/null\n")
+def terminal_running(
+    folder: Path, line: str, *, command: str = "collector", log: str | None = "log"
+) -> tuple[subprocess.Popen[bytes], int]:
+    """An interactive shell that was given a line, and its terminal. Our process writes its id into `pid`.
+
+    Without a log what the process says goes to the terminal.
+    """
+    streams = f">{log} 2>&1 </dev/null" if log else ""
+    (folder / "ours.sh").write_text(f"echo $$ >pid\nexec {sys.executable} -m cli {command} {streams}\n")
     terminal, its_end = os.openpty()
     shell = subprocess.Popen(
         ["setsid", "--ctty", "bash", "--norc", "-i"], cwd=folder, stdin=its_end, stdout=its_end, stderr=its_end
