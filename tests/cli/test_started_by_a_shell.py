@@ -134,9 +134,9 @@ def terminal_running(
     streams = f">{log} 2>&1 </dev/null" if log else ""
     (folder / "ours.sh").write_text(f"echo $$ >pid\nexec {sys.executable} -m cli {command} {streams}\n")
     terminal, its_end = os.openpty()
-    shell = subprocess.Popen(
-        ["setsid", "--ctty", "bash", "--norc", "-i"], cwd=folder, stdin=its_end, stdout=its_end, stderr=its_end
-    )
+    # Tests may run under nohup themselves, and no shell gives back what was ignored when it started.
+    program = ["setsid", "--ctty", "env", "--default-signal=HUP", "bash", "--norc", "-i"]
+    shell = subprocess.Popen(program, cwd=folder, stdin=its_end, stdout=its_end, stderr=its_end)
     os.close(its_end)
     os.write(terminal, line.format("bash ours.sh").encode() + b"\n")
     return shell, terminal
