@@ -48,6 +48,7 @@ class ProbeRow:
     reason: str = ""
     detail: str
     published: str = ""
+    policies: tuple[str, ...] = ()
     duration_seconds: float
     reachable: bool | None = None
     starttls_offered: bool | None = None
@@ -135,16 +136,18 @@ def _policy(each: _Round) -> Policy | None:
 
 def _records(each: _Round, policy: Policy | None) -> Iterator[ProbeRow]:
     name = each.domain.name
+    dmarc = dmarc_policy(each.domain, each.days_ago)
     records = {
         "mx": ", ".join(each.domain.mx),
         "tls-rpt": f"reports go to mailto:tlsrpt@{name}",
         "spf": '"v=spf1 mx -all"',
-        "dmarc": f"p={dmarc_policy(each.domain, each.days_ago).p} of _dmarc.{name}",
+        "dmarc": f"p={dmarc.p} of _dmarc.{name}",
     }
     if policy is not None:
         records["mta-sts"] = f"id {policy_id(render(policy))}"
     for record, detail in records.items():
-        yield replace(each.row("dns", detail), record=record)
+        policies = dmarc.applied if record == "dmarc" else ()
+        yield replace(each.row("dns", detail), record=record, policies=policies)
 
 
 def _parked_records(each: _Round) -> Iterator[ProbeRow]:
@@ -162,13 +165,15 @@ def _parked_records(each: _Round) -> Iterator[ProbeRow]:
         yield replace(each.row("dns", detail), record=record, subject=subject, published=published)
     published = f"v=DMARC1; p={policy.p}; sp={policy.sp}; rua=mailto:dmarc@{DOMAINS[0].name}"
     if policy.sp == policy.p:
-        yield replace(each.row("dns", f"p={policy.p} of _dmarc.{name}"), record="dmarc", published=published)
+        good = each.row("dns", f"p={policy.p} of _dmarc.{name}")
+        yield replace(good, record="dmarc", published=published, policies=policy.applied)
         return
     weak = f"sends no mail, but sp={policy.sp} applies to names below it: forged mail of those is delivered"
     yield replace(
         each.row("dns", weak),
         record="dmarc",
         published=published,
+        policies=policy.applied,
         success=False,
         reason="parked-but-not-rejected",
     )

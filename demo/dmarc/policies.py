@@ -23,6 +23,11 @@ class PolicyChange:
     def sp(self) -> str:
         return self.weaker_sp or self.p
 
+    @property
+    def applied(self) -> tuple[str, str, str]:
+        """What receivers do for mail of the domain, of names below it, and of those that do not exist."""
+        return self.p, self.sp, self.sp
+
 
 _POLICIES: Final[dict[str, tuple[PolicyChange, ...]]] = {
     "shop.example": (PolicyChange(_ALWAYS, "none"),),

@@ -153,6 +153,7 @@ def test_days_as_bad_as_an_alert_that_are_over_came_and_went(two_domains: Storag
     assert not content.quiet
 
 
+@pytest.mark.usefixtures("reports")
 def test_of_parked_domains_alone_no_reports_are_missed(two_domains: Storage) -> None:
     parked = tuple(each.model_copy(update={"parked": True}) for each in two_domains.config.domains)
     config = two_domains.config.model_copy(update={"domains": parked, "recipients": ("dmarc@mail.example",)})

@@ -55,7 +55,7 @@ def test_very_many_domains_and_scrapes(tmp_path: Path) -> None:
                 eventually("the first answers", lambda: get(f"{address}/readyz")[0] == 200, within=300)
                 with ThreadPoolExecutor(8) as scrapers:
                     sizes = set(scrapers.map(lambda _: len(get(f"{address}/metrics")[1]), range(40)))
-                assert min(sizes) > DOMAINS * 500
+                assert min(sizes) > DOMAINS * 400  # there are some series of each domain
                 assert peak(exporter.pid) < allowed("exporter")
             finally:
                 exporter.kill()
