@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from mailposture.checks.certificates import expiry_of, kind_of_key
 from mailposture.checks.mx import MxProbe, probe_mx
 from mailposture.checks.reason import Reason
 from mailposture.checks.resolver import Answer, Status
@@ -150,7 +151,14 @@ def judge_server(probe: MxProbe, *, port_25: Port25, expiring_within: timedelta 
         shown = f"; it is for {', '.join(probe.names[:5])}" if probe.names and not probe.name_valid else ""
         return subject.wrong(probe.reason, probe.detail + shown, _ADVICE[probe.reason])
     if expiring_within is not None and probe.not_after and probe.not_after < datetime.now(UTC) + expiring_within:
-        detail = f"the certificate expires on {probe.not_after:%Y-%m-%d %H:%M} UTC"
+        detail = f"{_first_to_expire(probe)} expires on {probe.not_after:%Y-%m-%d %H:%M} UTC"
         return subject.wrong(Reason.CERTIFICATE_EXPIRES_SOON, detail, _ADVICE[Reason.CERTIFICATE_EXPIRED])
     until = f", certificate until {probe.not_after:%Y-%m-%d}" if probe.not_after else ""
     return subject.good(f"STARTTLS with {probe.tls_version}{until}")
+
+
+def _first_to_expire(probe: MxProbe) -> str:
+    """Which of one or two certificates expires first."""
+    if probe.other_chain and expiry_of(probe.other_chain[0]) == probe.not_after != expiry_of(probe.chain[0]):
+        return f"the certificate shown to clients that take {kind_of_key(probe.other_chain[0])} keys only"
+    return "the certificate"

@@ -66,7 +66,12 @@ def mismatch_words(answer: Answer, chains: Sequence[Sequence[bytes]]) -> str:
         shown = f"certificate shown to clients that take {lacking.pop()} keys only"
     else:
         shown = "certificate shown"
-    return f"none of {len(answer.records)} TLSA records fits the {shown}"
+    return f"none of {len(answer.records)} TLSA records fits the {shown}{_skipped_besides(answer, 'and')}"
+
+
+def _skipped_besides(answer: Answer, joined: str) -> str:
+    """What is said of records that cannot be read, beside what is said of those that can."""
+    return f"; {joined} {answer.detail}, so senders skip that one" if answer.malformed else ""
 
 
 def _is_usable(record: Any) -> bool:
@@ -110,9 +115,8 @@ def check_tlsa(
             "ask with --nameserver a resolver that validates; if it says the same, sign the zone",
         )
     fits = "the certificate is the one that TLSA names, authenticated by DNSSEC"
+    fits += _skipped_besides(answer, "but")
     # RFC 7672, section 2.2.1: whoever forges the MX record names a host without TLSA records.
-    if answer.malformed:
-        fits += f"; but {answer.detail}, so senders skip that one"
     return subject.good(fits if mx_signed else f"{fits}; but the MX record is not, so mail can be led elsewhere")
 
 
@@ -130,7 +134,7 @@ def _fault(
         # RFC 7672, section 2.2: TLS is mandatory then, but nothing is compared.
         detail = (
             f"senders skip all of {len(answer.records)} TLSA records: mail knows only the usages 2 and 3, "
-            "the selectors 0 and 1 and the matching types 0, 1 and 2"
+            f"the selectors 0 and 1 and the matching types 0, 1 and 2{_skipped_besides(answer, 'and')}"
         )
         return subject.wrong(Reason.TLSA_UNUSABLE, detail, instruction)
     return subject.wrong(Reason.TLSA_MISMATCH, mismatch_words(answer, chains), instruction)

@@ -151,6 +151,24 @@ async def test_tlsa_record_that_can_be_read_counts_beside_one_that_cannot(
     assert "has 31 bytes, where SHA-256 has 32, so senders skip that one" in tlsa.detail
 
 
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ("3 1 1", "none of 1 TLSA records fits the certificate shown; and "),
+        ("1 1 1", "and the matching types 0, 1 and 2; and "),
+    ],
+)
+async def test_tlsa_record_that_cannot_be_read_is_named_beside_one_that_does_not_help(
+    beside: str, said: str, zone: Zone, authority: CertificateAuthority, looking: Callable[..., Vantage]
+) -> None:
+    zone.text += f"{SHORT}\n_25._tcp.mx1.example.test. 60 IN TLSA {beside} {'cd' * 32}\n"
+    async with faulty_smtp.serving(authority.issue(["mx1.example.test"]).server_context()) as (_, port):
+        results = await found(looking(smtp_port=port, https_port=1), GOOD)
+    (tlsa,) = (one for one in results["example.test"] if one.check == "tlsa")
+    assert tlsa.outcome is Outcome.WRONG
+    assert f"{said}the record `3 1 1 ...` has 31 bytes, where SHA-256 has 32, so senders skip that one" in tlsa.detail
+
+
 def _cut(wire: bytes) -> bytes:
     return wire[: len(wire) * 2 // 3]
 

@@ -302,6 +302,22 @@ async def test_each_of_two_certificates_must_be_right(
     assert abs(probe.not_after - expired) < timedelta(seconds=2)
 
 
+@pytest.mark.parametrize(("first", "whose"), [("RSA", " shown to clients that take RSA keys only"), ("ECDSA", "")])
+async def test_of_two_certificates_the_one_that_expires_first_is_named(
+    first: str, whose: str, authority: CertificateAuthority, looking: Callable[..., Vantage]
+) -> None:
+    """The other is what everybody sees who looks by hand."""
+    soon = datetime.now(UTC) + timedelta(days=4)
+    context = both(
+        authority.issue([HOST], rsa_key=True, not_after=soon if first == "RSA" else None),
+        authority.issue([HOST], not_after=soon if first == "ECDSA" else None),
+    )
+    async with faulty_smtp.serving(context) as (_, port):
+        (result,) = judged([await probe_mx(HOST, "127.0.0.1", vantage=looking(smtp_port=port))])
+    assert result.reason == "certificate-expires-soon"
+    assert result.detail == f"the certificate{whose} expires on {soon:%Y-%m-%d %H:%M} UTC"
+
+
 async def test_server_with_one_certificate_has_one_whatever_its_key(
     authority: CertificateAuthority, looking: Callable[..., Vantage]
 ) -> None:
