@@ -12,6 +12,7 @@ _LITTER: Final = re.compile(
     r"""
     \.DS_Store | \._.* | \.localized | Icon\r                                   # macOS
     | Thumbs\.db | ehthumbs\.db | desktop\.ini | \.directory                    # Windows, KDE
+    | \.nfs[0-9a-f]{8,} | \.fuse_hidden[0-9a-f]{8,}                             # deleted, and open still
     | dovecot[.-].* | subscriptions | maildirfolder | maildirsize               # Dovecot, Maildir quotas
     | courierimap.* | courierpop3.* | \.mailboxlist                             # Courier
     | cyrus\.(?:header|index|cache|annotations|squat|expunge)                   # Cyrus
@@ -25,7 +26,7 @@ _LITTER: Final = re.compile(
 _FOLDERS: Final = frozenset(
     [
         *("__MACOSX", ".Spotlight-V100", ".Trashes", ".fseventsd", "$RECYCLE.BIN", "System Volume Information"),
-        *(".notmuch", ".git", ".hg", ".svn", ".bzr"),
+        *("@eaDir", ".notmuch", ".git", ".hg", ".svn", ".bzr"),
     ]
 )
 

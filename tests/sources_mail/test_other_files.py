@@ -268,12 +268,16 @@ def test_what_is_not_read_is_named_with_the_command_that_exports_it(
     assert f"`{command} " in found.fault.detail
 
 
-LITTER = (".DS_Store", "._a.json", "Thumbs.db", "desktop.ini", "INBOX.msf", "dovecot.index.cache", "subscriptions")
+LITTER = (
+    *(".DS_Store", "._a.json", "Thumbs.db", "desktop.ini", "INBOX.msf", "dovecot.index.cache", "subscriptions"),
+    *(".nfs000000000012ab3400000001", ".fuse_hidden0000a1b200000001", "@eaDir/a.json@SynoEAStream"),
+)
 
 
 def test_litter_is_passed_over_and_counted(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(A)
     for name in LITTER:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"\0\5\x16\7")
     (tmp_path / "b.zip").write_bytes(_zip({"b.json": B, "__MACOSX/._b.json": b"\0\5\x16\7", "x/.DS_Store": b"\0"}))
     (tmp_path / "c.tar").write_bytes(_tar({"./x.xml": X, "./._x.xml": b"\0\5\x16\7"}))
