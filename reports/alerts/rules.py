@@ -57,7 +57,7 @@ class RuleFile:
     def rules(self) -> str:
         """The file."""
         header = f"""\
-# {self.about} Written by `python -m reports.alerts` from reports/alerts/table.py: edit that.
+# {self.about} Written by `python -m reports.alerts` from the files in reports/alerts/: edit those.
 {_FORM}{self.because}groups:
   - name: mailposture-{self.name}
     interval: 1m
