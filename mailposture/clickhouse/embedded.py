@@ -41,10 +41,15 @@ _ENDS_WITHIN = 1.0  # idle connections of clients may hold it up longer, and the
 _OTHERS_END_WITHIN = 300.0  # a large import takes minutes; a prompt that was left open takes for ever
 _SAID_AFTER = 2.0  # most commands are done sooner, and an engine whose parent was killed has ended
 _LOOK_EVERY = 0.05
+_PORT_TAKEN = "Address already in use"
 
 
 class EngineError(ProblemError):
     """The embedded engine does not run; the message names the reason and the next step."""
+
+
+class _MishapError(EngineError):
+    """It ended at its start, by a signal, or since somebody took its port meanwhile: the next start says more."""
 
 
 class EngineRunsError(EngineError):
@@ -79,6 +84,13 @@ class EmbeddedEngine:
 
         Another engine of the folder that nobody shares is waited for, so many seconds.
         """
+        try:
+            return self._start(patience)
+        except _MishapError as mishap:
+            log.warning("the embedded engine ended at its start, starting it again", reason=str(mishap))
+            return self._start(patience)
+
+    def _start(self, patience: float) -> Endpoint:
         lock = self._lock_folder(patience)
         try:
             with (
@@ -175,7 +187,8 @@ class EmbeddedEngine:
             return EngineError(
                 f"this version of chdb-core does not fit ({words}): run `{reinstall}` to get the one that was tested"
             )
-        return EngineError(f"the embedded engine did not start: {words} (log: {self._folder.log})")
+        of_its_kind = _MishapError if status < 0 or _PORT_TAKEN in words else EngineError
+        return of_its_kind(f"the embedded engine did not start: {words} (log: {self._folder.log})")
 
     def _pass_on_warnings(self, began: int) -> None:
         for line in self._words(began):

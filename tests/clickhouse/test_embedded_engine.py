@@ -170,9 +170,39 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_what_is_wrong_with_the_wheel_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chdb: str, message: str
 ) -> None:
+    stand_in(tmp_path, monkeypatch, chdb)
+    with pytest.raises(EngineError, match=message):
+        EmbeddedEngine(engine_config(tmp_path / "data")).start()
+
+
+@pytest.mark.parametrize(
+    ("mishap", "message"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "the second time"),
+        ("raise RuntimeError('Net Exception: Address already in use: 127.0.0.1:1')", "the second time"),
+        ("os._exit(9)", "ended with status 9"),
+    ],
+)
+def test_a_mishap_at_its_start_is_tried_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mishap: str, message: str
+) -> None:
+    chdb = f"""
+        import os, pathlib, signal
+        starts = pathlib.Path({str(tmp_path)!r}) / "starts"
+        starts.open("ab").write(b"x")
+        if starts.stat().st_size == 2:
+            raise ImportError("the second time")
+        {mishap}
+    """
+    stand_in(tmp_path, monkeypatch, textwrap.dedent(chdb))
+    with pytest.raises(EngineError, match=message):
+        EmbeddedEngine(engine_config(tmp_path / "data")).start()
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, chdb: str) -> None:
     """The child meets a stand-in for the library of the package chdb, put before the real one."""
-    program = tmp_path / "python"
-    package = tmp_path / "chdb"
+    program = folder / "python"
+    package = folder / "chdb"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "_chdb.py").write_text(chdb)
@@ -181,14 +211,12 @@ def test_what_is_wrong_with_the_wheel_is_said(
             #!{sys.executable} -I
             import runpy, sys
             sys.argv = sys.argv[3:]
-            sys.path.insert(0, {str(tmp_path)!r})
+            sys.path.insert(0, {str(folder)!r})
             runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
             """)
     )
     program.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(program))
-    with pytest.raises(EngineError, match=message):
-        EmbeddedEngine(engine_config(tmp_path / "data")).start()
 
 
 def test_the_engine_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
