@@ -73,7 +73,9 @@ def of_domain(senders: Senders, *, days: int) -> str:
     """All sources, then what to do about those that fail."""
     lines = [click.style(f"Who sends in the name of {senders.policy_domain}, last {days} report days", bold=True)]
     if not senders.sources:
-        return "\n".join([*lines, "Nobody, as far as DMARC reports say."])
+        nobody = "Nobody, as far as DMARC reports say."
+        still = "Reports are stored, and still being sorted by who sent the mail: ask again in a minute."
+        return "\n".join([*lines, nobody if senders.are_sorted else still])
     lines += _table(senders.sources)
     if not senders.to_do:
         nothing = "Nothing to do: every sender of yours passes, and no unknown sender looks like yours."

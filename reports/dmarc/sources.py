@@ -87,6 +87,7 @@ class Senders:
     policy_domain: str
     sources: tuple[Sending, ...]  # what needs a look first
     to_do: tuple[ToDo, ...]
+    are_sorted: bool = True  # whether all stored reports are in these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +104,13 @@ class OneSource:
 def read_senders(client: Client, domain: str, *, days: int) -> Senders:
     """All sources, those with most messages of each pile if there are very many."""
     ask = ReportDays(client, days=days, domain=domain).ask
+    waiting = client.query(
+        "SELECT 1 FROM dmarc_sources_kept WHERE policy_domain = {domain:String} AND waiting_since IS NOT NULL",
+        parameters={"domain": domain},
+    )
     return Senders(
         policy_domain=domain,
+        are_sorted=not waiting.result_rows,
         sources=tuple(Sending(*row) for row in ask(_sources(_DAYS))),
         to_do=tuple(
             ToDo(*row)

@@ -33,6 +33,9 @@ class Asked:
 
     def __call__(self, *arguments: str) -> Result:
         self._storage.client()  # sorts what was put
+        return self.before_sorting(*arguments)
+
+    def before_sorting(self, *arguments: str) -> Result:
         return CliRunner().invoke(command, ["--config", str(self._path), *arguments])
 
 
@@ -146,6 +149,7 @@ def test_forged_report_names_no_key_and_its_source_is_marked(storage: Storage, a
 def test_nobody_and_nothing_are_said(storage: Storage, asked: Asked) -> None:
     assert "Nobody, as far as DMARC reports say." in asked(DOMAIN).output
     storage.put("dmarc_records", sent(0, spf=DOMAIN, aligned="spf"))
+    assert "Reports are stored, and still being sorted" in asked.before_sorting(DOMAIN).output
     assert "Nothing to do: every sender of yours passes" in asked(DOMAIN).output
     assert "Nothing: all its mail passes DMARC." in asked(DOMAIN, "192.0.2.0/24").output
     missing = asked(DOMAIN, "Nobody")
