@@ -9,7 +9,7 @@
 -- within a week. So `likely` is who stopped at one domain alone and goes on at another. A first day may be a slow answer
 -- where no policy was remembered, hence two report days; and of many senders there is always one that gives MTA-STS up, so
 -- five must apply the policy for each other one that stopped. Reports that a sender sent us are sessions without a policy too:
--- no more sessions than it reports domains of ours say nothing.
+-- twice as many sessions as it reports domains of ours say nothing, for a record may name two addresses, and a report may take two tries.
 CREATE OR REPLACE VIEW {views}.mta_sts_suspected_downgrades {on_cluster}
 (
     day Date COMMENT 'Report day (UTC), of the last 60',
@@ -61,7 +61,7 @@ WITH
                 bit -> bitAnd(bitShiftRight(protected, bit), 1) = 0,
                 arraySort(arrayDistinct(arrayConcat(
                     bitPositionsToArray(unread),
-                    arrayMap(each -> each.1, arrayFilter(each -> each.2 > own_reports, unfound))
+                    arrayMap(each -> each.1, arrayFilter(each -> each.2 > 2 * own_reports, unfound))
                 )))
             ) AS missed
         FROM masks
