@@ -162,7 +162,7 @@ def test_the_overview_names_the_domains_in_trouble_and_no_other(store: DemoStore
     assert "bank.example" not in {domain for domain, _ in of_mail_from_us}
     mail = ask(store, "dmarc-overview", panel_sql("dmarc-overview", "Needs attention now"))
     assert {(row["Domain"], row["Cause"]) for row in mail if row["Severity"] != "info"} == of_mail_from_us
-    bank = next(row for row in rows if row["Domain"] == "bank.example")
+    bank = next(row for row in rows if (row["Domain"], row["Cause"]) == ("bank.example", "suspected-downgrade"))
     assert (bank["Severity"], bank["Mail"]) == ("critical", "being refused")
     assert bank["Since"] == NOW.date() - timedelta(days=3)
     assert str(bank["Seen by"]).startswith("1 of 1")
