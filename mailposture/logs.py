@@ -35,7 +35,8 @@ def set_up(service: str, path: Path | None = None, *, least: int = logging.INFO)
             *([_inert, structlog.dev.ConsoleRenderer()] if stream.isatty() else [structlog.processors.JSONRenderer()]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.PrintLoggerFactory(unfailing(stream)),
+        # A line at once, with its end: other processes write into the same file.
+        logger_factory=structlog.WriteLoggerFactory(unfailing(stream)),
     )
     structlog.contextvars.bind_contextvars(service=service)
     # What these log is raised as an exception too, and logged from there.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
-from programs import program
+from tree import files_in
 
 from mailposture.clickhouse import schema_steps
 from mailposture.config.model import ClickHouse
@@ -19,10 +18,13 @@ COMPARED = re.compile(rf"[<>][^\n]*\b({COLUMNS})\b|\b({COLUMNS})\b[^\n]*[<>]")
 
 
 def test_no_other_text_compares_with_a_threshold() -> None:
-    listed = subprocess.run(
-        [program("git"), "ls-files", "--", "*.py", "*.sql"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    files = [Path(name) for name in listed.stdout.split() if not name.startswith(("tests/", "bench/"))]
+    folders = [folder for folder in ROOT.iterdir() if folder.is_dir() and folder.name not in ("tests", "bench")]
+    files = [
+        file.relative_to(ROOT)
+        for folder in folders
+        if not folder.name.startswith(".")
+        for file in files_in(folder, ".py", ".sql")
+    ]
     comparing = {file for file in files if COMPARED.search((ROOT / file).read_text(encoding="utf-8"))}
     assert comparing == {PLACE}
 

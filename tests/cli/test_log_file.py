@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -50,6 +51,16 @@ def test_a_log_that_cannot_be_written_stops_nothing(to: str) -> None:
     with Path("/dev/full").open("wb") if to == "a full disk" else _unread() as stream:
         done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=stream, check=True)
     assert done.stdout == b"goes on\n"
+
+
+def test_a_line_is_written_at_once_for_others_write_into_the_same_file() -> None:
+    reading, writing = os.pipe2(os.O_DIRECT)  # what is written at once is read at once
+    code = "import structlog; from mailposture import logs; logs.set_up('x'); structlog.get_logger().error('one')"
+    subprocess.run([sys.executable, "-c", code], stderr=writing, check=True)
+    os.close(writing)
+    assert json.loads(os.read(reading, 4096))["event"] == "one"
+    assert os.read(reading, 4096) == b""
+    os.close(reading)
 
 
 def _unread() -> IO[bytes]:
