@@ -25,6 +25,12 @@ _WORDS: Final = {
     "counts_by_standing": """countIf(standing = 'established') OVER of_domain >= 3, standing = 'established',
                 countIf(standing IN ('established', 'known')) OVER of_domain > 0, standing != 'newcomer',
                 countIf(standing = 'newcomer') OVER of_domain > 1""",
+    # The part of `today` that has passed, as a number.
+    "elapsed_today": "assumeNotNull((SELECT dateDiff('second', toDateTime(today, 'UTC'), now) / 86400 "
+    "FROM {views}.clock)) AS elapsed_today",
+    # Of `all_days` with reports those of the eight weeks up to `last_report_day`, and all days of these weeks.
+    "eight_weeks": """arrayFilter(each -> each > last_report_day - 56, all_days) AS lately,
+            arrayMap(number -> lately[1] + number, range(last_report_day - lately[1] + 1)) AS span""",
     # Of the report days `lately` (up to `last_report_day`) and all days of their `span`: the share of each weekday that
     # has reports. One not seen yet counts half.
     "usual_weekdays": """arrayMap(
@@ -50,10 +56,9 @@ _OF_EVERY_REPORT: Final = (
     "day, report_key, policy_domains, reporter, reporter_proven, period_end, received_at, source, name, trust, warnings"
 )
 _WORDS_OF_ALL: Final = {
+    **_WORDS,
     "enough": thresholds.enough("judged"),
     "too_large_a_share": thresholds.too_large_a_share("judged", "of"),
-    "usual_weekdays": _WORDS["usual_weekdays"],
-    "missed_days": _WORDS["missed_days"],
     "names_of_kinds": ", ".join(kind.name for kind in KINDS),
     "reports_of_all_kinds": "\n    UNION ALL\n    ".join(
         f"SELECT '{kind.name}' AS kind, {_OF_EVERY_REPORT} FROM {{tables}}.{kind.tables.report.name} FINAL"

@@ -10,13 +10,12 @@ SQL SECURITY DEFINER
 AS
 WITH
     assumeNotNull((SELECT today FROM {views}.clock)) AS today,
-    assumeNotNull((SELECT dateDiff('second', toDateTime(today, 'UTC'), now) / 86400 FROM {views}.clock)) AS elapsed_today,
+    {elapsed_today},
     reported AS
     (
         SELECT
             arraySort(groupUniqArrayArray(days)) AS all_days, arrayMax(all_days) AS last_report_day,
-            arrayFilter(each -> each > last_report_day - 56, all_days) AS lately,
-            arrayMap(number -> lately[1] + number, range(last_report_day - lately[1] + 1)) AS span
+            {eight_weeks}
         FROM
         (
             SELECT days FROM {views}.tls_rhythm

@@ -12,13 +12,12 @@ SQL SECURITY DEFINER
 AS
 WITH
     assumeNotNull((SELECT today FROM {views}.clock)) AS today,
-    assumeNotNull((SELECT dateDiff('second', toDateTime(today, 'UTC'), now) / 86400 FROM {views}.clock)) AS elapsed_today,
+    {elapsed_today},
     reported AS
     (
         SELECT
             policy_domains[1] AS policy_domain, arraySort(groupUniqArray(day)) AS all_days, max(day) AS last_report_day,
-            arrayFilter(each -> each > last_report_day - 56, all_days) AS lately,
-            arrayMap(number -> lately[1] + number, range(last_report_day - lately[1] + 1)) AS span
+            {eight_weeks}
         FROM {tables}.dmarc_reports
         WHERE day >= today - 35 - 56 AND day <= today AND (policy_domains[1], reporter, trust) IN (
             SELECT policy_domain, reporter, trust FROM {views}.dmarc_reporters WHERE counts

@@ -14,7 +14,7 @@ SQL SECURITY DEFINER
 AS
 WITH
     assumeNotNull((SELECT today FROM {views}.clock)) AS today,
-    assumeNotNull((SELECT dateDiff('second', toDateTime(today, 'UTC'), now) / 86400 FROM {views}.clock)) AS elapsed_today,
+    {elapsed_today},
     toStartOfMonth(today - 35 - 56) AS first_day,
     reported AS
     (
@@ -29,8 +29,7 @@ WITH
                 )
             ) AS all_days,
             arrayMax(all_days) AS last_report_day,
-            arrayFilter(each -> each > last_report_day - 56, all_days) AS lately,
-            arrayMap(number -> lately[1] + number, range(last_report_day - lately[1] + 1)) AS span
+            {eight_weeks}
         FROM {tables}.tls_sender_days
         WHERE month >= first_day AND (policy_domain, reporter, trust) IN (
             SELECT policy_domain, reporter, trust FROM {views}.tls_reporters WHERE counts
