@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner
 from engine import DOMAIN, YESTERDAY, days_ago
 
-from cli.explain import command as explain
 from mailposture.config.model import Config
-from mailposture.domain_names import normalize
-from mailposture.problems import ConfigError
-from reports.configuration import load_config
-from reports.dmarc import words
-from reports.dmarc.catalogue import services
 from reports.dmarc.senders import write_senders
 
 if TYPE_CHECKING:
@@ -177,65 +168,6 @@ def test_other_customers_of_a_shared_service_are_not_ours(storage: Storage) -> N
 
 
 @pytest.mark.slow
-def test_configured_senders_are_ours_by_address_and_by_service(storage: Storage) -> None:
-    storage.put(
-        "dmarc_records",
-        failing(0, ip="::ffff:203.0.113.77"),
-        failing(1, ip="2001:db8:0:1::25"),
-        failing(2, ip="::ffff:203.0.113.128"),
-        failing(3, ip=ANYBODY, dkim="amazonses.com", messages=1),
-    )
-    assert {pile for _, pile, *_ in piles(storage)} == {"unknown"}
-    configure(
-        storage,
-        {"name": "Old billing server", "addresses": ["203.0.113.64/26", "2001:db8:0:1::/64"]},
-        {"name": "Notices", "services": ["amazon ses"]},
-    )
-    assert piles(storage) == [
-        ("203.0.113.0/24", "unknown", "not-authenticated", 10),
-        ("Amazon SES", "ours-failing", "dkim-other-domain", 1),
-        ("Old billing server", "ours-failing", "not-authenticated", 20),
-    ]
-    ((evidence,),) = storage.ask("SELECT evidence FROM dmarc_sources_daily WHERE source = 'Amazon SES'")
-    assert evidence == (
-        "it failed, and Amazon SES is a sender in the configuration, though other customers of it may send too"
-    )
-    configure(storage)
-    assert {pile for _, pile, *_ in piles(storage)} == {"unknown"}
-
-
-@pytest.mark.slow
-def test_of_senders_whose_networks_overlap_the_smallest_is_named(storage: Storage) -> None:
-    storage.put(
-        "dmarc_records",
-        failing(0, ip="::ffff:203.0.113.5"),
-        failing(1, ip="::ffff:203.0.113.255", messages=1),
-        failing(2, ip="::ffff:203.0.0.1", messages=2),
-        failing(3, ip="2001:db8::1", messages=3),
-    )
-    named = [
-        {"name": "Everything", "addresses": ["203.0.0.0/16", "2001:db8::/31"]},
-        {"name": "First", "addresses": ["203.0.113.0/28", "2001:db8::/126"]},
-        {"name": "Last", "addresses": ["203.0.113.240/28"]},
-        {"name": "Office", "addresses": ["203.0.113.0/24", "2001:db8::/32"]},
-    ]
-    for senders in (named, named[::-1]):
-        configure(storage, *senders)
-        assert [(source, messages) for source, *_, messages in piles(storage)] == [
-            ("Everything", 2),
-            ("First", 13),
-            ("Last", 1),
-        ]
-
-
-@pytest.mark.parametrize("network", ["0.0.0.0/0", "128.0.0.0/1", "::/0", "::/16", "::ffff:192.0.2.0/120"])
-def test_networks_that_would_make_forgeries_ours_are_refused(network: str) -> None:
-    senders = [{"name": "All", "addresses": [network]}]
-    with pytest.raises(ValueError, match=r"All: .* (wider than|IPv4 addresses)"):
-        Config.model_validate({"domains": [{"name": DOMAIN, "senders": senders}]})
-
-
-@pytest.mark.slow
 def test_strict_alignment_of_spf_makes_own_mail_no_forwarded_mail(storage: Storage) -> None:
     """With aspf=s a return path of a subdomain passes SPF and is not aligned: DKIM alone is."""
     storage.put(
@@ -335,43 +267,6 @@ def test_unknown_mail_is_one_source_by_the_domain_that_it_authenticates_as(stora
 
 
 @pytest.mark.slow
-def test_configured_sender_is_ours_by_the_domain_that_its_mail_authenticates_as(storage: Storage) -> None:
-    rows = (
-        failing(0, ip=ANYBODY, dkim="vendor.example"),
-        failing(1, ip=FORWARDER, spf="bounce.vendor.example"),
-        failing(2, ip=SERVER, spf="bounce.notvendor.example"),
-        sent(3, ip=ANYBODY, dkim=f"{DOMAIN} vendor.example", aligned="dkim"),
-    )
-    storage.put("dmarc_records", *rows)
-    configure(storage, {"name": "Vendor", "domains": ["vendor.example"]})
-    assert piles(storage) == [
-        ("Vendor", "aligned", "", 10),
-        ("Vendor", "ours-failing", "dkim-other-domain", 10),
-        ("Vendor", "ours-failing", "spf-other-domain", 10),
-        ("notvendor.example", "unknown", "spf-other-domain", 10),
-    ]
-    ((evidence,),) = storage.ask(
-        "SELECT DISTINCT evidence FROM dmarc_sources_daily WHERE source = 'Vendor' AND pile = 'ours-failing'"
-    )
-    assert evidence == "it failed, and it authenticates as a domain of Vendor, a sender in the configuration"
-
-
-@pytest.mark.parametrize(
-    ("domain", "fault"),
-    [
-        ("co.uk", "News: anybody can have a domain below co.uk: forgeries would be taken for yours"),
-        ("bounces.mcsv.net", r"News: bounces.mcsv.net is of Mailchimp: write services: \[Mailchimp\]"),
-        ("no domain", "News|domains"),
-    ],
-)
-def test_domain_that_names_no_sender_is_a_fault_of_the_configuration(tmp_path: Path, domain: str, fault: str) -> None:
-    path = tmp_path / "mailposture.yaml"
-    path.write_text(f"domains:\n- {{name: example.com, senders: [{{name: News, domains: ['{domain}']}}]}}\n")
-    with pytest.raises(ConfigError, match=fault):
-        load_config(path)
-
-
-@pytest.mark.slow
 def test_addresses_are_shown_as_in_the_details(storage: Storage) -> None:
     storage.put("dmarc_records", *(failing(n, ip=ip) for n, ip in enumerate((SERVER, "2001:db8::7", "::"))))
     shown = storage.ask("SELECT source, source_kind, source_ip FROM dmarc_sources_daily ORDER BY source_ip")
@@ -381,29 +276,6 @@ def test_addresses_are_shown_as_in_the_details(storage: Storage) -> None:
         ("2001:db8::/48", "network", "2001:db8::7"),
     ]
     assert [(ip,) for *_, ip in shown] == storage.ask("SELECT source_ip FROM dmarc_record_details ORDER BY source_ip")
-
-
-def test_service_that_the_catalogue_does_not_have_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
-    path = tmp_path / "mailposture.yaml"
-    path.write_text("domains:\n- {name: example.com, senders: [{name: News, services: [Mailchmp]}]}\n")
-    with pytest.raises(ConfigError, match=r"example.com: senders: News: 'Mailchmp' is no service .*mean Mailchimp\?"):
-        load_config(path)
-    path.write_text("domains:\n- {name: example.com, senders: [{name: News}]}\n")
-    with pytest.raises(ConfigError, match=r"mailposture.yaml:2: .*News has no `addresses`, `domains` or `services`"):
-        load_config(path)
-
-
-def test_catalogue_names_each_domain_once_and_says_what_to_do() -> None:
-    assert len(services()) >= 60
-    domains = [domain for service in services() for domain in service.domains]
-    assert len(domains) == len(set(domains))
-    assert all(normalize(domain) == domain for domain in domains)
-    assert len({service.name.casefold() for service in services()}) == len(services())
-    for service in services():
-        assert set(service.tenants) <= set(service.domains), service.name
-        assert service.dkim in ("", "CNAME", "TXT"), service.name
-        assert bool(service.settings) == bool(service.dkim or service.return_path), service.name
-        assert service.action.startswith(("In ", service.name)), service.name
 
 
 @pytest.mark.slow
@@ -420,42 +292,3 @@ def test_address_of_a_shared_service_that_passes_spf_as_us_is_not_ours_alone(sto
         "possibly yours: the address passes SPF as you at other times, but it is of Google Workspace, where anybody "
         "can be a customer"
     )
-
-
-def test_domains_of_the_catalogue_are_registered_names_by_which_the_view_finds_them(storage: Storage) -> None:
-    found = storage.ask(
-        "SELECT domain FROM mailposture_tables.sending_services WHERE cutToFirstSignificantSubdomain(domain) != domain"
-    )
-    assert found == []
-    storage.put("dmarc_records", failing(0, spf="u1.wl.sendgrid.net"), failing(1, spf="a.b.yahoo.co.uk", messages=1))
-    assert [source for source, *_ in piles(storage)] == ["Twilio SendGrid", "Yahoo Mail"]
-
-
-def test_each_pile_and_reason_is_explained_and_the_view_has_no_other(storage: Storage) -> None:
-    rows = storage.ask("SELECT term, kind, title, explanation, action FROM dmarc_meanings")
-    assert sorted(rows) == sorted((*meaning,) for meaning in words.ALL)
-    (view,) = Path(words.__file__).parent.glob("schema/views/*_dmarc_source_piles.sql")
-    days = view.with_name("15_dmarc_source_days.sql").read_text()
-    piles = set(
-        re.findall(r"'([a-z-]+)'", view.read_text().split(") AS which")[0].rsplit("\n        multiIf(\n", 1)[1])
-    )
-    reasons = set(re.findall(r"'((?:dkim|spf|not?)-[a-z-]+)'", days)) | {"changed-on-the-way"}
-    assert piles == {meaning.term for meaning in words.ALL if meaning.kind is words.Kind.PILE}
-    assert reasons == {meaning.term for meaning in words.ALL if meaning.kind is words.Kind.REASON}
-
-
-@pytest.mark.parametrize("term", [*words.MEANINGS, "Amazon SES", "amazon ses"])
-def test_explain_knows_piles_reasons_and_services(term: str) -> None:
-    result = CliRunner().invoke(explain, [term])
-    assert result.exit_code == 0
-    assert "What to do" in result.output or "To align its mail" in result.output
-
-
-def test_explain_lists_senders_and_suggests_what_is_near() -> None:
-    listed = CliRunner().invoke(explain, ["senders"]).output
-    assert len(listed.splitlines()) == len(services())
-    assert "Twilio SendGrid" in listed
-    result = CliRunner().invoke(explain, ["our-failing"])
-    assert result.exit_code == 2
-    assert "did you mean ours-failing?" in result.output
-    assert "changed-on-the-way" in CliRunner().invoke(explain, []).output
