@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.claim import check_collector_ports, claimed
+from cli.commands import own_process
 from cli.options import config_path_option, find_config
 from cli.supervise import supervise
 from mailposture import logs
@@ -33,7 +33,7 @@ def children(config_path: Path, config: Config) -> list[Child]:
     return [
         Child(
             name=name,
-            command=[sys.executable, "-m", "cli", name, "--config", str(config_path)],
+            command=own_process(name, config_path),
             environment={"PROMETHEUS_MULTIPROC_DIR": str(shared), **_FRUGAL},
         )
         for name in ("ingest", "receiver")

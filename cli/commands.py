@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Command(NamedTuple):
@@ -43,3 +47,8 @@ INTERNAL: Final = {
     "demo-mails": ("demo", "mails"),
     "demo-history": ("demo", "history"),
 }
+
+
+def own_process(name: str, config: Path) -> list[str]:
+    """The command line that runs one of these in a process of its own, on the same Python."""
+    return [sys.executable, "-m", "cli", name, "--config", str(config)]

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from cli import collector
 from cli.claim import check_collector_ports, check_exporter_port, claimed
+from cli.commands import own_process
 from cli.database import database
 from cli.options import CONFIG_NAME, DEMO_CONFIG, config_path_option
 from cli.screen import show
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_PROGRAM = (sys.executable, "-m", "cli")
 _READY_WITHIN = 60.0  # seconds; usually two
 _DATABASE_WITHIN = 20.0
 _DEMO_WITHIN = 120.0
@@ -70,7 +70,7 @@ def command(config_path: Path | None) -> None:
             stack.callback(engine.stop)
             with database(config, user=config.clickhouse.collector_user):
                 pass  # the schema is there before anybody asks for it
-        exporter = Child(name="exporter", command=[*_PROGRAM, "exporter", "--config", str(path)])
+        exporter = Child(name="exporter", command=own_process("exporter", path))
         children = [*collector.children(path, config), exporter]
         supervise(
             "run",
@@ -167,7 +167,7 @@ def _last_words(log_file: Path) -> str:
 
 def _do_for_demo(command: str, path: Path) -> None:
     """One of cli/demo.py, which says itself what goes wrong."""
-    if subprocess.run([*_PROGRAM, command, "--config", str(path)], check=False, stdin=subprocess.DEVNULL).returncode:
+    if subprocess.run(own_process(command, path), check=False, stdin=subprocess.DEVNULL).returncode:
         raise ProblemError("the demo's month could not be made; the reason is above")
 
 
